@@ -1,0 +1,1 @@
+"""Floor 1: recognition. Fit from examples, fast numpy inference, calibration, the conversation filter."""

@@ -1,0 +1,143 @@
+"""Compose the mix: the instructions of the settled lineages, general first, within the budget.
+
+Order: by depth of the task, so that every ancestor speaks before its descendants; within a task required, brief,
+guided, detailed. After the root come the cues that the pack wants said; last, the soft line where recognition was
+unsure.
+
+Over budget, text goes in a fixed order (`_expendable`); required text never goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from router.core.decision import Dropped, Piece, Settled
+from router.core.evidence import Evidence
+from router.core.levels import choose_level
+from router.core.policy import ROOT, Cue, CueValue, Instruction, Level, Policy, depth
+from router.core.tokens import count_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """The result of composing: what is said, what is not and why, at which levels."""
+
+    pieces: tuple[Piece, ...]
+    dropped: tuple[Dropped, ...]
+    levels: Mapping[str, Level]
+
+
+def compose(policy: Policy, paths: tuple[Settled, ...], evidence: Evidence, possible: tuple[str, ...] = ()) -> Mix:
+    """Return the mix for the settled paths. `possible` names the tasks of the soft line, if there is to be one."""
+    speaking = _speaking(policy, paths)
+    levels = {path: choose_level(policy.tasks[path], policy.settings, evidence) for path in speaking}
+    pieces: list[Piece] = []
+    dropped: list[Dropped] = []
+    for path in speaking:
+        level = levels[path]
+        for instruction in policy.tasks[path].instructions:
+            if instruction.level > level or level is Level.OFF:
+                continue
+            reason = _unfit(instruction, evidence.cues)
+            if reason:
+                dropped.append(Dropped(instruction.id, reason))
+            else:
+                pieces.append(_say(instruction, evidence.cues))
+        if path == ROOT:
+            pieces += _cue_lines(policy.cues, evidence)
+    if possible:
+        pieces.append(_soft_line(policy, paths[0].path, possible))
+    kept = _within_budget(pieces, policy.settings.budget_tokens, {settled.path for settled in paths}, dropped)
+    return Mix(tuple(kept), tuple(dropped), levels)
+
+
+def _speaking(policy: Policy, paths: tuple[Settled, ...]) -> list[str]:
+    if len(paths) == 1:
+        return list(policy.lineages[paths[0].path])
+    seen = dict.fromkeys(path for settled in paths for path in policy.lineages[settled.path])
+    return sorted(seen, key=depth)  # a stable sort: equal depths stay in the order of the settled paths
+
+
+def _unfit(instruction: Instruction, cues: Mapping[str, CueValue]) -> str:
+    """Return why an instruction must not be said under these cues, or the empty string."""
+    for clause in instruction.when:
+        if not clause.holds(cues):
+            return f"when:{clause.cue}"
+    if instruction.unless and all(clause.holds(cues) for clause in instruction.unless):
+        return f"unless:{instruction.unless[0].cue}"
+    for cue in instruction.cues:
+        if cue not in cues:
+            return f"cue_missing:{cue}"
+    return ""
+
+
+def _say(instruction: Instruction, cues: Mapping[str, CueValue]) -> Piece:
+    text, tokens = instruction.text, instruction.tokens
+    if instruction.cues:
+        for cue in instruction.cues:
+            text = text.replace("{" + cue + "}", cue_word(cues[cue]))
+        tokens = count_tokens(text) + 1
+    return Piece(
+        instruction.id, instruction.task, instruction.level, text, tokens, instruction.required, instruction.volatile
+    )
+
+
+def cue_word(value: CueValue) -> str:
+    """Return a cue's value as it stands in a sentence.
+
+    >>> cue_word(True), cue_word(2.50), cue_word("pro")
+    ('true', '2.5', 'pro')
+    """
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _cue_lines(declared: Mapping[str, Cue], evidence: Evidence) -> Iterator[Piece]:
+    for name, cue in declared.items():
+        value = evidence.cues.get(name)
+        if not cue.say or value is None:
+            continue
+        word = cue_word(value)
+        if cue.kind == "text":
+            # Free text is data, never an instruction: the mark around it cannot be guessed by whoever wrote the text.
+            word = f"<data-{evidence.nonce}>{word}</data-{evidence.nonce}>"
+        text = cue.say.replace("{value}", word)
+        yield Piece(f"cue:{name}", ROOT, Level.BRIEF, text, count_tokens(text) + 1, volatile=cue.volatile)
+
+
+def _soft_line(policy: Policy, path: str, possible: tuple[str, ...]) -> Piece:
+    names = " or ".join(policy.tasks[p].about.rstrip(". ") or policy.tasks[p].title for p in possible)
+    text = f"This may be about: {names}. If unclear, ask before assuming."
+    return Piece("soft", path, Level.BRIEF, text, count_tokens(text) + 1)
+
+
+def _within_budget(pieces: list[Piece], budget: int, settled: set[str], dropped: list[Dropped]) -> list[Piece]:
+    """Drop pieces until the rest fits, appending to `dropped`; required pieces stay whatever they cost."""
+    over = sum(piece.tokens for piece in pieces) - budget
+    if over <= 0:
+        return pieces
+    gone: set[int] = set()
+    for index in _expendable(pieces, settled):
+        if over <= 0:
+            break
+        gone.add(index)
+        over -= pieces[index].tokens
+        dropped.append(Dropped(pieces[index].id, "budget"))
+    return [piece for index, piece in enumerate(pieces) if index not in gone]
+
+
+def _expendable(pieces: list[Piece], settled: set[str]) -> list[int]:
+    """Order the pieces that may go: detailed of the ancestors, guided of the ancestors, then those of the tasks.
+
+    Within each step the most general task goes first and, in a task, what was written last. Brief text goes only when
+    nothing else is left, the most specific first.
+    """
+
+    def rank(index: int) -> tuple[int, int, int]:
+        piece = pieces[index]
+        place = depth(piece.task)
+        if piece.level <= Level.BRIEF:
+            return (4, -place, -index)
+        return (2 * (piece.task in settled) + (piece.level is Level.GUIDED), place, -index)
+
+    return sorted((i for i, piece in enumerate(pieces) if not piece.required), key=rank)

@@ -1,0 +1,39 @@
+"""The protocol-neutral view of a request: who said what, in order.
+
+A wire format parses its body into a `Conversation`; everything that decides sees only this. Nothing here is ever sent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Role = Literal["user", "assistant", "tool", "system"]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One message. `at` is its index among the messages of the wire body.
+
+    `text` holds the text parts only, joined by line breaks; `attachments` names the kinds of the other parts
+    (`image_url`, `input_audio`, `file`). A message that only returns tool results has role `tool`.
+    """
+
+    role: Role
+    text: str
+    at: int
+    attachments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """The app's own leading system text and the turns that follow it, in the client's order."""
+
+    system: str
+    turns: tuple[Turn, ...]
+    max_tokens: int | None = None
+
+    @property
+    def user_turns(self) -> tuple[Turn, ...]:
+        """The turns a decision is made at, oldest first."""
+        return tuple(turn for turn in self.turns if turn.role == "user")

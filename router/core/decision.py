@@ -1,0 +1,116 @@
+"""What was decided about one user turn, and why. Immutable, printable, storable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+from router.core.policy import ROOT, Level
+
+Outcome = Literal["classified", "unclassified", "skipped", "unavailable", "bypassed", "blocked"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One coded line: why, or why not. `code` is stable; `text` is for people."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A path that is safe to act on, the mass behind it, and the threshold it passed."""
+
+    path: str
+    confidence: float
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One instruction as it is said: placeholders filled. `tokens` includes its line break."""
+
+    id: str
+    task: str
+    level: Level
+    text: str
+    tokens: int
+    required: bool = False
+    volatile: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """An instruction of the lineage that is not said, and the code of the reason."""
+
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Path, level, mix and reasons for one user turn.
+
+    `paths` are the settled paths, most certain first, and never empty: `/` alone when nothing is safe. `levels` gives
+    the level of every task that speaks. `mix` is in the order in which it is said.
+    """
+
+    revision: str
+    outcome: Outcome
+    paths: tuple[Settled, ...]
+    levels: Mapping[str, Level] = field(default_factory=lambda: MappingProxyType({}))
+    mix: tuple[Piece, ...] = ()
+    dropped: tuple[Dropped, ...] = ()
+    reasons: tuple[Reason, ...] = ()
+    model: str | None = None
+    parameters: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def task(self) -> str:
+        """The path of the most certain task."""
+        return self.paths[0].path
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """All settled paths."""
+        return tuple(settled.path for settled in self.paths)
+
+    @property
+    def confidence(self) -> float:
+        """The mass behind `task`."""
+        return self.paths[0].confidence
+
+    @property
+    def level(self) -> Level:
+        """The level of `task`."""
+        return self.levels.get(self.task, Level.OFF)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that the mix adds, by estimate."""
+        return sum(piece.tokens for piece in self.mix)
+
+    @property
+    def text(self) -> str:
+        """The mix as one text, as it would stand in a conversation of one turn."""
+        return say(self.mix)
+
+
+def nothing(revision: str, outcome: Outcome, *reasons: Reason) -> Decision:
+    """Return the decision that adds nothing."""
+    return Decision(revision=revision, outcome=outcome, paths=(Settled(ROOT, 1.0, 0.0),), reasons=reasons)
+
+
+def say(mix: tuple[Piece, ...]) -> str:
+    """Join pieces into a text: one a line, a blank line between tasks. Fixed, so that equal mixes are equal bytes."""
+    lines: list[str] = []
+    task = None
+    for piece in mix:
+        if task is not None:
+            lines.append("\n\n" if piece.task != task else "\n")
+        lines.append(piece.text)
+        task = piece.task
+    return "".join(lines)

@@ -1,0 +1,66 @@
+"""All that is known before deciding: belief, cues, level state, thresholds, faults.
+
+Observing (with I/O and a deadline) fills an `Evidence`; deciding reads it and nothing else. It is what a trace stores,
+so it is small and free of the user's words (except cue values that the pack itself wants said).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from router.core.policy import CueValue, Level
+
+MASS_FLOOR = 0.01
+"""Masses below this are not kept: no threshold is ever that low, and traces stay small."""
+
+MASS_DIGITS = 4
+"""Masses are rounded to this many digits, so that no decision depends on the last bit of a machine's arithmetic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """Where a conversation stands on the tree.
+
+    `mass` maps a path to the probability that the task lies in its subtree, for paths other than `/` with at least
+    MASS_FLOOR; the mass that is missing at the top is "none of these". `sentences` holds the same for each sentence of
+    the newest user turn when it has several.
+    """
+
+    mass: Mapping[str, float]
+    sentences: tuple[Mapping[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """The least mass at which it is safe to act, by depth, and where the soft zone begins.
+
+    `by_depth[0]` is for domains, `by_depth[1]` for their children, the last entry for all below. `by_task` overrides
+    single paths (`stakes: high`). `soft` is the least mass at which a task may be named as a possibility.
+    """
+
+    by_depth: tuple[float, ...] = (0.5, 0.5)
+    soft: float = 0.3
+    by_task: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+
+    def at(self, path: str) -> float:
+        """Return the threshold for a path other than `/`."""
+        special = self.by_task.get(path)
+        return special if special is not None else self.by_depth[min(path.count("/"), len(self.by_depth)) - 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What deciding reads. `belief` is None when recognition was not to be had; `faults` names what was missing.
+
+    `levels` is the level state: the tuned level per task, where tuning has moved it. `nonce` fences free-text cues; it
+    is a keyed hash of the conversation, so that a user cannot guess the closing mark.
+    """
+
+    belief: Belief | None
+    cues: Mapping[str, CueValue] = field(default_factory=lambda: MappingProxyType({}))
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    levels: Mapping[str, Level] = field(default_factory=lambda: MappingProxyType({}))
+    faults: tuple[str, ...] = ()
+    nonce: str = ""

@@ -1,0 +1,207 @@
+"""What the operator wants, loaded: the task tree, its instructions, the cues, the settings. Immutable.
+
+A policy is built once by `router.packs` and never changed. Everything that can be worked out at load time is: token
+counts, the order of a task's instructions, lineages, placeholders.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, Literal, TypeAlias
+
+ROOT = "/"
+
+CueValue: TypeAlias = str | int | float | bool
+"""The value of one cue: a fact about this request. Dates are ISO 8601 strings."""
+
+
+class Level(enum.IntEnum):
+    """How much is said."""
+
+    OFF = 0
+    BRIEF = 1
+    GUIDED = 2
+    DETAILED = 3
+
+    @property
+    def word(self) -> str:
+        """The level as operators write it."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One clause of `when` or `unless`: a cue is one of some values, or is present, or is absent."""
+
+    cue: str
+    values: tuple[CueValue, ...] = ()
+    present: bool | None = None
+
+    def holds(self, cues: Mapping[str, CueValue]) -> bool:
+        """Say whether the clause is true of these cues. A missing cue equals nothing."""
+        if self.present is not None:
+            return (self.cue in cues) is self.present
+        value = cues.get(self.cue)
+        # bool is an int in Python: `true` must not match the number 1.
+        return value is not None and any(
+            value == v and isinstance(value, bool) is isinstance(v, bool) for v in self.values
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A test of the answer that an instruction carries. `kind` is the key it was written under."""
+
+    kind: str
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """One piece of text attached to a task.
+
+    `text` is the line as it is said, list marker included, with `{cue}` placeholders where `cues` is not empty.
+    `tokens` counts the line and its line break, placeholders as written. An instruction is said when every clause of
+    `when` holds and, if there are any, not every clause of `unless` does.
+    """
+
+    id: str
+    task: str
+    level: Level
+    text: str
+    tokens: int
+    required: bool = False
+    when: tuple[Condition, ...] = ()
+    unless: tuple[Condition, ...] = ()
+    check: Check | None = None
+    cues: tuple[str, ...] = ()
+    volatile: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A node of the tree. `instructions` are in the order in which they are said: required, brief, guided, detailed."""
+
+    path: str
+    about: str = ""
+    instructions: tuple[Instruction, ...] = ()
+    examples: tuple[str, ...] = ()
+    complexity: Literal["core", "standard", "complex"] | None = None
+    stakes: Literal["normal", "high"] = "normal"
+    model: str | None = None
+    parameters: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    children: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The last word of the path in plain words, for sentences that name the task."""
+        return self.path.rsplit("/", 1)[-1].replace("_", " ").replace("-", " ")
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """A declared, typed fact about a request, where it comes from and whether it is said.
+
+    `kind` is one of enum, boolean, number, date, text, detect. `sources` are (place, name) pairs tried in order, place
+    being `header` or `metadata`. `limit` caps a text in characters. A `volatile` cue changes from call to call and is
+    only ever said at the newest user turn.
+    """
+
+    name: str
+    kind: Literal["enum", "boolean", "number", "date", "text", "detect"]
+    values: tuple[str, ...] = ()
+    limit: int = 0
+    detector: str = ""
+    sources: tuple[tuple[str, str], ...] = ()
+    default: CueValue | None = None
+    say: str = ""
+    required: bool = False
+    volatile: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A typed outcome that feedback may report."""
+
+    name: str
+    kind: Literal["boolean", "rating", "number", "checks"]
+    low: float = 0.0
+    high: float = 1.0
+    primary: bool = False
+    horizon_s: float = 72 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class AuxiliaryRule:
+    """Recognises calls that machines make for themselves (chat titles, pings). All given fields must hold."""
+
+    name: str
+    system_contains: tuple[str, ...] = ()
+    user_starts: tuple[str, ...] = ()
+    user_contains: tuple[str, ...] = ()
+    max_tokens_below: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a policy behaves as a whole; each field is described in the README's settings table."""
+
+    level: Level = Level.GUIDED
+    levels: Mapping[str, Level] = field(default_factory=lambda: MappingProxyType({}))
+    budget_tokens: int = 500
+    max_tasks: int = 2
+    error_domain: float = 0.01
+    error_task: float = 0.03
+    threshold_domain: float | None = None
+    threshold_task: float | None = None
+    place: Literal["after", "before", "replace"] = "after"
+    on_switch: Literal["tail", "head"] = "tail"
+    keep: Literal["none", "redacted", "full"] = "none"
+    pin_idle_s: float = 3600.0
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A loaded pack. `tasks` maps path to task in pre-order, `/` first; `revision` is the hash of its meaning."""
+
+    name: str
+    revision: str
+    tasks: Mapping[str, Task]
+    about: str = ""
+    settings: Settings = field(default_factory=Settings)
+    cues: Mapping[str, Cue] = field(default_factory=lambda: MappingProxyType({}))
+    metrics: Mapping[str, Metric] = field(default_factory=lambda: MappingProxyType({}))
+    auxiliary: tuple[AuxiliaryRule, ...] = ()
+    boilerplate: tuple[str, ...] = ()
+    unrelated: tuple[str, ...] = ()
+
+    @cached_property
+    def lineages(self) -> Mapping[str, tuple[str, ...]]:
+        """Each path with its ancestors, root first."""
+        return MappingProxyType({path: lineage(path) for path in self.tasks})
+
+    @cached_property
+    def empty(self) -> bool:
+        """Whether no request can ever gain a word from this policy."""
+        return not any(task.instructions for task in self.tasks.values()) and not any(c.say for c in self.cues.values())
+
+
+def lineage(path: str) -> tuple[str, ...]:
+    """Return a path and its ancestors, root first.
+
+    >>> lineage("/billing/refund")
+    ('/', '/billing', '/billing/refund')
+    """
+    if path == ROOT:
+        return (ROOT,)
+    names = path[1:].split("/")
+    return (ROOT, *("/" + "/".join(names[: i + 1]) for i in range(len(names))))
+
+
+def depth(path: str) -> int:
+    """Return how many steps below the root a path lies; 0 for `/`."""
+    return 0 if path == ROOT else path.count("/")

@@ -1,0 +1,243 @@
+"""What the engine asks of the rooms on floor 1. It knows these shapes, never the rooms behind them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from router.core.conversation import Conversation
+from router.core.decision import Decision
+from router.core.errors import RouterError
+from router.core.evidence import Belief, Thresholds
+from router.core.policy import CueValue, Policy
+from router.core.trace import Trace
+
+# ---------------------------------------------------------------------------------------------------- recognition
+
+
+class State(Protocol):
+    """A recogniser's memory of a conversation up to one user turn. Opaque, immutable."""
+
+
+class Recogniser(Protocol):
+    """Recognises what a user turn asks for, along the conversation. Deterministic; safe to call from any thread.
+
+    `inline` says that a step takes well under a millisecond and may run on the event loop; others run in a thread under
+    the deadline.
+    """
+
+    inline: bool
+    thresholds: Thresholds
+
+    def step(self, before: State | None, text: str, reply_before: str = "") -> tuple[State, Belief]:
+        """Return the state after a user turn, and the belief at it.
+
+        `before` is the state of the user turn before (None at the first), `reply_before` the assistant's last words.
+        """
+        ...
+
+
+class CueReader(Protocol):
+    """Reads the declared cues of one policy."""
+
+    def read(
+        self, headers: Mapping[str, str], metadata: Mapping[str, Any]
+    ) -> tuple[dict[str, CueValue], tuple[str, ...]]:
+        """Return the request's cues by header and metadata, and the fault codes of those that fell to their default.
+
+        Raises RequestError when a cue that the pack calls required is missing or invalid.
+        """
+        ...
+
+    def detect(self, text: str, turn: int) -> dict[str, CueValue]:
+        """Return the cues detected in the words of user turn number `turn` (0-based)."""
+        ...
+
+
+# ---------------------------------------------------------------------------------------------------- wire formats
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """What a backend's model takes: how text may be said in mid-conversation, and which roles it knows."""
+
+    mid_conversation: Literal["system", "developer", "user_block"] = "user_block"
+    roles: frozenset[str] = frozenset({"system", "user", "assistant", "tool"})
+
+
+class Request(Protocol):
+    """A parsed body. Never changed; `conversation` is what deciding sees."""
+
+    @property
+    def body(self) -> bytes:
+        """The bytes that came."""
+        ...
+
+    @property
+    def model(self) -> str:
+        """The model name the client asked for."""
+        ...
+
+    @property
+    def stream(self) -> bool:
+        """Whether the client wants a stream."""
+        ...
+
+    @property
+    def user(self) -> str:
+        """The end user as the body names them, or the empty string."""
+        ...
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """The body's own metadata object."""
+        ...
+
+    @property
+    def conversation(self) -> Conversation:
+        """The protocol-neutral view."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Weaving:
+    """What to put into a request besides the mixes: the backend's model name and parameters that the policy sets.
+
+    `model` replaces the client's word only where it differs. A parameter is set only where the client set none.
+    """
+
+    place: Literal["after", "before", "replace"] = "after"
+    on_switch: Literal["tail", "head"] = "tail"
+    model: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    capability: Capability = field(default_factory=Capability)
+
+
+class StreamGuard(Protocol):
+    """Watches the bytes of a streamed answer pass and knows whether they form a whole one."""
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next bytes, cut anywhere."""
+        ...
+
+    @property
+    def complete(self) -> bool:
+        """Whether the answer has ended as its format demands."""
+        ...
+
+    @property
+    def response_id(self) -> str:
+        """The id of the answer, once seen."""
+        ...
+
+    def boundary(self) -> bytes:
+        """Return the bytes that end a half-written event, so that another event may follow."""
+        ...
+
+
+class Wire(Protocol):
+    """One wire format."""
+
+    name: str
+    path: str
+
+    def parse(self, body: bytes) -> Request:
+        """Return the parsed body. Raises RequestError."""
+        ...
+
+    def weave(self, request: Any, decisions: Sequence[Decision], weaving: Weaving) -> bytes:
+        """Return the body to send. `decisions[j]` belongs to user turn j; an empty mix gives the body that came."""
+        ...
+
+    def guard(self) -> StreamGuard:
+        """Return a fresh guard for one streamed answer."""
+        ...
+
+    def answer_id(self, body: bytes) -> str:
+        """Return the id of a whole answer, or the empty string. Raises BackendError when it is no answer at all."""
+        ...
+
+    def error_body(self, error: RouterError) -> bytes:
+        """Return the error in the shape of the format."""
+        ...
+
+    def error_event(self, error: RouterError) -> bytes:
+        """Return the error as an event of a stream that has begun."""
+        ...
+
+
+# ---------------------------------------------------------------------------------------------------- backends
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One call to a backend. `path` is the wire's own, such as `/chat/completions`."""
+
+    path: str
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
+    stream: bool = False
+    model: str = ""
+    method: str = "POST"
+
+
+@dataclass(slots=True)
+class Answer:
+    """What a backend answered. A whole answer has `body`; a stream has `chunks`, to be closed with `aclose`."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    chunks: AsyncIterator[bytes] | None = None
+
+    async def aclose(self) -> None:
+        """Stop the backend if it is still answering. Safe to call twice."""
+        close = getattr(self.chunks, "aclose", None)
+        if close is not None:
+            await close()
+
+
+class Backend(Protocol):
+    """What answers. Never retries; raises BackendError for whatever is not an answer with status 2xx."""
+
+    name: str
+
+    async def send(self, outgoing: Outgoing) -> Answer:
+        """Send and return as soon as the status and, for a stream, the headers are there."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close pooled connections."""
+        ...
+
+
+# ---------------------------------------------------------------------------------------------------- stores
+
+
+class TraceStore(Protocol):
+    """Keeps traces. Called from the recorder's own thread, in batches."""
+
+    def write(self, traces: Sequence[Trace]) -> None:
+        """Store a batch in one transaction."""
+        ...
+
+    def read(self, decision_id: str) -> Mapping[str, Any] | None:
+        """Return a stored trace as JSON-ready data."""
+        ...
+
+    def close(self) -> None:
+        """Flush and close."""
+        ...
+
+
+class PolicySource(Protocol):
+    """Where a policy comes from."""
+
+    def load(self) -> Policy:
+        """Return the policy. Raises PolicyError."""
+        ...
+
+    def files(self) -> Iterable[str]:
+        """Return the paths to watch for changes."""
+        ...

@@ -1,0 +1,70 @@
+"""The stored record of one decision and what became of it.
+
+A trace holds no user text: ids, labels, keyed hashes, numbers. It holds the evidence, so that the decision can be made
+again from it (`evidence_of`), under the same policy or under a changed one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from router.core.decision import Decision
+from router.core.evidence import Belief, Evidence
+from router.core.policy import CueValue, Policy
+
+WITHHELD = "…"
+"""Stands in a trace for the value of a free-text cue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One decision, the evidence it was made on, and the outcome of the call.
+
+    Times are milliseconds: `at_ms` since the Unix epoch, the others durations. `overhead_ms` is what the router added,
+    without the backend's own time; `first_ms` is the time to the first byte of the answer. `status` is the HTTP status
+    the client got, `error` the code of what went wrong, if anything. `conversation` and `unit` are keyed hashes.
+    """
+
+    id: str
+    at_ms: int
+    policy: str
+    tenant: str
+    conversation: str
+    unit: str
+    turn: int
+    wire: str
+    model: str
+    backend: str
+    stream: bool
+    decision: Decision
+    evidence: Evidence
+    status: int = 0
+    error: str = ""
+    response_id: str = ""
+    attempts: int = 1
+    overhead_ms: float = 0.0
+    first_ms: float = 0.0
+    total_ms: float = 0.0
+    stages: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+
+
+def withhold(policy: Policy, cues: Mapping[str, CueValue]) -> dict[str, CueValue]:
+    """Return the cues as they may be stored: free text replaced by WITHHELD."""
+    return {
+        name: WITHHELD if name in policy.cues and policy.cues[name].kind == "text" else value
+        for name, value in cues.items()
+    }
+
+
+def stored_belief(belief: Belief | None) -> dict[str, object] | None:
+    """Return a belief as JSON-ready data; the inverse is `loaded_belief`."""
+    return None if belief is None else {"mass": dict(belief.mass), "sentences": [dict(s) for s in belief.sentences]}
+
+
+def loaded_belief(stored: Mapping[str, object] | None) -> Belief | None:
+    """Return the belief that `stored_belief` wrote."""
+    if stored is None:
+        return None
+    return Belief(stored["mass"], tuple(stored["sentences"]))  # type: ignore[arg-type]

@@ -1,0 +1,1 @@
+"""Floor 2: the straight line. parse, observe, decide, weave, send, record. Knows ports, not rooms."""

@@ -1,0 +1,1 @@
+"""Floor 3: settings, composition, the application and its edge."""

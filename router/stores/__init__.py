@@ -1,0 +1,1 @@
+"""Floor 1: stores. Where traces are kept."""
