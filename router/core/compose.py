@@ -10,13 +10,16 @@ Over budget, text goes in a fixed order (`_expendable`); required text never goe
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from router.core.decision import Dropped, Piece, Settled
+from router.core.decision import Dropped, Settled
 from router.core.evidence import Evidence
 from router.core.levels import choose_level
-from router.core.policy import ROOT, Cue, CueValue, Instruction, Level, Policy, depth
+from router.core.policy import ROOT, Cue, CueValue, Instruction, Level, Piece, Policy, depth
 from router.core.tokens import count_tokens
+
+MIXES_KEPT = 2_000
+"""Mixes remembered per policy; one is a tuple of pieces that exist anyway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,21 @@ class Mix:
 
 def compose(policy: Policy, paths: tuple[Settled, ...], evidence: Evidence, possible: tuple[str, ...] = ()) -> Mix:
     """Return the mix for the settled paths. `possible` names the tasks of the soft line, if there is to be one."""
+    if not policy.personal.isdisjoint(evidence.cues):
+        return _compose(policy, paths, evidence, possible)  # a person's own words: no other request has them
+    said = tuple(settled.path for settled in paths)
+    tuned = tuple(evidence.levels.items()) if evidence.levels else ()
+    asked = (said, possible, tuple(evidence.cues.items()), tuned)
+    mix: Mix | None = policy.mixes.get(asked)
+    if mix is None:
+        mix = _compose(policy, paths, evidence, possible)
+        if len(policy.mixes) >= MIXES_KEPT:
+            policy.mixes.clear()
+        policy.mixes[asked] = mix
+    return mix
+
+
+def _compose(policy: Policy, paths: tuple[Settled, ...], evidence: Evidence, possible: tuple[str, ...]) -> Mix:
     speaking = _speaking(policy, paths)
     levels = {path: choose_level(policy.tasks[path], policy.settings, evidence) for path in speaking}
     pieces: list[Piece] = []
@@ -73,14 +91,12 @@ def _unfit(instruction: Instruction, cues: Mapping[str, CueValue]) -> str:
 
 
 def _say(instruction: Instruction, cues: Mapping[str, CueValue]) -> Piece:
-    text, tokens = instruction.text, instruction.tokens
-    if instruction.cues:
-        for cue in instruction.cues:
-            text = text.replace("{" + cue + "}", cue_word(cues[cue]))
-        tokens = count_tokens(text) + 1
-    return Piece(
-        instruction.id, instruction.task, instruction.level, text, tokens, instruction.required, instruction.volatile
-    )
+    if not instruction.cues:
+        return instruction.piece
+    text = instruction.text
+    for cue in instruction.cues:
+        text = text.replace("{" + cue + "}", cue_word(cues[cue]))
+    return replace(instruction.piece, text=text, tokens=count_tokens(text) + 1)
 
 
 def cue_word(value: CueValue) -> str:
@@ -106,8 +122,8 @@ def _cue_lines(declared: Mapping[str, Cue], evidence: Evidence) -> Iterator[Piec
 
 
 def _soft_line(policy: Policy, path: str, possible: tuple[str, ...]) -> Piece:
-    names = " or ".join(policy.tasks[p].about.rstrip(". ") or policy.tasks[p].title for p in possible)
-    text = f"This may be about: {names}. If unclear, ask before assuming."
+    names = " or ".join(policy.tasks[p].title for p in possible)
+    text = f"This may be about {names}; ask if that is unclear."
     return Piece("soft", path, Level.BRIEF, text, count_tokens(text) + 1)
 
 
@@ -127,7 +143,8 @@ def _within_budget(pieces: list[Piece], budget: int, settled: set[str], dropped:
 
 
 def _expendable(pieces: list[Piece], settled: set[str]) -> list[int]:
-    """Order the pieces that may go: detailed of the ancestors, guided of the ancestors, then those of the tasks.
+    """Order the pieces that may go: what is said only once, detailed of the ancestors, guided of the ancestors,
+    then those of the tasks.
 
     Within each step the most general task goes first and, in a task, what was written last. Brief text goes only when
     nothing else is left, the most specific first.
@@ -136,6 +153,8 @@ def _expendable(pieces: list[Piece], settled: set[str]) -> list[int]:
     def rank(index: int) -> tuple[int, int, int]:
         piece = pieces[index]
         place = depth(piece.task)
+        if piece.volatile:  # first, so that what stays of the rest does not depend on what is said only once
+            return (-1, -place, -index)
         if piece.level <= Level.BRIEF:
             return (4, -place, -index)
         return (2 * (piece.task in settled) + (piece.level is Level.GUIDED), place, -index)

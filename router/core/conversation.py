@@ -6,13 +6,12 @@ A wire format parses its body into a `Conversation`; everything that decides see
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Role = Literal["user", "assistant", "tool", "system"]
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(NamedTuple):
     """One message. `at` is its index among the messages of the wire body.
 
     `text` holds the text parts only, joined by line breaks; `attachments` names the kinds of the other parts
@@ -32,8 +31,3 @@ class Conversation:
     system: str
     turns: tuple[Turn, ...]
     max_tokens: int | None = None
-
-    @property
-    def user_turns(self) -> tuple[Turn, ...]:
-        """The turns a decision is made at, oldest first."""
-        return tuple(turn for turn in self.turns if turn.role == "user")

@@ -50,17 +50,19 @@ def decide(policy: Policy, conversation: Conversation, evidence: Evidence) -> De
 
 def auxiliary(policy: Policy, conversation: Conversation) -> str:
     """Return the name of the rule that takes this for a machine's own call, or the empty string."""
-    return next((rule.name for rule in policy.auxiliary if _matches(rule, conversation)), "")
+    if not policy.auxiliary:
+        return ""
+    user = next((turn.text for turn in reversed(conversation.turns) if turn.role == "user"), "").lstrip()
+    return next((rule.name for rule in policy.auxiliary if _matches(rule, conversation, user)), "")
 
 
-def _matches(rule: AuxiliaryRule, conversation: Conversation) -> bool:
-    user = next((turn.text for turn in reversed(conversation.turns) if turn.role == "user"), "")
+def _matches(rule: AuxiliaryRule, conversation: Conversation, user: str) -> bool:
     if rule.max_tokens_below is not None:
         if conversation.max_tokens is None or conversation.max_tokens >= rule.max_tokens_below:
             return False
     if rule.system_contains and not any(part in conversation.system for part in rule.system_contains):
         return False
-    if rule.user_starts and not user.lstrip().startswith(rule.user_starts):
+    if rule.user_starts and not user.startswith(rule.user_starts):
         return False
     return not rule.user_contains or any(part in user for part in rule.user_contains)
 

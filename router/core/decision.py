@@ -5,23 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from router.core.policy import ROOT, Level
+from router.core.policy import ROOT, Level, Piece
 
 Outcome = Literal["classified", "unclassified", "skipped", "unavailable", "bypassed", "blocked"]
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
+class Reason(NamedTuple):
     """One coded line: why, or why not. `code` is stable; `text` is for people."""
 
     code: str
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(NamedTuple):
     """A path that is safe to act on, the mass behind it, and the threshold it passed."""
 
     path: str
@@ -29,21 +27,7 @@ class Settled:
     threshold: float
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """One instruction as it is said: placeholders filled. `tokens` includes its line break."""
-
-    id: str
-    task: str
-    level: Level
-    text: str
-    tokens: int
-    required: bool = False
-    volatile: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Dropped:
+class Dropped(NamedTuple):
     """An instruction of the lineage that is not said, and the code of the reason."""
 
     id: str

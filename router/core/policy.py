@@ -61,12 +61,26 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Piece:
+    """One instruction as it is said: placeholders filled. `tokens` includes its line break."""
+
+    id: str
+    task: str
+    level: Level
+    text: str
+    tokens: int
+    required: bool = False
+    volatile: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Instruction:
     """One piece of text attached to a task.
 
     `text` is the line as it is said, list marker included, with `{cue}` placeholders where `cues` is not empty.
     `tokens` counts the line and its line break, placeholders as written. An instruction is said when every clause of
-    `when` holds and, if there are any, not every clause of `unless` does.
+    `when` holds and, if there are any, not every clause of `unless` does. `piece` is what it says when it has no
+    placeholders, made once.
     """
 
     id: str
@@ -80,6 +94,11 @@ class Instruction:
     check: Check | None = None
     cues: tuple[str, ...] = ()
     volatile: bool = False
+    piece: Piece = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        piece = Piece(self.id, self.task, self.level, self.text, self.tokens, self.required, self.volatile)
+        object.__setattr__(self, "piece", piece)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +202,16 @@ class Policy:
     def lineages(self) -> Mapping[str, tuple[str, ...]]:
         """Each path with its ancestors, root first."""
         return MappingProxyType({path: lineage(path) for path in self.tasks})
+
+    @cached_property
+    def personal(self) -> frozenset[str]:
+        """The cues that hold free text."""
+        return frozenset(name for name, cue in self.cues.items() if cue.kind == "text")
+
+    @cached_property
+    def mixes(self) -> dict[Any, Any]:
+        """Mixes composed before, by what they were composed from: most requests are like an earlier one."""
+        return {}
 
     @cached_property
     def empty(self) -> bool:

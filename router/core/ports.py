@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -10,7 +10,7 @@ from router.core.conversation import Conversation
 from router.core.decision import Decision
 from router.core.errors import RouterError
 from router.core.evidence import Belief, Thresholds
-from router.core.policy import CueValue, Policy
+from router.core.policy import CueValue
 from router.core.trace import Trace
 
 # ---------------------------------------------------------------------------------------------------- recognition
@@ -117,13 +117,18 @@ class Weaving:
 class StreamGuard(Protocol):
     """Watches the bytes of a streamed answer pass and knows whether they form a whole one."""
 
-    def feed(self, chunk: bytes) -> None:
-        """Take the next bytes, cut anywhere."""
+    def release(self, chunk: bytes) -> bytes:
+        """Take the next bytes and return those that end whole events; the rest follows when its event is whole."""
         ...
 
     @property
     def complete(self) -> bool:
         """Whether the answer has ended as its format demands."""
+        ...
+
+    @property
+    def error(self) -> str:
+        """The code of an error that the stream itself reported, or the empty string."""
         ...
 
     @property
@@ -228,16 +233,4 @@ class TraceStore(Protocol):
 
     def close(self) -> None:
         """Flush and close."""
-        ...
-
-
-class PolicySource(Protocol):
-    """Where a policy comes from."""
-
-    def load(self) -> Policy:
-        """Return the policy. Raises PolicyError."""
-        ...
-
-    def files(self) -> Iterable[str]:
-        """Return the paths to watch for changes."""
         ...

@@ -24,7 +24,8 @@ class Trace:
 
     Times are milliseconds: `at_ms` since the Unix epoch, the others durations. `overhead_ms` is what the router added,
     without the backend's own time; `first_ms` is the time to the first byte of the answer. `status` is the HTTP status
-    the client got, `error` the code of what went wrong, if anything. `conversation` and `unit` are keyed hashes.
+    the client got, `error` the code of what went wrong, if anything. `conversation` and `unit` are keyed hashes. `cues`
+    are those of the evidence as they may be stored (`withhold`).
     """
 
     id: str
@@ -40,6 +41,7 @@ class Trace:
     stream: bool
     decision: Decision
     evidence: Evidence
+    cues: Mapping[str, CueValue]
     status: int = 0
     error: str = ""
     response_id: str = ""

@@ -1,0 +1,65 @@
+"""A decision as data: what `explain` prints, and what programs read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from router.core.decision import Decision
+from router.core.evidence import Evidence
+from router.core.policy import ROOT, Policy
+from router.engine.look import Look
+
+
+def explanation(look: Look) -> dict[str, Any]:
+    """Return everything about the newest user turn's decision as JSON-ready data."""
+    return {
+        "policy": look.snapshot.policy.name,
+        **decision_json(look.decision),
+        "scores": scores_json(look.snapshot.policy, look.evidence),
+        "cues": dict(look.evidence.cues),
+        "turns": [
+            {"task": decision.task, "level": decision.level.word, "outcome": decision.outcome}
+            for decision in look.decisions
+        ],
+    }
+
+
+def decision_json(decision: Decision) -> dict[str, Any]:
+    """Return a decision as JSON-ready data; levels as the words that operators write."""
+    return {
+        "revision": decision.revision,
+        "task": decision.task,
+        "tasks": list(decision.tasks),
+        "confidence": decision.confidence,
+        "level": decision.level.word,
+        "levels": {path: level.word for path, level in decision.levels.items()},
+        "outcome": decision.outcome,
+        "mix": [
+            {
+                "id": piece.id,
+                "task": piece.task,
+                "level": piece.level.word,
+                "text": piece.text,
+                "tokens": piece.tokens,
+                "required": piece.required,
+            }
+            for piece in decision.mix
+        ],
+        "dropped": [{"id": dropped.id, "reason": dropped.reason} for dropped in decision.dropped],
+        "reasons": [{"code": reason.code, "text": reason.text} for reason in decision.reasons],
+        "text": decision.text,
+        "tokens": decision.tokens,
+        "model": decision.model,
+        "parameters": dict(decision.parameters),
+    }
+
+
+def scores_json(policy: Policy, evidence: Evidence) -> list[dict[str, Any]]:
+    """Return the masses down the tree with their thresholds, in the order of the tree."""
+    if evidence.belief is None:
+        return []
+    return [
+        {"task": path, "mass": evidence.belief.mass[path], "threshold": evidence.thresholds.at(path)}
+        for path in policy.tasks
+        if path != ROOT and path in evidence.belief.mass
+    ]

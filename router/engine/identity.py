@@ -1,0 +1,98 @@
+"""Who is asking, and which conversation this is: keyed hashes, never the words themselves.
+
+The tenant comes from the API key alone. The end user and the conversation may be named by the body or by headers; what
+users write in messages is never identity. Without a name, a conversation is known by its beginning: tenant, the app's
+system text and the first user turn, all of which a client resends on every call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from router.core.conversation import Conversation
+
+DIGEST_BYTES = 12
+NONCE_BYTES = 4
+
+
+class HeaderView(Mapping[str, str]):
+    """Request headers by lower-case name, read from the ASGI list without building a dict; the first of a name wins."""
+
+    __slots__ = ("_raw",)
+
+    def __init__(self, raw: list[tuple[bytes, bytes]] | tuple[tuple[bytes, bytes], ...] = ()) -> None:
+        self._raw = raw
+
+    def __getitem__(self, name: str) -> str:
+        wanted = name.encode("latin-1")
+        for key, value in self._raw:
+            if key == wanted:
+                return value.decode("latin-1")
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys(key.decode("latin-1") for key, _ in self._raw))
+
+    def __len__(self) -> int:
+        return len({key for key, _ in self._raw})
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Keyed hashes of the conversation and of the unit (the end user if known, else the conversation), and a nonce."""
+
+    conversation: str
+    unit: str
+    nonce: str
+
+
+class Identifier:
+    """Makes identities with one secret. Equal inputs and secret give equal identities, across restarts too."""
+
+    def __init__(self, secret: bytes, conversation_headers: tuple[str, ...] = ()) -> None:
+        self._key = blake2b(secret, digest_size=32).digest()
+        self._headers = tuple(name.lower() for name in conversation_headers)
+
+    def identify(
+        self,
+        tenant: str,
+        spoken: Conversation,
+        user: str,
+        headers: Mapping[str, str],
+        metadata: Mapping[str, object],
+        personal: tuple[str, ...] = (),
+    ) -> Identity:
+        """Return who and which conversation a request belongs to.
+
+        `personal` are facts that tell people apart whose unnamed conversations begin alike.
+        """
+        named = self._named(metadata, headers)
+        if named:
+            conversation = self._hash("c", tenant, named)
+        else:
+            conversation = self._hash("h", tenant, *_beginning(spoken), user, *personal)
+        unit = self._hash("u", tenant, user) if user else conversation
+        return Identity(conversation, unit, conversation[: 2 * NONCE_BYTES])
+
+    def _named(self, metadata: Mapping[str, object], headers: Mapping[str, str]) -> str:
+        if metadata:
+            for field in ("conversation_id", "session_id"):
+                value = metadata.get(field)
+                if isinstance(value, str) and value:
+                    return value
+        for name in self._headers:
+            value = headers.get(name)
+            if value:
+                return value
+        return ""
+
+    def _hash(self, *parts: str) -> str:
+        # The repr of a tuple quotes its parts, so that ("a", "bc") and ("ab", "c") stay apart.
+        return blake2b(repr(parts).encode(), key=self._key, digest_size=DIGEST_BYTES).hexdigest()
+
+
+def _beginning(conversation: Conversation) -> tuple[str, str]:
+    first = next((turn.text for turn in conversation.turns if turn.role == "user"), "")
+    return conversation.system, first

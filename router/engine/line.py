@@ -1,0 +1,167 @@
+"""The straight line: parse, observe, decide, weave, send, record.
+
+`Line.run` is the whole product for one request. It contains no word about what any policy says, and every failure of
+ours on the way has become a fault on the decision by the time it gets here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, field
+
+from router.core.decision import Decision
+from router.core.errors import BackendError, RequestError
+from router.core.ports import Outgoing, Weaving
+from router.core.trace import Trace, withhold
+from router.engine.look import Call, Look, Looker
+from router.engine.relay import CLIENT_LEFT, Ending, relay
+from router.engine.send import Sender, Sent, Target
+
+CLIENT_GONE = 499
+"""The status recorded (never sent) when the client went away first; nginx's word for it."""
+
+
+@dataclass(slots=True)
+class Reply:
+    """What goes back to the client. A stream has `chunks`; whoever sends it must `aclose` it, come what may."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes = b""
+    chunks: AsyncGenerator[bytes, None] | None = None
+    decision: Decision | None = None
+    id: str = ""
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far one request has come: what the trace will tell."""
+
+    call: Call
+    look: Look
+    target: Target | None = None
+    attempts: int = 0
+    overhead_ms: float = 0.0
+    first_ms: float = 0.0
+    response_id: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """Runs requests. `resolve` finds the targets of a model name and raises RequestError for an unknown one.
+
+    `record` takes the finished trace and must not block. `now_ms` is the wall clock.
+    """
+
+    looker: Looker
+    sender: Sender
+    resolve: Callable[[str], tuple[Target, ...]]
+    record: Callable[[Trace], None]
+    now_ms: Callable[[], int] = field(default=lambda: time.time_ns() // 1_000_000)
+
+    async def run(self, call: Call) -> Reply:
+        """Serve one request. Raises RequestError; what a backend does wrong is a Reply in the wire's own shape."""
+        look = await self.looker.look_in_time(call)
+        progress = Progress(call, look)
+        try:
+            targets = self._targets(look)
+            sent = await self.sender.send(targets, lambda target: self._outgoing(progress, target))
+            progress.target, progress.attempts = sent.target, sent.attempts
+            look.stages.mark("send")
+            progress.first_ms = look.stages.total_ms
+            if sent.answer.chunks is not None:
+                return self._reply(progress, sent, chunks=self._relay(progress, sent))
+            progress.response_id = call.wire.answer_id(sent.answer.body)
+        except BackendError as error:
+            self._finish(progress, error.status, error.code)
+            body = call.wire.error_body(error)
+            headers = (*error.headers, ("content-type", "application/json"))
+            return Reply(error.status, headers, body, decision=look.decision, id=call.id)
+        except RequestError as error:
+            self._finish(progress, error.status, error.code)
+            raise
+        except asyncio.CancelledError:
+            self._finish(progress, CLIENT_GONE, CLIENT_LEFT)
+            raise
+        self._finish(progress, sent.answer.status)
+        return self._reply(progress, sent)
+
+    async def pass_on(self, call: Call) -> Reply:
+        """Send a request that is no conversation as it came, but for the model's name. Raises BackendError too."""
+        request = call.wire.parse(call.body)
+
+        def outgoing(target: Target) -> Outgoing:
+            body = call.wire.weave(request, (), Weaving(model=target.model))
+            return Outgoing(call.wire.path, body, call.forward, request.stream, target.model or request.model)
+
+        sent = await self.sender.send(self.resolve(request.model), outgoing)
+        answer = sent.answer
+        if answer.chunks is None:
+            return Reply(answer.status, answer.headers, answer.body, id=call.id)
+        return Reply(answer.status, answer.headers, chunks=relay(sent, call.wire), id=call.id)
+
+    def _targets(self, look: Look) -> tuple[Target, ...]:
+        """Return the targets of the policy's model for the task if that is a known alias, else the client's."""
+        if look.decision.model:
+            try:
+                return self.resolve(look.decision.model)
+            except RequestError:
+                pass
+        return self.resolve(look.request.model)
+
+    def _outgoing(self, progress: Progress, target: Target) -> Outgoing:
+        call, look = progress.call, progress.look
+        progress.target = target
+        progress.attempts += 1
+        model = target.model or look.request.model
+        body = self.looker.weave(look, call.wire, target.model, target.capability)
+        look.stages.mark("weave")
+        progress.overhead_ms = progress.overhead_ms or look.stages.total_ms
+        return Outgoing(call.wire.path, body, call.forward, look.request.stream, model)
+
+    def _reply(self, progress: Progress, sent: Sent, chunks: AsyncGenerator[bytes, None] | None = None) -> Reply:
+        answer = sent.answer
+        return Reply(answer.status, answer.headers, answer.body, chunks, progress.look.decision, progress.call.id)
+
+    async def _relay(self, progress: Progress, sent: Sent) -> AsyncGenerator[bytes, None]:
+        """Pass a stream on and record what became of it."""
+        ending = Ending()
+        try:
+            async for chunk in relay(sent, progress.call.wire, ending):
+                yield chunk
+        finally:
+            progress.response_id = ending.response_id
+            self._finish(progress, CLIENT_GONE if ending.error == CLIENT_LEFT else sent.answer.status, ending.error)
+
+    def _finish(self, progress: Progress, status: int, error: str = "") -> None:
+        call, look, target = progress.call, progress.look, progress.target
+        policy, identity, stages = look.snapshot.policy, look.identity, look.stages
+        evidence = look.evidence
+        self.record(
+            Trace(
+                id=call.id,
+                at_ms=self.now_ms(),
+                policy=policy.name,
+                tenant=call.tenant,
+                conversation=identity.conversation,
+                unit=identity.unit,
+                turn=len(look.decisions) - 1,
+                wire=call.wire.name,
+                model=(target.model if target else "") or look.request.model,
+                backend=target.backend.name if target else "",
+                stream=look.request.stream,
+                decision=look.decision,
+                evidence=evidence,
+                cues=withhold(policy, evidence.cues),
+                status=status,
+                error=error,
+                response_id=progress.response_id,
+                attempts=progress.attempts,
+                overhead_ms=progress.overhead_ms,
+                first_ms=progress.first_ms,
+                total_ms=stages.total_ms,
+                stages=stages.laps,
+            )
+        )

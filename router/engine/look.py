@@ -1,0 +1,225 @@
+"""Parse, observe, decide: everything about a request that needs no backend.
+
+`Looker.look` is what `explain`, `test`, the library call and the proxy share: one function, four products.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from router.core.conversation import Conversation
+from router.core.decide import decide
+from router.core.decision import Decision, Reason, nothing
+from router.core.errors import Degraded, RequestError
+from router.core.evidence import Evidence
+from router.core.policy import ROOT, CueValue, Policy
+from router.core.ports import Capability, Request, Weaving, Wire
+from router.engine.guarding import Guard
+from router.engine.identity import Identifier, Identity
+from router.engine.observe import Observer, Sight
+from router.engine.pins import Pin, Pins
+from router.engine.snapshot import Shelf, Snapshot
+from router.engine.stages import Stages
+
+DEADLINE_S = 0.025
+"""The recogniser's budget. One that is not `inline` runs in a thread and is not waited for any longer than this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request as the edge hands it over.
+
+    `metadata` adds to what the body's own metadata says. `off` asks for no instructions. `forward` are the client's
+    headers that may go to the backend. `user` is the end user as trusted headers name them.
+    """
+
+    wire: Wire
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+    tenant: str = ""
+    policy: str | None = None
+    off: bool = False
+    metadata: Mapping[str, object] = field(default_factory=dict)
+    forward: tuple[tuple[str, str], ...] = ()
+    user: str = ""
+    id: str = ""
+
+
+@dataclass(slots=True)
+class Look:
+    """A request with all that was found and decided about it. `decisions[j]` belongs to user turn j."""
+
+    request: Request
+    snapshot: Snapshot
+    identity: Identity
+    sights: list[Sight]
+    decisions: list[Decision]
+    stages: Stages
+
+    @property
+    def decision(self) -> Decision:
+        """The decision at the newest user turn."""
+        return self.decisions[-1]
+
+    @property
+    def evidence(self) -> Evidence:
+        """The evidence at the newest user turn."""
+        return self.sights[-1].evidence
+
+
+class Looker:
+    """Looks at requests under the policies of a shelf. `clock` returns seconds, for pins only."""
+
+    def __init__(self, shelf: Shelf, identifier: Identifier, guard: Guard, clock: Callable[[], float]) -> None:
+        self.shelf = shelf
+        self._identifier = identifier
+        self._guard = guard
+        self._clock = clock
+        self._pins = Pins()
+        self._observers: dict[Snapshot, Observer] = {}
+
+    def look(self, call: Call, late: str = "") -> Look:
+        """Return what is decided about a request. Raises RequestError for one that cannot be served.
+
+        `late` is the fault with which recognition is left out, where it was asked already and did not answer in time.
+        """
+        stages = Stages()
+        request = call.wire.parse(call.body)
+        stages.mark("parse")
+        observer, pin, identity, cues, faults = self._place(call, request)
+        sights = observer.observe(request.conversation, pin, cues, identity.nonce, late)
+        stages.mark("observe")
+        decisions = self._decide_all(observer.snapshot.policy, request.conversation, sights)
+        if faults:
+            decisions[-1] = replace(decisions[-1], reasons=(*decisions[-1].reasons, *map(_fell_to_default, faults)))
+        if call.off:
+            decisions = [_required_only(decision) for decision in decisions]
+        stages.mark("decide")
+        return Look(request, observer.snapshot, identity, sights, decisions, stages)
+
+    async def look_in_time(self, call: Call) -> Look:
+        """Like `look`, but never holds up the event loop: a slow recogniser runs in a thread, within the deadline."""
+        recogniser = self.shelf.current(call.policy).recogniser
+        if recogniser is None or recogniser.inline:
+            return self.look(call)
+        try:
+            return await asyncio.wait_for(asyncio.to_thread(self.look, call), DEADLINE_S)
+        except TimeoutError:
+            self._guard.note("recogniser_late")
+            return self.look(call, late="recogniser_late")
+
+    def weave(self, look: Look, wire: Wire, model: str = "", capability: Capability | None = None) -> bytes:
+        """Return the body to send for one target.
+
+        Where weaving fails the request goes out as it came, unless that would lose a required instruction.
+        """
+        settings = look.snapshot.policy.settings
+        weaving = Weaving(
+            settings.place, settings.on_switch, model, look.decision.parameters, capability or DEFAULT_CAPABILITY
+        )
+        decisions = look.decisions
+        if look.decision.outcome == "skipped":
+            decisions = [look.decision] * len(decisions)
+        try:
+            return self._guard.run("weave_failed", wire.weave, look.request, decisions, weaving)
+        except Degraded as fault:
+            if any(piece.required for decision in decisions for piece in decision.mix):
+                raise blocked(fault) from fault
+            look.decisions[-1] = replace(
+                look.decision, outcome="bypassed", mix=(), reasons=(Reason(fault.code, str(fault)),)
+            )
+            return look.request.body
+
+    def _place(
+        self, call: Call, request: Request
+    ) -> tuple[Observer, Pin, Identity, dict[str, CueValue], tuple[str, ...]]:
+        """Find the snapshot, the pin and the cues that a request is decided with."""
+        snapshot = self.shelf.current(call.policy)
+        policy = snapshot.policy
+        metadata = {**request.metadata, **call.metadata} if call.metadata else request.metadata
+        cues, faults = snapshot.cues.read(call.headers, metadata)
+        identity = self._identifier.identify(
+            call.tenant,
+            request.conversation,
+            request.user or call.user,
+            call.headers,
+            metadata,
+            _personal(policy, cues),
+        )
+        turn = sum(turn.role == "user" for turn in request.conversation.turns) - 1
+        observer = self._observer(snapshot)
+        stable = observer.stable(cues)
+        now = self._clock()
+        pin = self._pins.find(policy.name, identity.conversation, turn, stable, now, policy.settings.pin_idle_s)
+        if pin is None:
+            pin = Pin(policy.revision, now, [(0, stable)])
+            self._pins.keep(policy.name, identity.conversation, pin)
+        elif pin.revision != policy.revision:
+            earlier = self.shelf.pinned(policy.name, pin.revision)
+            if earlier is None:
+                pin.revision = policy.revision  # the old revision is gone from the shelf: the conversation moves on
+            else:
+                observer = self._observer(earlier)
+                cues, faults = earlier.cues.read(call.headers, metadata)
+        return observer, pin, identity, cues, faults
+
+    def _observer(self, snapshot: Snapshot) -> Observer:
+        observer = self._observers.get(snapshot)
+        if observer is None:
+            live = {s: o for s, o in self._observers.items() if self.shelf.holds(s)}
+            observer = live[snapshot] = Observer(snapshot, self._guard)
+            self._observers = live
+        return observer
+
+    def _decide_all(self, policy: Policy, conversation: Conversation, sights: list[Sight]) -> list[Decision]:
+        decisions: list[Decision] = []
+        ends = [at for at, turn in enumerate(conversation.turns) if turn.role == "user"]
+        for number, sight in enumerate(sights):
+            if sight.decision is None:
+                last = number == len(sights) - 1
+                upto = conversation if last else replace(conversation, turns=conversation.turns[: ends[number] + 1])
+                sight.decision = self._decide(policy, upto, sight.evidence)
+            decisions.append(sight.decision)
+        return decisions
+
+    def _decide(self, policy: Policy, conversation: Conversation, evidence: Evidence) -> Decision:
+        try:
+            return self._guard.run("decide_failed", decide, policy, conversation, evidence)
+        except Degraded as fault:
+            general = replace(evidence, belief=None, faults=(*evidence.faults, fault.code))
+        try:
+            return self._guard.run("decide_failed", decide, policy, conversation, general)
+        except Degraded as fault:
+            if any(instruction.required for instruction in policy.tasks[ROOT].instructions):
+                raise blocked(fault) from fault
+            return nothing(policy.revision, "bypassed", Reason(fault.code, str(fault)))
+
+
+DEFAULT_CAPABILITY = Capability()
+
+
+def blocked(fault: Degraded) -> RequestError:
+    """Return the error for a request that may not go out without its required instructions."""
+    return RequestError(
+        f"The request was not sent: instructions that it requires could not be added ({fault.code}).",
+        status=503,
+        code="required_instructions_unavailable",
+        kind="server_error",
+    )
+
+
+def _required_only(decision: Decision) -> Decision:
+    """What a client cannot switch off."""
+    mix = tuple(piece for piece in decision.mix if piece.required)
+    return replace(decision, outcome="bypassed", mix=mix, reasons=(Reason("off", "switched off by the client"),))
+
+
+def _fell_to_default(fault: str) -> Reason:
+    return Reason(fault, "the cue was not usable and fell to its default")
+
+
+def _personal(policy: Policy, cues: Mapping[str, CueValue]) -> tuple[str, ...]:
+    """The free-text cues: conversations that begin alike but differ here belong to different people."""
+    return tuple(f"{name}={cues[name]}" for name in sorted(policy.personal) if name in cues)

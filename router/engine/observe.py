@@ -1,0 +1,140 @@
+"""Gather everything: the evidence at each user turn of a conversation.
+
+A client resends its whole conversation, and each of its user turns has a decision of its own, made from nothing but the
+messages up to it, the pinned revision and the pinned cues. They are remembered by a digest of exactly these, so that a
+growing conversation costs one step per call; a miss is worked out again and comes out the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from types import MappingProxyType
+
+from router.core.conversation import Conversation, Turn
+from router.core.decision import Decision
+from router.core.errors import Degraded
+from router.core.evidence import Belief, Evidence
+from router.core.policy import CueValue
+from router.core.ports import State
+from router.engine.guarding import Guard
+from router.engine.pins import Pin
+from router.engine.snapshot import Memo, Snapshot
+
+TURNS_DECIDED = 512
+"""User turns that get a decision of their own. Later ones keep the last; it bounds the work one request can ask for."""
+
+REPLY_CHARS = 500
+"""Of the assistant's last words, so many are handed to the recogniser."""
+
+
+@dataclass(slots=True)
+class Sight:
+    """What is known at one user turn: the recogniser's state, the evidence and, once made, the decision."""
+
+    state: State | None
+    evidence: Evidence
+    decision: Decision | None = None
+
+
+class Observer:
+    """Observes conversations under one snapshot. `guard` turns what breaks on the way into a fault and counts it."""
+
+    def __init__(self, snapshot: Snapshot, guard: Guard) -> None:
+        self.snapshot = snapshot
+        self._guard = guard
+        self._memo: Memo[Sight] = Memo()
+        policy = snapshot.policy
+        self._volatile = frozenset(name for name, cue in policy.cues.items() if cue.volatile)
+        self._faults = snapshot.faults + (() if snapshot.recogniser else ("recogniser_absent",))
+        self._thresholds = snapshot.recogniser.thresholds if snapshot.recogniser else None
+
+    def stable(self, cues: Mapping[str, CueValue]) -> dict[str, CueValue]:
+        """Return the cues that hold for more than one call."""
+        if not self._volatile:
+            return dict(cues)
+        return {name: value for name, value in cues.items() if name not in self._volatile}
+
+    def observe(
+        self, conversation: Conversation, pin: Pin, cues: Mapping[str, CueValue], nonce: str, late: str = ""
+    ) -> list[Sight]:
+        """Return a sight for each user turn. `cues` are this call's own, volatile ones included.
+
+        With `late`, turns that are not known yet go without recognition, and that is their fault code.
+        """
+        sights: list[Sight] = []
+        key = nonce.encode()
+        state: State | None = None
+        asked = list(_user_turns(conversation))
+        for number, (turn, reply) in enumerate(asked[:TURNS_DECIDED]):
+            last = number == len(asked) - 1
+            here = cues if last else pin.cues_at(number)
+            key = _digest(key, turn.text, reply, here)
+            sight = self._memo.get(key)
+            if sight is None:
+                sight = self._look(state, turn, reply, number, here, nonce, pin, late)
+                if sight.evidence.faults == self._faults:
+                    self._memo.put(key, sight)
+            state = sight.state
+            sights.append(sight)
+        sights += [sights[-1]] * (len(asked) - len(sights))
+        return sights
+
+    def _look(
+        self,
+        state: State | None,
+        turn: Turn,
+        reply: str,
+        number: int,
+        cues: Mapping[str, CueValue],
+        nonce: str,
+        pin: Pin,
+        late: str,
+    ) -> Sight:
+        if number in pin.faulted:
+            return Sight(state, pin.faulted[number])
+        faults = list(self._faults)
+        known = dict(cues)
+        belief: Belief | None = None
+        try:
+            known |= self._guard.run("cue_detector_failed", self.snapshot.cues.detect, turn.text, number)
+        except Degraded as fault:
+            faults.append(fault.code)
+        if late:
+            faults.append(late)
+        elif self.snapshot.recogniser is not None:
+            step = self.snapshot.recogniser.step
+            try:
+                state, belief = self._guard.run("recogniser_failed", step, state, turn.text, reply)
+            except Degraded as fault:
+                faults.append(fault.code)
+        evidence = Evidence(
+            belief=belief,
+            cues=MappingProxyType(known),
+            levels=self.snapshot.levels,
+            faults=tuple(faults),
+            nonce=nonce,
+            **({"thresholds": self._thresholds} if self._thresholds else {}),
+        )
+        if len(faults) > len(self._faults):
+            pin.faulted[number] = evidence
+        return Sight(state, evidence)
+
+
+def _user_turns(conversation: Conversation) -> Iterator[tuple[Turn, str]]:
+    """Yield each user turn with the assistant's last words before it."""
+    reply = ""
+    for turn in conversation.turns:
+        if turn.role == "assistant":
+            reply = turn.text[-REPLY_CHARS:]
+        elif turn.role == "user":
+            yield turn, reply
+            reply = ""
+
+
+def _digest(before: bytes, text: str, reply: str, cues: Mapping[str, CueValue]) -> bytes:
+    words = f"{len(text)}:{text}{len(reply)}:{reply}"
+    if cues:
+        words += repr(sorted(cues.items()))
+    return blake2b(words.encode("utf-8", "surrogatepass"), digest_size=16, key=before[:64]).digest()

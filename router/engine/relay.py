@@ -1,0 +1,52 @@
+"""Pass a stream on, byte for byte and event by event, and never let a broken one look whole."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+
+from router.core.errors import BackendError
+from router.core.ports import Wire
+from router.engine.send import Sent
+
+CLIENT_LEFT = "client_gone"
+
+
+@dataclass(slots=True)
+class Ending:
+    """How a stream ended. `error` is empty for a whole one; it stays CLIENT_LEFT when nobody read to the end."""
+
+    error: str = CLIENT_LEFT
+    response_id: str = ""
+
+
+async def relay(sent: Sent, wire: Wire, ending: Ending | None = None) -> AsyncGenerator[bytes, None]:
+    """Yield the stream's bytes, and an error event in the wire's own shape where it breaks off or stalls.
+
+    Closing the iterator stops the backend.
+    """
+    ending = ending or Ending()
+    guard = wire.guard()
+    chunks = sent.answer.chunks
+    chunk = sent.first
+    try:
+        while True:
+            whole = guard.release(chunk)
+            ending.response_id = guard.response_id
+            if whole:
+                yield whole
+            if chunks is None:
+                break
+            try:
+                chunk = await anext(chunks)
+            except StopAsyncIteration:
+                break
+        if not guard.complete:
+            why = guard.error or "truncated"
+            raise BackendError("The backend's stream ended before the answer was complete.", code=why)
+        ending.error = ""
+    except BackendError as error:
+        ending.error = error.code
+        yield guard.boundary() + wire.error_event(error)
+    finally:
+        await sent.answer.aclose()

@@ -1,0 +1,119 @@
+"""Send the woven request: one owner of retries, then the fallback models, then the mapped error.
+
+A request is tried again only while nothing of an answer has reached the client, at most `attempts` more times in all,
+and only while retries are a small share of all requests (a budget, so that a struggling provider is not trampled).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from router.core.errors import BackendError
+from router.core.ports import Answer, Backend, Capability, Outgoing
+
+Sleep = Callable[[float], Awaitable[None]]
+
+BACKOFF_S = (0.25, 1.0)
+"""Pauses before the first and every later retry, where the provider names none."""
+
+WAIT_CAP_S = 5.0
+"""A provider that asks for more patience than this is not waited for: the next model, or its error, is the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One model behind one backend. `model` is the name the backend knows; empty keeps the client's word."""
+
+    backend: Backend
+    model: str = ""
+    capability: Capability = field(default_factory=Capability)
+
+
+@dataclass(slots=True)
+class Sent:
+    """An answer, who gave it, and how many calls it took. A stream's first chunk has already been taken."""
+
+    answer: Answer
+    target: Target
+    attempts: int
+    first: bytes = b""
+
+
+class RetryBudget:
+    """Allows retries as a share of requests: each request earns `share` of a retry, up to `burst` in stock."""
+
+    def __init__(self, share: float = 0.1, burst: float = 10.0) -> None:
+        self._share = share
+        self._burst = burst
+        self._stock = burst
+
+    def earn(self) -> None:
+        """Count a request."""
+        self._stock = min(self._burst, self._stock + self._share)
+
+    def spend(self) -> bool:
+        """Take one retry from the stock; False when there is none."""
+        if self._stock < 1.0:
+            return False
+        self._stock -= 1.0
+        return True
+
+
+class Sender:
+    """Sends to the first target that answers."""
+
+    def __init__(self, attempts: int = 2, budget: RetryBudget | None = None, sleep: Sleep = asyncio.sleep) -> None:
+        self._attempts = attempts
+        self._budget = budget or RetryBudget()
+        self._sleep = sleep
+
+    async def send(self, targets: tuple[Target, ...], outgoing: Callable[[Target], Outgoing]) -> Sent:
+        """Return the first answer. Raises the last BackendError when no target gives one."""
+        self._budget.earn()
+        calls = 0
+        for number, target in enumerate(targets):
+            request = outgoing(target)
+            while True:
+                calls += 1
+                try:
+                    return await _begin(target, request, calls)
+                except BackendError as error:
+                    last = number == len(targets) - 1
+                    if not error.retryable and (last or error.status in (400, 413, 422)):
+                        raise  # the request itself is at fault: no other model will like it better
+                    pause = _pause(error, calls)
+                    if error.retryable and pause <= WAIT_CAP_S and calls <= self._attempts and self._budget.spend():
+                        await self._sleep(pause)
+                        continue
+                    if last:
+                        raise
+                    break
+        raise BackendError("No model is configured for this request.", status=503, retryable=False)
+
+
+async def _begin(target: Target, request: Outgoing, calls: int) -> Sent:
+    """Send, and take the first chunk of a stream: until it is here, a failure is still an ordinary error."""
+    answer = await target.backend.send(request)
+    if answer.chunks is None:
+        return Sent(answer, target, calls)
+    try:
+        first = await anext(answer.chunks)
+    except StopAsyncIteration:
+        raise BackendError("The backend ended its stream before it began.", code="truncated") from None
+    except BaseException:
+        await answer.aclose()
+        raise
+    return Sent(answer, target, calls, first)
+
+
+def _pause(error: BackendError, calls: int) -> float:
+    for name, value in error.headers:
+        scale = {"retry-after-ms": 0.001, "retry-after": 1.0}.get(name.lower())
+        if scale is not None:
+            try:
+                return max(0.0, float(value) * scale)
+            except ValueError:
+                continue  # an HTTP date: nobody sends it on this path, and our own pause will do
+    return BACKOFF_S[min(calls - 1, len(BACKOFF_S) - 1)]

@@ -1,0 +1,125 @@
+"""What requests are decided with: immutable snapshots, replaced whole.
+
+A snapshot is one revision of one policy with everything made from it. A shelf holds the current snapshot of each
+policy, and for a while the earlier revisions that running conversations are pinned to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Generic, TypeVar
+
+from router.core.errors import RequestError, did_you_mean
+from router.core.policy import Level, Policy
+from router.core.ports import CueReader, Recogniser
+
+OLD_REVISIONS_KEPT = 8
+"""Earlier revisions kept per policy for pinned conversations; a fitted recogniser is some megabytes."""
+
+MEMO_ENTRIES = 5_000
+"""User turns remembered per revision; an entry is about 2 KB."""
+
+V = TypeVar("V")
+
+
+class Memo(Generic[V]):
+    """A bounded map from digest to value; the least recently used entry goes first. A miss only costs time."""
+
+    __slots__ = ("_entries", "_limit")
+
+    def __init__(self, limit: int = MEMO_ENTRIES) -> None:
+        self._entries: OrderedDict[bytes, V] = OrderedDict()
+        self._limit = limit
+
+    def get(self, key: bytes) -> V | None:
+        """Return the value under `key` and mark it as used."""
+        value = self._entries.get(key)
+        if value is not None:
+            with contextlib.suppress(KeyError):  # another thread has just dropped it
+                self._entries.move_to_end(key)
+        return value
+
+    def put(self, key: bytes, value: V) -> None:
+        """Remember a value."""
+        self._entries[key] = value
+        if len(self._entries) > self._limit:
+            self._entries.popitem(last=False)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """One revision of a policy, ready to decide with. `recogniser` is None where none could be made."""
+
+    policy: Policy
+    cues: CueReader
+    recogniser: Recogniser | None
+    levels: Mapping[str, Level] = field(default_factory=lambda: MappingProxyType({}))
+    files: tuple[Path, ...] = ()
+    faults: tuple[str, ...] = ()
+
+
+Build = Callable[[Path], Snapshot]
+"""Makes a snapshot from a pack's path. Raises PolicyError."""
+
+
+class Shelf:
+    """The snapshots by policy name. Swapping is one assignment: a request sees one revision or the other."""
+
+    def __init__(self, snapshots: Mapping[str, Snapshot], default: str) -> None:
+        self._current = dict(snapshots)
+        self._old: dict[str, OrderedDict[str, Snapshot]] = {name: OrderedDict() for name in snapshots}
+        self.default = default
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all policies, the default one first."""
+        return (self.default, *(name for name in self._current if name != self.default))
+
+    @property
+    def revisions(self) -> Mapping[str, str]:
+        """The current revision of each policy."""
+        return {name: snapshot.policy.revision for name, snapshot in self._current.items()}
+
+    def current(self, name: str | None = None) -> Snapshot:
+        """Return the newest revision of a policy. Raises RequestError (404) for an unknown name."""
+        snapshot = self._current.get(name or self.default)
+        if snapshot is None:
+            hint = did_you_mean(name or "", self._current)
+            raise RequestError(
+                f'There is no policy "{name}". {hint}'.strip(),
+                status=404,
+                code="policy_not_found",
+                param="x-router-policy",
+            )
+        return snapshot
+
+    def pinned(self, name: str, revision: str) -> Snapshot | None:
+        """Return an earlier revision if it is still on the shelf."""
+        current = self._current[name]
+        return current if current.policy.revision == revision else self._old[name].get(revision)
+
+    def holds(self, snapshot: Snapshot) -> bool:
+        """Say whether requests can still be decided with this snapshot."""
+        name = snapshot.policy.name
+        return name in self._current and self.pinned(name, snapshot.policy.revision) is snapshot
+
+    def swap(self, name: str, snapshot: Snapshot) -> bool:
+        """Make `snapshot` the current one of `name`; return whether its revision is a new one."""
+        before = self._current[name]
+        if before.policy.revision == snapshot.policy.revision:
+            return False
+        old = self._old[name]
+        old[before.policy.revision] = before
+        old.pop(snapshot.policy.revision, None)
+        while len(old) > OLD_REVISIONS_KEPT:
+            old.popitem(last=False)
+        self._current[name] = snapshot
+        return True

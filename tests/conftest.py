@@ -1,0 +1,73 @@
+"""Rules for every test: sockets reach loopback only, and no provider's key is taken from the environment."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("quick", max_examples=40, deadline=None)
+settings.register_profile("long", max_examples=2000, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+PROVIDER_KEYS = [name for name in os.environ if name.endswith("_API_KEY")]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def loopback_only() -> Iterator[None]:
+    """Refuse every connection that would leave this machine."""
+    connect, connect_ex = socket.socket.connect, socket.socket.connect_ex
+
+    def check(address: Any) -> None:
+        if isinstance(address, tuple) and address:
+            host = str(address[0])
+            try:
+                inside = ipaddress.ip_address(host.split("%")[0]).is_loopback
+            except ValueError:
+                inside = host == "localhost"
+            if not inside:
+                raise AssertionError(f"a test tried to reach {host}")
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        check(address)
+        connect(self, address)
+
+    def guarded_ex(self: socket.socket, address: Any) -> int:
+        check(address)
+        return connect_ex(self, address)
+
+    socket.socket.connect = guarded  # type: ignore[method-assign]
+    socket.socket.connect_ex = guarded_ex  # type: ignore[method-assign]
+    yield
+    socket.socket.connect = connect  # type: ignore[method-assign]
+    socket.socket.connect_ex = connect_ex  # type: ignore[method-assign]
+
+
+@pytest.fixture(autouse=True)
+def no_provider_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in PROVIDER_KEYS:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def project() -> Path:
+    """The top folder of the project."""
+    return Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def support_pack(project: Path) -> Path:
+    """The shipped pack of a help desk."""
+    return project / "policies" / "customer_support"
+
+
+@pytest.fixture(scope="session")
+def recognisers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder whose fitted recognisers all tests share."""
+    return tmp_path_factory.mktemp("recognisers")

@@ -1,0 +1,197 @@
+"""Looking at growing conversations: what was sent stays a prefix, whatever changes on the way."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router.core.errors import RequestError
+from router.engine.look import Look
+from router.engine.pins import Pin, Pins
+from tests.support.parts import CHAT, Clock, WordRecogniser, body, call, looker, sent_messages, small_policy, snapshot
+
+TALK = ["I want a refund", "Sure.", "It broke", "I see.", "Now where is my parcel?", "On its way.", "And the refund?"]
+
+
+def test_the_head_says_the_first_task_and_a_switch_speaks_before_its_own_turn() -> None:
+    messages = sent_messages(looker(), body(*TALK[:5]))
+    assert [m["role"] for m in messages] == ["system", "user", "assistant", "user", "assistant", "user"]
+    assert messages[0]["content"] == "Be polite.\n\n- Promise nothing.\nHelp with the refund."
+    assert "Say where the parcel is." in messages[-1]["content"]
+    assert messages[-1]["content"].endswith("Now where is my parcel?")
+    assert messages[3]["content"] == "It broke"
+
+
+def test_what_was_said_once_is_not_said_again() -> None:
+    messages = sent_messages(looker(), body(*TALK))
+    assert messages[-1]["content"] == "And the refund?"
+
+
+turns = st.lists(st.sampled_from(["hello", "refund please", "my parcel", "thanks", "ok"]), min_size=1, max_size=7)
+cue_steps = st.lists(st.sampled_from([{}, {"tier": "free"}, {"tier": "pro"}, {"name": "Ann"}]), min_size=7, max_size=7)
+events = st.lists(st.sampled_from(["", "", "restart", "reload", "forget"]), min_size=7, max_size=7)
+
+
+@given(turns, cue_steps, events, st.booleans())
+def test_what_is_sent_grows_at_its_end_only(
+    said: list[str], cues: list[dict[str, str]], happens: list[str], named: bool
+) -> None:
+    """Law 3, with cues that change, reloads, and (where nothing but the words counts) restarts and lost memory."""
+    plain = not any(cues)
+    seen = looker()
+    before: list[Any] = []
+    history: list[str] = []
+    for number, text in enumerate(said):
+        if number and happens[number] == "reload":
+            seen.shelf.swap("desk", snapshot(small_policy(f"rev-{number + 1}", " Changed.")))
+        elif number and plain and "reload" not in happens and happens[number] in ("restart", "forget"):
+            seen = looker()
+        metadata = dict(cues[number])
+        if named:
+            metadata["conversation_id"] = "c1"
+        elif "name" in metadata:
+            del metadata["name"]  # an unnamed conversation is told from others by its free text
+        history.append(text)
+        now = sent_messages(seen, body(*history, metadata=metadata))
+        assert now[: len(before)] == before
+        before = now
+        history.append(f"answer {number}")
+
+
+def test_a_cue_that_changes_is_said_at_its_turn_and_put_back_there() -> None:
+    seen = looker()
+    sent_messages(seen, body("hello", metadata={"tier": "free"}))
+    second = sent_messages(seen, body("hello", "hi", "refund", metadata={"tier": "pro"}))
+    third = sent_messages(seen, body("hello", "hi", "refund", "ok", "thanks", metadata={"tier": "pro"}))
+    assert second[0]["content"] == "Be polite.\nTier: free"
+    assert "Tier: pro" in second[-1]["content"]
+    assert third[: len(second)] == second
+
+
+def test_a_cue_of_the_moment_is_said_at_the_newest_turn_alone() -> None:
+    seen = looker()
+    first = sent_messages(seen, body("hello", metadata={"queue": 7}))
+    second = sent_messages(seen, body("hello", "hi", "refund", metadata={"queue": 9}))
+    assert "Waiting: 7" in str(first) and "Waiting" not in str(first[0])
+    assert "Waiting: 7" not in str(second) and "Waiting: 9" in second[-1]["content"]
+
+
+def test_people_whose_conversations_begin_alike_never_get_each_others_facts() -> None:
+    seen = looker()
+    sent_messages(seen, body("hi", metadata={"name": "Ann", "tier": "free"}))
+    sent_messages(seen, body("hi", metadata={"name": "Bob", "tier": "pro"}))
+    ann = sent_messages(seen, body("hi", "Hello!", "refund", metadata={"name": "Ann", "tier": "free"}))
+    assert "Ann" in ann[0]["content"] and "Tier: free" in ann[0]["content"]
+    assert "Bob" not in str(ann) and "pro" not in str(ann)
+
+
+def test_unnamed_conversations_that_begin_alike_are_told_apart_by_their_cues() -> None:
+    seen = looker()
+    sent_messages(seen, body("hi", metadata={"tier": "free"}))
+    sent_messages(seen, body("hi", metadata={"tier": "pro"}))
+    later = sent_messages(seen, body("hi", "Hello!", "refund", metadata={"tier": "free"}))
+    assert "Tier: free" in later[0]["content"] and "pro" not in str(later)
+
+
+def test_a_conversation_keeps_its_revision_until_it_was_idle_for_long() -> None:
+    clock = Clock()
+    seen = looker(clock=clock)
+    sent_messages(seen, body("hello"))
+    seen.shelf.swap("desk", snapshot(small_policy("rev-2", " New.")))
+    pinned = seen.look(call(body("hello", "hi", "refund")))
+    fresh = seen.look(call(body("good day")))
+    clock.now += 3601
+    woken = seen.look(call(body("hello", "hi", "refund", "ok", "thanks")))
+    assert [look.decision.revision for look in (pinned, fresh, woken)] == ["rev-1", "rev-2", "rev-2"]
+
+
+def test_a_growing_conversation_costs_one_step_a_call() -> None:
+    recogniser = WordRecogniser()
+    seen = looker(snapshot(recogniser=recogniser))
+    for end in (1, 3, 5, 7):
+        seen.look(call(body(*TALK[:end])))
+    assert recogniser.steps == 4
+
+
+def test_switched_off_keeps_only_what_is_required() -> None:
+    look = looker().look(call(body("refund"), off=True))
+    assert look.decision.outcome == "bypassed"
+    assert [piece.id for piece in look.decision.mix] == ["/billing/refund:required.1"]
+    seen = looker()
+    woven = seen.weave(seen.look(call(body("refund"), off=True)), CHAT)
+    assert b"Promise nothing" in woven and b"Be polite" not in woven
+
+
+def test_a_failing_recogniser_costs_the_specific_instructions_only_and_is_counted() -> None:
+    faults: list[str] = []
+    recogniser = WordRecogniser()
+    recogniser.fail = ValueError("broken")
+    seen = looker(snapshot(recogniser=recogniser), faults=faults)
+    look = seen.look(call(body("refund")))
+    assert (look.decision.outcome, look.decision.task) == ("unavailable", "/")
+    assert look.decision.text == "Be polite."
+    assert faults == ["recogniser_failed"]
+
+
+def test_what_was_decided_while_something_was_missing_stays_for_that_conversation() -> None:
+    recogniser = WordRecogniser()
+    recogniser.fail = ValueError("broken")
+    seen = looker(snapshot(recogniser=recogniser))
+    first = sent_messages(seen, body("refund"))
+    recogniser.fail = None
+    second = sent_messages(seen, body("refund", "ok", "my refund"))
+    assert second[: len(first)] == first
+    assert "Help with the refund" in second[-1]["content"]
+
+
+async def test_a_slow_recogniser_is_not_waited_for() -> None:
+    release = threading.Event()
+
+    class Slow(WordRecogniser):
+        def step(self, before: Any, text: str, reply_before: str = "") -> Any:
+            release.wait(5)
+            return super().step(before, text, reply_before)
+
+    faults: list[str] = []
+    seen = looker(snapshot(recogniser=Slow(inline=False)), faults=faults)
+    look: Look = await seen.look_in_time(call(body("refund")))
+    release.set()
+    assert look.decision.outcome == "unavailable"
+    assert faults == ["recogniser_late"]
+
+
+@pytest.mark.parametrize(("required", "goes_out"), [("refund", False), ("hello", True)])
+def test_a_weave_that_fails_sends_the_request_as_it_came_unless_that_loses_required_text(
+    required: str, goes_out: bool
+) -> None:
+    seen = looker()
+    look = seen.look(call(body(required)))
+
+    class Broken:
+        def weave(self, *_: Any) -> bytes:
+            raise ValueError("broken")
+
+    if goes_out:
+        assert seen.weave(look, Broken()) == look.request.body  # type: ignore[arg-type]
+        assert look.decision.outcome == "bypassed"
+    else:
+        with pytest.raises(RequestError) as caught:
+            seen.weave(look, Broken())  # type: ignore[arg-type]
+        assert caught.value.status == 503
+
+
+def test_unknown_policy_is_a_404_with_a_hint() -> None:
+    with pytest.raises(RequestError, match='did you mean "desk"') as caught:
+        looker().look(call(body("hello"), policy="desc"))
+    assert caught.value.status == 404
+
+
+def test_pins_are_bounded() -> None:
+    pins = Pins(limit=2)
+    for name in "abc":
+        pins.keep("desk", name, Pin("rev", 0.0, [(0, {})]))
+    assert [pins.find("desk", name, 0, {}, 1.0, 10.0) is not None for name in "abc"] == [False, True, True]

@@ -1,0 +1,109 @@
+"""Sending: who is asked, how often, and what the client gets when nobody answers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from router.core.errors import BackendError
+from router.core.ports import Answer, Outgoing
+from router.engine.send import RetryBudget, Sender, Target
+
+
+class Scripted:
+    """A backend that answers from a list."""
+
+    def __init__(self, name: str, *script: Answer | BackendError) -> None:
+        self.name = name
+        self.script = list(script)
+        self.calls = 0
+
+    async def send(self, outgoing: Outgoing) -> Answer:
+        self.calls += 1
+        step = self.script.pop(0)
+        if isinstance(step, BackendError):
+            raise step
+        return step
+
+    async def aclose(self) -> None:
+        pass
+
+
+def failed(status: int, *, retryable: bool = True, **headers: str) -> BackendError:
+    named = tuple((name.replace("_", "-"), value) for name, value in headers.items())
+    return BackendError("no", status=status, headers=named, retryable=retryable)
+
+
+GOOD = Answer(200, body=b"{}")
+
+
+async def sent_through(*backends: Scripted, budget: RetryBudget | None = None) -> tuple[object, list[float]]:
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    sender = Sender(attempts=2, budget=budget or RetryBudget(), sleep=sleep)
+    try:
+        sent = await sender.send(tuple(map(Target, backends)), lambda target: Outgoing("/x", b""))
+        return (sent.target.backend.name, sent.attempts), pauses
+    except BackendError as error:
+        return error.status, pauses
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "outcome", "pauses"),
+    [
+        ([GOOD], [], ("a", 1), []),
+        ([failed(503), GOOD], [], ("a", 2), [0.25]),
+        ([failed(503), failed(503), GOOD], [], ("a", 3), [0.25, 1.0]),
+        ([failed(503), failed(503), failed(503)], [GOOD], ("b", 4), [0.25, 1.0]),
+        ([failed(429, retry_after="2"), GOOD], [], ("a", 2), [2.0]),
+        ([failed(429, retry_after_ms="40"), GOOD], [], ("a", 2), [0.04]),
+        ([failed(429, retry_after="60")], [GOOD], ("b", 2), []),
+        ([failed(401, retryable=False)], [GOOD], ("b", 2), []),
+        ([failed(400, retryable=False)], [GOOD], 400, []),
+        ([failed(503)] * 3, [failed(500, retryable=False)], 500, [0.25, 1.0]),
+    ],
+    ids=[
+        "answers",
+        "one-retry",
+        "two-retries",
+        "then-the-fallback",
+        "waits-as-told",
+        "waits-as-told-in-ms",
+        "too-long-to-wait",
+        "key-refused-there",
+        "request-at-fault",
+        "nobody",
+    ],
+)
+async def test_who_answers(first: list, second: list, outcome: object, pauses: list[float]) -> None:
+    backends = [Scripted("a", *first)] + ([Scripted("b", *second)] if second else [])
+    assert await sent_through(*backends) == (outcome, pauses)
+
+
+async def test_retries_stop_when_their_share_of_all_requests_is_spent() -> None:
+    budget = RetryBudget(share=0.1, burst=1.0)
+    assert (await sent_through(Scripted("a", failed(503), GOOD), budget=budget))[0] == ("a", 2)
+    assert (await sent_through(Scripted("a", failed(503), GOOD), budget=budget))[0] == 503
+    for _ in range(10):
+        await sent_through(Scripted("a", GOOD), budget=budget)
+    assert (await sent_through(Scripted("a", failed(503), GOOD), budget=budget))[0] == ("a", 2)
+
+
+async def test_a_stream_that_fails_before_its_first_byte_is_tried_again() -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        raise BackendError("cut", code="truncated")
+        yield b""
+
+    async def empty() -> AsyncIterator[bytes]:
+        for chunk in ():
+            yield chunk
+
+    async def whole() -> AsyncIterator[bytes]:
+        yield b"data"
+
+    backend = Scripted("a", *(Answer(200, chunks=chunks) for chunks in (broken(), empty(), whole())))
+    assert (await sent_through(backend))[0] == ("a", 3)

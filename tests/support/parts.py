@@ -1,0 +1,120 @@
+"""Small real parts for tests of the engine: a policy made by hand, and a recogniser that knows a task by a word."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from router.core.evidence import Belief, Thresholds
+from router.core.policy import ROOT, Cue, CueValue, Instruction, Level, Policy, Settings, Task
+from router.core.tokens import count_tokens
+from router.engine.guarding import Guard
+from router.engine.identity import Identifier
+from router.engine.look import Call, Looker
+from router.engine.snapshot import Shelf, Snapshot
+from router.wire.chat import ChatCompletions
+
+CHAT = ChatCompletions()
+
+
+def instruction(task: str, name: str, text: str, level: Level = Level.BRIEF, **more: Any) -> Instruction:
+    return Instruction(f"{task}:{name}", task, level, text, count_tokens(text) + 1, **more)
+
+
+def small_policy(revision: str = "rev-1", extra: str = "", **settings: Any) -> Policy:
+    """A help desk of three tasks. `extra` changes a text, as another revision would."""
+    tasks = {
+        ROOT: Task(
+            ROOT, instructions=(instruction(ROOT, "brief.1", f"Be polite.{extra}"),), children=("/billing", "/delivery")
+        ),
+        "/billing": Task("/billing", children=("/billing/refund",)),
+        "/billing/refund": Task(
+            "/billing/refund",
+            instructions=(
+                instruction("/billing/refund", "required.1", "- Promise nothing.", required=True),
+                instruction("/billing/refund", "brief.1", f"Help with the refund.{extra}"),
+            ),
+        ),
+        "/delivery": Task("/delivery", instructions=(instruction("/delivery", "brief.1", "Say where the parcel is."),)),
+    }
+    cues = {
+        "tier": Cue("tier", "enum", values=("free", "pro"), sources=(("metadata", "tier"),), say="Tier: {value}"),
+        "name": Cue("name", "text", limit=40, sources=(("metadata", "name"),), say="Name: {value}"),
+        "queue": Cue("queue", "number", sources=(("metadata", "queue"),), say="Waiting: {value}", volatile=True),
+    }
+    return Policy("desk", revision, MappingProxyType(tasks), settings=Settings(**settings), cues=MappingProxyType(cues))
+
+
+class WordRecogniser:
+    """Believes what the newest word says, and keeps believing it. `fail` makes the next step raise."""
+
+    WORDS: Mapping[str, str] = {"refund": "/billing/refund", "parcel": "/delivery"}
+
+    def __init__(self, *, inline: bool = True) -> None:
+        self.inline = inline
+        self.thresholds = Thresholds((0.5, 0.5))
+        self.fail: Exception | None = None
+        self.steps = 0
+
+    def step(self, before: Any, text: str, reply_before: str = "") -> tuple[Any, Belief]:
+        self.steps += 1
+        if self.fail is not None:
+            raise self.fail
+        path = next((path for word, path in self.WORDS.items() if word in text), before)
+        if path is None:
+            return None, Belief({})
+        parent = path.rpartition("/")[0]
+        return path, Belief({path: 0.9} | ({parent: 0.95} if parent else {}))
+
+
+class MetadataCues:
+    """Reads cues straight from metadata."""
+
+    def read(
+        self, headers: Mapping[str, str], metadata: Mapping[str, Any]
+    ) -> tuple[dict[str, CueValue], tuple[str, ...]]:
+        return {name: metadata[name] for name in ("tier", "name", "queue") if name in metadata}, ()
+
+    def detect(self, text: str, turn: int) -> dict[str, CueValue]:
+        return {}
+
+
+def snapshot(policy: Policy | None = None, recogniser: WordRecogniser | None = None) -> Snapshot:
+    return Snapshot(policy or small_policy(), MetadataCues(), recogniser or WordRecogniser())
+
+
+class Clock:
+    """A clock that is moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def looker(first: Snapshot | None = None, clock: Clock | None = None, faults: list[str] | None = None) -> Looker:
+    first = first or snapshot()
+    noted = faults if faults is not None else []
+    shelf = Shelf({first.policy.name: first}, first.policy.name)
+    return Looker(shelf, Identifier(b"secret", ("x-session-id",)), Guard(noted.append), clock or Clock())
+
+
+def body(*texts: str, system: str = "", **more: Any) -> dict[str, Any]:
+    """A chat body of alternating turns, the user's first."""
+    messages = [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(texts)]
+    if system:
+        messages.insert(0, {"role": "system", "content": system})
+    return {"model": "m", "messages": messages, **more}
+
+
+def call(given: Mapping[str, Any], **more: Any) -> Call:
+    return Call(CHAT, json.dumps(given).encode(), id="dec_1", **more)
+
+
+def sent_messages(of: Looker, given: Mapping[str, Any], **more: Any) -> list[dict[str, Any]]:
+    """What would leave for this body."""
+    look = of.look(call(given, **more))
+    return json.loads(of.weave(look, CHAT))["messages"]
