@@ -1,0 +1,236 @@
+"""From a draft to a policy: every word understood, everything worked out that a request would else have to work out.
+
+Faults found here are of meaning, not of form: a cue that nobody declared, a value that a cue cannot have, an id that
+is given twice. All are collected; a policy with faults is never handed on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any, Literal, cast
+
+from router.core.errors import Fault
+from router.core.policy import (
+    ROOT,
+    AuxiliaryRule,
+    Check,
+    Cue,
+    Instruction,
+    Level,
+    Metric,
+    Policy,
+    Settings,
+    Task,
+    lineage,
+)
+from router.core.tokens import count_tokens
+from router.packs.extends import LEVEL_KEYS, Draft, TaskDraft, Written, distinct
+from router.packs.facts import conditions, declare, misfit, unknown_cue
+from router.packs.forms import AuxiliaryForm, CheckForm, MetricForm, TrialForm
+from router.packs.reading import Node
+from router.packs.revision import revision_of
+from router.packs.trial import Expected, PackTest
+from router.packs.words import seconds
+
+Place = tuple[str, int]
+
+_PLACEHOLDER = re.compile(r"\{([A-Za-z][A-Za-z0-9_-]*)\}")
+"""What looks like a cue in a text. Braces around anything else, such as JSON, are plain text."""
+
+_RATING = (1.0, 5.0)
+_TITLE_LENGTH = 60
+
+
+@dataclass
+class Built:
+    """A policy in the making, and where each of its parts stands."""
+
+    faults: list[Fault]
+    cues: dict[str, Cue] = field(default_factory=dict)
+    places: dict[str, Place] = field(default_factory=dict)
+
+
+def build(draft: Draft, faults: list[Fault]) -> tuple[Policy, tuple[PackTest, ...], Mapping[str, Place]]:
+    """Return the policy, its tests, and its places by instruction id, task path, `cue:name`, `metric:name` and so on.
+
+    With faults appended, the result is not to be used.
+    """
+    built = Built(faults)
+    for name, (cue_form, node) in sorted(draft.cues.items()):
+        built.cues[name] = declare(name, cue_form, node, faults)
+        built.places[f"cue:{name}"] = node.place
+    metrics = {}
+    for name, (metric_form, node) in sorted(draft.metrics.items()):
+        metrics[name] = _metric(name, metric_form)
+        built.places[f"metric:{name}"] = node.place
+    built.places["pack:settings"] = draft.settings_node.place
+    for key, lines in (("boilerplate", draft.boilerplate), ("unrelated", draft.unrelated)):
+        built.places.update({f"pack:{key}.{i}": line.place for i, line in enumerate(distinct(lines), 1)})
+    children = _children(draft.tasks)
+    policy = Policy(
+        name=draft.name or draft.title,
+        revision="",
+        tasks=MappingProxyType({path: _task(task, children[path], built) for path, task in draft.tasks.items()}),
+        about=draft.tasks[ROOT].about or "",
+        settings=_settings(draft.settings),
+        cues=MappingProxyType(built.cues),
+        metrics=MappingProxyType(metrics),
+        auxiliary=tuple(_rule(form) for form, _ in draft.auxiliary.values()),
+        boilerplate=tuple(line.text for line in distinct(draft.boilerplate)),
+        unrelated=tuple(line.text for line in distinct(draft.unrelated)),
+    )
+    tests = tuple(_test(path, *test, built) for path, task in draft.tasks.items() for test in task.tests or ())
+    return replace(policy, revision=revision_of(policy, draft.name)), tests, MappingProxyType(built.places)
+
+
+def _children(paths: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, list[str]] = {path: [] for path in paths}
+    for path in found:
+        if path != ROOT:
+            found[lineage(path)[-2]].append(path)
+    return {path: tuple(below) for path, below in found.items()}
+
+
+def _task(draft: TaskDraft, children: tuple[str, ...], built: Built) -> Task:
+    built.places[draft.path] = draft.place
+    examples = distinct(draft.examples)
+    built.places.update({f"{draft.path}:example.{i}": line.place for i, line in enumerate(examples, 1)})
+    model = dict(draft.model)
+    use = model.pop("use", None)
+    return Task(
+        path=draft.path,
+        about=draft.about or "",
+        instructions=tuple(
+            _instruction(draft.path, key, index, written, built)
+            for key in LEVEL_KEYS
+            for index, written in enumerate(draft.said.get(key, ()), 1)
+        ),
+        examples=tuple(line.text for line in examples),
+        complexity=cast(Literal["core", "standard", "complex"] | None, draft.complexity),
+        stakes=cast(Literal["normal", "high"], draft.stakes or "normal"),
+        model=use,
+        parameters=MappingProxyType(model),
+        children=children,
+    )
+
+
+def _instruction(path: str, key: str, index: int, written: Written, built: Built) -> Instruction:
+    form, node = written.form, written.node
+    identity = form.id or f"{path}:{key}.{index}"
+    if identity in built.places:
+        file, line = built.places[identity]
+        message = f'the id "{identity}" is given twice; the other place is {file}:{line}'
+        built.faults.append(Fault(*node.at("id").place, message, "ids are unique in a pack; change one"))
+    built.places[identity] = node.place
+    text = f"- {form.text}" if written.listed else form.text
+    when = conditions(form.when, node.at("when"), built.cues, built.faults)
+    unless = conditions(form.unless, node.at("unless"), built.cues, built.faults)
+    spoken = _placeholders(text, node.at("text"), built)
+    used = {*spoken, *(clause.cue for clause in when + unless)}
+    return Instruction(
+        id=identity,
+        task=path,
+        level=Level.BRIEF if key == "required" else Level[key.upper()],
+        text=text,
+        tokens=count_tokens(text) + 1,
+        required=key == "required",
+        when=when,
+        unless=unless,
+        check=_check(form.check),
+        cues=spoken,
+        volatile=any(built.cues[name].volatile for name in used if name in built.cues),
+    )
+
+
+def _placeholders(text: str, node: Node, built: Built) -> tuple[str, ...]:
+    """Return the cues that a text names in braces, in the order of their first mention."""
+    names = tuple(dict.fromkeys(_PLACEHOLDER.findall(text)))
+    for name in names:
+        cue = built.cues.get(name)
+        if cue is None:
+            fault = unknown_cue(name, node, built.cues)
+            hint = f"{fault.hint.rstrip('?')}; for literal braces write {{ {name} }}, with spaces"
+            built.faults.append(replace(fault, message=f"{fault.message}, as in {{{name}}}", hint=hint))
+        elif cue.kind == "text":
+            hint = f'give the cue a line of its own: say: "... {{value}}" under cues: {name}:'
+            built.faults.append(Fault(*node.place, f"{{{name}}} is free text and may not stand in a sentence", hint))
+    return names
+
+
+def _check(form: CheckForm | None) -> Check | None:
+    if form is None:
+        return None
+    ((kind, value),) = form.model_dump(exclude_unset=True, by_alias=True).items()
+    return Check(kind, tuple(value) if isinstance(value, list) else value)
+
+
+def _metric(name: str, form: MetricForm) -> Metric:
+    low, high = form.range or (_RATING if form.type == "rating" else (0.0, 1.0))
+    metric = Metric(name, form.type, low, high, bool(form.primary))
+    return replace(metric, horizon_s=seconds(form.horizon)) if form.horizon else metric
+
+
+def _rule(form: AuxiliaryForm) -> AuxiliaryRule:
+    return AuxiliaryRule(
+        name=form.name,
+        system_contains=_texts(form.system_contains),
+        user_starts=_texts(form.user_starts),
+        user_contains=_texts(form.user_contains),
+        max_tokens_below=form.max_tokens_below,
+    )
+
+
+def _texts(written: str | list[str] | None) -> tuple[str, ...]:
+    return (written,) if isinstance(written, str) else tuple(written or ())
+
+
+def _settings(given: Mapping[str, Any]) -> Settings:
+    """Return the settings; what is not given keeps its default."""
+    fields: dict[str, Any] = {key: given[key] for key in _PLAIN_SETTINGS if key in given}
+    if "level" in given:
+        fields["level"] = Level[given["level"].upper()]
+    levels = {value: Level[word.upper()] for value, word in given.get("levels", {}).items()}
+    fields["levels"] = MappingProxyType(levels)
+    for key, name in (("error", "error"), ("thresholds", "threshold")):
+        fields |= {f"{name}_{depth}": value for depth, value in given.get(key, {}).items()}
+    if "pin_idle" in given:
+        fields["pin_idle_s"] = seconds(given["pin_idle"])
+    return Settings(**fields)
+
+
+_PLAIN_SETTINGS = ("budget_tokens", "max_tasks", "place", "on_switch", "keep")
+
+
+def _test(path: str, form: TrialForm, node: Node, built: Built) -> PackTest:
+    texts = [form.ask] if form.ask is not None else form.talk or []
+    cues = form.with_ or {}
+    for name, value in cues.items():
+        here = node.at("with", name)
+        wrong = misfit(built.cues[name], value) if name in built.cues else None
+        if name not in built.cues:
+            built.faults.append(unknown_cue(name, here, built.cues))
+        elif wrong:
+            built.faults.append(Fault(*here.place, *wrong))
+    expect = form.expect
+    name = form.name or texts[-1]
+    return PackTest(
+        name=name if len(name) <= _TITLE_LENGTH or form.name else name[: _TITLE_LENGTH - 1] + "…",
+        task=path,
+        file=node.file,
+        line=node.line,
+        turns=tuple(texts),
+        expected=Expected(
+            task=expect.task,
+            tasks=tuple(expect.tasks or ()),
+            level=Level[expect.level.upper()] if expect.level else None,
+            says=_texts(expect.says),
+            not_says=_texts(expect.not_says),
+            tokens_max=expect.tokens_max,
+            outcome=expect.outcome,
+        ),
+        cues=MappingProxyType(dict(cues)),
+        todo=form.todo or name.startswith("todo_"),
+    )

@@ -1,0 +1,37 @@
+"""Lint: what is worth a look in a pack that loads.
+
+Each rule is a function from a pack to findings; this file is the list of them. `check` is pure: it reads the pack and
+nothing else.
+"""
+
+from __future__ import annotations
+
+from router.packs.lint.examples import few_examples, overlaps
+from router.packs.lint.finding import Finding
+from router.packs.lint.promises import primary_metric, thresholds_by_hand, unknown_tasks, untested_tasks
+from router.packs.lint.reach import dead_cues, unreachable, weight
+from router.packs.lint.secrets import secrets
+from router.packs.lint.texts import contradictions, duplicates, silent_tasks
+from router.packs.load import Pack
+
+RULES = (
+    overlaps,
+    few_examples,
+    duplicates,
+    contradictions,
+    silent_tasks,
+    weight,
+    unreachable,
+    dead_cues,
+    secrets,
+    unknown_tasks,
+    untested_tasks,
+    thresholds_by_hand,
+    primary_metric,
+)
+
+
+def check(pack: Pack) -> tuple[Finding, ...]:
+    """Return what is to be looked at in a pack, by file and line."""
+    findings = dict.fromkeys(finding for rule in RULES for finding in rule(pack))
+    return tuple(sorted(findings, key=lambda finding: (finding.file, finding.line, finding.code)))

@@ -1,0 +1,59 @@
+"""The JSON Schema of a policy file, for editors that complete and check while one types.
+
+    python -m router.packs.schema policies/schema.json
+
+writes it from the forms (draft 2020-12). To use it, begin a policy file with
+`# yaml-language-server: $schema=../schema.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from router.packs.forms import PackForm
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a policy file."""
+    body = _tidied(PackForm.model_json_schema(by_alias=True))
+    head = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Prompt Router policy",
+        "description": "The root file of a pack, a single-file pack, or (keys of a task only) the file of one task.",
+    }
+    return head | {key: value for key, value in body.items() if key not in head}
+
+
+def _tidied(schema: Any) -> Any:
+    """Say what pydantic leaves open: no key may be empty (null), and no name may break the pattern of names.
+
+    Titles that only repeat a key are dropped.
+    """
+    if isinstance(schema, list):
+        return [_tidied(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kept = {
+        key: _tidied(part)
+        for key, part in schema.items()
+        if not (key == "default" and part is None) and not (key == "title" and isinstance(part, str))
+    }
+    if "patternProperties" in kept:
+        kept["additionalProperties"] = False
+    options = [part for part in kept.get("anyOf", ()) if part != {"type": "null"}]
+    if len(options) == 1:
+        del kept["anyOf"]
+        return options[0] | kept
+    return kept | {"anyOf": options} if options else kept
+
+
+def schema_text() -> str:
+    """Return the schema as its file holds it."""
+    return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1] if len(sys.argv) > 1 else "policies/schema.json").write_text(schema_text(), encoding="utf-8")

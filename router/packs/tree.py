@@ -1,0 +1,228 @@
+"""From the files of one pack to its tasks as written: the folder is the tree.
+
+Rules. `policy.yaml` in a folder describes the folder's own task, the topmost one the root; any other `<name>.yaml`
+describes the task `<name>` below it, which may have a folder of that name beside it. `tasks:` inside a file describes
+tasks below that file's own. A pack that is one file is the same without folders. One task is described in one place.
+Hidden files, and files that are not YAML, are no part of the tree; folders without YAML are no tasks.
+
+Nothing is merged or resolved here, save that example files are read, since they lie beside the file that names them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from router.core.errors import Fault, PolicyError
+from router.core.policy import ROOT, depth, lineage
+from router.packs.forms import Example, ExampleFile, ExampleText, PackForm, TaskForm
+from router.packs.intake import Intake
+from router.packs.reading import MAX_DEPTH, Node, read_tree
+from router.packs.validate import read_form
+from router.packs.words import NAME
+
+OWN = "policy"
+SUFFIXES = (".yaml", ".yml")
+MAX_EXAMPLES = 100_000
+"""Examples of one pack. It bounds memory: 5 MiB of lines of two letters would be 1.7 million examples."""
+
+_MAX_LISTED = 20_000
+"""Entries of folders that are looked at; ten times the files that a pack may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A text and its place (file and line)."""
+
+    text: str
+    place: tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One task as its file describes it. `examples` are its texts, those of files included."""
+
+    path: str
+    form: TaskForm
+    node: Node
+    examples: tuple[Line, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One pack as written. `home` is where its relative paths begin; `entries` has every task and every ancestor."""
+
+    where: Path
+    home: Path
+    root: PackForm
+    node: Node
+    entries: Mapping[str, Entry]
+    unrelated: tuple[Line, ...]
+
+    @property
+    def title(self) -> str:
+        """The name that its folder or file gives it, in the letters of names."""
+        where = Path(os.path.abspath(self.where))  # links keep their own name; "." has none until then
+        word = where.stem if where.suffix in SUFFIXES else where.name
+        return re.sub(r"[^a-z0-9_-]+", "-", word.lower()).strip("_-") or "pack"
+
+
+def own_file(folder: Path, faults: list[Fault]) -> Path | None:
+    """Return the file that describes a folder's own task, or None. Two of them are a fault."""
+    found = [file for suffix in SUFFIXES if (file := folder / f"{OWN}{suffix}").exists()]
+    if len(found) > 1:
+        faults.append(Fault(str(found[1]), 1, f"{found[0].name} stands beside it", "keep one of the two"))
+    return found[0] if found else None
+
+
+def read_layer(where: Path, intake: Intake, faults: list[Fault]) -> Layer | None:
+    """Return the pack at a folder or file, or None. Faults are appended, all that can be found in one go."""
+    folder = where.is_dir()
+    home = where if folder else where.parent
+    root_file = own_file(where, faults) if folder else where
+    if root_file is None:
+        hint = f"a pack is a folder with {OWN}.yaml in it, or one YAML file"
+        faults.append(Fault(str(where), 1, f"there is no {OWN}.yaml in this folder", hint))
+        return None
+    files = list(_task_files(where, intake, faults)) if folder else []
+    reader = _Reader(home, intake, faults)
+    root = reader.file(root_file, ROOT, PackForm)
+    if not folder:
+        _refuse_half_a_pack(where, root, faults)
+    for file, path in files:
+        if path != ROOT:
+            reader.file(file, path, TaskForm)
+    if root is None or not isinstance(root.form, PackForm):
+        return None
+    unrelated = reader.lines(root.form.unrelated or [], root.node.at("unrelated"), home)
+    return Layer(where, home, root.form, root.node, _with_ancestors(reader.entries, home), unrelated)
+
+
+def _refuse_half_a_pack(file: Path, root: Entry | None, faults: list[Fault]) -> None:
+    """Loading only the root of a folder pack would silently drop all its tasks."""
+    if root is None or root.form.tasks or file.stem != OWN:
+        return
+    if any(own.suffix in SUFFIXES for own in file.parent.glob("*/*") if not own.parent.name.startswith(".")):
+        faults.append(Fault(str(file), 1, "this is the root file of a folder", f"give the folder: {file.parent}"))
+
+
+def _task_files(home: Path, intake: Intake, faults: list[Fault]) -> Iterator[tuple[Path, str]]:
+    """Yield the YAML files of a folder pack and the tasks that they describe, in the order of their names."""
+    listed = 0
+    stack = [(home, ROOT)]
+    while stack:
+        folder, path = stack.pop()
+        intake.watch(folder)
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError as error:
+            faults.append(Fault(str(folder), 1, f"the folder cannot be read: {error.strerror}"))
+            continue
+        listed += len(entries)
+        if listed > _MAX_LISTED:
+            hint = "keep other files out of the pack's folder"
+            raise PolicyError(
+                [Fault(str(folder), 1, f"the pack has more than {_MAX_LISTED:,} files and folders", hint)]
+            )
+        below = []
+        for entry in entries:
+            here = folder / entry.name
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                if entry.is_symlink():
+                    hint = "use extends to share tasks between packs"
+                    faults.append(Fault(str(here), 1, "a folder of a pack may not be a link", hint))
+                elif depth(_join(path, entry.name)) > MAX_DEPTH:
+                    faults.append(Fault(str(here), 1, f"more than {MAX_DEPTH} folders inside of each other"))
+                else:
+                    below.append((here, _join(path, entry.name)))
+            elif here.suffix in SUFFIXES:
+                yield here, path if here.stem == OWN else _join(path, here.stem)
+        stack += reversed(below)
+
+
+class _Reader:
+    """Reads files into entries by path; what is described twice, or has no proper name, becomes a fault."""
+
+    def __init__(self, home: Path, intake: Intake, faults: list[Fault]) -> None:
+        self.entries: dict[str, Entry] = {}
+        self._home = home
+        self._grounds = home.resolve()
+        self._intake = intake
+        self._faults = faults
+        self._bad_names: set[Path] = set()
+        self._examples = 0
+
+    def file(self, file: Path, path: str, kind: type[TaskForm]) -> Entry | None:
+        """Read one file; return the entry of the file's own task."""
+        self._check_names(file, path)
+        text = self._intake.read(file, self._grounds, self._faults)
+        node = read_tree(text, str(file), self._faults) if text is not None else None
+        form = read_form(node, kind, self._faults) if node is not None else None
+        if node is None or form is None:
+            return None
+        stack = [(path, form, node)]
+        while stack:
+            at, task, here = stack.pop()
+            self._add(Entry(at, task, here, self.lines(task.examples or [], here.at("examples"), file.parent)))
+            below = [(_join(at, name), child, here.at("tasks", name)) for name, child in (task.tasks or {}).items()]
+            stack += reversed(below)
+        return self.entries[path]
+
+    def lines(self, examples: list[Example], node: Node, folder: Path) -> tuple[Line, ...]:
+        """Return the texts of a list of examples; each file that it names is read."""
+        found: list[Line] = []
+        for i, example in enumerate(examples):
+            place = node.at(i).place
+            if isinstance(example, ExampleFile):
+                found += self._example_file(example.file, place, folder)
+            else:
+                found.append(Line(example.text if isinstance(example, ExampleText) else example, place))
+        self._examples += len(found)
+        if self._examples > MAX_EXAMPLES:
+            hint = "keep fewer: some dozens a task are plenty"
+            raise PolicyError([Fault(*node.place, f"the pack has more than {MAX_EXAMPLES:,} examples", hint)])
+        return tuple(found)
+
+    def _example_file(self, name: str, place: tuple[str, int], folder: Path) -> Iterator[Line]:
+        if ".." in Path(name).parts or Path(name).is_absolute():
+            hint = "name a file in this folder or below it"
+            self._faults.append(Fault(*place, f'the file "{name}" may lie outside of the pack', hint))
+            return
+        path = folder / name
+        text = self._intake.read(path, self._grounds, self._faults, place)
+        for number, line in enumerate((text or "").split("\n"), 1):
+            if line.strip():
+                yield Line(line.strip(), (str(path), number))
+
+    def _add(self, entry: Entry) -> None:
+        before = self.entries.setdefault(entry.path, entry)
+        if before is not entry:
+            (file, line), (other, there) = entry.node.place, before.node.place
+            message = f"the task {entry.path} is described twice; the other place is {other}:{there}"
+            self._faults.append(Fault(file, line, message, "put both into one of them"))
+
+    def _check_names(self, file: Path, path: str) -> None:
+        """Names of files and folders become names of tasks. A folder is only named once as a fault."""
+        place = self._home
+        for name in [] if path == ROOT else path[1:].split("/"):
+            place = place / name
+            if not re.fullmatch(NAME, name) and place not in self._bad_names:
+                self._bad_names.add(place)
+                near = re.sub(r"[^a-z0-9_-]+", "_", name.lower()).strip("_-")
+                message = f'"{name}" is no name for a task: only a-z, 0-9, _ and -, with a letter or digit first'
+                self._faults.append(Fault(str(file), 1, message, f'rename it, for example "{near}"' if near else ""))
+
+
+def _with_ancestors(entries: dict[str, Entry], home: Path) -> dict[str, Entry]:
+    """Return the entries with empty ones for folders that have no file of their own."""
+    every = {ancestor for path in entries for ancestor in lineage(path)}
+    return {path: entries.get(path) or Entry(path, TaskForm(), Node({}, str(home / path[1:]), 1)) for path in every}
+
+
+def _join(path: str, name: str) -> str:
+    return f"/{name}" if path == ROOT else f"{path}/{name}"

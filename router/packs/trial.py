@@ -1,0 +1,86 @@
+"""Tests that a pack carries: what is asked, and what is expected of the decision.
+
+Judging is pure and says nothing about how the decision came to be; running a test is the business of the engine.
+Phrases are looked for in the added text whatever their case and line breaks. A test whose name begins with `todo_`, or
+that is marked `todo: true`, is to be reported as skipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from router.core.decision import Decision, Outcome
+from router.core.policy import CueValue, Level
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a test expects; None and the empty tuple expect nothing."""
+
+    task: str | None = None
+    tasks: tuple[str, ...] = ()
+    level: Level | None = None
+    says: tuple[str, ...] = ()
+    not_says: tuple[str, ...] = ()
+    tokens_max: int | None = None
+    outcome: Outcome | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PackTest:
+    """One test: a dialogue, the request's cues, and what is expected.
+
+    `turns` are texts, the user's and the assistant's in turn, the first and the last the user's. `task` is the task
+    that the test is written at; `file` and `line` say where it stands.
+    """
+
+    name: str
+    task: str
+    file: str
+    line: int
+    turns: tuple[str, ...]
+    expected: Expected
+    cues: Mapping[str, CueValue] = field(default_factory=lambda: MappingProxyType({}))
+    todo: bool = False
+
+    @property
+    def place(self) -> str:
+        """Where the test stands, as file:line."""
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """One expectation that a decision did not meet. `what` is its key under `expect`."""
+
+    what: str
+    expected: str
+    got: str
+
+
+def judge(test: PackTest, decision: Decision) -> tuple[Mismatch, ...]:
+    """Return where a decision is not what the test expects; empty when it passes."""
+    expected = test.expected
+    found: list[Mismatch] = []
+
+    def compare(what: str, wanted: object, got: object) -> None:
+        if wanted is not None and wanted != got:
+            found.append(Mismatch(what, str(wanted), str(got)))
+
+    compare("outcome", expected.outcome, decision.outcome)
+    compare("task", expected.task, decision.task)
+    if expected.tasks:
+        compare("tasks", ", ".join(sorted(expected.tasks)), ", ".join(sorted(decision.tasks)))
+    compare("level", None if expected.level is None else expected.level.word, decision.level.word)
+    text = _folded(decision.text)
+    found += [Mismatch("says", phrase, decision.text) for phrase in expected.says if _folded(phrase) not in text]
+    found += [Mismatch("not_says", phrase, decision.text) for phrase in expected.not_says if _folded(phrase) in text]
+    if expected.tokens_max is not None and decision.tokens > expected.tokens_max:
+        found.append(Mismatch("tokens_max", str(expected.tokens_max), str(decision.tokens)))
+    return tuple(found)
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.casefold().split())

@@ -1,0 +1,97 @@
+"""The JSON Schema that editors read: up to date, sound, and of one mind with the loader."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from router.core.errors import Fault
+from router.packs.forms import PackForm
+from router.packs.reading import plain, read_tree
+from router.packs.schema import json_schema, schema_text
+from router.packs.validate import read_form
+
+POLICIES = Path(__file__).parents[2] / "policies"
+SHIPPED = sorted(file for file in POLICIES.rglob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def validator() -> Draft202012Validator:
+    schema = json_schema()
+    Draft202012Validator.check_schema(schema)
+    return Draft202012Validator(schema)
+
+
+def test_the_shipped_schema_is_up_to_date() -> None:
+    written = (POLICIES / "schema.json").read_text(encoding="utf-8")
+    assert written == schema_text(), "run: python -m router.packs.schema policies/schema.json"
+
+
+def test_the_schema_has_a_neutral_header_and_no_null() -> None:
+    assert "$id" not in json_schema()
+    assert '"null"' not in schema_text()
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=[str(file.relative_to(POLICIES)) for file in SHIPPED])
+def test_shipped_policies_hold_to_the_schema(validator: Draft202012Validator, file: Path) -> None:
+    node = read_tree(file.read_text(encoding="utf-8"), str(file), [])
+    assert node is not None
+    assert [error.message for error in validator.iter_errors(plain(node))] == []
+
+
+def test_every_key_is_described_for_editors() -> None:
+    forms = [json_schema(), *json_schema()["$defs"].values()]
+    bare = [key for form in forms for key, value in form.get("properties", {}).items() if "description" not in value]
+    assert bare == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "brief: x",
+        "breif: x",
+        "brief: [a, {text: b, when: {c: [1, true, x], d: {present: false}}}]",
+        "brief: [{text: b, when: {c: []}}]",
+        "brief: [{text: b, when: {c: {prezent: true}}}]",
+        "brief: [{text: b, check: {json: true}}]",
+        "brief: [{text: b, check: {json: true, max_words: 3}}]",
+        "brief: [{text: b, check: {}}]",
+        "brief: [{text: b, id: 'x y'}]",
+        "brief: []",
+        "examples: [a, {text: b}, {file: c}]",
+        "examples: [{text: b, file: c}]",
+        "cues: {a: {values: [x]}}",
+        "cues: {a: {values: [x], text: 5}}",
+        "cues: {a: {}}",
+        "cues: {A: {type: date}}",
+        "cues: {a: {type: date, from: {header: x-a}, say: 'it is {value}', default: '2026-01-01'}}",
+        "cues: {a: {type: date, say: it is}}",
+        "settings: {level: off, levels: {simple: brief}, pin_idle: 60m, max_tasks: 5}",
+        "settings: {pin_idle: 60}",
+        "settings: {max_tasks: 6}",
+        "settings: {level: none}",
+        "metrics: {a: {type: rating, range: [1, 5]}}",
+        "metrics: {a: {type: rating, range: [1]}}",
+        "model: {use: careful, temperature: 0, stop: [a]}",
+        "model: {temperature: 3}",
+        "model: {api_base: x}",
+        "tasks: {a: {tasks: {b: {off: true}}}}",
+        "tasks: {A: {}}",
+        "tasks: {a: {settings: {}}}",
+        "tests: [{ask: a, with: {x: 1}, expect: {task: /a/b, says: [x], tokens_max: 3}}]",
+        "tests: [{ask: a, expect: {}}]",
+        "tests: [{ask: a, talk: [b], expect: {task: /}}]",
+        "tests: [{ask: a, expect: {task: a}}]",
+        "tests: [{expect: {task: /}}]",
+        "auxiliary: [{name: x, user_starts: a}]",
+        "off: yes",
+    ],
+)
+def test_editor_and_loader_agree(validator: Draft202012Validator, text: str) -> None:
+    node = read_tree(text, "f.yaml", [])
+    assert node is not None
+    faults: list[Fault] = []
+    assert validator.is_valid(json.loads(json.dumps(plain(node)))) is (read_form(node, PackForm, faults) is not None)
