@@ -1,0 +1,144 @@
+"""Texts before they become features: stripped of boilerplate, cut to a bounded length, cleaned, split.
+
+Everything here is bounded: whatever comes in, at most `CLIP_CHARACTERS` characters are ever looked at closely.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+import re2
+
+CLIP_CHARACTERS = 2_000
+"""A long text is read by its first and its last 1,000 characters: the question stands at either end."""
+
+STRIP_CHARACTERS = 16_000
+"""Boilerplate is looked for in the first and last 8,000 characters."""
+
+MAX_SENTENCES = 8
+"""Sentences scored on their own per turn: the first four and the last four of more."""
+
+_URL = re.compile(r"(?:https?://|www\.)\S+")
+# Every repetition is bounded, so that no text makes the search slow.
+_EMAIL = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,4}")
+_DIGITS = re.compile(r"\d+")
+# Format characters that show nothing: zero-width, directional, and the tag characters that hide text.
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]")
+_ASCII_DIGITS = "".join("0" if chr(code).isdigit() else chr(code) for code in range(128))
+_ASCII_MARKS = '!"#$%&()*+,-./:;<=>?@[]^`{|}~\\'
+# Scripts written without spaces: each character is a word. Vowel signs and points belong to the word they stand in.
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_POINTS = (
+    "\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0670\u0900-\u0903\u093a-\u094f\u0981-\u0983\u09bc-\u09cd\u0b82-\u0bcd"
+)
+_WIDE_TOKEN = re.compile(rf"[{_UNSPACED}]|(?:[^\W{_UNSPACED}]|[{_POINTS}'])+|[^\w\s]")
+_SENTENCE_ENDS = ((". ", ".\n"), ("! ", "!\n"), ("? ", "?\n"), (" and also ", "\n"), (" also ", "\n"))
+_WIDE_SENTENCE_ENDS = (*_SENTENCE_ENDS, ("… ", "…\n"), ("。", "。\n"), ("！", "！\n"), ("？", "？\n"), ("؟", "؟\n"))
+
+
+def clip(text: str, limit: int = CLIP_CHARACTERS) -> str:
+    """Return a text of at most about `limit` characters: its beginning and its end."""
+    if len(text) <= limit:
+        return text
+    half = limit // 2
+    return f"{text[:half]} {text[-half:]}"
+
+
+def tokens(text: str) -> list[str]:
+    """Split a text into lower-case words and single marks.
+
+    Runs of digits become one shape, so that order numbers generalise; addresses become marks.
+
+    >>> tokens("Where's order #4711? See https://shop.example/x")
+    ["where's", 'order', '#', '0', '?', 'see', '<url>']
+    """
+    if not text.isascii():
+        return _wide_tokens(text)
+    # Whole-string operations all through: four times as fast as regular expressions here.
+    text = _without_addresses(text.lower()).translate(_ASCII_DIGITS)
+    while "00" in text:
+        text = text.replace("00", "0")
+    for mark in _ASCII_MARKS:
+        if mark in text:
+            text = text.replace(mark, f" {mark} ")
+    if "'" in text:
+        text = f" {text} ".replace(" '", " ' ").replace("' ", " ' ")
+    return [_ADDRESS_MARKS.get(word, word) for word in text.split()] if "\x00" in text else text.split()
+
+
+# An address leaves a letter-like mark that no split takes apart and no user can type unnoticed.
+_ADDRESS_MARKS = {"\x00u": "<url>", "\x00e": "<email>"}
+
+
+def _without_addresses(text: str) -> str:
+    if "\x00" in text:
+        text = text.replace("\x00", " ")
+    if "://" in text or "www." in text:
+        text = _URL.sub(" \x00u ", text)
+    if "@" in text:
+        text = _EMAIL.sub(" \x00e ", text)
+    return text
+
+
+def _wide_tokens(text: str) -> list[str]:
+    # NFKC may lengthen a text eighteenfold (U+FDFA), so the bound is applied again.
+    text = clip(_INVISIBLE.sub("", unicodedata.normalize("NFKC", text))).lower().replace("\u2019", "'")
+    text = _DIGITS.sub("0", _without_addresses(text))
+    found: list[str] = []
+    for part in re.split(r"(\x00[ue])", text):
+        if part in _ADDRESS_MARKS:
+            found.append(_ADDRESS_MARKS[part])
+        else:
+            found += (stripped for word in _WIDE_TOKEN.findall(part) if (stripped := word.strip("'") or word))
+    return found
+
+
+def sentences(text: str) -> list[str]:
+    """Return the sentences of a text, at most `MAX_SENTENCES`; an empty list when it has fewer than two.
+
+    A new sentence also begins at "also", as in "cancel my order and also close my account".
+    """
+    for end, broken in _SENTENCE_ENDS if text.isascii() else _WIDE_SENTENCE_ENDS:
+        if end in text:
+            text = text.replace(end, broken)
+    if "\n" not in text:
+        return []
+    parts = [part.strip() for part in text.split("\n")]
+    parts = [part for part in parts if " " in part or not part.isascii()]  # a word alone asks for nothing
+    if len(parts) < 2:
+        return []
+    half = MAX_SENTENCES // 2
+    return parts if len(parts) <= MAX_SENTENCES else parts[:half] + parts[-half:]
+
+
+class Boilerplate:
+    """Cuts what harnesses and mail programs add to a user turn, by the pack's RE2 patterns.
+
+    RE2 is linear in the text for every pattern (https://github.com/google/re2/wiki/WhyRE2). The set test costs under
+    a microsecond, so texts without boilerplate pay next to nothing. Raises re2.error for a pattern that RE2 refuses.
+    """
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        self._patterns = [re2.compile(pattern) for pattern in patterns]
+        self._any = None
+        if self._patterns:
+            self._any = re2.Set.SearchSet()
+            for pattern in self._patterns:
+                self._any.Add(pattern.pattern)
+            self._any.Compile()
+
+    def strip(self, text: str) -> str:
+        """Return the text without boilerplate; the text itself where nothing else would be left."""
+        if self._any is None:
+            return text
+        text = clip(text, STRIP_CHARACTERS)
+        if not text.isascii():
+            text = text.encode("utf-8", "replace").decode("utf-8")  # RE2 reads UTF-8, which has no lone surrogates
+        if not self._any.Match(text):
+            return text
+        stripped = text
+        for pattern in self._patterns:
+            stripped = pattern.sub("", stripped)
+        return stripped if stripped.strip() else text

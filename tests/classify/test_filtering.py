@@ -1,0 +1,92 @@
+"""The conversation filter by its laws: openings, follow-ups, switches."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router.classify.filtering import NOTHING_YET, Filter, Memory
+
+# Three tasks, "none of these", "goes on".
+PRIOR = np.array([0.2, 0.2, 0.2, 0.3, 0.1])
+FILTER = Filter(PRIOR)
+
+
+def turn(*shares: float) -> np.ndarray:
+    return np.array(shares) / sum(shares)
+
+
+CLEAR_A = turn(90, 2, 2, 4, 2)
+CLEAR_B = turn(2, 90, 2, 4, 2)
+GOES_ON = turn(2, 2, 2, 14, 80)
+VAGUE = turn(10, 12, 8, 35, 35)
+ELSEWHERE = turn(1, 1, 1, 95, 2)
+
+
+def after(*turns: np.ndarray | None) -> np.ndarray | None:
+    memory = NOTHING_YET
+    for each in turns:
+        memory = FILTER.advance(memory, each)
+    return memory.belief
+
+
+def test_the_opening_is_believed_as_it_is() -> None:
+    assert np.array_equal(after(CLEAR_A), CLEAR_A[:-2])
+
+
+@pytest.mark.parametrize("silent", [None, GOES_ON])
+def test_a_turn_that_says_nothing_leaves_the_belief_exactly_where_it_was(silent: np.ndarray | None) -> None:
+    assert np.array_equal(after(CLEAR_A, *[silent] * 20), after(CLEAR_A))
+
+
+def test_before_anything_was_said_silence_believes_nothing() -> None:
+    assert after(None, None) is None
+
+
+def test_a_vague_turn_keeps_the_task() -> None:
+    belief = after(CLEAR_A, VAGUE)
+    assert belief is not None and belief.argmax() == 0 and belief[0] > 0.6
+
+
+def test_a_clear_new_request_moves_at_once() -> None:
+    belief = after(CLEAR_A, CLEAR_B)
+    assert belief is not None and belief.argmax() == 1 and belief[1] > 0.6
+    again = after(CLEAR_A, CLEAR_B, CLEAR_B)
+    assert again is not None and again[1] > belief[1]
+
+
+def test_the_same_request_again_makes_surer() -> None:
+    once, twice = after(CLEAR_A), after(CLEAR_A, CLEAR_A)
+    assert once is not None and twice is not None and twice[0] > once[0]
+
+
+def test_after_none_of_these_a_turn_is_an_opening() -> None:
+    belief = after(ELSEWHERE, CLEAR_A)
+    assert belief is not None and abs(belief[0] - CLEAR_A[0]) < 0.03
+
+
+shares = st.lists(st.floats(0.001, 1.0), min_size=5, max_size=5).map(lambda s: turn(*s))
+
+
+@given(st.lists(shares, min_size=1, max_size=8))
+def test_a_belief_is_always_a_part_of_one(turns: list[np.ndarray]) -> None:
+    belief = after(*turns)
+    assert belief is not None
+    assert (belief >= 0).all() and belief.sum() <= 1 + 1e-9
+
+
+@given(st.lists(shares, min_size=1, max_size=4))
+def test_many_turns_weighed_together_equal_each_by_itself(turns: list[np.ndarray]) -> None:
+    belief = CLEAR_A[:-2]
+    together = FILTER.weigh(belief, np.array(turns))
+    assert np.allclose(together, [FILTER.weigh(belief, each) for each in turns])
+
+
+def test_the_state_is_not_changed_by_what_follows() -> None:
+    first = FILTER.advance(NOTHING_YET, CLEAR_A)
+    before = np.array(first.belief)
+    FILTER.advance(first, CLEAR_B)
+    assert np.array_equal(first.belief, before)
+    assert Memory().belief is None
