@@ -1,0 +1,192 @@
+"""`/chat/completions`: what a body says, and the wire itself.
+
+The client's bytes are kept and never written anew. Each message is read as far as deciding needs it (role, text, kinds
+of the other parts); unknown fields, tool calls and images are skipped, not copied. Source of the shapes:
+https://platform.openai.com/docs/api-reference/chat/create and the official Python SDK's types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+
+from router.core.conversation import Conversation, Role, Turn
+from router.core.decision import Decision
+from router.core.errors import RequestError
+from router.core.ports import Weaving
+from router.wire.chat_weave import LEADING, ChatRequest, plan_edits
+from router.wire.openai_format import OpenAIFormat, read_model
+from router.wire.splice import Edit, apply_edits
+from router.wire.strict_json import check, decode, wrong_type
+
+MAX_MESSAGES = 10_000
+"""More are refused: 4 MiB can hold 250,000, which would block the event loop for half a second."""
+
+_LARGE = 1 << 20
+"""Bodies above this many bytes are outlined first: a million items that are no messages then fail at the first."""
+
+_VIEW: Mapping[str, Role] = MappingProxyType(
+    {"user": "user", "assistant": "assistant", "tool": "tool", "function": "tool"}
+)
+
+
+class _Part(msgspec.Struct, gc=False):
+    type: str
+    text: Any = None
+
+
+class _Message(msgspec.Struct, gc=False):
+    role: str
+    content: str | list[_Part] | None = None
+
+
+class _Body(msgspec.Struct, gc=False):
+    messages: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
+    model: msgspec.Raw = msgspec.Raw()
+    stream: bool | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
+    metadata: dict[str, Any] | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+
+
+class _Outline(msgspec.Struct, gc=False):
+    class Item(msgspec.Struct, gc=False):
+        role: str
+
+    messages: list[Item] = []
+
+
+_OUTLINE = msgspec.json.Decoder(_Outline)
+_BODY = msgspec.json.Decoder(_Body)
+_MESSAGE = msgspec.json.Decoder(_Message)
+_NO_METADATA: Mapping[str, Any] = MappingProxyType({})
+
+
+class ChatCompletions(OpenAIFormat):
+    """The wire of `/chat/completions`. Has no state."""
+
+    name = "chat"
+    path = "/chat/completions"
+
+    def parse(self, body: bytes) -> ChatRequest:
+        """Return the parsed body. Raises RequestError (400) that names the place, such as `messages[3].content`."""
+        check(body)
+        if len(body) > _LARGE:
+            _count(decode(body, _OUTLINE).messages)
+        top = decode(body, _BODY)
+        model = read_model(top.model)
+        raws = top.messages
+        if raws is msgspec.UNSET:
+            raise RequestError(
+                "messages: missing; send a list with at least one user message.",
+                code="missing_messages",
+                param="messages",
+            )
+        messages = _read_messages(raws)
+        limit = top.max_completion_tokens
+        leading, conversation = _view(messages, top.max_tokens if limit is None else limit)
+        return ChatRequest(
+            body=body,
+            model=model,
+            stream=top.stream is True,
+            user=top.safety_identifier or top.user or "",
+            metadata=top.metadata or _NO_METADATA,
+            conversation=conversation,
+            raw_model=top.model,
+            raw_messages=raws,
+            roles=[message.role for message in messages],
+            leading=leading,
+        )
+
+    def weave(self, request: ChatRequest, decisions: Sequence[Decision], weaving: Weaving) -> bytes:
+        """Return the body to send; `request.body` itself when there is nothing to change.
+
+        `decisions[j]` belongs to user turn j. Raises ValueError when there is text to place but not one decision for
+        each user turn.
+        """
+        return apply_edits(request.body, plan_edits(request, decisions, weaving))
+
+    def edits(self, request: ChatRequest, decisions: Sequence[Decision], weaving: Weaving) -> list[Edit]:
+        """Return the edits that `weave` makes, by place in `request.body`: what `explain --wire` shows."""
+        return sorted(plan_edits(request, decisions, weaving), key=lambda edit: edit.start)
+
+
+def _read_messages(raws: list[msgspec.Raw]) -> list[_Message]:
+    if not raws:
+        raise RequestError("messages: the list is empty.", code="empty_messages", param="messages")
+    _count(raws)
+    read = _MESSAGE.decode
+    messages: list[_Message] = []
+    try:
+        for raw in raws:
+            messages.append(read(raw))
+    except msgspec.ValidationError as error:
+        raise wrong_type(error, inside=f"messages[{len(messages)}]") from None
+    return messages
+
+
+def _count(messages: Sequence[object]) -> None:
+    if len(messages) > MAX_MESSAGES:
+        raise RequestError(
+            f"messages: {len(messages)} messages; at most {MAX_MESSAGES} are taken.",
+            code="too_many_messages",
+            param="messages",
+        )
+
+
+def _view(messages: list[_Message], max_tokens: int | None) -> tuple[int, Conversation]:
+    """Return how many messages lead with system text, and what deciding sees."""
+    system: list[str] = []
+    turns: list[Turn] = []
+    leading = 0
+    user: Turn | None = None
+    for at, message in enumerate(messages):
+        content, role = message.content, message.role
+        attachments: tuple[str, ...] = ()
+        if content is None:
+            text = ""
+        elif isinstance(content, str):
+            text = content
+        else:
+            text, attachments = _read_parts(content, at)
+        if role in LEADING and at == leading:
+            leading += 1
+            if text:
+                system.append(text)
+            continue
+        turn = Turn(_VIEW.get(role, "system"), text, at, attachments)
+        turns.append(turn)
+        if role == "user":
+            user = turn
+    if user is None:
+        raise RequestError(
+            "messages: there is no user message, so there is nothing to answer.",
+            code="no_user_message",
+            param="messages",
+        )
+    if not user.attachments and not user.text.strip():
+        raise RequestError(
+            f"messages[{user.at}].content: the newest user message is empty.",
+            code="empty_user_message",
+            param=f"messages[{user.at}].content",
+        )
+    return leading, Conversation("\n\n".join(system), tuple(turns), max_tokens)
+
+
+def _read_parts(parts: list[_Part], at: int) -> tuple[str, tuple[str, ...]]:
+    texts: list[str] = []
+    attachments: list[str] = []
+    for i, part in enumerate(parts):
+        if part.type != "text":
+            attachments.append(part.type)
+        elif isinstance(part.text, str):
+            texts.append(part.text)
+        else:
+            place = f"messages[{at}].content[{i}].text"
+            raise RequestError(f"{place}: expected a string.", code="invalid_type", param=place)
+    return "\n".join(texts), tuple(attachments)

@@ -1,0 +1,91 @@
+"""Which text goes where in a conversation; the same for every wire format.
+
+Providers cache the prefix of a request, so what was sent once must come again byte for byte while a conversation grows.
+Decisions are a function of the turns up to theirs, and text is placed as a function of the decisions up to its own:
+
+- head: the mix of the first user turn, once and for all;
+- tail of user turn j: what its mix says that was not said before, right before that turn, on every later request too.
+  An instruction whose words changed (a cue's value) is said again, and again when they change back;
+- volatile text (a clock, a queue length): at the newest user turn only, behind the rest of its tail, never put back.
+
+`on_switch: head` gives this up: the newest mix in the head, and no tails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from router.core.decision import Decision, say
+from router.core.policy import Piece
+
+SWITCH_LINE = "For the message that follows:"
+"""Opens a tail when the settled task is another one than at the user turn before."""
+
+BLOCK_OPEN, BLOCK_CLOSE = "<instructions>\n", "\n</instructions>\n\n"
+"""Mark our text where it must stand inside a user turn."""
+
+_SPEAKING = frozenset({"classified", "unclassified", "unavailable"})
+
+
+class Placed(NamedTuple):
+    """`head` is for the system text; `tails` are (user turn, text) pairs in order. Empty texts are left out."""
+
+    head: str
+    tails: tuple[tuple[int, str], ...]
+
+
+def place(decisions: Sequence[Decision], on_switch: Literal["tail", "head"]) -> Placed:
+    """Return the texts to add. `decisions[j]` belongs to user turn j, the last one to the newest.
+
+    A decision that was skipped or blocked adds nothing. One that was bypassed says what is required and no more: that
+    no client can switch off.
+    """
+    if not decisions:
+        return Placed("", ())
+    if on_switch == "head":
+        return Placed(say(_spoken(decisions[-1])), ())
+    head = ""
+    tails: list[tuple[int, str]] = []
+    said: dict[str, str] = {}
+    before: Decision | None = None
+    last = len(decisions) - 1
+    for j, decision in enumerate(decisions):
+        mix = _spoken(decision)
+        if not mix and decision.outcome not in _SPEAKING:
+            continue
+        if said:
+            fresh = [p for p in mix if said.get(p.id) != p.text and not p.volatile]
+        else:
+            fresh = [p for p in mix if not p.volatile]
+        opening = ""
+        if j < last:
+            said.update([(p.id, p.text) for p in fresh])
+        if j == 0:
+            head, fresh = say(tuple(fresh)), []
+        elif fresh and before is not None and before.tasks != decision.tasks:
+            opening = SWITCH_LINE + "\n"
+        before = decision
+        if j == last:
+            fresh += [p for p in mix if p.volatile]
+        if fresh:
+            tails.append((j, opening + say(tuple(fresh))))
+    return Placed(head, tuple(tails))
+
+
+def _spoken(decision: Decision) -> tuple[Piece, ...]:
+    """Return what of a decision's mix is said, given its outcome."""
+    if decision.outcome in _SPEAKING:
+        return decision.mix
+    if decision.outcome == "bypassed":
+        return tuple(piece for piece in decision.mix if piece.required)
+    return ()
+
+
+def mark(text: str) -> str:
+    """Return our text as the marked block that stands at the top of a user turn.
+
+    >>> mark("Be brief.")
+    '<instructions>\\nBe brief.\\n</instructions>\\n\\n'
+    """
+    return BLOCK_OPEN + text + BLOCK_CLOSE

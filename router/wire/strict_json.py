@@ -1,0 +1,185 @@
+"""What JSON is taken from a client, whatever the route.
+
+UTF-8 without a byte order mark, nested at most MAX_DEPTH deep, numbers of at most MAX_DIGITS digits; no NaN or
+Infinity, no lone surrogate, nothing behind the value. All of this is RFC 8259; the two limits are what it lets a reader
+set (section 9). Whoever takes less care than we do stands behind us: what passes here must not break its reader.
+
+Two parts share the work. `check` looks at the bytes for what a decoder does not mind: encoding, depth, digits. The
+decoder (msgspec) refuses the rest, also inside values that it only skips. Both are linear in the size of the body.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TypeAlias, TypeVar
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from router.core.errors import RequestError
+
+MAX_DEPTH = 64
+"""Containers inside one another. Tool schemas of real clients stay below 20."""
+
+MAX_DIGITS = 4300
+"""Digits in a row outside strings: what Python's own int() takes (sys.int_info.default_max_str_digits)."""
+
+Bytes: TypeAlias = npt.NDArray[np.uint8]
+
+T = TypeVar("T")
+
+_MARKS = ((b"\xef\xbb\xbf", "UTF-8"), (b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"))
+_SHORT = 1024  # below this many bytes, bytes.count is faster than numpy's start-up (measured)
+_STRIDE = 64
+_BLOCK = 1 << 16
+_SLASHES = re.compile(rb"\\*")
+_DIGIT_MARKS = bytes(48 if 48 <= i <= 57 else 32 for i in range(256))
+_DIGIT_RUN = b"0" * (MAX_DIGITS // _STRIDE)
+_QUOTE, _BACKSLASH, _OPEN, _CLOSE = 0x22, 0x5C, 0x5B, 0x5D
+_FOLD = 0xDF  # clears the one bit in which { differs from [ and } from ]
+_STEP = np.zeros(256, np.int8)
+_STEP[[0x5B, 0x7B]] = 1
+_STEP[[0x5D, 0x7D]] = -1
+
+_MISSING = re.compile(r"missing required field `(\w+)`")
+_WORDS = {"str": "a string", "bool": "true or false", "int": "an integer", "array": "a list", "object": "an object"}
+_NOT_NUMBERS = re.compile(rb"\b(?:NaN|Infinity)\b")
+_HIGH_ALONE = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])")
+
+
+def read(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    """Return what `decoder` makes of a client's body. Raises RequestError (400) that names the fault and its place."""
+    check(body)
+    return decode(body, decoder)
+
+
+def decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    """Return what `decoder` makes of a body that was checked. Raises RequestError (400)."""
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise wrong_type(error) from None
+    except msgspec.DecodeError as error:
+        raise _malformed(body, str(error)) from None
+    except RecursionError:  # only when this very call stands deep in the stack already
+        raise _too_deep() from None
+
+
+def check(body: bytes) -> None:
+    """Refuse a body for its encoding, its depth or an endless number. Raises RequestError (400)."""
+    if not body:
+        raise RequestError("The body is empty; it must be a JSON object.", code="invalid_json")
+    for mark, name in _MARKS:
+        if body.startswith(mark):
+            raise RequestError(
+                f"The body begins with a {name} byte order mark; send UTF-8 without one.", code="invalid_encoding"
+            )
+    if not body.isascii():
+        try:
+            body.decode()
+        except UnicodeDecodeError as error:
+            raise RequestError(
+                f"The body is not valid UTF-8 at byte {error.start}: {error.reason}.", code="invalid_encoding"
+            ) from None
+    # Both measurements are costly, so each stands behind a bound that nearly every body keeps.
+    if len(body) > 2 * MAX_DEPTH and _count_openers(body) > MAX_DEPTH:
+        _check_depth(body)
+    if len(body) > MAX_DIGITS and _DIGIT_RUN in body[::_STRIDE].translate(_DIGIT_MARKS):
+        _check_numbers(body)
+
+
+def wrong_type(error: msgspec.ValidationError, inside: str = "") -> RequestError:
+    """Return the client's error for a value of the wrong type; `inside` is where the decoded value stands."""
+    what, _, path = str(error).partition(" - at `$")
+    param = (inside + path.rstrip("`").replace("[...]", "")).lstrip(".")
+    missing = _MISSING.search(what)
+    if missing:
+        param = f"{param}.{missing[1]}".lstrip(".")
+        return RequestError(f"{param}: missing.", code="missing_field", param=param)
+    if "out of range" in what:
+        return RequestError(f"{param}: the number is too large.", code="invalid_value", param=param)
+    return RequestError(f"{param or 'The body'}: {_in_words(what)}.", code="invalid_type", param=param or None)
+
+
+def _in_words(what: str) -> str:
+    """Put msgspec's sentence into words of JSON.
+
+    >>> _in_words("Expected `bool | null`, got `int`")
+    'expected true or false or null, got an integer'
+    """
+    sentence = what[:1].lower() + what[1:].replace(" | ", "` or `")
+    return re.sub(r"`(\w+)`", lambda word: _WORDS.get(word[1], word[1]), sentence)
+
+
+def _malformed(body: bytes, reason: str) -> RequestError:
+    if "surrogate" in reason or _HIGH_ALONE.search(body):
+        return RequestError(
+            "The body escapes half a surrogate pair (such as \\ud800), which is no character.", code="lone_surrogate"
+        )
+    plain = reason.removeprefix("JSON is malformed: ")
+    hint = " NaN and Infinity are not JSON." if _NOT_NUMBERS.search(body) else ""
+    return RequestError(f"The body is not valid JSON: {plain[:1].lower()}{plain[1:]}.{hint}", code="invalid_json")
+
+
+def _too_deep() -> RequestError:
+    return RequestError(f"The body nests deeper than {MAX_DEPTH} levels.", code="json_too_deep")
+
+
+def _count_openers(body: bytes) -> int:
+    if len(body) < _SHORT:
+        return body.count(b"[") + body.count(b"{")
+    return int(np.count_nonzero((np.frombuffer(body, np.uint8) & _FOLD) == _OPEN))
+
+
+def _check_depth(body: bytes) -> None:
+    depth, inside = 0, np.False_
+    for text in _blocks(body):
+        quotes = _string_ends(text)
+        folded = text & _FOLD
+        marks = np.flatnonzero(quotes | (folded == _OPEN) | (folded == _CLOSE))
+        if not marks.size:
+            continue
+        within = np.logical_xor.accumulate(quotes[marks]) ^ inside
+        steps = _STEP[text[marks]]
+        steps[within] = 0
+        levels = np.cumsum(steps, dtype=np.int32) + depth
+        if levels.max() > MAX_DEPTH:
+            raise _too_deep()
+        depth, inside = levels[-1], within[-1]
+
+
+def _blocks(body: bytes) -> Iterator[Bytes]:
+    """Cut a body into blocks that fit a processor's cache, never between a backslash and what it escapes."""
+    start = 0
+    while start < len(body):
+        end = start + _BLOCK
+        if body[end - 1 : end] == b"\\":
+            end = _SLASHES.match(body, end).end() + 1  # type: ignore[union-attr]  # matches the empty run too
+        yield np.frombuffer(body, np.uint8, min(end, len(body)) - start, start)
+        start = end
+
+
+def _check_numbers(body: bytes) -> None:
+    text = np.frombuffer(body, np.uint8)
+    inside = np.logical_xor.accumulate(_string_ends(text))
+    digits = (text >= 0x30) & (text <= 0x39) & ~inside
+    edges = np.flatnonzero(np.diff(digits, prepend=False, append=False))
+    longest = int((edges[1::2] - edges[::2]).max(initial=0))
+    if longest > MAX_DIGITS:
+        raise RequestError(
+            f"The body holds a number of {longest} digits; at most {MAX_DIGITS} are taken.", code="number_too_long"
+        )
+
+
+def _string_ends(text: Bytes) -> npt.NDArray[np.bool_]:
+    """Mark the quotes that open or close a string: those behind an even number of backslashes."""
+    quotes: npt.NDArray[np.bool_] = text == _QUOTE
+    slashes = np.flatnonzero(text == _BACKSLASH)
+    if slashes.size:
+        starts = np.flatnonzero(np.diff(slashes, prepend=-2) != 1)
+        lengths = np.diff(starts, append=slashes.size)
+        escaped = (slashes[starts] + lengths)[lengths & 1 == 1]
+        quotes[escaped[escaped < text.size]] = False
+    return quotes

@@ -1,0 +1,154 @@
+"""One table of streams, fed whole, byte by byte and cut in two; and no stream that is cut short looks complete."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+
+import pytest
+from openai._streaming import SSEDecoder
+
+from router.core.errors import BackendError
+from router.wire.chunks import ChunkGuard, answer_id
+from router.wire.faults import error_event
+
+
+def event(*choices, **more):
+    listed = [{"index": i, "delta": {"content": text}, "finish_reason": reason} for i, text, reason in choices]
+    return b"data: " + json.dumps({"id": "chatcmpl-1", "choices": listed} | more, ensure_ascii=False).encode() + b"\n\n"
+
+
+A, B, STOP = event((0, "Grüße, ", None)), event((0, "😀\n\ndata: [DONE]\n\n", None)), event((0, "", "stop"))
+USAGE = event(usage={"total_tokens": 3})
+DONE = b"data: [DONE]\n\n"
+ERROR = b'data: {"error": {"message": "Overloaded, try later", "type": "server_error", "code": null}}\n\n'
+CUT = error_event(BackendError("The stream was cut."))
+CRLF = (A + B + STOP + DONE).replace(b"\n", b"\r\n")
+
+
+@dataclass(frozen=True)
+class Case:
+    stream: bytes
+    complete: bool
+    error: str = ""
+    id: str = "chatcmpl-1"
+
+
+CASES = {
+    "a whole answer": Case(A + B + STOP + DONE, True),
+    "usage behind the finish": Case(A + STOP + USAGE + DONE, True),
+    "an empty choice behind the finish": Case(A + STOP + event((0, "", None)) + DONE, True),
+    "CRLF": Case(CRLF, True),
+    "LF and CRLF mixed": Case(A + B.replace(b"\n\n", b"\n\r\n") + STOP.replace(b"\n\n", b"\r\n\n") + DONE, True),
+    "comments": Case(b": hello\n\n" + A + b":\n: data: x\n\n" + STOP + b": bye\n\n" + DONE, True),
+    "no space behind the colon": Case((A + STOP + DONE).replace(b"data: ", b"data:"), True),
+    "data over several lines": Case(
+        b'data: {"id": "chatcmpl-1",\ndata: "choices":\ndata: []}\n\n' + A + STOP + DONE, True
+    ),
+    "other fields": Case(b"id: 1\nretry: 5\n" + A + b"event: chunk\n" + STOP + DONE, True),
+    "blank lines in front": Case(b"\n\r\n\n" + A + STOP + DONE, True),
+    "an event without data": Case(A + b"data:\n\ndata\n\n" + STOP + DONE, True),
+    "two choices": Case(event((0, "a", None), (1, "b", None)) + event((1, "", "length")) + STOP + DONE, True),
+    "null choices": Case(A + b'data: {"choices": null}\n\n' + STOP + DONE, True),
+    "a completion's chunk": Case(
+        b'data: {"id": "cmpl-7", "choices": [{"text": "x", "index": 0, "finish_reason": "stop"}]}\n\n' + DONE,
+        True,
+        id="cmpl-7",
+    ),
+    "something behind the end": Case(A + STOP + DONE + b"data: whatever\n\n" + ERROR, True),
+    "nothing": Case(b"", False, id=""),
+    "only the end": Case(DONE, False, id=""),
+    "no end": Case(A + B + STOP, False),
+    "no finish": Case(A + B + DONE, False),
+    "an empty finish": Case(A + event((0, "", "")) + DONE, False),
+    "one choice of two finished": Case(event((0, "a", None), (1, "b", None)) + STOP + DONE, False),
+    "an end in a comment": Case(A + STOP + b": data: [DONE]\n\n", False),
+    "an end in another field": Case(A + STOP + b"event: [DONE]\n\nx-data: [DONE]\n\n", False),
+    "an end in the text": Case(A + STOP + event((0, "data: [DONE]", None)), False),
+    "an error": Case(A + ERROR, False, "server_error"),
+    "an error, then an end": Case(A + ERROR + STOP + DONE, False, "server_error"),
+    "an error by name": Case(A + b'event: error\ndata: {"message": "x"}\n\n' + STOP + DONE, False, "stream_error"),
+    "an error in words": Case(A + b'data: {"error": "out of memory"}\n\n' + DONE, False, "stream_error"),
+    "an error beside choices": Case(event((0, "", "error"), error={"code": "rate_limit"}) + DONE, False, "rate_limit"),
+    "a chunk that is no JSON": Case(A + b"data: {\n\n" + STOP + DONE, False),
+    "a chunk that is no object": Case(A + b"data: 1\n\n" + STOP + DONE, False),
+    "a chunk of wrong types": Case(A + b'data: {"choices": [{"index": "a"}]}\n\n' + STOP + DONE, False),
+    "a chunk that is not UTF-8": Case(A + b'data: {"id": "\xff"}\n\n' + STOP + DONE, False),
+    "a chunk too deep to read": Case(A + b"data: " + b'{"a":' * 50_000 + b"\n\n" + STOP + DONE, False),
+    "an HTML page": Case(b"<html>\n\n<body>Bad gateway</body>\n\n</html>", False, id=""),
+    "an id that is no text": Case(b'data: {"id": 5, "choices": []}\n\n' + A + STOP + DONE, True),
+}
+WHOLE = {name: case for name, case in CASES.items() if case.complete and name != "something behind the end"}
+BLANK_LINE = re.compile(rb"\n\r?\n\Z")
+
+
+def watch(*parts):
+    guard = ChunkGuard()
+    for part in parts:
+        guard.feed(part)
+    return guard
+
+
+def seen(guard):
+    return guard.complete, guard.error, guard.response_id
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_whole(case):
+    assert seen(watch(case.stream)) == (case.complete, case.error, case.id)
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_byte_by_byte(case):
+    guard = watch(*(case.stream[i : i + 1] for i in range(len(case.stream))))
+    assert seen(guard) == (case.complete, case.error, case.id)
+
+
+@pytest.mark.parametrize("case", [c for c in CASES.values() if len(c.stream) < 5000])
+def test_cut_in_two_at_every_offset(case):
+    for at in range(len(case.stream) + 1):
+        assert seen(watch(case.stream[:at], b"", case.stream[at:])) == (case.complete, case.error, case.id)
+
+
+@pytest.mark.parametrize("case", WHOLE.values(), ids=WHOLE)
+def test_no_stream_cut_short_looks_complete(case):
+    assert not any(watch(case.stream[:end]).complete for end in range(len(case.stream)))
+
+
+@pytest.mark.parametrize("case", WHOLE.values(), ids=WHOLE)
+def test_behind_the_boundary_another_event_can_follow(case):
+    for end in range(len(case.stream)):
+        guard = watch(case.stream[:end])
+        ended = watch(case.stream[:end], guard.boundary())
+        assert ended.boundary() == b""
+        ended.feed(CUT)
+        assert ended.error == "backend_error" or ended.complete  # the last cuts leave but a line break to add
+
+
+@pytest.mark.parametrize("case", WHOLE.values(), ids=WHOLE)
+def test_events_are_released_when_whole_and_the_official_client_reads_the_error_behind_them(case):
+    for end in range(len(case.stream)):
+        guard = ChunkGuard()
+        parts = (case.stream[: end // 2], case.stream[end // 2 : end])
+        sent = b"".join(guard.release(part) for part in parts)
+        assert case.stream[:end].startswith(sent)
+        assert not sent or BLANK_LINE.search(sent)
+        assert not BLANK_LINE.search(case.stream[len(sent) : end])
+        *_, last = SSEDecoder().iter_bytes(iter([sent + CUT]))
+        assert json.loads(last.data)["error"]["code"] == "backend_error"
+
+
+@pytest.mark.parametrize(
+    ("body", "id_"),
+    [(b'{"id": "chatcmpl-9", "choices": []}', "chatcmpl-9"), (b' {"object": "list"}\n', ""), (b'{"id": null}', "")],
+)
+def test_answer_id(body, id_):
+    assert answer_id(body) == id_
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'"x"', b'{"id": "a"', b'{"id": "\xff"}', b'{"a":' * 100_000])
+def test_what_is_no_answer_is_the_backends_fault(body):
+    with pytest.raises(BackendError) as caught:
+        answer_id(body)
+    assert caught.value.status == 502
