@@ -1,0 +1,154 @@
+"""The backend for everything that speaks the OpenAI format: bytes out, bytes back.
+
+Nothing is parsed on the way, so unknown fields survive in both directions. What goes up with the body comes from the
+operator's configuration: address, key and headers. Which of the client's headers go up, and which of the answer's come
+down, is listed in `allowlist`.
+
+Only what HTTP itself shows is judged here: a status outside 2xx, and an answer whose framing says that it was cut. That
+a *stream* has ended as its format demands is for the wire's guard to say.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from router.backends.allowlist import FORWARDED_HEADERS, RELAYED_HEADERS, forwarded_names
+from router.backends.pool import PooledTransport
+from router.backends.transport import Headers, Limits, Response, Timeouts, Transport, failed
+from router.core.errors import BackendError, SettingsError
+from router.core.ports import Answer, Outgoing
+
+_OURS = re.compile(r"host|connection|keep-alive|te|trailer|transfer-encoding|upgrade|expect|content-.*|accept-encoding")
+_SECRET = re.compile(r"authorization|cookie|.*(key|token|secret|password).*")
+_RETRYABLE = frozenset({408, 409, 429})  # and 5xx: what the OpenAI SDKs retry
+_ERROR_BODY_BYTES = 64 * 1024
+_SECRET_LENGTH = 8  # shorter words would be struck out of innocent text
+_REMEMBERED_NAMES = 256
+
+
+class OpenAIBackend:
+    """Implements `core.ports.Backend` over one OpenAI-compatible base URL, such as `https://api.openai.com/v1`.
+
+    `api_key` becomes a bearer token; servers that want it elsewhere get it in `headers`. `forward` names the client
+    headers to pass on instead of FORWARDED_HEADERS. Raises SettingsError for whatever of it cannot be used.
+
+    A status other than 2xx becomes a BackendError (`backend_status`, or `redirect`) with the provider's status, its
+    body where that is a JSON object, and the headers of RELAYED_HEADERS; other failures have the codes of
+    `transport.FAILURES`.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        base_url: str,
+        api_key: str = "",
+        headers: Mapping[str, str] | None = None,
+        timeouts: Timeouts | None = None,
+        limits: Limits | None = None,
+        forward: Iterable[str] = FORWARDED_HEADERS,
+        ssl_context: ssl.SSLContext | None = None,
+        transport: Transport | None = None,
+    ) -> None:
+        self.name = name
+        fixed = _fixed_headers(name, api_key, headers or {})
+        self._forward = forwarded_names(name, forward) - {field for field, _ in fixed}
+        self._secrets = [word.encode() for word in _secret_words(api_key, headers or {}) if len(word) >= _SECRET_LENGTH]
+        self._known: dict[bytes, str] = {}
+        self._transport = transport or PooledTransport(
+            base_url, headers=fixed, timeouts=timeouts, limits=limits, ssl_context=ssl_context
+        )
+
+    async def send(self, outgoing: Outgoing) -> Answer:
+        """Send, and return as soon as the status and, for a stream, the headers are there. Raises BackendError."""
+        headers: Headers = outgoing.headers
+        if headers:
+            headers = [(field, value) for field, value in headers if field.lower() in self._forward]
+        response = await self._transport.send(
+            outgoing.method, outgoing.path, outgoing.body, headers, stream=outgoing.stream
+        )
+        if not 200 <= response.status < 300:
+            raise await self._refusal(response)
+        if response.streaming:
+            return Answer(response.status, self._relayed(response), chunks=response)
+        body = await response.read()
+        if response.until_close and b"json" in response.content_type.lower() and not _is_json(body):
+            # With neither a length nor a last chunk, only the text itself can tell that it was cut.
+            raise failed("truncated", f"{self.name} closed the connection in the middle of its answer")
+        return Answer(response.status, self._relayed(response), body)
+
+    async def aclose(self) -> None:
+        """Close pooled connections."""
+        await self._transport.aclose()
+
+    async def _refusal(self, response: Response) -> BackendError:
+        status = response.status
+        try:
+            body = await response.read()
+        except BackendError:
+            body = b""  # the status says enough
+        if len(body) > _ERROR_BODY_BYTES or not body.lstrip().startswith(b"{") or not _is_json(body):
+            body = b""  # a gateway's HTML page is no error that a client could read
+        for secret in self._secrets:
+            body = body.replace(secret, b"[hidden]")
+        headers = self._relayed(response)
+        if 300 <= status < 400:
+            message = f"{self.name} answered with a redirect ({status}), which is never followed: correct its base_url"
+            return BackendError(message, code="redirect", headers=headers)
+        advice = dict(headers).get("x-should-retry", "")
+        return BackendError(
+            f"{self.name} answered with status {status}",
+            status=status if status < 600 else 502,
+            code="backend_status",
+            body=body,
+            headers=headers,
+            retryable=advice == "true" or (advice != "false" and (status in _RETRYABLE or status >= 500)),
+        )
+
+    def _relayed(self, response: Response) -> tuple[tuple[str, str], ...]:
+        known = self._known
+        relayed = []
+        for name, value in response.headers:
+            text = known.get(name)
+            if text is None:
+                text = self._learn(name)
+            if text:
+                relayed.append((text, value.decode("latin-1")))
+        return tuple(relayed)
+
+    def _learn(self, name: bytes) -> str:
+        """Return the name of a header as text if it is relayed, else the empty string; remember either."""
+        text = name.decode("latin-1")
+        text = text if RELAYED_HEADERS.fullmatch(text) else ""
+        if len(self._known) < _REMEMBERED_NAMES:
+            self._known[name] = text
+        return text
+
+
+def _fixed_headers(name: str, api_key: str, configured: Mapping[str, str]) -> list[tuple[str, str]]:
+    fixed = {"accept": "application/json", "user-agent": "prompt-router"}
+    if api_key:
+        fixed["authorization"] = f"Bearer {api_key}"
+    for field, value in configured.items():
+        if _OURS.fullmatch(field.lower()):
+            raise SettingsError(f'backend "{name}": header "{field}" is set by the router itself; leave it out')
+        fixed[field.lower()] = value
+    return list(fixed.items())
+
+
+def _secret_words(api_key: str, configured: Mapping[str, str]) -> list[str]:
+    """Return what must not be shown to a client even if the provider repeats it in an error."""
+    values = [value for field, value in configured.items() if _SECRET.fullmatch(field.lower())]
+    return [api_key, *(word for value in values for word in value.split())]
+
+
+def _is_json(body: bytes) -> bool:
+    try:
+        msgspec.json.decode(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return False
+    return True
