@@ -1,0 +1,65 @@
+"""Puts the rooms of floor 1 together: a pack on disk becomes a snapshot that requests are decided with."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from router.classify import recogniser_for
+from router.core.errors import Degraded
+from router.core.ports import Recogniser, Wire
+from router.cues import reader_for
+from router.engine.guarding import Guard
+from router.engine.identity import Identifier
+from router.engine.look import Looker
+from router.engine.snapshot import Build, Shelf, Snapshot
+from router.packs import Pack, load_pack
+from router.wire.chat import ChatCompletions
+
+WIRES: Mapping[str, Wire] = MappingProxyType({"chat": ChatCompletions()})
+"""The wire formats by the name that `Router.wrap` and traces use."""
+
+
+def default_cache() -> Path:
+    """Return the folder for fitted recognisers where no data folder is set: the user's cache (XDG base directories)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "prompt-router"
+
+
+def shipped_pack() -> Path:
+    """Return the pack that is served where none is named: of the project's folder, else of the installed package."""
+    here = Path("policies/customer_support")
+    return here if here.exists() else Path(__file__).parent / here
+
+
+def snapshot_of(pack: Pack, cache: Path | None, guard: Guard, *, isolated: bool = False) -> Snapshot:
+    """Return the snapshot of a loaded pack.
+
+    A recogniser that cannot be made leaves the snapshot without one: requests then get the general instructions.
+    `isolated` fits in a process of its own, so that scikit-learn never enters this one.
+    """
+    recogniser: Recogniser | None = None
+    faults: tuple[str, ...] = ()
+    try:
+        recogniser = guard.run("fit_failed", recogniser_for, pack.policy, cache, isolated=isolated)
+    except Degraded as fault:
+        faults = (fault.code,)
+    return Snapshot(pack.policy, reader_for(pack.policy), recogniser, files=pack.files, faults=faults)
+
+
+def snapshot_builder(cache: Path | None, guard: Guard) -> Build:
+    """Return the function with which a server builds snapshots, at its start and on reload."""
+
+    def build(path: Path) -> Snapshot:
+        return snapshot_of(load_pack(path), cache, guard, isolated=True)
+
+    return build
+
+
+def looker_for(
+    shelf: Shelf, guard: Guard, identifier: Identifier, clock: Callable[[], float] = time.monotonic
+) -> Looker:
+    """Return a looker over a shelf."""
+    return Looker(shelf, identifier, guard, clock)

@@ -1,0 +1,117 @@
+"""What is asked now and then: models, explain, decisions, health, metrics. Ordinary FastAPI routes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+from router import __version__
+from router.assembly import WIRES
+from router.core.errors import BackendError, RequestError
+from router.core.ports import Outgoing
+from router.engine.explain import explanation
+from router.engine.identity import HeaderView
+from router.engine.look import Call
+from router.server.composition import Parts
+from router.server.keys import Caller
+from router.server.settings import Scope
+
+OWNER = "prompt-router"
+
+
+def admin_routes(parts: Parts) -> APIRouter:
+    """Return the routes over these parts."""
+    routes = APIRouter()
+    _add_probes(routes, parts)
+    _add_questions(routes, parts)
+    return routes
+
+
+def _add_probes(routes: APIRouter, parts: Parts) -> None:
+    @routes.get("/health/live")
+    async def live() -> dict[str, str]:
+        """Say that the process answers. Touches nothing else."""
+        return {"status": "live"}
+
+    @routes.get("/health/ready")
+    async def ready() -> dict[str, Any]:
+        """Say what is served, and what could not be reloaded."""
+        return {
+            "status": "ready",
+            "version": __version__,
+            "policies": {name: parts.shelf.current(name).policy.revision for name in parts.shelf.names},
+            "degraded": [
+                f"{name}: {fault}" for name in parts.shelf.names for fault in parts.shelf.current(name).faults
+            ],
+            "reload_faults": dict(parts.reloader.faults),
+        }
+
+    @routes.get("/metrics")
+    async def metrics() -> Response:
+        """Return all counts in Prometheus' text format."""
+        await asyncio.to_thread(parts.recorder.flush)
+        return Response(parts.telemetry.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _add_questions(routes: APIRouter, parts: Parts) -> None:
+    def admit(request: Request, scope: Scope) -> Caller:
+        return parts.keyring.admit(HeaderView(request.scope["headers"]), scope)
+
+    @routes.get("/v1/models")
+    async def models(request: Request) -> dict[str, Any]:
+        """List the model aliases and, where any name may be asked for, what the backend behind it lists."""
+        admit(request, "infer")
+        listed = {name: model_json(name) for name in parts.aliases.names}
+        for model in await _upstream_models(parts):
+            listed.setdefault(model["id"], model)
+        return {"object": "list", "data": list(listed.values())}
+
+    @routes.get("/v1/models/{name:path}")
+    async def model(name: str, request: Request) -> dict[str, Any]:
+        """Describe one model alias."""
+        admit(request, "infer")
+        parts.line.resolve(name)
+        return model_json(name)
+
+    @routes.post("/v1/router/explain")
+    async def explain(request: Request) -> JSONResponse:
+        """Decide about a chat completions body, send nothing, and return the decision with its reasons."""
+        caller = admit(request, "infer")
+        headers = HeaderView(request.scope["headers"])
+        policy = caller.policy_for(request.scope.get("router.policy") or headers.get("x-router-policy"))
+        wire = WIRES["chat"]
+        call = Call(wire, await request.body(), headers, caller.tenant, policy)
+        look = await parts.line.looker.look_in_time(call)
+        return JSONResponse(explanation(look))
+
+    @routes.get("/v1/router/decisions/{decision_id}")
+    async def decision(decision_id: str, request: Request) -> JSONResponse:
+        """Return a recorded decision of the caller's tenant."""
+        caller = admit(request, "read")
+        await asyncio.to_thread(parts.recorder.flush)
+        found = await asyncio.to_thread(parts.store.read, decision_id)
+        if found is None or found["tenant"] != caller.tenant:
+            raise RequestError(f'There is no decision "{decision_id}".', status=404, code="decision_not_found")
+        return JSONResponse(dict(found))
+
+
+async def _upstream_models(parts: Parts) -> list[dict[str, Any]]:
+    """Return the models of the backend that answers to every name; none where it does not tell."""
+    any_name = parts.settings.models.get("*")
+    if any_name is None or any_name.model:
+        return []
+    try:
+        answer = await parts.backends[any_name.backend].send(Outgoing("/models", b"", method="GET"))
+        return [model for model in json.loads(answer.body)["data"] if isinstance(model["id"], str)]
+    except (BackendError, ValueError, KeyError, TypeError):
+        parts.telemetry.note("models_unavailable")
+        return []
+
+
+def model_json(name: str) -> dict[str, Any]:
+    """Return a model alias as OpenAI describes a model."""
+    return {"id": name, "object": "model", "created": 0, "owned_by": OWNER}

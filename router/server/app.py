@@ -1,0 +1,124 @@
+"""The application: FastAPI for what is asked now and then, plain ASGI for what is asked all the time.
+
+Paths are found by one dictionary look-up; only what is not there is tidied (`//`, a trailing slash, a missing `/v1`,
+the prefix `/p/POLICY`) and looked up again, and only then does it reach FastAPI.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
+
+from router import __version__
+from router.assembly import WIRES
+from router.core.errors import RequestError, RouterError
+from router.core.ports import Wire
+from router.server.admin import admin_routes
+from router.server.composition import Parts
+from router.server.edge import EdgeGuard, bounded_receive
+from router.server.hot import HotRoute, Serve
+from router.server.running import running
+from router.server.settings import LimitSettings
+from router.wire.faults import error_body, status_of
+from router.wire.plain import COMPLETIONS, EMBEDDINGS
+
+UNVERSIONED = frozenset({"chat", "completions", "embeddings", "models", "router"})
+"""First words of paths that also work without `/v1`."""
+
+_POLICY_PREFIX = re.compile(r"^/p/([A-Za-z0-9_.-]+)(/.*)$")
+
+
+class Application(FastAPI):
+    """A FastAPI application with hot routes in front of its own machinery."""
+
+    def __init__(self, hot: Mapping[str, HotRoute], limits: LimitSettings, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.hot = dict(hot)
+        self.limits = limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection event."""
+        if scope["type"] == "http":
+            route = self.hot.get(scope["path"]) or self._tidied(scope)
+            if route is not None:
+                await route(scope, receive, send)  # type: ignore[arg-type]
+                return
+            receive = bounded_receive(receive, scope["headers"], self.limits)  # type: ignore[arg-type]
+        await super().__call__(scope, receive, send)
+
+    def _tidied(self, scope: Scope) -> HotRoute | None:
+        """Bring the path to its plain form, note a policy named by it, and look again."""
+        path: str = re.sub("/{2,}", "/", scope["path"])
+        named = _POLICY_PREFIX.match(path)
+        if named:
+            scope["router.policy"], path = named.groups()
+        path = path.rstrip("/") or "/"
+        if path[1:].partition("/")[0] in UNVERSIONED:
+            path = "/v1" + path
+        scope["path"] = path
+        scope["raw_path"] = path.encode()
+        return self.hot.get(path)
+
+
+def build_app(parts: Parts) -> EdgeGuard:
+    """Return the whole ASGI application over these parts."""
+    settings = parts.settings
+
+    def hot_route(wire: Wire, serve: Serve) -> HotRoute:
+        return HotRoute(wire, serve, parts.keyring, settings.limits, parts.new_id, settings.headers)
+
+    routes = [hot_route(wire, parts.line.run) for wire in WIRES.values()]
+    routes += [hot_route(wire, parts.line.pass_on) for wire in (COMPLETIONS, EMBEDDINGS)]
+    hot = {f"/v1{route.wire.path}": route for route in routes}
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with running(parts):
+            yield
+
+    app = Application(
+        hot,
+        settings.limits,
+        title="Prompt Router",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.include_router(admin_routes(parts))
+    app.add_exception_handler(RouterError, _router_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    guard = EdgeGuard(app, settings.limits, settings.allowed_hosts, error_body)  # type: ignore[arg-type]
+    parts.telemetry.in_flight = lambda: guard.in_flight
+    return guard
+
+
+async def _router_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RouterError)
+    headers = error.headers if isinstance(error, RequestError) else None
+    return Response(error_body(error), status_of(error), headers, "application/json")
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 404:
+        shaped = RequestError(f"There is nothing at {request.url.path}.", status=404, code="not_found")
+    else:
+        shaped = RequestError(str(error.detail), status=error.status_code, code="http_error")
+    shaped.headers.update(error.headers or {})
+    return await _router_error(request, shaped)
+
+
+async def _validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    place = ".".join(map(str, first["loc"]))
+    return await _router_error(request, RequestError(f"{place}: {first['msg']}", param=place))

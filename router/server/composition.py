@@ -1,0 +1,126 @@
+"""The composition root: settings in, running parts out. The only place that knows which room implements a port."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from router import __version__
+from router.assembly import looker_for, shipped_pack, snapshot_builder
+from router.backends import EchoBackend, LiteLLMBackend, OpenAIBackend, Timeouts
+from router.core.errors import SettingsError
+from router.core.ports import Backend
+from router.engine.guarding import Guard
+from router.engine.identity import Identifier
+from router.engine.line import Line
+from router.engine.recorder import Recorder
+from router.engine.reload import Reloader
+from router.engine.send import RetryBudget, Sender, Target
+from router.engine.snapshot import Shelf, Snapshot
+from router.server.aliases import Aliases
+from router.server.keys import Keyring
+from router.server.settings import BackendSettings, Settings
+from router.server.settings_source import load_salt
+from router.server.telemetry import CountedStore, Telemetry
+from router.stores import SqlTraceStore
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything that runs behind one address."""
+
+    settings: Settings
+    shelf: Shelf
+    reloader: Reloader
+    store: SqlTraceStore
+    recorder: Recorder
+    telemetry: Telemetry
+    line: Line
+    keyring: Keyring
+    backends: Mapping[str, Backend]
+    aliases: Aliases
+    new_id: Callable[[], str]
+
+
+def compose(settings: Settings) -> Parts:
+    """Build everything. Raises PolicyError for a pack and SettingsError for settings that cannot be used."""
+    salt = load_salt(settings)
+    telemetry = Telemetry(__version__)
+    guard = Guard(telemetry.note)
+    build = snapshot_builder(settings.data / "recognisers", guard)
+    paths = settings.packs or (shipped_pack(),)
+    snapshots = [build(path) for path in paths]
+    shelf = _shelf(snapshots, paths)
+    backends = {name: backend_of(name, chosen) for name, chosen in settings.backends.items()}
+    aliases = Aliases(settings.models, settings.backends)
+    store = SqlTraceStore(f"sqlite:///{settings.data / 'router.db'}")
+    recorder = Recorder(CountedStore(store, telemetry), guard, telemetry.note_lost)
+    telemetry.revisions = lambda: shelf.revisions
+    return Parts(
+        settings=settings,
+        shelf=shelf,
+        reloader=Reloader(shelf, dict(zip(shelf.names, paths, strict=True)), build, telemetry.note),
+        store=store,
+        recorder=recorder,
+        telemetry=telemetry,
+        line=Line(
+            looker=looker_for(shelf, guard, Identifier(salt, settings.conversation_headers)),
+            sender=Sender(settings.retries.attempts, RetryBudget(settings.retries.budget)),
+            resolve=target_finder(aliases, backends),
+            record=recorder.put,
+        ),
+        keyring=Keyring(settings),
+        backends=backends,
+        aliases=aliases,
+        new_id=new_decision_id,
+    )
+
+
+def new_decision_id() -> str:
+    """Return an id that nobody can guess (64 random bits), in the order of time, so that an index grows at its end."""
+    return f"dec_{time.time_ns() // 1_000_000:011x}{os.urandom(8).hex()}"
+
+
+def backend_of(name: str, chosen: BackendSettings) -> Backend:
+    """Return the backend that the settings describe. Raises SettingsError."""
+    if chosen.type == "echo":
+        return EchoBackend(name=name, nonce=secrets.token_hex(4))
+    timeouts = Timeouts(**chosen.timeouts.model_dump())
+    api_key = chosen.api_key.get_secret_value() if chosen.api_key else ""
+    headers = {field: value.get_secret_value() for field, value in chosen.headers.items()}
+    if chosen.type == "openai":
+        return OpenAIBackend(name=name, base_url=chosen.base_url, api_key=api_key, headers=headers, timeouts=timeouts)
+    return LiteLLMBackend(
+        name=name,
+        provider=chosen.provider or name,
+        api_key=api_key,
+        api_base=chosen.base_url,
+        headers=headers,
+        options=chosen.options,
+        timeouts=timeouts,
+        links=chosen.links,
+    )
+
+
+def target_finder(aliases: Aliases, backends: Mapping[str, Backend]) -> Callable[[str], tuple[Target, ...]]:
+    """Return the function that finds the targets of a model name; it raises RequestError for an unknown one."""
+
+    def find(model: str) -> tuple[Target, ...]:
+        route = aliases.resolve(model)
+        return tuple(Target(backends[step.backend], step.model, step.capability) for step in (route, *route.fallback))
+
+    return find
+
+
+def _shelf(snapshots: list[Snapshot], paths: tuple[Path, ...]) -> Shelf:
+    by_name: dict[str, Snapshot] = {}
+    for snapshot, path in zip(snapshots, paths, strict=True):
+        name = snapshot.policy.name
+        if name in by_name:
+            raise SettingsError(f'packs: {path} is called "{name}" like an earlier pack; give one another `name:`')
+        by_name[name] = snapshot
+    return Shelf(by_name, snapshots[0].policy.name)

@@ -1,0 +1,132 @@
+"""Start the proxy: settings, parts, then the port. Nothing listens before everything is loaded."""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from router.server.app import build_app
+from router.server.composition import Parts, compose
+from router.server.keys import require_safe_binding
+from router.server.protocol import protocol_for
+from router.server.settings import Settings
+from router.server.settings_source import load_settings
+
+DRAIN_S = 30
+"""How long running answers may take to finish after SIGTERM."""
+
+BACKLOG = 2048
+
+GC_ALLOCATIONS = 50_000
+"""Collect cycles after so many allocations, not after 700: requests leave none behind."""
+
+
+class Announcing(uvicorn.Server):
+    """A server that says how to use it once it listens."""
+
+    parts: Parts
+    json_lines: bool = False
+
+    async def startup(self, sockets: Any = None) -> None:
+        """Open the port, then tell."""
+        await super().startup(sockets)
+        if self.started:
+            listening = [sock.getsockname() for server in self.servers for sock in server.sockets]
+            host, port = listening[0][:2] if listening else (self.config.host, self.config.port)
+            print(announcement(self.parts, f"http://{shown_host(host)}:{port}", self.json_lines), flush=True)
+
+
+def serve(config: Path | None, environ: Mapping[str, str], overrides: Mapping[str, Any], *, json_lines: bool) -> None:
+    """Run the proxy until it is told to stop. Raises SettingsError or PolicyError before any port is opened."""
+    settings = load_settings(config, environ, overrides)
+    require_safe_binding(settings)
+    configure_logging(settings)
+    parts = compose(settings)
+    server = Announcing(
+        uvicorn.Config(
+            build_app(parts),
+            host=settings.listen.host,
+            port=settings.listen.port,
+            http=protocol_for(settings.limits),
+            ws="none",
+            loop="uvloop",
+            lifespan="on",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            proxy_headers=False,
+            date_header=False,
+            backlog=BACKLOG,
+            timeout_graceful_shutdown=DRAIN_S,
+        )
+    )
+    gc.collect()
+    gc.freeze()  # what is loaded stays: no collection need look at it again
+    gc.set_threshold(GC_ALLOCATIONS)
+    server.parts = parts
+    server.json_lines = json_lines
+    server.run()
+
+
+def announcement(parts: Parts, address: str, json_lines: bool) -> str:
+    """Return what is printed when the proxy is ready."""
+    backends = sorted({f"{name} ({chosen.type})" for name, chosen in parts.settings.backends.items()})
+    if json_lines:
+        return json.dumps(
+            {"event": "ready", "address": address, "policies": list(parts.shelf.names), "backends": backends}
+        )
+    policies = ", ".join(f"{name}@{parts.shelf.current(name).policy.revision}" for name in parts.shelf.names)
+    key = ' -H "authorization: Bearer $ROUTER_API_KEY"' if parts.settings.keys else ""
+    model = next((alias for alias in parts.settings.models if "*" not in alias), "echo")
+    body = json.dumps(
+        {"model": model, "messages": [{"role": "user", "content": "My blender arrived broken, I want my money back"}]}
+    )
+    return (
+        f"Prompt Router listens on {address}\n"
+        f"  policies  {policies}\n"
+        f"  backends  {', '.join(backends)}\n"
+        f"  base URL  {address}/v1\n"
+        f"  metrics   {address}/metrics\n"
+        "Try:\n"
+        f"  curl -s {address}/v1/chat/completions{key} -H 'content-type: application/json' \\\n    -d '{body}'"
+    )
+
+
+def shown_host(host: str) -> str:
+    """Return a host as it stands in an address that can be called from this machine."""
+    if host in ("0.0.0.0", "::"):
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
+
+
+def configure_logging(settings: Settings) -> None:
+    """Log to standard error, as text or as JSON lines. No line ever holds a user's words."""
+    handler = logging.StreamHandler()
+    if settings.log.as_json:
+        handler.setFormatter(JsonLines())
+    else:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S"))
+    logging.basicConfig(handlers=[handler], level=settings.log.level.upper(), force=True)
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as JSON."""
+        line = {
+            "at": self.formatTime(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)

@@ -1,0 +1,273 @@
+"""Settings: addresses, secrets and limits. They never change a decision; what does belongs in a pack.
+
+The models below are the reference of router.yaml: a key that is no field here is an error. Units stand in the names.
+Secrets are SecretStr, so neither a repr nor an error shows them. `router.server.settings_source` reads them from a
+file, the environment and the command line.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ByteSize,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
+
+from router.core.errors import did_you_mean
+
+Place: TypeAlias = tuple[str | int, ...]
+"""Where a setting stands: `("models", "careful", "backend")`."""
+
+Scope: TypeAlias = Literal["infer", "feedback", "read", "admin"]
+
+
+def _like(pattern: str, words: str) -> AfterValidator:
+    """Return the rule that a text matches `pattern`, which `words` say to people."""
+    fits: Callable[[str], object] = re.compile(pattern).fullmatch
+
+    def check(text: str) -> str:
+        if not fits(text):
+            raise ValueError(f"must be {words}")
+        return text
+
+    return AfterValidator(check)
+
+
+Name: TypeAlias = Annotated[
+    str, _like(r"[A-Za-z0-9][\w.-]{0,63}", "a word of up to 64 letters, digits, dots, dashes and underscores")
+]
+Alias: TypeAlias = Annotated[
+    str, _like(r"(?=.{1,200}$)[^\s*]*\*?", "a model name without spaces, with a * at its end or none")
+]
+HeaderName: TypeAlias = Annotated[
+    str, _like(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", "a header's name"), AfterValidator(str.lower)
+]
+Digest: TypeAlias = Annotated[
+    str, _like(r"[0-9a-fA-F]{64}", "the SHA-256 of the key, 64 hexadecimal digits"), AfterValidator(str.lower)
+]
+Salt: TypeAlias = Annotated[SecretStr, Field(min_length=16)]
+
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1", "host.docker.internal")
+"""Names by which a program on this machine, or in a container on it, calls a server that is bound to loopback."""
+
+CONVERSATION_HEADERS = ("x-session-id", "x-conversation-id", "x-openwebui-chat-id", "x-litellm-session-id")
+
+
+class Strict(BaseModel):
+    """A group of settings: immutable, every key known."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class ListenSettings(Strict):
+    """Where the proxy listens. Other hosts than loopback need an API key."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only programs on this machine can reach it."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+class TimeoutSettings(Strict):
+    """How long a backend may take: to connect, to the first byte, between bytes of a stream, and in all."""
+
+    connect_s: PositiveFloat = 5.0
+    first_byte_s: PositiveFloat = 600.0
+    idle_s: PositiveFloat = 30.0
+    total_s: PositiveFloat = 900.0
+
+
+class BackendSettings(Strict):
+    """What answers. `openai` is anything that speaks that format at `base_url`; `headers` are sent with every call.
+
+    `litellm` is any other `provider`, by litellm's name for it (by default the backend's own name); `options` are
+    further arguments for it, such as `api_version`; `links` lets it fetch what links in messages point to.
+
+    `mid_conversation` and `roles` say what its models take; a model may say otherwise for itself.
+    """
+
+    type: Literal["openai", "litellm", "echo"]
+    base_url: str = ""
+    provider: str = ""
+    options: dict[str, str | int | float | bool] = Field(default_factory=dict, repr=False)  # may hold a secret
+    links: bool = False
+    api_key: SecretStr | None = None
+    headers: dict[HeaderName, SecretStr] = Field(default_factory=dict)
+    mid_conversation: Literal["system", "developer", "user_block"] | None = None
+    roles: frozenset[str] | None = None
+    timeouts: TimeoutSettings = TimeoutSettings()
+
+    @field_validator("base_url")
+    @classmethod
+    def _plain_address(cls, url: str) -> str:
+        if not url:
+            return url
+        try:
+            parts = urlsplit(url)
+            host = parts.hostname
+            _ = parts.port
+        except ValueError as error:
+            raise ValueError("is not an address") from error
+        if parts.scheme not in ("http", "https") or not host:
+            raise ValueError("must begin with http:// or https:// and name a host, as in https://api.openai.com/v1")
+        if parts.username is not None or parts.query or parts.fragment:
+            raise ValueError("must hold no password, question mark or fragment; credentials go into api_key or headers")
+        return url.rstrip("/")
+
+    @model_validator(mode="after")
+    def _has_address(self) -> BackendSettings:
+        if self.type == "openai" and not self.base_url:
+            raise ValueError("a backend of type openai needs base_url, such as http://127.0.0.1:11434/v1")
+        return self
+
+
+class ModelSettings(Strict):
+    """One row of the model table: which backend answers for a model name, and which models after it.
+
+    `model` is the name the backend knows; by default the client's own word. A `*` in it stands for what the `*` of the
+    alias stood for, so that `groq/*: {backend: groq, model: "*"}` takes the prefix off.
+    """
+
+    backend: str
+    model: str = ""
+    fallback: tuple[str, ...] = ()
+    mid_conversation: Literal["system", "developer", "user_block"] | None = None
+    roles: frozenset[str] | None = None
+
+
+class KeySettings(Strict):
+    """One API key, known by the SHA-256 of its secret, and what its holder may do.
+
+    `tenant` is the key's name unless set. `policy` is the policy its requests get, `policies` the further ones it may
+    ask for; with neither it may ask for all. `trust_headers` are the headers that may name the end user.
+    """
+
+    name: Name
+    sha256: Digest
+    tenant: Name | None = None
+    scopes: frozenset[Scope] = frozenset({"infer"})
+    policy: str | None = None
+    policies: tuple[str, ...] | None = None
+    may_turn_off: bool = False
+    trust_headers: tuple[HeaderName, ...] = ()
+    requests_per_minute: PositiveInt | None = None
+    concurrent: PositiveInt | None = None
+
+
+class LimitSettings(Strict):
+    """What one client may cost. Sizes take units: `4MiB`.
+
+    A body must be there within `body_deadline_s` and, after a tenth of that, come at `body_bytes_per_s` or more.
+    `in_flight` requests are served at once; more are asked to come again.
+    """
+
+    body_bytes: ByteSize = Field(default=ByteSize(4 << 20), gt=0)
+    header_bytes: ByteSize = Field(default=ByteSize(16 << 10), ge=1024)
+    header_deadline_s: PositiveFloat = 10.0
+    body_deadline_s: PositiveFloat = 30.0
+    body_bytes_per_s: PositiveInt = 1024
+    in_flight: PositiveInt = 2048
+    slow_reader_s: PositiveFloat = 60.0
+
+
+class RetrySettings(Strict):
+    """How often a failed call is sent again, and how large a share of all requests such calls may be."""
+
+    attempts: NonNegativeInt = Field(default=2, le=10)
+    budget: float = Field(default=0.1, ge=0, le=1)
+
+
+class LogSettings(Strict):
+    """How much is logged, and whether as JSON."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    as_json: bool = Field(default=False, alias="json")
+
+
+class Settings(Strict):
+    """All settings.
+
+    `hosts` are the Host headers that are answered (`*.example.com` and `*` allowed). `headers` says whether answers
+    carry x-router-* headers. `salt` keys the hashes under which conversations and users are stored; without one, it is
+    made once and kept in the data folder.
+    """
+
+    listen: ListenSettings = ListenSettings()
+    data: Path = Path("data")
+    packs: tuple[Path, ...] = ()
+    backends: dict[Name, BackendSettings] = Field(default_factory=lambda: {"echo": BackendSettings(type="echo")})
+    models: dict[Alias, ModelSettings] = Field(default_factory=lambda: {"*": ModelSettings(backend="echo")})
+    keys: tuple[KeySettings, ...] = ()
+    limits: LimitSettings = LimitSettings()
+    hosts: tuple[str, ...] | None = None
+    retries: RetrySettings = RetrySettings()
+    headers: bool = True
+    conversation_headers: tuple[HeaderName, ...] = CONVERSATION_HEADERS
+    salt: Salt | None = None
+    log: LogSettings = LogSettings()
+
+    @property
+    def allowed_hosts(self) -> frozenset[str] | None:
+        """The Host headers that are answered; None for all.
+
+        Without a key, anything that reaches the port is let in, and a web page can reach it through a name that it
+        points at this machine (DNS rebinding). So then only names of this machine are answered, unless `hosts` says
+        otherwise.
+        """
+        if self.hosts is not None:
+            return None if "*" in self.hosts else frozenset(host.lower() for host in self.hosts)
+        return None if self.keys else frozenset((*LOCAL_HOSTS, self.listen.host.lower()))
+
+    def contradictions(self) -> Iterator[tuple[Place, str]]:
+        """Yield where two settings do not fit together, and how."""
+        if not self.models:
+            names = ", ".join(self.backends)
+            example = f'`models: {{"*": {{backend: {next(iter(self.backends), "...")}}}}}`'
+            yield ("models",), f"say which of the backends ({names}) answers for which model name, as in {example}"
+        for alias, model in self.models.items():
+            if model.backend not in self.backends:
+                hint = did_you_mean(model.backend, self.backends)
+                yield ("models", alias, "backend"), f'unknown backend "{model.backend}" ({hint})'
+            if "*" in model.model and "*" not in alias:
+                yield ("models", alias, "model"), f'"*" stands for nothing here, since the alias {alias} has none'
+            for number, other in enumerate(model.fallback):
+                if other == alias:
+                    yield ("models", alias, "fallback", number), "a model cannot fall back to itself"
+                elif "*" in other or not any(_covers(known, other) for known in self.models):
+                    hint = did_you_mean(other, (known for known in self.models if "*" not in known))
+                    yield ("models", alias, "fallback", number), f'unknown model "{other}" ({hint or "no such alias"})'
+        yield from _twice("name", [key.name for key in self.keys])
+        yield from _twice("sha256", [key.sha256 for key in self.keys])
+
+
+def _covers(alias: str, name: str) -> bool:
+    return name.startswith(alias[:-1]) if alias.endswith("*") else name == alias
+
+
+def _twice(field: str, values: list[str]) -> Iterator[tuple[Place, str]]:
+    for number, value in enumerate(values):
+        if value in values[:number]:
+            yield ("keys", number, field), f"keys.{values.index(value)} has the same {field}"

@@ -1,0 +1,276 @@
+"""Read the settings: router.yaml, then the environment, then the command line; the last word wins.
+
+`${NAME}` in a text stands for a variable of the environment, `${NAME:-default}` for one that may be missing or empty,
+`$${` for the characters themselves. Keys are never replaced. Relative paths in the file are relative to its folder,
+those of the command line to the folder one stands in.
+
+Every fault is reported with its place, all of them at once, and none repeats what was written: it may be a secret.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from router.core.errors import Fault, SettingsError, did_you_mean
+from router.packs.reading import Node, plain, read_tree
+from router.server.providers import from_environment, from_option
+from router.server.settings import Place, Settings
+
+MAX_FILE_BYTES = 1 << 20
+KEY_VARIABLE = "ROUTER_API_KEY"
+MIN_KEY_CHARS = 20
+SALT_BYTES = 32
+
+_OVERRIDDEN: tuple[tuple[Place, str], ...] = (
+    (("listen", "host"), "host"),
+    (("listen", "port"), "port"),
+    (("data",), "data"),
+    (("packs",), "packs"),
+)
+_VARIABLE = re.compile(r"\$(\$\{|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}|\{(?P<broken>))")
+
+
+def load_settings(
+    path: Path | None = None, environ: Mapping[str, str] | None = None, overrides: Mapping[str, Any] | None = None
+) -> Settings:
+    """Return the settings. Without a file, and where a file names no backend, the environment decides on backends.
+
+    `overrides` is what the command line says: `host`, `port`, `data`, `packs`, and `backend`, which is `echo` or the
+    address of an OpenAI-compatible server. None counts as not said.
+
+    ROUTER_API_KEY adds a key named `environment` that may infer, give feedback and read, unless the file has that key.
+    Raises SettingsError.
+    """
+    environ = os.environ if environ is None else environ
+    said = {name: value for name, value in (overrides or {}).items() if value is not None}
+    source = _Source(path)
+    written = source.read(environ)
+    _choose_backends(written, environ, said.get("backend"))
+    _add_environment_key(written, environ)
+    source.raise_faults()
+    for place, name in _OVERRIDDEN:
+        if name in said:
+            source.override(written, place, said[name])
+    try:
+        settings = Settings.model_validate(written)
+    except ValidationError as error:
+        for place, message, hint in _complaints(error):
+            source.fault(place, message, hint)
+        source.raise_faults()
+        raise  # never reached: an error without a complaint would be pydantic's own fault
+    for place, message in settings.contradictions():
+        source.fault(place, message)
+    source.raise_faults()
+    return _resolved(settings, path, said)
+
+
+def load_salt(settings: Settings) -> bytes:
+    """Return the secret that keys all stored hashes; made once, readable by its owner alone. Raises SettingsError.
+
+    It must survive restarts: with another salt, every conversation and every user is a new one.
+    """
+    if settings.salt is not None:
+        return settings.salt.get_secret_value().encode()
+    file = settings.data / "salt"
+    try:
+        settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not file.exists():
+            _make_salt(file)
+        salt = file.read_bytes().strip()
+    except OSError as error:
+        raise SettingsError(
+            f"the data folder {settings.data} cannot be used: {error.strerror or error}. Name another with --data."
+        ) from error
+    if len(salt) < SALT_BYTES:
+        raise SettingsError(f"{file} is too short for a salt; restore it from a backup, or remove it to have a new one")
+    return salt
+
+
+def _make_salt(file: Path) -> None:
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return  # another program was faster; its salt is as good
+    with os.fdopen(descriptor, "wb") as out:
+        out.write(secrets.token_hex(SALT_BYTES).encode())
+
+
+class _Source:
+    """A file with the places of its values, what the command line put over them, and the faults found so far."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._root = Node({}, str(path or "settings"), 1)
+        self._overridden: set[Place] = set()
+        self._faults: list[str] = []
+
+    def read(self, environ: Mapping[str, str]) -> dict[str, Any]:
+        """Return what the file says, variables replaced; nothing without a file."""
+        if self._path is None:
+            return {}
+        faults: list[Fault] = []
+        root = read_tree(_text(self._path), str(self._path), faults)
+        self._faults += map(str, faults)
+        self.raise_faults()
+        if root is None or not isinstance(root.value, dict):
+            raise SettingsError(f"{self._path}:1: router.yaml must hold settings such as `listen:` and `models:`")
+        self._root = root
+        replaced = self._replaced(root, (), environ)
+        assert isinstance(replaced, dict)
+        return replaced
+
+    def override(self, written: dict[str, Any], place: Place, value: object) -> None:
+        """Put a value of the command line in its place."""
+        self._overridden.add(place)
+        *groups, name = place
+        here: Any = written
+        for group in groups:
+            if here.get(group) is None:
+                here[group] = {}
+            here = here[group]
+            if not isinstance(here, dict):
+                return  # the file has something else there, which validation will report
+        here[name] = value
+
+    def fault(self, place: Place, message: str, hint: str = "") -> None:
+        """Note a fault at a place."""
+        name = ".".join(map(str, place))
+        said = f"{name}: {message}" if name else message
+        if hint:
+            said += f" ({hint})"
+        if place in self._overridden:
+            self._faults.append(f"command line: {said}")
+        elif self._path is None:
+            self._faults.append(said)
+        else:
+            node = self._root.at(*place)
+            self._faults.append(f"{node.file}:{node.line}: {said}")
+
+    def raise_faults(self) -> None:
+        """Raise SettingsError if there are any."""
+        if self._faults:
+            raise SettingsError("\n".join(self._faults))
+
+    def _replaced(self, node: Node, place: Place, environ: Mapping[str, str]) -> Any:
+        value = node.value
+        if isinstance(value, dict):
+            return {key: self._replaced(child, (*place, key), environ) for key, child in value.items()}
+        if isinstance(value, list):
+            return [self._replaced(child, (*place, number), environ) for number, child in enumerate(value)]
+        return self._filled(value, place, environ) if isinstance(value, str) and "$" in value else plain(node)
+
+    def _filled(self, text: str, place: Place, environ: Mapping[str, str]) -> str:
+        def fill(match: re.Match[str]) -> str:
+            name, default = match["name"], match["default"]
+            if match["broken"] is not None:
+                self.fault(place, "${ without a variable's name and }", "write $${ for the characters themselves")
+                return ""
+            if name is None:
+                return "${"
+            value = environ.get(name)
+            if not value and default is not None:
+                return default
+            if value is None:
+                self.fault(place, f"the environment has no variable {name}", f"set it, or write ${{{name}:-default}}")
+                return ""
+            return value
+
+        return _VARIABLE.sub(fill, text)
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror or error}") from error
+    if len(content) > MAX_FILE_BYTES:
+        raise SettingsError(f"{path} is larger than 1 MiB, which no settings need")
+    try:
+        return content.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise SettingsError(f"{path}:{line}: the file is not UTF-8") from error
+
+
+def _choose_backends(written: dict[str, Any], environ: Mapping[str, str], option: Any) -> None:
+    """Fill in `backends` and `models` where the file leaves them open, or replace them as --backend says."""
+    if option is not None:
+        written |= from_option(option, environ)
+    elif not written.get("backends") and not written.get("models"):
+        written |= from_environment(environ)
+    elif not written.get("backends"):
+        written["backends"] = from_environment(environ)["backends"]
+    elif not written.get("models") and isinstance(written["backends"], dict):
+        names = list(written["backends"])
+        written["models"] = {"*": {"backend": names[0]}} if len(names) == 1 else {}
+
+
+def _add_environment_key(written: dict[str, Any], environ: Mapping[str, str]) -> None:
+    secret = environ.get(KEY_VARIABLE, "").strip()
+    if not secret:
+        return
+    if len(secret) < MIN_KEY_CHARS:
+        raise SettingsError(
+            f"{KEY_VARIABLE} is shorter than {MIN_KEY_CHARS} characters, so it could be guessed; make one with"
+            " `python3 -c \"import secrets; print('pr-' + secrets.token_urlsafe(32))\"`"
+        )
+    digest = hashlib.sha256(secret.encode()).hexdigest()
+    keys = written.get("keys") or []
+    if isinstance(keys, list) and not any(isinstance(key, dict) and key.get("sha256") == digest for key in keys):
+        key = {"name": "environment", "sha256": digest, "scopes": ["infer", "feedback", "read"]}
+        written["keys"] = [*keys, key]
+
+
+def _complaints(error: ValidationError) -> Iterator[tuple[Place, str, str]]:
+    """Yield place, message and hint of everything pydantic found, in our words and without the values."""
+    for found in error.errors(include_url=False, include_context=False, include_input=False):
+        place = tuple(step for step in found["loc"] if step != "[key]")
+        if found["type"] == "extra_forbidden":
+            yield place, "unknown key", did_you_mean(str(place[-1]), _known_at(place[:-1]))
+        elif found["type"] == "missing":
+            yield place, "is missing", ""
+        elif found["type"] in ("model_type", "dict_type", "tuple_type", "frozen_set_type"):
+            yield place, "must be a mapping" if found["type"][0] in "md" else "must be a list", ""
+        else:
+            message = found["msg"].removeprefix("Value error, ").replace("Input should", "must")
+            yield place, message[:1].lower() + message[1:], ""
+
+
+def _known_at(place: Place) -> list[str]:
+    """Return the keys that may stand at a place, by walking the models."""
+    model: type[BaseModel] = Settings
+    for step in place:
+        if isinstance(step, str):
+            named = {field.alias or name: field.annotation for name, field in model.model_fields.items()}
+            inner = _model_in(named.get(step))
+            model = model if inner is None else inner
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the model that an annotation holds: itself, or what a mapping or tuple is made of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_model_in, get_args(annotation))), None)
+
+
+def _resolved(settings: Settings, path: Path | None, overrides: Mapping[str, Any]) -> Settings:
+    """Make paths absolute."""
+    folder = Path.cwd() if path is None else path.resolve().parent
+    data = Path.cwd() if "data" in overrides else folder
+    packs = Path.cwd() if "packs" in overrides else folder
+    return settings.model_copy(
+        update={
+            "data": data / settings.data.expanduser(),
+            "packs": tuple(packs / pack.expanduser() for pack in settings.packs),
+        }
+    )

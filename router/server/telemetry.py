@@ -1,0 +1,170 @@
+"""Metrics: a fold over traces and fault codes, read by Prometheus.
+
+Traces are folded in batches in the recorder's thread, so that counting costs a request nothing. `/metrics` flushes the
+recorder first and is therefore exact.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from router.core.ports import TraceStore
+from router.core.trace import Trace
+
+BUCKETS_MS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 3, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000)
+
+
+class Histogram:
+    """Counts of durations by bucket, for one set of labels. Durations are milliseconds, as in a trace."""
+
+    __slots__ = ("counts", "sum_ms")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BUCKETS_MS) + 1)
+        self.sum_ms = 0.0
+
+    def add(self, ms: float) -> None:
+        """Count one duration."""
+        self.counts[bisect_left(BUCKETS_MS, ms)] += 1
+        self.sum_ms += ms
+
+    def seconds(self) -> tuple[list[tuple[str, float]], float]:
+        """Return cumulative (upper bound, count) pairs and the sum, in seconds as Prometheus wants them."""
+        total = 0
+        pairs: list[tuple[str, float]] = []
+        bounds = [repr(bound / 1000) for bound in BUCKETS_MS] + ["+Inf"]
+        for bound, count in zip(bounds, self.counts, strict=True):
+            total += count
+            pairs.append((bound, total))
+        return pairs, self.sum_ms / 1000
+
+
+class Telemetry(Collector):
+    """All counts of one process. `revisions` and `in_flight` are asked when metrics are."""
+
+    def __init__(self, version: str) -> None:
+        self._version = version
+        self._lock = threading.Lock()
+        self._requests: Counter[tuple[str, ...]] = Counter()
+        self._levels: Counter[tuple[str, ...]] = Counter()
+        self._drops: Counter[tuple[str, ...]] = Counter()
+        self._errors: Counter[tuple[str, ...]] = Counter()
+        self._codes: Counter[tuple[str, ...]] = Counter()
+        self._tokens: Counter[tuple[str, ...]] = Counter()
+        self._stages: dict[str, Histogram] = {}
+        self._overhead = Histogram()
+        self._first = Histogram()
+        self.lost_traces = 0
+        self.revisions: Callable[[], Mapping[str, str]] = dict
+        self.in_flight: Callable[[], int] = int
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(self)
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+
+    def note(self, code: str) -> None:
+        """Count a fault of ours, or another event that has a code."""
+        with self._lock:
+            self._codes[(code,)] += 1
+
+    def note_lost(self, traces: int) -> None:
+        """Count traces that could not be kept."""
+        with self._lock:
+            self.lost_traces += traces
+
+    def fold(self, traces: Iterable[Trace]) -> None:
+        """Count a batch of traces."""
+        with self._lock:
+            for trace in traces:
+                self._fold(trace)
+
+    def text(self) -> bytes:
+        """Return all metrics in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metric families; called by the registry."""
+        with self._lock:
+            yield _counter("router_requests", "Requests decided.", ("policy", "task", "outcome"), self._requests)
+            yield _counter("router_levels", "Decisions by task and level.", ("policy", "task", "level"), self._levels)
+            yield _counter("router_tokens_added", "Tokens added, by estimate.", ("policy",), self._tokens)
+            yield _counter("router_dropped", "Instructions not said, by reason.", ("policy", "reason"), self._drops)
+            yield _counter("router_errors", "Requests that ended in an error.", ("backend", "code"), self._errors)
+            yield _counter("router_degraded", "Faults of ours, by code.", ("code",), self._codes)
+            yield _counter("router_traces_lost", "Traces not kept.", (), Counter({(): self.lost_traces}))
+            stages = HistogramMetricFamily("router_stage_seconds", "Time by stage.", labels=("stage",))
+            for stage, histogram in self._stages.items():
+                pairs, total = histogram.seconds()
+                stages.add_metric((stage,), pairs, total)
+            yield stages
+            yield _histogram("router_overhead_seconds", "What the router adds before sending.", self._overhead)
+            yield _histogram("router_time_to_first_token_seconds", "From request to the answer's start.", self._first)
+            yield GaugeMetricFamily("router_in_flight", "Requests under way.", value=self.in_flight())
+            build = GaugeMetricFamily(
+                "router_build", "Version and revisions.", labels=("version", "policy", "revision")
+            )
+            for policy, revision in self.revisions().items():
+                build.add_metric((self._version, policy, revision), 1)
+            yield build
+
+    def _fold(self, trace: Trace) -> None:
+        decision, policy = trace.decision, trace.policy
+        self._requests[(policy, decision.task, decision.outcome)] += 1
+        self._levels[(policy, decision.task, decision.level.word)] += 1
+        self._tokens[(policy,)] += decision.tokens
+        for dropped in decision.dropped:
+            self._drops[(policy, dropped.reason.partition(":")[0])] += 1
+        if trace.error:
+            self._errors[(trace.backend, trace.error)] += 1
+        for stage, ms in trace.stages.items():
+            if stage not in self._stages:
+                self._stages[stage] = Histogram()
+            self._stages[stage].add(ms)
+        self._overhead.add(trace.overhead_ms)
+        if trace.first_ms:
+            self._first.add(trace.first_ms)
+
+
+class CountedStore:
+    """A trace store that also counts what passes through it."""
+
+    def __init__(self, store: TraceStore, telemetry: Telemetry) -> None:
+        self._store = store
+        self._telemetry = telemetry
+
+    def write(self, traces: Sequence[Trace]) -> None:
+        """Count a batch, then store it."""
+        self._telemetry.fold(traces)
+        self._store.write(traces)
+
+    def read(self, decision_id: str) -> Mapping[str, Any] | None:
+        """Return a stored trace."""
+        return self._store.read(decision_id)
+
+    def close(self) -> None:
+        """Close the store."""
+        self._store.close()
+
+
+def _counter(
+    name: str, about: str, labels: tuple[str, ...], counts: Mapping[tuple[str, ...], float]
+) -> CounterMetricFamily:
+    family = CounterMetricFamily(name, about, labels=labels)
+    for values, count in counts.items():
+        family.add_metric(values, count)
+    return family
+
+
+def _histogram(name: str, about: str, histogram: Histogram) -> HistogramMetricFamily:
+    pairs, total = histogram.seconds()
+    family = HistogramMetricFamily(name, about)
+    family.add_metric((), pairs, total)
+    return family

@@ -1,0 +1,140 @@
+"""A trace as a row, and a row as evidence.
+
+Both stores write and return the same thing: one flat mapping per decision, plain values in the columns that are
+searched, JSON in the others. What `read` gives back is JSON-ready, and `evidence_of` makes it evidence again, so that a
+stored decision can be made once more.
+
+Not stored: the user's words, the text of the mix, and the nonce that fences free-text cues (it is only needed next to
+such text, and that is withheld).
+
+A batch is written in one transaction, so one odd value must never cost the others: names that a client chose are cut
+to NAME_CHARS and cleaned of lone surrogates, and a cue that JSON cannot hold is withheld.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import msgspec
+
+from router.core.evidence import Evidence, Thresholds
+from router.core.policy import CueValue, Level
+from router.core.trace import WITHHELD, Trace, loaded_belief, stored_belief
+
+Row: TypeAlias = dict[str, Any]
+
+JSON_COLUMNS = ("tasks", "mix", "dropped", "reasons", "evidence", "stages")
+NAME_CHARS = 200
+"""Longest name of a model, an answer or an error that is kept; the longest real ones are below 100."""
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+
+class RowMaker:
+    """Makes rows of traces. Remembers the last thresholds it encoded, since one recogniser always has the same."""
+
+    def __init__(self) -> None:
+        self._thresholds: Thresholds | None = None
+        self._encoded = msgspec.Raw(b"null")
+
+    def row(self, trace: Trace) -> Row:
+        """Return the row of a trace, JSON columns encoded."""
+        decision = trace.decision
+        return {
+            "id": trace.id,
+            "at_ms": trace.at_ms,
+            "policy": trace.policy,
+            "revision": decision.revision,
+            "tenant": trace.tenant,
+            "conversation": trace.conversation,
+            "unit": trace.unit,
+            "turn": trace.turn,
+            "wire": trace.wire,
+            "model": _name(trace.model),
+            "backend": trace.backend,
+            "stream": int(trace.stream),
+            "task": decision.task,
+            "tasks": _json(decision.tasks),
+            "level": int(decision.level),
+            "confidence": decision.confidence,
+            "outcome": decision.outcome,
+            "tokens": decision.tokens,
+            "mix": _json([piece.id for piece in decision.mix]),
+            "dropped": _json([(dropped.id, dropped.reason) for dropped in decision.dropped]),
+            "reasons": _json([reason.code for reason in decision.reasons]),
+            "evidence": self._evidence(trace.evidence, trace.cues),
+            "status": trace.status,
+            "error": _name(trace.error),
+            "response_id": _name(trace.response_id),
+            "attempts": trace.attempts,
+            "overhead_ms": trace.overhead_ms,
+            "first_ms": trace.first_ms,
+            "total_ms": trace.total_ms,
+            "stages": _json(dict(trace.stages)),
+        }
+
+    def _evidence(self, evidence: Evidence, cues: Mapping[str, CueValue]) -> str:
+        if evidence.thresholds is not self._thresholds:
+            self._thresholds = evidence.thresholds
+            self._encoded = msgspec.Raw(_encode(_stored_thresholds(evidence.thresholds)))
+        stored = {
+            "belief": stored_belief(evidence.belief),
+            "cues": dict(cues),
+            "thresholds": self._encoded,
+            "levels": dict(evidence.levels),
+            "faults": evidence.faults,
+        }
+        try:
+            return _json(stored)
+        except (OverflowError, UnicodeEncodeError):
+            return _json({**stored, "cues": {name: _storable(value) for name, value in cues.items()}})
+
+
+def loaded(row: Mapping[str, Any]) -> Row:
+    """Return a row with its JSON columns decoded and `stream` a boolean: JSON-ready data."""
+    data = dict(row)
+    for column in JSON_COLUMNS:
+        data[column] = _decode(data[column])
+    data["dropped"] = [{"id": id_, "reason": reason} for id_, reason in data["dropped"]]
+    data["stream"] = bool(data["stream"])
+    return data
+
+
+def evidence_of(row: Mapping[str, Any]) -> Evidence:
+    """Return the evidence a decision was made on, from what `read` returned.
+
+    Free-text cues come back as WITHHELD and the nonce as the empty string; all else is equal to what was stored.
+    """
+    stored = row["evidence"]
+    thresholds = stored["thresholds"]
+    return Evidence(
+        belief=loaded_belief(stored["belief"]),
+        cues={name: value for name, value in stored["cues"].items() if value is not None},
+        thresholds=Thresholds(tuple(thresholds["by_depth"]), thresholds["soft"], thresholds["by_task"]),
+        levels={path: Level(level) for path, level in stored["levels"].items()},
+        faults=tuple(stored["faults"]),
+    )
+
+
+def _stored_thresholds(thresholds: Thresholds) -> dict[str, Any]:
+    return {"by_depth": thresholds.by_depth, "soft": thresholds.soft, "by_task": dict(thresholds.by_task)}
+
+
+def _json(value: Any) -> str:
+    return _encode(value).decode()
+
+
+def _name(word: str) -> str:
+    if len(word) > NAME_CHARS:
+        word = word[:NAME_CHARS]
+    return word if word.isascii() else word.encode("utf-8", "replace").decode()
+
+
+def _storable(value: CueValue) -> CueValue:
+    try:
+        _encode(value)
+    except (OverflowError, UnicodeEncodeError):
+        return WITHHELD
+    return value

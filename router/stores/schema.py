@@ -1,0 +1,63 @@
+"""The one SQL schema, for every database SQLAlchemy knows.
+
+Only portable types: integers, doubles and text; JSON is text, written and read by `router.stores.rows`, so that no
+database's own JSON type changes what comes back. Times are integer milliseconds since the Unix epoch.
+
+`schema_version` holds one row per part of the schema. A database whose version is newer than SCHEMA_VERSION is refused
+at opening: an old program must not write into tables it does not understand.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Float, Index, Integer, MetaData, String, Table, Text
+
+SCHEMA_VERSION = 1
+"""Version of the tables below; raised with every change of them."""
+
+PART = "traces"
+"""The part of the schema that this version number speaks for."""
+
+metadata = MetaData()
+
+schema_version = Table(
+    "schema_version",
+    metadata,
+    Column("part", String(40), primary_key=True),
+    Column("version", Integer, nullable=False),
+)
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("at_ms", BigInteger, nullable=False, index=True),
+    Column("policy", Text, nullable=False),
+    Column("revision", String(64), nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("conversation", String(64), nullable=False),
+    Column("unit", String(64), nullable=False),
+    Column("turn", Integer, nullable=False),
+    Column("wire", String(40), nullable=False),
+    Column("model", Text, nullable=False),
+    Column("backend", Text, nullable=False),
+    Column("stream", Integer, nullable=False),
+    Column("task", Text, nullable=False, index=True),
+    Column("tasks", Text, nullable=False),
+    Column("level", Integer, nullable=False),
+    Column("confidence", Float(53), nullable=False),
+    Column("outcome", String(40), nullable=False),
+    Column("tokens", Integer, nullable=False),
+    Column("mix", Text, nullable=False),
+    Column("dropped", Text, nullable=False),
+    Column("reasons", Text, nullable=False),
+    Column("evidence", Text, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("response_id", Text, nullable=False, index=True),
+    Column("attempts", Integer, nullable=False),
+    Column("overhead_ms", Float(53), nullable=False),
+    Column("first_ms", Float(53), nullable=False),
+    Column("total_ms", Float(53), nullable=False),
+    Column("stages", Text, nullable=False),
+    Index("ix_decisions_conversation", "tenant", "conversation"),
+)

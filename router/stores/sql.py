@@ -1,0 +1,169 @@
+"""Traces in a SQL database; SQLite unless told otherwise.
+
+One connection writes, under a lock, one transaction per batch; every read takes its own. In SQLite that never blocks
+either side (write-ahead log). `synchronous=NORMAL` loses at most the last batches when the machine dies, never the
+database (https://www.sqlite.org/pragma.html#pragma_synchronous): enough for traces.
+
+Opening raises SettingsError, because a database that cannot be used is the operator's to mend. Afterwards a failure is
+Degraded: requests go on without their traces.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, insert, make_url, select
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.sql import Select
+from sqlalchemy.sql.compiler import SQLCompiler
+
+from router.core.errors import Degraded, SettingsError
+from router.core.trace import Trace
+from router.stores.rows import Row, RowMaker, loaded
+from router.stores.schema import PART, SCHEMA_VERSION, decisions, metadata, schema_version
+
+BUSY_TIMEOUT_MS = 5_000
+"""How long SQLite waits for another process's lock. The recorder's thread can wait; no request does."""
+
+_PRAGMAS = (
+    f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}",
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=NORMAL",
+)
+
+
+class SqlTraceStore:
+    """Keeps traces in the database at `url`, such as `sqlite:////var/lib/router/traces.db`.
+
+    Creates the tables where they are missing. Raises SettingsError when the database cannot be opened or was written by
+    a newer version.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._engine, self._writer = _open(url)
+        self._writing = threading.Lock()
+        self._maker = RowMaker()
+        # Ignored when stored already: a batch is sent again when nobody knows whether it arrived. Compiled once and
+        # handed to the driver as it is: that halves the time of a batch of 200 (29 to 14 microseconds a row).
+        compiled = insert(decisions).prefix_with("OR IGNORE", dialect="sqlite").compile(self._engine)
+        self._insert = str(compiled)
+        self._arranged: Callable[[Row], Any] = (
+            itemgetter(*compiled.positiontup) if isinstance(compiled, SQLCompiler) and compiled.positiontup else dict
+        )
+
+    def write(self, traces: Sequence[Trace]) -> None:
+        """Store a batch in one transaction. A trace whose id is stored already changes nothing. Raises Degraded."""
+        if not traces:
+            return
+        row, arranged = self._maker.row, self._arranged
+        with self._writing:
+            rows = [arranged(row(trace)) for trace in traces]
+            try:
+                with self._writer.begin():
+                    self._writer.exec_driver_sql(self._insert, rows)
+            except SQLAlchemyError as error:
+                raise Degraded("store_failed", f"{len(rows)} traces were not stored: {_cause(error)}") from error
+
+    def read(self, decision_id: str) -> Row | None:
+        """Return a stored trace as JSON-ready data, or None. Raises Degraded."""
+        return self._first(select(decisions).where(decisions.c.id == decision_id))
+
+    def find(self, response_id: str) -> Row | None:
+        """Return the newest trace whose answer had this id, or None. Raises Degraded."""
+        if not response_id:
+            return None
+        return self._first(_newest(select(decisions).where(decisions.c.response_id == response_id), 1))
+
+    def recent(
+        self,
+        limit: int = 50,
+        *,
+        tenant: str | None = None,
+        policy: str | None = None,
+        task: str | None = None,
+        before_ms: int | None = None,
+    ) -> list[Row]:
+        """Return up to `limit` traces, newest first, that have the given tenant, policy and task, and are older.
+
+        Raises Degraded.
+        """
+        query = _newest(select(decisions), limit)
+        for column, value in ((decisions.c.tenant, tenant), (decisions.c.policy, policy), (decisions.c.task, task)):
+            if value is not None:
+                query = query.where(column == value)
+        if before_ms is not None:
+            query = query.where(decisions.c.at_ms < before_ms)
+        return self._all(query)
+
+    def close(self) -> None:
+        """Close all connections. Safe to call twice."""
+        with self._writing:
+            self._writer.close()
+            self._engine.dispose()
+
+    def _first(self, query: Select[Any]) -> Row | None:
+        found = self._all(query)
+        return found[0] if found else None
+
+    def _all(self, query: Select[Any]) -> list[Row]:
+        try:
+            with self._engine.connect() as connection:
+                return [loaded(row) for row in connection.execute(query).mappings()]  # type: ignore[arg-type]
+        except SQLAlchemyError as error:
+            raise Degraded("store_failed", f"the trace store cannot be read: {_cause(error)}") from error
+
+
+def _newest(query: Select[Any], limit: int) -> Select[Any]:
+    return query.order_by(decisions.c.at_ms.desc(), decisions.c.id.desc()).limit(limit)
+
+
+def _open(url: str) -> tuple[Engine, Connection]:
+    """Return the engine and the writing connection of a database with the right schema."""
+    try:
+        place = make_url(url)
+        engine = create_engine(place)
+    except (ArgumentError, ImportError) as error:
+        raise SettingsError(f"the trace store's address cannot be used: {_cause(error)}") from error
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _set_pragmas)
+    try:
+        metadata.create_all(engine)
+        with engine.begin() as connection:
+            _check_version(connection, place)
+        return engine, engine.connect()
+    except SQLAlchemyError as error:
+        engine.dispose()
+        raise SettingsError(
+            f"the trace store {place.render_as_string()} cannot be opened: {_cause(error)}. Check that its folder"
+            " exists and may be written to, or name another folder with --data."
+        ) from error
+    except SettingsError:
+        engine.dispose()
+        raise
+
+
+def _check_version(connection: Connection, place: URL) -> None:
+    found = connection.scalar(select(schema_version.c.version).where(schema_version.c.part == PART))
+    if found is None:
+        connection.execute(insert(schema_version).values(part=PART, version=SCHEMA_VERSION))
+    elif found > SCHEMA_VERSION:
+        raise SettingsError(
+            f"the trace store {place.render_as_string()} has schema version {found}, newer than the {SCHEMA_VERSION}"
+            " that this program knows. Start the newer program that wrote it, or name another folder with --data."
+        )
+
+
+def _set_pragmas(connection: Any, record: object) -> None:
+    cursor = connection.cursor()
+    for pragma in _PRAGMAS:
+        cursor.execute(pragma)
+    cursor.close()
+
+
+def _cause(error: BaseException) -> str:
+    """Return the driver's own words: SQLAlchemy's add the statement and its values, which belong in no log."""
+    return str(getattr(error, "orig", None) or error)

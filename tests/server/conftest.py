@@ -1,0 +1,41 @@
+"""The whole application in this process: the shipped pack, the echo backend, a database in a temporary folder."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from router.server.app import build_app
+from router.server.composition import compose
+from router.server.running import running
+from router.server.settings_source import load_settings
+from tests.support.application import Running, Start
+
+
+@pytest.fixture
+async def start(tmp_path: Path, support_pack: Path, recognisers: Path) -> AsyncIterator[Start]:
+    """Start an application; `config` is the text of a router.yaml, other arguments are as on the command line."""
+    async with AsyncExitStack() as stack:
+
+        async def begin(config: str = "", **overrides: Any) -> Running:
+            data = tmp_path / "data"
+            data.mkdir(exist_ok=True)
+            if not (data / "recognisers").exists():
+                (data / "recognisers").symlink_to(recognisers, target_is_directory=True)
+            file = None
+            if config:
+                file = tmp_path / "router.yaml"
+                file.write_text(config)
+            settings = load_settings(file, {}, {"packs": [support_pack], "data": data, **overrides})
+            parts = compose(settings)
+            await stack.enter_async_context(running(parts))
+            transport = httpx.ASGITransport(build_app(parts), raise_app_exceptions=True)
+            client = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080")
+            return Running(parts, await stack.enter_async_context(client))
+
+        yield begin

@@ -1,0 +1,127 @@
+"""A trace becomes a row and its evidence comes back: over generated evidence, and for values no column can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router.core.conversation import Conversation, Turn
+from router.core.decide import decide
+from router.core.evidence import Belief, Evidence, Thresholds
+from router.core.policy import Instruction, Level, Policy, Settings, Task
+from router.core.trace import WITHHELD, Trace
+from router.stores.rows import NAME_CHARS, RowMaker, evidence_of, loaded
+
+PATHS = st.sampled_from(["/", "/billing", "/billing/refund", "/delivery"])
+MASSES = st.dictionaries(PATHS, st.floats(0, 1), max_size=4)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+CUES = st.dictionaries(
+    TEXTS,
+    TEXTS | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False) | st.booleans(),
+    max_size=4,
+)
+EVIDENCE = st.builds(
+    Evidence,
+    belief=st.none() | st.builds(Belief, mass=MASSES, sentences=st.lists(MASSES, max_size=3).map(tuple)),
+    cues=CUES,
+    thresholds=st.builds(
+        Thresholds,
+        by_depth=st.lists(st.floats(0, 1), min_size=1, max_size=3).map(tuple),
+        soft=st.floats(0, 1),
+        by_task=MASSES,
+    ),
+    levels=st.dictionaries(PATHS, st.sampled_from(Level), max_size=4),
+    faults=st.lists(TEXTS, max_size=3).map(tuple),
+)
+
+
+Traces = Callable[..., Trace]
+
+
+def stored(trace: Trace) -> dict:
+    return loaded(RowMaker().row(trace))
+
+
+@given(EVIDENCE)
+def test_evidence_comes_back_as_it_was(trace: Traces, evidence: Evidence) -> None:
+    assert evidence_of(stored(trace(evidence=evidence))) == evidence
+
+
+@given(st.lists(EVIDENCE, min_size=2, max_size=4))
+def test_one_maker_mixes_up_no_thresholds(trace: Traces, several: list[Evidence]) -> None:
+    maker = RowMaker()
+    rows = [maker.row(trace(evidence=evidence)) for evidence in several]
+    assert [evidence_of(loaded(row)).thresholds for row in rows] == [evidence.thresholds for evidence in several]
+
+
+@pytest.fixture
+def policy() -> Policy:
+    def say(task: str, level: Level, number: int) -> Instruction:
+        return Instruction(f"{task}#{number}", task, level, f"Say {number}.", 10)
+
+    return Policy(
+        name="shop",
+        revision="rev",
+        settings=Settings(budget_tokens=35),
+        tasks={
+            "/": Task("/", instructions=(say("/", Level.BRIEF, 1), say("/", Level.GUIDED, 2)), children=("/billing",)),
+            "/billing": Task(
+                "/billing", instructions=(say("/billing", Level.BRIEF, 3), say("/billing", Level.GUIDED, 4))
+            ),
+        },
+    )
+
+
+@pytest.mark.parametrize("mass", [None, 0.2, 0.9])
+def test_a_stored_decision_is_made_again(trace: Traces, policy: Policy, mass: float | None) -> None:
+    evidence = Evidence(
+        belief=None if mass is None else Belief({"/billing": mass}),
+        levels={"/billing": Level.DETAILED},
+        faults=("classifier_slow",) if mass is None else (),
+    )
+    conversation = Conversation("", (Turn("user", "hello", 0),))
+    decision = decide(policy, conversation, evidence)
+    again = decide(policy, conversation, evidence_of(stored(trace(evidence=evidence, decision=decision))))
+    assert again == decision
+
+
+def test_a_row_says_what_was_decided(trace: Traces, policy: Policy) -> None:
+    evidence = Evidence(Belief({"/billing": 0.9}), levels={"/billing": Level.GUIDED})
+    decision = decide(policy, Conversation("", (Turn("user", "hello", 0),)), evidence)
+    row = stored(trace(evidence=evidence, decision=decision, stream=True, stages={"decide": 0.03}))
+    assert row["task"] == "/billing"
+    assert row["tasks"] == ["/billing"]
+    assert row["level"] == 2
+    assert row["confidence"] == 0.9
+    assert row["mix"] == ["/#1", "/billing#3", "/billing#4"]
+    assert row["dropped"] == [{"id": "/#2", "reason": "budget"}]
+    assert row["reasons"] == ["settled"]
+    assert row["stream"] is True
+    assert row["stages"] == {"decide": 0.03}
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [("\ud800", WITHHELD), (float("nan"), None), ("é" * 3, "é" * 3), (True, True), (2.0, 2.0)],
+    ids=["surrogate", "nan", "text", "boolean", "number"],
+)
+def test_a_cue_that_json_cannot_hold_costs_only_itself(trace: Traces, value: object, kept: object) -> None:
+    cues = {"odd": value, "tier": "pro"}
+    again = evidence_of(stored(trace(evidence=Evidence(None, cues=cues)))).cues
+    assert again.get("odd") == kept
+    assert again["tier"] == "pro"
+
+
+@pytest.mark.parametrize("column", ["model", "response_id", "error"])
+def test_names_chosen_by_others_are_cut_and_cleaned(trace: Traces, column: str) -> None:
+    row = stored(trace(evidence=Evidence(None), **{column: "\udcff" + "x" * 5_000}))
+    assert row[column] == "?" + "x" * (NAME_CHARS - 1)
+
+
+def test_the_free_text_of_a_cue_is_not_in_the_row(trace: Traces) -> None:
+    evidence = Evidence(None, cues={"name": "Ada Lovelace"}, nonce="secret-nonce")
+    row = RowMaker().row(trace(evidence=evidence, cues={"name": WITHHELD}))
+    assert not any("Ada" in str(value) or "secret-nonce" in str(value) for value in row.values())

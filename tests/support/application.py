@@ -1,0 +1,25 @@
+"""The shape of the whole application in one process, as the fixture `start` gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+
+from router.server.composition import Parts
+
+Start = Callable[..., Awaitable["Running"]]
+
+
+class Running:
+    """An application that runs, a client for it, and its parts."""
+
+    def __init__(self, parts: Parts, client: httpx.AsyncClient) -> None:
+        self.parts = parts
+        self.client = client
+
+    async def ask(self, text: str, **more: Any) -> httpx.Response:
+        """Send one user message."""
+        body = {"model": "echo", "messages": [{"role": "user", "content": text}], **more}
+        return await self.client.post("/v1/chat/completions", json=body)
