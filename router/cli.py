@@ -1,1 +1,231 @@
-"""The command `router`."""
+"""The command `router`.
+
+Exit codes: 0 good, 1 findings (a failed test, a lint error), 2 could not run; `serve` ends with 78 (EX_CONFIG of
+sysexits.h) where its configuration cannot be used. Every verb has `--json` for programs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from router import __version__
+from router.core.errors import PolicyError, RouterError, SettingsError
+from router.library import Router, TestResult
+from router.packs import check as check_pack
+from router.packs import load_pack
+from router.server.doctor import examine
+from router.server.keys import new_key
+from router.server.serving import serve as run_server
+from router.show import console_for, explanation_view, findings_view, plain, test_lines, wire_view
+
+FINDINGS = 1
+COULD_NOT_RUN = 2
+EX_CONFIG = 78
+
+app = typer.Typer(
+    name="router",
+    help="Recognises what each LLM request asks for and adds the right mix of instructions to it.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+)
+
+PackArgument = Annotated[Path, typer.Argument(help="A pack: a folder with policy.yaml, or a single YAML file.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON for programs.")]
+
+
+@app.command()
+def serve(
+    pack: Annotated[list[Path] | None, typer.Option(help="A pack to serve; repeat for several.")] = None,
+    config: Annotated[Path | None, typer.Option(help="Settings (router.yaml).")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on. [dim]default: 127.0.0.1[/dim]")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on. [dim]default: 8080[/dim]")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder for the database and fitted recognisers.")] = None,
+    backend: Annotated[str | None, typer.Option(help='"echo", or the base URL of an OpenAI-compatible server.')] = None,
+    json_wanted: JsonOption = False,
+) -> None:
+    """Start the proxy. With no configuration: the shipped pack, SQLite, and the echo backend."""
+    overrides = {"packs": pack or None, "host": host, "port": port, "data": data, "backend": backend}
+    try:
+        run_server(config, os.environ, overrides, json_lines=json_wanted)
+    except (PolicyError, SettingsError) as error:
+        fail(error, EX_CONFIG)
+
+
+@app.command()
+def explain(
+    text: Annotated[str | None, typer.Argument(help="The user's message.")] = None,
+    pack: Annotated[Path, typer.Option(help="The pack to decide with.")] = Path("policies/customer_support"),
+    conversation: Annotated[
+        str | None, typer.Option(help='A JSON file with a list of messages, or a whole body; "-" reads standard input.')
+    ] = None,
+    cue: Annotated[list[str] | None, typer.Option(help="A cue as NAME=VALUE; repeat for several.")] = None,
+    wire: Annotated[bool, typer.Option("--wire", help="Show the request body before and after.")] = False,
+    json_wanted: JsonOption = False,
+) -> None:
+    """Show what would be decided: scores down the tree, what is said, what is not, and why."""
+    try:
+        body = conversation_body(text, conversation)
+        router = Router.load(pack)
+        context = cue_values(cue or [])
+        found = router.explain(body, context=context)
+        woven = router.wrap(body, context=context).body
+    except RouterError as error:
+        fail(error)
+    if json_wanted:
+        print_json({**found, "wire": {"before": body, "after": woven}} if wire else found)
+        return
+    console = console_for(json_wanted)
+    console.print(explanation_view(found))
+    if wire:
+        console.print(wire_view(json.dumps(body).encode(), json.dumps(woven).encode()))
+
+
+@app.command()
+def check(pack: PackArgument, json_wanted: JsonOption = False) -> None:
+    """Check a pack: its form, then its sense. Each finding has a place and a fix."""
+    try:
+        findings = check_pack(load_pack(pack))
+    except PolicyError as error:
+        fail(error, FINDINGS, json_wanted)
+    rows = [finding.as_json() for finding in findings]
+    worst = any(row["severity"] != "hint" for row in rows)
+    if json_wanted:
+        print_json({"findings": rows})
+    else:
+        console = console_for(json_wanted)
+        for line in findings_view(rows):
+            console.print(line)
+        console.print(f"{len(rows)} findings" if rows else "no findings")
+    raise typer.Exit(FINDINGS if worst else 0)
+
+
+@app.command()
+def test(pack: PackArgument, json_wanted: JsonOption = False) -> None:
+    """Run a pack's own tests, with expected and got for each that fails."""
+    try:
+        results = [result_json(result) for result in Router.load(pack).test()]
+    except RouterError as error:
+        fail(error, COULD_NOT_RUN, json_wanted)
+    counts = {word: sum(row["outcome"] == word for row in results) for word in ("passed", "failed", "skipped")}
+    if json_wanted:
+        print_json({**counts, "results": results})
+    else:
+        console = console_for(json_wanted)
+        for line in test_lines(results):
+            console.print(line)
+        console.print(", ".join(f"{count} {word}" for word, count in counts.items() if count or word == "passed"))
+    raise typer.Exit(FINDINGS if counts["failed"] else 0)
+
+
+@app.command()
+def doctor(
+    config: Annotated[Path | None, typer.Option(help="Settings (router.yaml).")] = None,
+    pack: Annotated[list[Path] | None, typer.Option(help="Packs to look at.")] = None,
+    data: Annotated[Path | None, typer.Option(help="The data folder.")] = None,
+    json_wanted: JsonOption = False,
+) -> None:
+    """Say what is wrong with this installation, and what to do about it."""
+    overrides = {"packs": pack or None, "data": data}
+    rows = [finding.as_json() for finding in examine(config, os.environ, overrides)]
+    bad = [row for row in rows if not row["good"]]
+    if json_wanted:
+        print_json({"checks": rows})
+    else:
+        console = console_for(json_wanted)
+        for row in rows:
+            mark = "[green]ok[/]  " if row["good"] else "[red]bad[/] "
+            console.print(
+                mark + plain(f"{row['what']}: {row['found']}") + (f"\n    {plain(row['fix'])}" if row["fix"] else "")
+            )
+    raise typer.Exit(FINDINGS if bad else 0)
+
+
+@app.command()
+def key() -> None:
+    """Make a new API key: the secret for the client, and the digest for router.yaml."""
+    secret, digest = new_key()
+    print_json({"secret": secret, "sha256": digest})
+
+
+@app.callback(invoke_without_command=True)
+def version_option(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """Print the version where that is asked for."""
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+def conversation_body(text: str | None, conversation: str | None) -> dict[str, Any]:
+    """Return the body that `explain` decides about. Raises SettingsError when there is none, or it is no JSON."""
+    if (text is None) == (conversation is None):
+        raise SettingsError("Give a message, or --conversation with a file (or - for standard input).")
+    if conversation is None:
+        return {"model": "explain", "messages": [{"role": "user", "content": text}]}
+    try:
+        raw = sys.stdin.read() if conversation == "-" else Path(conversation).read_text(encoding="utf-8")
+        loaded = json.loads(raw)
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{conversation}: {error}") from error
+    if isinstance(loaded, list):
+        return {"model": "explain", "messages": loaded}
+    if isinstance(loaded, dict):
+        return {"model": "explain", **loaded}
+    raise SettingsError(f"{conversation}: expected a list of messages or a request body.")
+
+
+def cue_values(pairs: list[str]) -> dict[str, str]:
+    """Return NAME=VALUE pairs as a mapping. Raises SettingsError for one without the sign."""
+    for pair in pairs:
+        if "=" not in pair:
+            raise SettingsError(f'--cue {pair}: expected NAME=VALUE, such as "tier=pro".')
+    return dict(pair.split("=", 1) for pair in pairs)
+
+
+def result_json(result: TestResult) -> dict[str, Any]:
+    """Return a test's result as JSON-ready data."""
+    return {
+        "name": result.test.name,
+        "place": result.test.place,
+        "outcome": result.outcome,
+        "mismatches": [
+            {"what": mismatch.what, "expected": mismatch.expected, "got": mismatch.got}
+            for mismatch in result.mismatches
+        ],
+    }
+
+
+def fail(error: RouterError, code: int = COULD_NOT_RUN, json_wanted: bool = False) -> NoReturn:
+    """Say what is wrong, for a person or a program, and end."""
+    if json_wanted:
+        faults = [fault_json(fault) for fault in error.faults] if isinstance(error, PolicyError) else []
+        print_json({"error": str(error), "faults": faults})
+    else:
+        console_for(True).print(plain(str(error)), style="red")
+    raise typer.Exit(code)
+
+
+def fault_json(fault: Any) -> Mapping[str, Any]:
+    """Return a pack's fault as JSON-ready data."""
+    return {"file": fault.file, "line": fault.line, "message": fault.message, "hint": fault.hint}
+
+
+def print_json(value: Any) -> None:
+    """Write JSON to standard output."""
+    print(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""The router as a library: the same decision and weaving, without a server.
+
+from router import Router
+
+router = Router.load("policies/customer_support")
+wrapped = router.wrap({"model": "gpt-5", "messages": [...]}, context={"tier": "pro"})
+client.chat.completions.create(**wrapped.body)
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from router.assembly import WIRES, default_cache, looker_for, snapshot_of
+from router.core.decision import Decision
+from router.core.errors import RequestError, did_you_mean
+from router.core.policy import Policy
+from router.core.ports import Wire
+from router.engine.explain import explanation
+from router.engine.guarding import Guard
+from router.engine.identity import Identifier
+from router.engine.look import Call, Look, Looker
+from router.engine.snapshot import Shelf
+from router.packs import Mismatch, Pack, PackTest, judge, load_pack
+
+log = logging.getLogger("router")
+
+LIBRARY_SECRET = b"prompt-router library"
+"""Keys the hashes of conversations where there is no server to own a secret; they never leave the process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wrapped:
+    """A request body with the mix woven in, and the decision behind it."""
+
+    body: dict[str, Any]
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class TestResult:
+    """What came of one of a pack's own tests: passed, failed (with mismatches) or skipped."""
+
+    test: PackTest
+    mismatches: tuple[Mismatch, ...]
+
+    @property
+    def outcome(self) -> str:
+        """One of `passed`, `failed`, `skipped`."""
+        if self.test.todo:
+            return "skipped"
+        return "failed" if self.mismatches else "passed"
+
+
+class Router:
+    """A pack, ready to wrap requests. Safe to share between threads; not bound to an event loop."""
+
+    def __init__(self, pack: Pack, cache: Path | None = None) -> None:
+        guard = Guard(lambda code: log.warning("degraded: %s", code))
+        snapshot = snapshot_of(pack, cache, guard)
+        self.pack = pack
+        self._looker: Looker = looker_for(
+            Shelf({pack.policy.name: snapshot}, pack.policy.name), guard, Identifier(LIBRARY_SECRET)
+        )
+
+    @classmethod
+    def load(cls, path: str | Path, *, cache: str | Path | None = None) -> Router:
+        """Load a pack (a folder or a single file). Raises PolicyError with every fault's file and line.
+
+        The fitted recogniser is kept in `cache` (by default the user's cache folder) and found there by revision.
+        """
+        return cls(load_pack(path), Path(cache) if cache is not None else default_cache())
+
+    @property
+    def policy(self) -> Policy:
+        """The loaded policy."""
+        return self.pack.policy
+
+    def wrap(self, body: Mapping[str, Any], wire: str = "chat", context: Mapping[str, Any] | None = None) -> Wrapped:
+        """Return a new body with the instructions woven in; `body` is left as it is.
+
+        `context` gives cue values by the cue's name or by its metadata field, and may hold `headers`. Raises
+        RequestError for a body that the wire format does not allow.
+        """
+        format_ = _wire(wire)
+        look = self._look(body, format_, context)
+        return Wrapped(json.loads(self._looker.weave(look, format_)), look.decision)
+
+    def explain(
+        self, body: Mapping[str, Any], wire: str = "chat", context: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Return the decision for a body as JSON-ready data: path, scores, mix, what was dropped, and why."""
+        return explanation(self._look(body, _wire(wire), context))
+
+    def test(self) -> tuple[TestResult, ...]:
+        """Run the pack's own tests."""
+        return tuple(TestResult(test, () if test.todo else self._try(test)) for test in self.pack.tests)
+
+    def _try(self, test: PackTest) -> tuple[Mismatch, ...]:
+        messages = [{"role": ("user", "assistant")[at % 2], "content": text} for at, text in enumerate(test.turns)]
+        return judge(test, self._look({"model": "test", "messages": messages}, _wire("chat"), test.cues).decision)
+
+    def _look(self, body: Mapping[str, Any], wire: Wire, context: Mapping[str, Any] | None) -> Look:
+        metadata = dict(context or {})
+        headers = {str(name).lower(): str(value) for name, value in dict(metadata.pop("headers", {})).items()}
+        for name, cue in self.policy.cues.items():
+            if name in metadata:
+                for place, field in cue.sources:
+                    (headers if place == "header" else metadata).setdefault(field, metadata[name])
+        try:
+            raw = json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+        except (TypeError, ValueError) as error:
+            raise RequestError(f"The body cannot be written as JSON: {error}", code="invalid_json") from error
+        return self._looker.look(Call(wire, raw, headers, metadata=metadata))
+
+
+def _wire(name: str) -> Wire:
+    wire = WIRES.get(name)
+    if wire is None:
+        raise RequestError(f'There is no wire format "{name}". {did_you_mean(name, WIRES)}', code="unknown_wire")
+    return wire

@@ -1,0 +1,158 @@
+"""The command `router`, run as people and programs run it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from router.cli import app
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory, recognisers: Path) -> Any:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(recognisers))
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def invoke(*arguments: str, **more: Any) -> Result:
+        return CliRunner().invoke(app, [str(argument) for argument in arguments], **more)
+
+    return invoke
+
+
+def test_explain_shows_a_tree_with_scores_what_is_said_and_why(run: Any, support_pack: Path) -> None:
+    shown = run("explain", "--pack", support_pack, "My blender arrived broken and I want my money back").stdout
+    assert "/billing" in shown and "instructions added" in shown and "why" in shown
+
+
+def test_explain_gives_programs_json_with_the_promised_keys(run: Any, support_pack: Path) -> None:
+    found = json.loads(run("explain", "--pack", support_pack, "--json", "Where is my parcel?").stdout)
+    wanted = "revision task tasks confidence level outcome mix dropped reasons text tokens".split()
+    assert set(wanted) <= set(found)
+    assert set(found["mix"][0]) >= {"id", "task", "level", "text", "tokens"}
+    assert found["text"].startswith(found["mix"][0]["text"])
+
+
+@pytest.mark.parametrize("through", ["file", "stdin"])
+def test_explain_takes_a_conversation(run: Any, support_pack: Path, tmp_path: Path, through: str) -> None:
+    messages = [
+        {"role": "user", "content": "I want to return a shirt"},
+        {"role": "assistant", "content": "Sure - what is the order number?"},
+        {"role": "user", "content": "It is 12345"},
+    ]
+    file = tmp_path / "talk.json"
+    file.write_text(json.dumps(messages))
+    given, stdin = (str(file), None) if through == "file" else ("-", json.dumps(messages))
+    found = json.loads(run("explain", "--pack", support_pack, "--json", "--conversation", given, input=stdin).stdout)
+    assert len(found["turns"]) == 2
+    assert found["turns"][0]["task"] == found["turns"][1]["task"] != "/"
+
+
+def test_explain_wire_shows_the_body_before_and_after(run: Any, support_pack: Path) -> None:
+    found = json.loads(run("explain", "--pack", support_pack, "--json", "--wire", "Where is my parcel?").stdout)
+    before, after = found["wire"]["before"]["messages"], found["wire"]["after"]["messages"]
+    assert after[0]["role"] == "system" and after[1:] == before
+    assert "+" in run("explain", "--pack", support_pack, "--wire", "Where is my parcel?").stdout
+
+
+def test_explain_takes_cues(run: Any, support_pack: Path) -> None:
+    found = json.loads(
+        run("explain", "--pack", support_pack, "--json", "--cue", "customer_name=Ann", "Where is my parcel?").stdout
+    )
+    assert found["cues"]["name"] == "Ann"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["explain"], 2, "Give a message"),
+        (["explain", "--conversation", "missing.json"], 2, "missing.json"),
+        (["explain", "--cue", "tier", "hi"], 2, "NAME=VALUE"),
+        (["explain", "--pack", "nowhere", "hi"], 2, "nowhere"),
+        (["check", "nowhere"], 1, "nowhere"),
+        (["test", "nowhere"], 2, "nowhere"),
+        (["serve", "--pack", "nowhere"], 78, "nowhere"),
+        (["serve", "--host", "0.0.0.0"], 78, "API key"),
+        (["serve", "--config", "nowhere.yaml"], 78, "nowhere.yaml"),
+    ],
+)
+def test_what_cannot_run_says_why_and_how_it_ends(
+    run: Any,
+    arguments: list[str],
+    code: int,
+    says: str,
+    support_pack: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if arguments[0] == "explain" and "--pack" not in arguments:
+        arguments = [*arguments, "--pack", str(support_pack)]
+    result = run(*arguments)
+    assert result.exit_code == code, result.output
+    assert says in result.output.replace("\n", " ")
+
+
+def test_check_names_file_line_and_fix(run: Any, tmp_path: Path) -> None:
+    pack = tmp_path / "pack.yaml"
+    pack.write_text("name: p\nbrief: Be polite.\ntasks:\n  a: {brief: Do it., examples: [one]}\n")
+    result = run("check", pack)
+    assert result.exit_code == 1
+    assert f"{pack}:4" in result.output.replace("\n", "")
+    rows = json.loads(run("check", "--json", pack).stdout)["findings"]
+    assert set(rows[0]) == {"code", "severity", "file", "line", "message", "fix"}
+
+
+@pytest.mark.parametrize("name", ["customer_support", "assistant", "starter.yaml"])
+def test_the_shipped_packs_have_nothing_to_say(run: Any, project: Path, name: str) -> None:
+    checked = run("check", "--json", project / "policies" / name)
+    assert checked.exit_code == 0, checked.stdout
+    tested = run("test", project / "policies" / name)
+    assert tested.exit_code == 0, tested.output
+
+
+def test_a_failing_test_shows_expected_and_got(run: Any, tmp_path: Path) -> None:
+    pack = tmp_path / "pack.yaml"
+    pack.write_text(
+        "name: p\nbrief: Be polite.\ntests:\n  - {ask: hello, expect: {says: [rude]}}\n  - {ask: hi, expect: {says: [polite]}}\n"
+    )
+    result = run("test", "--json", pack)
+    counts = json.loads(result.stdout)
+    assert (result.exit_code, counts["passed"], counts["failed"]) == (1, 1, 1)
+    assert counts["results"][0]["mismatches"][0]["expected"]
+    assert "FAILED" in run("test", pack).stdout
+
+
+def test_doctor_looks_at_everything_and_names_the_way_out(run: Any, support_pack: Path, tmp_path: Path) -> None:
+    good = json.loads(run("doctor", "--pack", support_pack, "--data", tmp_path / "data", "--json").stdout)["checks"]
+    assert {row["what"].split()[0] for row in good} >= {"python", "prompt-router", "settings", "pack", "data", "port"}
+    file = tmp_path / "file"
+    file.write_text("")
+    bad = run("doctor", "--pack", tmp_path / "none", "--data", file, "--json")
+    wrong = [row for row in json.loads(bad.stdout)["checks"] if not row["good"]]
+    assert bad.exit_code == 1
+    assert {row["what"].split()[0] for row in wrong} >= {"pack", "data"} and all(row["fix"] for row in wrong)
+
+
+def test_a_new_key_is_accepted_by_its_digest(run: Any) -> None:
+    import hashlib
+
+    made = json.loads(run("key").stdout)
+    assert hashlib.sha256(made["secret"].encode()).hexdigest() == made["sha256"]
+
+
+def test_the_version_is_told(run: Any) -> None:
+    from router import __version__
+
+    assert run("--version").stdout.strip() == __version__
+
+
+def test_a_pack_may_be_moved(run: Any, support_pack: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(support_pack, moved)
+    here, there = (json.loads(run("explain", "--json", "--pack", pack, "hi").stdout) for pack in (support_pack, moved))
+    assert here["revision"] == there["revision"]
