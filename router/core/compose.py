@@ -128,23 +128,29 @@ def _soft_line(policy: Policy, path: str, possible: tuple[str, ...]) -> Piece:
 
 
 def _within_budget(pieces: list[Piece], budget: int, settled: set[str], dropped: list[Dropped]) -> list[Piece]:
-    """Drop pieces until the rest fits, appending to `dropped`; required pieces stay whatever they cost."""
+    """Drop pieces until the rest fits, appending to `dropped`; required pieces stay whatever they cost.
+
+    What lasts must fit by itself: it may not depend on what is said only once, or it would change on the next turn.
+    What is said once gets what is left.
+    """
     over = sum(piece.tokens for piece in pieces) - budget
     if over <= 0:
         return pieces
     gone: set[int] = set()
-    for index in _expendable(pieces, settled):
-        if over <= 0:
-            break
-        gone.add(index)
-        over -= pieces[index].tokens
-        dropped.append(Dropped(pieces[index].id, "budget"))
+    once = sum(piece.tokens for piece in pieces if piece.volatile)
+    for volatile, excess in ((False, over - once), (True, over)):
+        excess -= sum(pieces[index].tokens for index in gone)
+        for index in _expendable(pieces, settled, volatile):
+            if excess <= 0:
+                break
+            gone.add(index)
+            excess -= pieces[index].tokens
+            dropped.append(Dropped(pieces[index].id, "budget"))
     return [piece for index, piece in enumerate(pieces) if index not in gone]
 
 
-def _expendable(pieces: list[Piece], settled: set[str]) -> list[int]:
-    """Order the pieces that may go: what is said only once, detailed of the ancestors, guided of the ancestors,
-    then those of the tasks.
+def _expendable(pieces: list[Piece], settled: set[str], volatile: bool) -> list[int]:
+    """Order the pieces that may go: detailed of the ancestors, guided of the ancestors, then those of the tasks.
 
     Within each step the most general task goes first and, in a task, what was written last. Brief text goes only when
     nothing else is left, the most specific first.
@@ -153,10 +159,9 @@ def _expendable(pieces: list[Piece], settled: set[str]) -> list[int]:
     def rank(index: int) -> tuple[int, int, int]:
         piece = pieces[index]
         place = depth(piece.task)
-        if piece.volatile:  # first, so that what stays of the rest does not depend on what is said only once
-            return (-1, -place, -index)
         if piece.level <= Level.BRIEF:
             return (4, -place, -index)
         return (2 * (piece.task in settled) + (piece.level is Level.GUIDED), place, -index)
 
-    return sorted((i for i, piece in enumerate(pieces) if not piece.required), key=rank)
+    may_go = (i for i, piece in enumerate(pieces) if piece.volatile is volatile and not piece.required)
+    return sorted(may_go, key=rank)
