@@ -91,7 +91,10 @@ class Origin:
             except asyncio.CancelledError:
                 pass
             except BaseException as error:
-                self.failures.append(error)
+                if "handler is closed" in str(error):  # uvloop's word for writing to a client that has left
+                    self.left.set()
+                else:
+                    self.failures.append(error)
             finally:
                 self._tasks.discard(task)
                 writer.close()
