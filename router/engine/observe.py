@@ -46,6 +46,9 @@ class Observer:
         self._guard = guard
         self._memo: Memo[Sight] = Memo()
         policy = snapshot.policy
+        # What the rules for machines' own calls read beside the words of the turns; decisions depend on it.
+        self._rules_read_system = any(rule.system_contains for rule in policy.auxiliary)
+        self._rules_read_below = max((rule.max_tokens_below or 0 for rule in policy.auxiliary), default=0)
         self._volatile = frozenset(name for name, cue in policy.cues.items() if cue.volatile)
         self._faults = snapshot.faults + (() if snapshot.recogniser else ("recogniser_absent",))
         self._thresholds = snapshot.recogniser.thresholds if snapshot.recogniser else None
@@ -64,13 +67,15 @@ class Observer:
         With `late`, turns that are not known yet go without recognition, and that is their fault code.
         """
         sights: list[Sight] = []
-        key = nonce.encode()
+        key = _digest(nonce.encode(), conversation.system, "", {}) if self._rules_read_system else nonce.encode()
         state: State | None = None
         asked = list(_user_turns(conversation))
         for number, (turn, reply) in enumerate(asked[:TURNS_DECIDED]):
             last = number == len(asked) - 1
             here = cues if last else pin.cues_at(number)
             key = _digest(key, turn.text, reply, here)
+            if last and conversation.max_tokens is not None and conversation.max_tokens < self._rules_read_below:
+                key += b"%d" % conversation.max_tokens  # as in `decide`, only the newest turn is asked with it
             sight = self._memo.get(key)
             if sight is None:
                 sight = self._look(state, turn, reply, number, here, nonce, pin, late)

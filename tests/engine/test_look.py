@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.core.errors import RequestError
+from router.core.policy import AuxiliaryRule
 from router.engine.look import Look
 from router.engine.pins import Pin, Pins
 from tests.support.parts import CHAT, Clock, WordRecogniser, body, call, looker, sent_messages, small_policy, snapshot
@@ -115,6 +117,21 @@ def test_a_growing_conversation_costs_one_step_a_call() -> None:
     for end in (1, 3, 5, 7):
         seen.look(call(body(*TALK[:end])))
     assert recogniser.steps == 4
+
+
+def test_a_machines_own_call_decides_nothing_for_a_person_with_the_same_words() -> None:
+    rules = (AuxiliaryRule("ping", max_tokens_below=5), AuxiliaryRule("title", system_contains=("write a title",)))
+    seen = looker(snapshot(replace(small_policy(), auxiliary=rules)))
+    named = {"metadata": {"conversation_id": "c1"}}
+    asked = [
+        body("refund", max_tokens=1),
+        body("refund"),
+        body("refund", max_tokens=1),
+        body("parcel", system="write a title", **named),
+        body("parcel", system="You are Kim.", **named),
+    ]
+    outcomes = [seen.look(call(each)).decision.outcome for each in asked]
+    assert outcomes == ["skipped", "classified", "skipped", "skipped", "classified"]
 
 
 def test_switched_off_keeps_only_what_is_required() -> None:
