@@ -7,10 +7,10 @@ PORT ?= 8080
 # A provider that does not speak the OpenAI format is reached through litellm, which is installed only then.
 RUN_LOCK := $(if $(strip $(ANTHROPIC_API_KEY)$(COHERE_API_KEY)),requirements-litellm.lock,requirements.lock)
 
-.PHONY: run test lint format bench lock schema clean help
+.PHONY: run test lint format bench bench-recognition lock schema clean help
 
 help: ## list the commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
 run: $(VENV)/.installed-$(RUN_LOCK) ## install into .venv and start the proxy with the shipped support pack
 	$(BIN)/router serve --pack policies/customer_support --port $(PORT)
@@ -30,6 +30,9 @@ format: $(VENV)/.installed-requirements-dev.lock ## rewrite to the project's for
 
 bench: $(VENV)/.installed-requirements-dev.lock ## print the figures that the README quotes
 	$(BIN)/python -m tests.bench $(ARGS)
+
+bench-recognition: $(VENV)/.installed-requirements-dev.lock ## print what recognition is worth (QUICK=1: in minutes)
+	$(BIN)/python -m tests.bench.recognition $(if $(QUICK),--quick) $(ARGS)
 
 schema: $(VENV)/.installed-requirements-dev.lock ## write policies/schema.json for editors
 	$(BIN)/python -m router.packs.schema policies/schema.json

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -18,6 +19,8 @@ from router.engine.look import Looker
 from router.engine.snapshot import Build, Shelf, Snapshot
 from router.packs import Pack, load_pack
 from router.wire.chat import ChatCompletions
+
+log = logging.getLogger("router")
 
 WIRES: Mapping[str, Wire] = MappingProxyType({"chat": ChatCompletions()})
 """The wire formats by the name that `Router.wrap` and traces use."""
@@ -45,6 +48,7 @@ def snapshot_of(pack: Pack, cache: Path | None, guard: Guard, *, isolated: bool 
     try:
         recogniser = guard.run("fit_failed", recogniser_for, pack.policy, cache, isolated=isolated)
     except Degraded as fault:
+        log.warning("%s is not recognised, only general instructions are sent: %s", pack.policy.name, fault)
         faults = (fault.code,)
     return Snapshot(pack.policy, reader_for(pack.policy), recogniser, files=pack.files, faults=faults)
 

@@ -6,24 +6,29 @@ sysexits.h) where its configuration cannot be used. Every verb has `--json` for 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
 from router import __version__
+from router.classify.loading import watched
+from router.cli_audit import app as audit_app
 from router.core.errors import PolicyError, RouterError, SettingsError
+from router.evaluate import LabelError, page, read_labelled, table
+from router.evaluate import evaluate as evaluate_pack
 from router.library import Router, TestResult
 from router.packs import check as check_pack
 from router.packs import load_pack
 from router.server.doctor import examine
 from router.server.keys import new_key
 from router.server.serving import serve as run_server
-from router.show import console_for, explanation_view, findings_view, plain, test_lines, wire_view
+from router.show import console_for, explanation_view, findings_view, plain, test_lines, waiting, wire_view
 
 FINDINGS = 1
 COULD_NOT_RUN = 2
@@ -36,6 +41,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="rich",
 )
+app.add_typer(audit_app, name="audit")
 
 PackArgument = Annotated[Path, typer.Argument(help="A pack: a folder with policy.yaml, or a single YAML file.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON for programs.")]
@@ -54,7 +60,8 @@ def serve(
     """Start the proxy. With no configuration: the shipped pack, SQLite, and the echo backend."""
     overrides = {"packs": pack or None, "host": host, "port": port, "data": data, "backend": backend}
     try:
-        run_server(config, os.environ, overrides, json_lines=json_wanted)
+        with fits_shown():
+            run_server(config, os.environ, overrides, json_lines=json_wanted)
     except (PolicyError, SettingsError) as error:
         fail(error, EX_CONFIG)
 
@@ -73,7 +80,8 @@ def explain(
     """Show what would be decided: scores down the tree, what is said, what is not, and why."""
     try:
         body = conversation_body(text, conversation)
-        router = Router.load(pack)
+        with fits_shown():
+            router = Router.load(pack)
         context = cue_values(cue or [])
         found = router.explain(body, context=context)
         woven = router.wrap(body, context=context).body
@@ -92,7 +100,8 @@ def explain(
 def check(pack: PackArgument, json_wanted: JsonOption = False) -> None:
     """Check a pack: its form, then its sense. Each finding has a place and a fix."""
     try:
-        findings = check_pack(load_pack(pack))
+        with fits_shown():
+            findings = check_pack(load_pack(pack))
     except PolicyError as error:
         fail(error, FINDINGS, json_wanted)
     rows = [finding.as_json() for finding in findings]
@@ -111,7 +120,9 @@ def check(pack: PackArgument, json_wanted: JsonOption = False) -> None:
 def test(pack: PackArgument, json_wanted: JsonOption = False) -> None:
     """Run a pack's own tests, with expected and got for each that fails."""
     try:
-        results = [result_json(result) for result in Router.load(pack).test()]
+        with fits_shown():
+            router = Router.load(pack)
+        results = [result_json(result) for result in router.test()]
     except RouterError as error:
         fail(error, COULD_NOT_RUN, json_wanted)
     counts = {word: sum(row["outcome"] == word for row in results) for word in ("passed", "failed", "skipped")}
@@ -123,6 +134,41 @@ def test(pack: PackArgument, json_wanted: JsonOption = False) -> None:
             console.print(line)
         console.print(", ".join(f"{count} {word}" for word, count in counts.items() if count or word == "passed"))
     raise typer.Exit(FINDINGS if counts["failed"] else 0)
+
+
+@app.command()
+def evaluate(
+    pack: PackArgument,
+    against: Annotated[
+        Path | None, typer.Option(help='Labelled data from elsewhere, JSON Lines; "-" reads standard input.')
+    ] = None,
+    skip_unknown: Annotated[
+        bool, typer.Option("--skip-unknown", help="Leave out turns labelled with tasks that the pack does not have.")
+    ] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Leave the learning curve out.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write the report, with plots, to this file.")] = None,
+    json_wanted: JsonOption = False,
+) -> None:
+    """Measure how well a pack's tasks are recognised, what may be relied on, and what would make it better."""
+    try:
+        loaded = load_pack(pack)
+        labelled = read_labelled(against, loaded.policy.tasks, skip_unknown=skip_unknown) if against else None
+        if html is not None:
+            require_writable(html)
+        with waiting("evaluating") as progress:
+            progress(0.0)
+            found = evaluate_pack(loaded, labelled, quick=quick, progress=progress)
+        if html is not None:
+            write_file(html, page(found))
+    except RouterError as error:
+        fail(error, COULD_NOT_RUN, json_wanted)
+    if json_wanted:
+        print_json(found.as_json())
+        return
+    console = console_for(json_wanted)
+    console.print(table(found))
+    if html is not None:
+        console.print(f"report written to {plain(str(html))}", style="dim")
 
 
 @app.command()
@@ -161,6 +207,28 @@ def version_option(version: Annotated[bool, typer.Option("--version", help="Prin
     if version:
         print(__version__)
         raise typer.Exit
+
+
+@contextlib.contextmanager
+def fits_shown() -> Iterator[None]:
+    """Show a bar while a recogniser is fitted for this command."""
+    with waiting("fitting the recogniser") as progress, watched(progress):
+        yield
+
+
+def require_writable(path: Path) -> None:
+    """Raise SettingsError where a report cannot be written, before the work for it is done."""
+    if path.is_dir() or not path.parent.is_dir():
+        what = "it is a folder" if path.is_dir() else "its folder does not exist"
+        raise SettingsError(f"--html {path}: {what}; name a file in a folder that exists")
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write a report. Raises SettingsError."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(f"--html {path}: {error.strerror or error}") from error
 
 
 def conversation_body(text: str | None, conversation: str | None) -> dict[str, Any]:
@@ -205,7 +273,7 @@ def result_json(result: TestResult) -> dict[str, Any]:
 def fail(error: RouterError, code: int = COULD_NOT_RUN, json_wanted: bool = False) -> NoReturn:
     """Say what is wrong, for a person or a program, and end."""
     if json_wanted:
-        faults = [fault_json(fault) for fault in error.faults] if isinstance(error, PolicyError) else []
+        faults = [fault_json(fault) for fault in error.faults] if isinstance(error, PolicyError | LabelError) else []
         print_json({"error": str(error), "faults": faults})
     else:
         console_for(True).print(plain(str(error)), style="red")

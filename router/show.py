@@ -1,21 +1,31 @@
-"""What the command line shows people: decisions as trees, findings as lines. Programs read `--json` instead."""
+"""What the command line shows people: decisions as trees, findings as lines, a bar while they wait.
+
+Programs read `--json` instead.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.panel import Panel
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 from rich.tree import Tree
 
 from router.core.policy import ROOT, lineage
 
 BAR_CELLS = 10
+
+PATIENCE_S = 1.0
+"""Work that is done sooner shows no bar."""
 
 
 def explanation_view(found: Mapping[str, Any]) -> RenderableType:
@@ -32,7 +42,24 @@ def explanation_view(found: Mapping[str, Any]) -> RenderableType:
             parts.append(
                 Text.assemble((f"{title}: ", "bold"), ("; " if title == "cues" else "\n  ").join(["", *lines])[2:])
             )
+    if found["certificates"]:
+        parts.append(_promises(found["certificates"]))
     return Group(*parts)
+
+
+def _promises(certificates: Sequence[Mapping[str, Any]]) -> Text:
+    """Return what is promised at each depth, and by what."""
+    text = Text.assemble(("promised: ", "bold"))
+    for found in certificates:
+        below = " and below" if found is certificates[-1] and len(certificates) > 1 else ""
+        text.append(f"\n  depth {found['depth']}{below}: {found['promise']}")
+        moved = f", now {found['in_force']:.3f} after audits" if found["in_force"] != found["threshold"] else ""
+        text.append(
+            f"\n    threshold {found['threshold']:.3f}{moved}; of {found['rows']:,} examples it acts on"
+            f" {100 * found['coverage']:.0f} %, wrongly on {100 * found['wrong']:.1f} %",
+            style="dim",
+        )
+    return text
 
 
 def _headline(found: Mapping[str, Any]) -> Text:
@@ -126,3 +153,58 @@ def plain(text: str) -> str:
 def console_for(json_wanted: bool) -> Console:
     """Return the console for people; on standard error where standard output belongs to a program."""
     return Console(stderr=json_wanted, highlight=False)
+
+
+class Waiting:
+    """A bar on standard error for work that takes longer than a second; nothing where that is no terminal.
+
+    It leaves no trace when it is gone. Its methods may be called from any thread, and close may be called twice.
+    """
+
+    def __init__(self, what: str) -> None:
+        console = console_for(True)
+        self._shown = sys.stderr.isatty() and console.is_interactive
+        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+        self._bar = Progress(*columns, console=console, transient=True, disable=not self._shown)
+        self._task = self._bar.add_task(what, total=1.0)
+        self._lock = threading.Lock()
+        self._timer: threading.Timer | None = None
+
+    def tell(self, done: float) -> None:
+        """Take the share that is done: 0 begins the wait, 1 ends it."""
+        if not self._shown:
+            return
+        if done >= 1.0:
+            self.close()
+            return
+        if done == 0.0:
+            self.close()
+            self._bar.reset(self._task)
+            with self._lock:
+                self._timer = threading.Timer(PATIENCE_S, self._appear)
+                self._timer.daemon = True
+                self._timer.start()
+        self._bar.update(self._task, completed=done)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+                self._bar.stop()
+
+    def _appear(self) -> None:
+        with self._lock:
+            if self._timer is not None:
+                self._bar.start()
+
+
+@contextlib.contextmanager
+def waiting(what: str) -> Iterator[Callable[[float], None]]:
+    """Show a bar while the share that the yielded function was last told is below 1."""
+    bar = Waiting(what)
+    try:
+        yield bar.tell
+    finally:
+        bar.close()

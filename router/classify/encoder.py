@@ -1,22 +1,37 @@
 """The encoder port: how texts become features, and how fitted weights become something that scores fast.
 
-An encoder learns its vocabulary from the training texts (`learn`), gives the training matrix (`rows`), and folds the
-fitted weights into a `Scorer` (`fold`). A scorer knows nothing of training: it is arrays and words, stored in the
-artefact and brought back by `restore`. Dense encoders fit the same shape: their rows have every column.
+A model is a sum of *blocks*: what the words are (`lexical`), what they mean (`static`, or a sentence encoder), how the
+message is built (`structure`). Each block is an encoder. It learns its vocabulary from the training texts (`learn`),
+gives its part of the training matrix (`rows`), and folds the fitted weights into a `Scorer` (`fold`). A scorer knows
+nothing of training: it is arrays and words, stored in the artefact and brought back by `restore`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from router.classify.text import tokens
+
 Floats: TypeAlias = NDArray[np.float32]
 Doubles: TypeAlias = NDArray[np.float64]
 Integers: TypeAlias = NDArray[np.int64]
+
+
+class Reading(NamedTuple):
+    """A text as all blocks read it: itself, and its tokens."""
+
+    text: str
+    tokens: list[str]
+
+
+def read(text: str) -> Reading:
+    """Return a text, clipped before, with its tokens."""
+    return Reading(text, tokens(text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +47,10 @@ class Rows:
         return len(self.starts) - 1
 
 
+Matrix: TypeAlias = Rows | Doubles
+"""One block's part of the training matrix: sparse, or dense of shape (texts, features)."""
+
+
 class Scorer(Protocol):
     """Fitted weights as they serve. Safe to call from any thread."""
 
@@ -40,7 +59,7 @@ class Scorer(Protocol):
         """How many classes there are."""
         ...
 
-    def score(self, text: str) -> Floats | None:
+    def score(self, reading: Reading) -> Floats | None:
         """Return the sum of weights per class, without intercepts; None when nothing in the text is known."""
         ...
 
@@ -56,7 +75,7 @@ class Scorer(Protocol):
 class Features(Protocol):
     """A learned vocabulary."""
 
-    def rows(self, texts: Sequence[str]) -> Rows:
+    def rows(self, texts: Sequence[str]) -> Matrix:
         """Return the features of each text; they need not be texts that were learned from."""
         ...
 
@@ -71,7 +90,7 @@ class Encoder(Protocol):
     name: str
 
     def learn(self, texts: Sequence[str]) -> Features:
-        """Learn the vocabulary of these texts."""
+        """Learn a vocabulary from training texts."""
         ...
 
     def restore(self, arrays: Mapping[str, NDArray[Any]], words: Mapping[str, Any]) -> Scorer:

@@ -1,7 +1,7 @@
 """The whole fit: from the examples of a policy to an artefact.
 
-    rows to fit to -> out-of-fold scores -> sharpness -> thresholds     (what the model is worth on texts it never saw)
-                   -> one model on everything                           (what serves)
+    rows to fit to -> blocks that pay -> out-of-fold scores -> calibration -> certified thresholds
+                                      -> one model on everything, which serves
 
 Deterministic: rows in the order of the pack, folds by counting, no random number anywhere.
 """
@@ -10,28 +10,43 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from router.classify import filtering, lexical, regression, training
-from router.classify.artefact import Artefact
-from router.classify.calibration import (
-    DEFAULT_THRESHOLD,
-    SOFT_SHARE,
-    THRESHOLD_RANGE,
-    Flags,
-    Judged,
-    choose_sharpness,
-    choose_thresholds,
-    softmax,
+from router.classify import (
+    calibration,
+    certify,
+    courtesy,
+    filtering,
+    joining,
+    lexical,
+    neighbours,
+    regression,
+    selection,
+    sentence_encoder,
+    training,
 )
-from router.classify.encoder import Doubles, Encoder
-from router.classify.lexical import Lexical
+from router.classify.artefact import Artefact, StoredBlock, StoredSecond
+from router.classify.blocks import Learned, recipes, second_recipes, sentence_vectors, weighted
+from router.classify.calibration import Calibration, Flags
+from router.classify.cascade import Joint
+from router.classify.certify import Judged
+from router.classify.dialogues import Observed, estimate
+from router.classify.encoder import Doubles, Integers
+from router.classify.filtering import Filter
+from router.classify.joining import Opinion, Turns
 from router.classify.mass import Tree
 from router.classify.material import Material
+from router.classify.parts import spoken
+from router.classify.selection import Trial
+from router.classify.static import StaticTable
+from router.classify.text import sentences
 from router.classify.training import TrainingSet, shipped, training_set
-from router.core.evidence import Thresholds
-from router.core.policy import Policy
+from router.core.evidence import Certificate, Thresholds
+from router.core.policy import ROOT, Cascade, Policy
 
 SMALL_PACK = 1_000
 """Up to so many rows there are five folds instead of three: few examples suffer most from being made fewer."""
@@ -39,8 +54,33 @@ SMALL_PACK = 1_000
 LARGE_PACK = 600_000
 """From so many rows times classes on one fold of three is enough to judge by: 150 tasks of 100 examples."""
 
-ABSENT = -50.0
-"""The score of a class that a fold has no example of."""
+FOREIGN_SHARE = 0.2
+"""Of the rows that thresholds are certified on, shipped texts that no task answers are at most this share of the
+pack's own: a small pack would else be certified on what it does not have."""
+
+SHIPPED = ("unrelated", "follow_ups", "courtesies")
+
+Progress: TypeAlias = Callable[[float], None]
+"""Told the share of a fit that is done, from 0 to 1, at each step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A fitted model, and how models fitted like it fared on the rows they had not seen.
+
+    All fields beside the artefact have one entry a row: the text, the path it belongs to (`/` for none of these), the
+    calibrated probability of each class of the artefact (the last axis; what is missing to one is none of these), what
+    a row counts for, whether the pack itself holds it (the others are shipped texts that no task answers), and whether
+    it is one of those that the thresholds were certified on. Rows are in the order of the pack.
+    """
+
+    artefact: Artefact
+    texts: tuple[str, ...] = ()
+    truths: tuple[str, ...] = ()
+    probabilities: Doubles = field(default_factory=lambda: np.zeros((0, 0)))
+    weights: Doubles = field(default_factory=lambda: np.zeros(0))
+    own: Flags = field(default_factory=lambda: np.zeros(0, np.bool_))
+    certified: Flags = field(default_factory=lambda: np.zeros(0, np.bool_))
 
 
 def fit(policy: Policy) -> Artefact:
@@ -51,9 +91,13 @@ def fit(policy: Policy) -> Artefact:
 def key_of(material: Material) -> str:
     """Return the key of the artefact that fitting this material gives, by the constants of this version."""
     recipe = [
-        3,  # raised when the code changes what a fit gives
+        4,  # raised when the code changes what a fit gives
+        recipes(material.encoder),
+        StaticTable.load().digest if material.encoder == "static" else "",
+        _second_key(material.cascade),
         [lexical.GRAM_SIZES, lexical.GRAM_WEIGHT, lexical.RARE_ROWS],
-        [regression.STRENGTH, regression.GROUP_SHARE, regression.LANDMARKS],
+        [regression.GROUP_SHARE, regression.LANDMARKS],
+        [selection.STRENGTHS, selection.MARGIN, selection.TRIAL_CLASSES, selection.TRIAL_ROWS],
         [
             training.ABOUT_WEIGHT,
             training.NONE_WEIGHT,
@@ -61,90 +105,215 @@ def key_of(material: Material) -> str:
             training.LEAST_WEIGHT,
             training.ENOUGH_NONE,
         ],
-        [training.NEAR_NONE, training.NEAR_GOES_ON, SMALL_PACK, LARGE_PACK],
-        [filtering.STAY, filtering.GOES_ON, filtering.WEIGHT],
-        [DEFAULT_THRESHOLD, THRESHOLD_RANGE, SOFT_SHARE],
-        [hashlib.sha256("\n".join(shipped(name)).encode()).hexdigest() for name in ("unrelated", "follow_ups")],
+        [neighbours.NEAR, neighbours.MOST_ROWS, SMALL_PACK, LARGE_PACK, FOREIGN_SHARE],
+        [filtering.STAY, filtering.GOES_ON, filtering.WEIGHT, filtering.REPLY, courtesy.HOSTING_SHARE],
+        [calibration.NONE_SHARE, certify.DELTA, certify.DEFAULT_THRESHOLD, certify.SOFT_FACTOR],
+        [hashlib.sha256("\n".join(shipped(name)).encode()).hexdigest() for name in SHIPPED],
     ]
     return material.digest(json.dumps(recipe))
 
 
-def fit_material(material: Material, encoder: Encoder | None = None) -> Artefact:
+def _second_key(asked: Cascade | None) -> list[Any]:
+    if asked is None:
+        return []
+    return [
+        sentence_vectors(asked.encoder).source.digest,
+        second_recipes(asked.encoder),
+        [joining.WEIGHTS, joining.ENOUGH_UNSURE, sentence_encoder.TOKENS],
+    ]
+
+
+def fit_material(material: Material, progress: Progress | None = None) -> Artefact:
     """Fit a model. Without a single usable example the artefact has no classes and recognises nothing."""
-    encoder = encoder or Lexical()
-    key = key_of(material)
-    rows = training_set(material, encoder)
+    return study(material, progress).artefact
+
+
+def study(material: Material, progress: Progress | None = None) -> Study:
+    """Fit a model, and keep what each row looked like to a model that had not seen it."""
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415  serving never needs it
+
+    with threadpool_limits(1):  # the sums must not depend on how many cores there are
+        return _study(material, progress)
+
+
+def _study(material: Material, progress: Progress | None) -> Study:
+    tell = progress or (lambda done: None)
+    rows = training_set(material)
     if rows is None:
-        return _empty(material, key)
-    scores, judged, predictable = out_of_fold(rows, encoder)
-    sharpness = choose_sharpness(scores[predictable], rows.labels[predictable], rows.weights[predictable])
-    truths = tuple(truth for truth, out in zip(rows.truths, judged.tolist(), strict=True) if out)
-    unseen = Judged(softmax(scores[judged] * sharpness)[:, :-2], truths, rows.weights[judged])
-    tree = Tree(material.paths, rows.classes)
-    features = encoder.learn(rows.texts)
-    coefficients, intercepts = regression.fit_softmax(features.rows(rows.texts), rows.labels, rows.weights, rows.groups)
-    scorer = features.fold(coefficients)
+        return Study(_empty(material))
+    chosen = selection.choose(rows, recipes(material.encoder))
+    tell(0.2)
+    folds = 5 if len(rows) <= SMALL_PACK else 3
+    worked = 1 if len(rows) * len(rows.groups) > LARGE_PACK else folds
+    parts = [(at, part) for at, text in enumerate(rows.texts) if rows.held[at] for part in sentences(text)]
+    questions = [
+        (said.row, said.question) for talk in rows.dialogues for said in talk if said.row >= 0 and said.question
+    ]
+    trials = [chosen]
+    if material.cascade is not None:
+        trials.append(selection.choose(rows, second_recipes(material.cascade.encoder)))
+    unseen, *others = selection.out_of_fold(
+        rows, trials, folds, worked, parts + questions, lambda done: tell(0.2 + 0.8 * done / (worked + 1))
+    )
+    calibrated = unseen.calibration(rows)
     prior = np.bincount(rows.labels, rows.weights)
-    return Artefact(
-        key=key,
-        paths=material.paths,
-        classes=rows.classes,
-        thresholds=choose_thresholds(unseen, tree, material.tolerance),
-        sharpness=sharpness,
-        intercepts=intercepts,
-        prior=prior / prior.sum(),
-        stay=filtering.STAY,
-        goes_on=filtering.GOES_ON,
-        weight=filtering.WEIGHT,
-        boilerplate=material.boilerplate,
-        encoder=encoder.name,
-        words=scorer.words(),
-        arrays=scorer.arrays(),
+    first = Opinion(unseen, calibrated)
+    turns = joining.turns_alone(first)
+    replies = dict(zip(questions, turns.parts[len(parts) :], strict=True))
+    judged, truths = np.flatnonzero(unseen.judged & rows.opening), rows.truths
+    thresholds, certificates = _certified(material, rows, judged, parts, turns)
+    second: StoredSecond | None = None
+    if material.cascade is not None:
+        other = Opinion(others[0], others[0].calibration(rows))
+        joint = joining.join(first, other, rows, material.cascade.share)
+        second = _second(rows, trials[1], other.calibration, joint, material.cascade.budget_s, alone=thresholds)
+        turns = joining.turns_together(joint, first, other, [row for row, _ in parts])
+        thresholds, certificates = _certified(material, rows, judged, parts, turns)
+    filter_ = _paced(rows, unseen.judged, turns.rows, replies, Filter(prior / prior.sum()))
+    artefact = _fitted(material, rows, chosen, calibrated, filter_, thresholds, certificates)
+    tell(1.0)
+    return Study(
+        artefact=replace(artefact, second=second),
+        texts=tuple(rows.texts_at(judged)),
+        truths=tuple(truths[at] for at in judged.tolist()),
+        probabilities=turns.openings[judged],
+        weights=rows.weights[judged],
+        own=rows.own[judged],
+        certified=np.isin(np.arange(len(judged)), _certifiable(rows, judged)),
     )
 
 
-def out_of_fold(rows: TrainingSet, encoder: Encoder) -> tuple[Doubles, Flags, Flags]:
-    """Return scores by models that did not see the row, which rows have scores, and which could have been right.
-
-    Rows that are not to be held out are part of every model. A class of one example is unknown to the model that is to
-    score it. Rows without scores have zeros.
-    """
-    folds = 5 if len(rows) <= SMALL_PACK else 3
-    fold = np.full(len(rows), -1, np.int64)
-    for label in range(int(rows.labels.max()) + 1):
-        members = np.flatnonzero((rows.labels == label) & rows.held)
-        fold[members] = np.arange(len(members)) % folds
-    scores = np.zeros((len(rows), len(rows.groups)))
-    judged, predictable = np.zeros((2, len(rows)), np.bool_)
-    for number in range(1 if scores.size > LARGE_PACK else folds):
-        inside, outside = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
-        known, labels = np.unique(rows.labels[inside], return_inverse=True)
-        texts = [rows.texts[at] for at in inside]
-        features = encoder.learn(texts)
-        coefficients, intercepts = regression.fit_softmax(
-            features.rows(texts), labels, rows.weights[inside], rows.groups[known]
-        )
-        scorer = features.fold(coefficients)
-        scores[outside] = ABSENT
-        for at in outside.tolist():
-            found = scorer.score(rows.texts[at])
-            scores[at, known] = intercepts if found is None else intercepts + found
-        judged[outside] = True
-        predictable[outside] = np.isin(rows.labels[outside], known)
-    return scores, judged, predictable
+def _certified(
+    material: Material, rows: TrainingSet, judged: Integers, parts: Sequence[tuple[int, str]], turns: Turns
+) -> tuple[Thresholds, tuple[Certificate, ...]]:
+    """Return the thresholds that these turns of the judged rows allow, and how they came about."""
+    beliefs, part_rows = _part_beliefs(judged, parts, turns.parts[: len(parts)])
+    truths = rows.truths
+    found = Judged(turns.openings[judged], tuple(truths[at] for at in judged.tolist()), beliefs, part_rows)
+    tree = Tree(material.paths, rows.classes)
+    return certify.certificates(found.only(_certifiable(rows, judged)), tree, material.tolerance)
 
 
-def _empty(material: Material, key: str) -> Artefact:
-    by_hand = (material.tolerance.threshold_domain, material.tolerance.threshold_task)
+def _paced(
+    rows: TrainingSet,
+    judged: Flags,
+    turns: Doubles,
+    replies: Mapping[tuple[int, str], Doubles],
+    start: Filter,
+) -> Filter:
+    """Return the filter with the pace of the labelled dialogues; as it was where there are none."""
+    columns = {ROOT: (len(rows.classes),)} | {
+        task: tuple(at for at, path in enumerate(rows.classes) if f"{path}/".startswith(f"{task}/"))
+        for task in {said.task for talk in rows.dialogues for said in talk} - {ROOT}
+    }
+    observed = [
+        [
+            Observed(
+                turns[said.row] if said.row >= 0 and judged[said.row] else None,
+                replies.get((said.row, said.question)),
+                columns[said.task],
+            )
+            for said in talk
+        ]
+        for talk in rows.dialogues
+        if all(said.row < 0 or judged[said.row] for said in talk)
+    ]
+    return estimate(observed, start)
+
+
+def _part_beliefs(judged: Integers, parts: Sequence[tuple[int, str]], turns: Doubles) -> tuple[Doubles, Integers]:
+    """Return the beliefs after the sentences of the judged rows, and which of these rows each is of."""
+    of_row: dict[int, list[int]] = {}
+    for at, (row, _) in enumerate(parts):
+        of_row.setdefault(row, []).append(at)
+    beliefs, part_rows = [np.zeros((0, turns.shape[1] - 2))], []
+    for place, row in enumerate(judged.tolist()):
+        if row in of_row:
+            found = spoken(turns[of_row[row]])
+            if len(found):
+                beliefs.append(found)
+                part_rows += [place] * len(found)
+    return np.concatenate(beliefs), np.array(part_rows, np.int64)
+
+
+def _fitted(
+    material: Material,
+    rows: TrainingSet,
+    chosen: Trial,
+    calibrated: Calibration,
+    filter_: Filter,
+    thresholds: Thresholds,
+    certificates: tuple[Certificate, ...],
+) -> Artefact:
+    """Return the artefact of a model fitted to all rows."""
+    stored, intercepts = _weights(rows, chosen)
     return Artefact(
-        key=key,
+        key=key_of(material),
+        paths=material.paths,
+        classes=rows.classes,
+        thresholds=thresholds,
+        certificates=certificates,
+        sharpness=calibrated.sharpness,
+        intercepts=calibrated.adjusted(intercepts),
+        prior=filter_.prior,
+        stay=filter_.stay,
+        goes_on=filter_.goes_on,
+        weight=filter_.weight,
+        reply=filter_.reply,
+        hosted=courtesy.hosted(material.examples),
+        boilerplate=material.boilerplate,
+        blocks=stored,
+    )
+
+
+def _second(
+    rows: TrainingSet, trial: Trial, calibrated: Calibration, joint: Joint, budget_s: float, alone: Thresholds
+) -> StoredSecond:
+    """Return the second model of a cascade, fitted to all rows."""
+    stored, intercepts = _weights(rows, trial)
+    return StoredSecond(stored, calibrated.adjusted(intercepts), calibrated.sharpness, joint, budget_s, alone)
+
+
+def _weights(rows: TrainingSet, trial: Trial) -> tuple[tuple[StoredBlock, ...], Doubles]:
+    """Return the blocks of a model fitted to all rows, and its intercepts."""
+    learned = Learned([name for name, _ in trial.recipe], rows.texts)
+    parts = weighted(learned.matrices(rows.texts), trial.recipe)
+    coefficients, intercepts = regression.fit_softmax(parts, rows.labels, rows.weights, rows.groups, trial.strength)
+    for part in coefficients:  # so that serving has no more to do than to add
+        part[:, -2] *= calibration.NONE_SHARE
+    scorers = learned.fold(trial.recipe, coefficients)
+    return tuple(StoredBlock(name, scorer.words(), scorer.arrays()) for name, scorer in scorers.items()), intercepts
+
+
+def _certifiable(rows: TrainingSet, judged: Integers) -> Integers:
+    """Return which of the judged rows to certify thresholds on.
+
+    The pack's own, and as many shipped ones as FOREIGN_SHARE allows. Shipped turns that only go on are not among them:
+    what "yes, please" asks for at an opening, nobody can say.
+    """
+    own = rows.own[judged]
+    foreign = np.flatnonzero((rows.labels[judged] == len(rows.classes)) & ~own)
+    most = min(len(foreign), int(FOREIGN_SHARE * own.sum()))
+    drawn = foreign[np.linspace(0, len(foreign) - 1, most).astype(int)]
+    return np.union1d(np.flatnonzero(own), drawn)
+
+
+def _empty(material: Material) -> Artefact:
+    thresholds, certificates = certify.certificates(
+        Judged(np.zeros((0, 0)), ()), Tree(material.paths, ()), material.tolerance
+    )
+    return Artefact(
+        key=key_of(material),
         paths=material.paths,
         classes=(),
-        thresholds=Thresholds(tuple(DEFAULT_THRESHOLD if hand is None else hand for hand in by_hand)),
+        thresholds=thresholds,
+        certificates=certificates,
         sharpness=1.0,
         intercepts=np.zeros(0),
         prior=np.zeros(0),
         stay=filtering.STAY,
         goes_on=filtering.GOES_ON,
         weight=filtering.WEIGHT,
+        reply=filtering.REPLY,
+        hosted=courtesy.hosted(material.examples),
     )

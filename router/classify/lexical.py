@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from router.classify.encoder import Doubles, Floats, Integers, Rows
+from router.classify.encoder import Doubles, Floats, Integers, Reading, Rows
 from router.classify.text import tokens
 
 GRAM_SIZES = (2, 3, 4)
@@ -208,9 +208,9 @@ class LexicalScorer:
         """How many classes there are."""
         return int(self._table.shape[1]) - 1
 
-    def score(self, text: str) -> Floats | None:
+    def score(self, reading: Reading) -> Floats | None:
         """Return the sum of weights per class, divided by the length of the text; None when nothing is known."""
-        found = tokens(text)
+        found = reading.tokens
         pairs = [row for row in map(self._pairs.get, pairwise(found)) if row is not None]
         words, counts = found, None
         if len(set(found)) < len(found):

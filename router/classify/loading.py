@@ -1,5 +1,8 @@
 """The way in: a recogniser for a policy, from the cache or freshly fitted.
 
+A fit takes seconds to minutes, and whoever waits for it is told how far it is: `watched` names whom to tell. In a
+process of its own the fit says so on its standard error, a line a step (see `__main__`).
+
 The cache is a folder of artefacts named by what they were fitted to. Whatever is wrong with a cached file, it is
 fitted again and replaced; whatever is wrong with the folder, recognition still works, only the next start is slower.
 """
@@ -10,12 +13,17 @@ import contextlib
 import os
 import subprocess
 import sys
+import threading
+from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from router.classify.artefact import Artefact, ArtefactError
-from router.classify.fitting import fit_material, key_of
+from router.classify.fitting import Progress, fit_material, key_of
 from router.classify.material import Material
 from router.classify.recogniser import LinearRecogniser
+from router.classify.remote import kept_in
 from router.core.errors import Degraded
 from router.core.policy import Policy
 
@@ -23,6 +31,42 @@ FIT_DEADLINE_S = 600.0
 
 KEPT_MODELS = 8
 """Models that stay in the cache, the newest first: a few packs, and a way back to what a pack was before."""
+
+
+STEP = "fit-progress "
+"""How a line of the fitting process begins that tells the share that is done; all other lines are complaints."""
+
+LAST_LINES, LAST_WORDS = 50, 2_000
+"""Lines, and characters, kept of what a failed fitting process complained of."""
+
+CLOSING_S = 5.0
+"""How long an ended process may leave its standard error open, as when it has started others."""
+
+
+class _Watch(threading.local):
+    """Who is told of the fits that this thread waits for.
+
+    Between a command line, which knows a terminal, and a fit lie the library and the assembly, which have no business
+    with one. It is the thread's, not the context's: a server reloads in worker threads, and they stay silent.
+    """
+
+    progress: Progress | None = None
+
+
+_watch = _Watch()
+
+
+@contextlib.contextmanager
+def watched(progress: Progress) -> Iterator[None]:
+    """Tell `progress` of each fit that this thread starts meanwhile: 0 at its beginning, shares, 1 at its end.
+
+    It may be called from another thread, and is not called at all where the cache holds what is asked for.
+    """
+    before, _watch.progress = _watch.progress, progress
+    try:
+        yield
+    finally:
+        _watch.progress = before
 
 
 def recogniser_for(policy: Policy, cache: Path | None, *, isolated: bool = False) -> LinearRecogniser:
@@ -37,7 +81,14 @@ def recogniser_for(policy: Policy, cache: Path | None, *, isolated: bool = False
     if path is not None:
         with contextlib.suppress(ArtefactError):
             return LinearRecogniser(Artefact.load(path, key))
-    artefact = _fit_apart(material, key) if isolated else fit_material(material)
+    tell = _watch.progress or (lambda done: None)
+    tell(0.0)
+    if isolated:
+        artefact = _fit_apart(material, key, tell, cache)
+    else:
+        with kept_in(cache):
+            artefact = fit_material(material, progress=tell)
+    tell(1.0)
     if path is not None:
         with contextlib.suppress(OSError):  # a full or read-only disk costs the next start a fit, nothing else
             artefact.save(path)
@@ -45,29 +96,59 @@ def recogniser_for(policy: Policy, cache: Path | None, *, isolated: bool = False
     return LinearRecogniser(artefact)
 
 
-def _fit_apart(material: Material, key: str) -> Artefact:
-    """Fit in a process of its own: material in on stdin, artefact out on stdout (see `__main__`)."""
+def _fit_apart(material: Material, key: str, tell: Progress, cache: Path | None) -> Artefact:
+    """Fit in a process of its own: material in on stdin, artefact out on stdout, steps and complaints on stderr."""
     source = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH"))))
-    command = [sys.executable, "-m", "router.classify"]
+    command = [sys.executable, "-m", "router.classify", *([str(cache)] if cache is not None else [])]
     try:
-        done = subprocess.run(
-            command,
-            input=material.dump().encode(),
-            capture_output=True,
-            timeout=FIT_DEADLINE_S,
-            env=os.environ | {"PYTHONPATH": path},
-            check=False,
-        )
+        done, model, complaints = _run(command, material.dump().encode(), os.environ | {"PYTHONPATH": path}, tell)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Degraded("fit_failed", f"the fitting process could not run: {error}") from error
-    if done.returncode != 0:
-        last_words = done.stderr.decode("utf-8", "replace").strip()[-2_000:]
-        raise Degraded("fit_failed", f"the fitting process ended with {done.returncode}: {last_words}")
+    if done != 0:
+        raise Degraded("fit_failed", f"the fitting process ended with {done}: {complaints}")
     try:
-        return Artefact.parse(done.stdout, key)
+        return Artefact.parse(model, key)
     except ArtefactError as error:
         raise Degraded("fit_failed", f"the fitting process wrote no model: {error}") from error
+
+
+def _run(command: list[str], given: bytes, environment: dict[str, str], tell: Progress) -> tuple[int, bytes, str]:
+    """Run a process to its end and return its exit code, its output, and the last it had to complain of.
+
+    Its standard error is read as it comes. Raises OSError when it cannot be started, and subprocess.TimeoutExpired when
+    it takes too long; it is then ended.
+    """
+    complaints: deque[str] = deque(maxlen=LAST_LINES)
+    reading, writing = os.pipe()
+    with open(reading, encoding="utf-8", errors="replace") as said:
+        try:
+            process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=writing, env=environment
+            )
+        finally:
+            os.close(writing)
+        listener = threading.Thread(target=_listen, args=(said, tell, complaints), daemon=True)
+        with process:
+            listener.start()
+            try:
+                output, _ = process.communicate(given, timeout=FIT_DEADLINE_S)
+            except BaseException:
+                process.kill()
+                raise
+            finally:
+                listener.join(CLOSING_S)
+        return process.returncode, output, "".join(complaints)[-LAST_WORDS:].strip()
+
+
+def _listen(said: IO[str], tell: Progress, complaints: deque[str]) -> None:
+    """Tell of steps and keep complaints until the other end is closed."""
+    for line in said:
+        if line.startswith(STEP):
+            with contextlib.suppress(ValueError):
+                tell(float(line.removeprefix(STEP)))
+        else:
+            complaints.append(line[-LAST_WORDS:])
 
 
 def _forget_old(cache: Path) -> None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from router.classify.calibration import Tolerance
-from router.core.policy import ROOT, Policy
+from router.classify.certify import Tolerance
+from router.core.policy import ROOT, Cascade, Dialogue, DialogueTurn, Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,9 @@ class Material:
     unrelated: tuple[str, ...]
     boilerplate: tuple[str, ...]
     tolerance: Tolerance
+    encoder: str = "static"
+    cascade: Cascade | None = None
+    dialogues: tuple[Dialogue, ...] = ()
 
     @classmethod
     def of(cls, policy: Policy) -> Material:
@@ -47,6 +50,9 @@ class Material:
                 threshold_task=settings.threshold_task,
                 high_stakes=tuple(path for path in paths if policy.tasks[path].stakes == "high"),
             ),
+            encoder=settings.encoder,
+            cascade=settings.cascade,
+            dialogues=policy.dialogues,
         )
 
     def dump(self) -> str:
@@ -58,6 +64,11 @@ class Material:
             "about": self.about,
             "unrelated": self.unrelated,
             "boilerplate": self.boilerplate,
+            "encoder": self.encoder,
+            "cascade": self.cascade and asdict(self.cascade),
+            "dialogues": [
+                [[turn.role, turn.text, turn.task] for turn in dialogue.turns] for dialogue in self.dialogues
+            ],
             "tolerance": {name: getattr(tolerance, name) for name in tolerance.__slots__},
         }
         return json.dumps(stored, ensure_ascii=True, sort_keys=True)
@@ -74,6 +85,12 @@ class Material:
             unrelated=tuple(stored["unrelated"]),
             boilerplate=tuple(stored["boilerplate"]),
             tolerance=Tolerance(**tolerance),
+            encoder=str(stored["encoder"]),
+            cascade=Cascade(**stored["cascade"]) if stored["cascade"] else None,
+            dialogues=tuple(
+                Dialogue(tuple(DialogueTurn(role, text, task) for role, text, task in turns))
+                for turns in stored["dialogues"]
+            ),
         )
 
     def digest(self, recipe: str) -> str:

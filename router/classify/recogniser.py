@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from router.classify.artefact import Artefact, ArtefactError
-from router.classify.calibration import softmax
-from router.classify.encoder import Doubles, Encoder, Scorer
-from router.classify.filtering import NOTHING_YET, Filter, Memory
-from router.classify.lexical import Lexical
+from router.classify.artefact import Artefact, ArtefactError, StoredBlock
+from router.classify.blocks import block
+from router.classify.cascade import Alone, Cascade, Heard, Voice
+from router.classify.cleaning import heard
+from router.classify.courtesy import courtesy
+from router.classify.encoder import Doubles, Reading, read
+from router.classify.filtering import NOTHING_YET, SILENT, Filter, Memory
 from router.classify.mass import Tree
-from router.classify.text import Boilerplate, clip, sentences
+from router.classify.parts import FEW, spoken
+from router.classify.spelling import Spelling
+from router.classify.static import StaticTable
+from router.classify.text import Boilerplate, last_question, sentences, tokens
 from router.core.evidence import Belief
-from router.core.policy import ROOT
+from router.core.policy import ROOT, lineage
 from router.core.ports import State
 
-ENCODERS: Mapping[str, Encoder] = {Lexical.name: Lexical()}
-
 NO_BELIEF = Belief({})
+
+DEADLINE_S = 0.025
+"""How long a request may be held up by recognition, beside what a second model is given."""
+
+STEPS_BORNE = 3
+"""A conversation that is seen for the first time may ask the second model at several of its turns; so many budgets are
+waited for."""
 
 
 class LinearRecogniser:
@@ -28,67 +38,133 @@ class LinearRecogniser:
     Raises ArtefactError when the parts of the artefact do not fit together.
     """
 
-    inline = True
-
     def __init__(self, artefact: Artefact) -> None:
         self.artefact = artefact
+        self.inline = artefact.second is None
+        self.deadline_s = DEADLINE_S + (STEPS_BORNE * artefact.second.budget_s if artefact.second else 0.0)
         self.thresholds = artefact.thresholds
-        self._filter = Filter(artefact.prior, artefact.stay, artefact.goes_on, artefact.weight)
-        self._scorer: Scorer | None = None
-        self._class_thresholds = np.array([artefact.thresholds.at(path) for path in artefact.classes])
-        self._scaled_intercepts = artefact.intercepts * artefact.sharpness
+        self.certificates = artefact.certificates
+        self._filter = Filter(artefact.prior, artefact.stay, artefact.goes_on, artefact.weight, artefact.reply)
+        columns = len(artefact.classes) + 2
+        self._hosted = frozenset(artefact.hosted)
+        self._lineages = [lineage(path)[1:] for path in artefact.classes]
         try:
             self._boilerplate = Boilerplate(artefact.boilerplate)
             self._tree = Tree(artefact.paths, artefact.classes)
-            if artefact.classes:
-                self._scorer = ENCODERS[artefact.encoder].restore(artefact.arrays, artefact.words)
-                if self._scorer.width != len(artefact.classes) + 2:
-                    raise ValueError("the weights do not fit the classes")
+            spelling = _spelling(artefact)
+            first = _voice(
+                artefact.blocks,
+                artefact.intercepts,
+                artefact.sharpness,
+                columns,
+                lambda text: Reading(text, spelling.read(tokens(text))),
+            )
+            self._model: Alone | Cascade = Alone(first)
+            if artefact.second is not None:
+                stored = artefact.second
+                second = _voice(stored.blocks, stored.intercepts, stored.sharpness, columns)
+                self._model = Cascade(first, second, stored.joint, stored.budget_s, stored.alone)
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise ArtefactError(f"the parts of the model do not fit together: {error}") from error
 
     def step(self, before: State | None, text: str, reply_before: str = "") -> tuple[State, Belief]:
-        """Return the state after a user turn, and the belief at it. This model does not use `reply_before`."""
+        """Return the state after a user turn, and the belief at it.
+
+        A turn of courtesies alone changes no state; a conversation may open with one that the pack has a task for.
+        """
         memory = before if isinstance(before, Memory) else NOTHING_YET
-        text = clip(self._boilerplate.strip(text))
-        after = self._filter.advance(memory, self._probabilities(text))
+        text = self._own_words(text)
+        kind = courtesy(text)
+        if kind and memory.belief is not None:
+            return memory, Belief(self._tree.mass(memory.belief))
+        if kind and kind not in self._hosted:
+            return memory, NO_BELIEF
+        found = self._model.hear(text)
+        turn = found.turn
+        if turn is not None and memory.belief is None:
+            turn = _opening(turn)
+        after = self._filter.advance(memory, turn, self._asked(memory, turn, reply_before))
         if after.belief is None:
-            return after, NO_BELIEF
+            return after, Belief({}, shortfall=found.shortfall) if found.shortfall else NO_BELIEF
         mass = self._tree.mass(after.belief)
-        parts = sentences(text)
-        if not parts:
-            return after, Belief(mass)
-        return after, Belief(mass, self._sentences(parts, after.belief))
+        if kind:
+            return memory, Belief(mass, shortfall=found.shortfall)
+        return after, Belief(mass, self._sentences(text, found), found.shortfall)
+
+    def _own_words(self, text: str) -> str:
+        return heard(self._boilerplate.strip(text))
+
+    def _asked(self, memory: Memory, turn: Doubles | None, reply: str) -> Doubles | None:
+        """Return the probabilities of the assistant's last question, where the filter weighs them."""
+        if not reply or turn is None or memory.belief is None or not self._filter.reply:
+            return None
+        asked = last_question(reply)
+        return self._model.guess(asked) if asked else None
 
     def scores(self, text: str) -> dict[str, float]:
         """Return the calibrated probability of each task for one message by itself, `/` for none of them.
 
         They sum to one. A text of which nothing is known is none of them.
         """
-        found = self._probabilities(clip(self._boilerplate.strip(text)))
+        return self._named(self._model.hear(self._own_words(text)).turn)
+
+    def scores_many(self, texts: Sequence[str]) -> list[dict[str, float]]:
+        """Return `scores` for many messages at once. Raises EncoderFailed where a second model gives no answer."""
+        self._model.prepare([self._own_words(text) for text in texts])
+        return [self.scores(text) for text in texts]
+
+    def _named(self, found: Doubles | None) -> dict[str, float]:
         if found is None:
             return {ROOT: 1.0}
-        tasks = found[:-2].tolist()
-        return {ROOT: float(found[-2] + found[-1])} | dict(zip(self._tree.classes, tasks, strict=True))
+        opening = _opening(found)
+        tasks = opening[:-2].tolist()
+        return {ROOT: float(opening[-2] + opening[-1])} | dict(zip(self._tree.classes, tasks, strict=True))
 
-    def _probabilities(self, text: str) -> Doubles | None:
-        if self._scorer is None:
-            return None
-        found = self._scorer.score(text)
-        if found is None:
-            return None
-        return softmax(found * self.artefact.sharpness + self._scaled_intercepts)
-
-    def _sentences(self, parts: list[str], belief: Doubles) -> tuple[Mapping[str, float], ...]:
-        """Return the masses of the sentences that carry information.
-
-        A sentence is weighed like a turn that follows the whole message: one that adds nothing stays with what the
-        message is about. It is kept where it asks for one task clearly; what merely sounds like a domain ("the parcel
-        came on Monday") is part of a story, not a second request.
-        """
-        found = [turn for turn in map(self._probabilities, parts) if turn is not None and turn[-1] < 0.5]
-        if len(found) < 2:
+    def _sentences(self, text: str, whole: Heard) -> tuple[Mapping[str, float], ...]:
+        """Return the masses of the sentences that are heard (`parts`)."""
+        parts = sentences(text)
+        if len(parts) < 2:
             return ()
-        weighed = self._filter.weigh(belief, np.array(found))
-        clear = weighed.max(axis=1) >= self._class_thresholds[weighed.argmax(axis=1)]
-        return tuple(self._tree.mass(after) for after in weighed[clear])
+        found = spoken(np.array([turn for turn in map(whole.part, parts) if turn is not None]))
+        masses = [(self._tree.mass(asked), asked) for asked in found]
+        at = (whole.shortfall or self).thresholds.at
+        clear = [(mass, int(asked.argmax())) for mass, asked in masses if self._is_clear(mass, asked, at)]
+        enough = 2 if len(found) <= FEW else 1
+        return tuple(mass for mass, _ in clear) if len({task for _, task in clear}) >= enough else ()
+
+    def _is_clear(self, mass: Mapping[str, float], belief: Doubles, at: Callable[[str], float]) -> bool:
+        """Return whether the likeliest task passes its threshold, and every node above it does."""
+        return all(mass.get(path, 0.0) >= at(path) for path in self._lineages[belief.argmax()])
+
+
+def _voice(
+    blocks: Sequence[StoredBlock],
+    intercepts: Doubles,
+    sharpness: float,
+    columns: int,
+    reader: Callable[[str], Reading] = read,
+) -> Voice:
+    """Return a fitted model, ready to score. Raises KeyError, TypeError or ValueError when its parts do not fit."""
+    scorers = [block(stored.name).restore(stored.arrays, stored.words) for stored in blocks]
+    if any(scorer.width != columns for scorer in scorers) or (blocks and len(intercepts) != columns):
+        raise ValueError("the weights do not fit the classes")
+    return Voice(scorers, intercepts, sharpness, reader)
+
+
+def _opening(turn: Doubles) -> Doubles:
+    """Return the probabilities of a turn that opens a conversation: nothing can go on there.
+
+    What all the same sounds most like going on ("the second one, please") stays as it is, and settles nowhere.
+    """
+    if turn[-1] >= SILENT:
+        return turn
+    opening: Doubles = turn / (1.0 - turn[-1])
+    opening[-1] = 0.0
+    return opening
+
+
+def _spelling(artefact: Artefact) -> Spelling:
+    """Return the spelling by the words of the examples; where the static table serves, its words are right as well."""
+    words = {block.name: block.words for block in artefact.blocks}
+    known = words.get("lexical", {}).get("words", ())
+    return Spelling(known, StaticTable.load()) if "static" in words else Spelling(known)

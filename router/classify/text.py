@@ -12,13 +12,24 @@ from collections.abc import Iterable
 import re2
 
 CLIP_CHARACTERS = 2_000
-"""A long text is read by its first and its last 1,000 characters: the question stands at either end."""
+"""A long text is read by its first and its last 1,000 characters: the question stands at either end. Questions that
+stand between them take up to a fifth of the room."""
+
+MIDDLE_CHARACTERS = 100_000
+"""Questions are looked for in no more of a long text's middle. Looking is a search for a mark, 10 microseconds."""
 
 STRIP_CHARACTERS = 16_000
 """Boilerplate is looked for in the first and last 8,000 characters."""
 
+CODE_LETTERS = 3
+"""A word of two numbers and letters that is longer ("7f3a", a part of a UUID, a digest) is a code; "2x4" is none."""
+
 MAX_SENTENCES = 8
-"""Sentences scored on their own per turn: the first four and the last four of more."""
+"""Sentences scored on their own per turn: of more the first four and the last four, two less at need for the last two
+questions between them."""
+
+QUESTION_CHARACTERS = 200
+"""Of an assistant's question, no more than its last so many."""
 
 _URL = re.compile(r"(?:https?://|www\.)\S+")
 # Every repetition is bounded, so that no text makes the search slow.
@@ -34,25 +45,45 @@ _POINTS = (
     "\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0670\u0900-\u0903\u093a-\u094f\u0981-\u0983\u09bc-\u09cd\u0b82-\u0bcd"
 )
 _WIDE_TOKEN = re.compile(rf"[{_UNSPACED}]|(?:[^\W{_UNSPACED}]|[{_POINTS}'])+|[^\w\s]")
+_QUESTION_MARKS = ("?", "？", "؟", "⸮")
+_BREAKS = (". ", "! ", "? ", "\n", "。", "！", "？", "؟")
 _SENTENCE_ENDS = ((". ", ".\n"), ("! ", "!\n"), ("? ", "?\n"), (" and also ", "\n"), (" also ", "\n"))
 _WIDE_SENTENCE_ENDS = (*_SENTENCE_ENDS, ("… ", "…\n"), ("。", "。\n"), ("！", "！\n"), ("？", "？\n"), ("؟", "؟\n"))
 
 
 def clip(text: str, limit: int = CLIP_CHARACTERS) -> str:
-    """Return a text of at most about `limit` characters: its beginning and its end."""
+    """Return a text of at most about `limit` characters: its beginning, the questions of its middle, and its end."""
     if len(text) <= limit:
         return text
     half = limit // 2
-    return f"{text[:half]} {text[-half:]}"
+    asked = _questions(text[half : -half or None][:MIDDLE_CHARACTERS], limit // 5)
+    middle = f" {asked} " if asked else " "
+    half -= (len(middle) + 1) // 2
+    return f"{text[:half]}{middle}{text[-half:]}"
+
+
+def _questions(text: str, limit: int) -> str:
+    """Return the last questions of a text, so many as fit, in their order."""
+    found: list[str] = []
+    left = limit
+    while left > 0 and len(found) < MAX_SENTENCES:
+        question = last_question(text)
+        if not question or len(question) >= left:
+            break
+        found.append(question)
+        left -= len(question) + 1
+        text = text[: text.rfind(question)]
+    return " ".join(reversed(found))
 
 
 def tokens(text: str) -> list[str]:
     """Split a text into lower-case words and single marks.
 
-    Runs of digits become one shape, so that order numbers generalise; addresses become marks.
+    Runs of digits become one shape, so that order numbers generalise, and so do codes of letters and digits; addresses
+    become marks.
 
-    >>> tokens("Where's order #4711? See https://shop.example/x")
-    ["where's", 'order', '#', '0', '?', 'see', '<url>']
+    >>> tokens("Where's order #4711 or 7f3a-9b2c? See https://shop.example/x")
+    ["where's", 'order', '#', '0', 'or', '0', '-', '0', '?', 'see', '<url>']
     """
     if not text.isascii():
         return _wide_tokens(text)
@@ -65,7 +96,10 @@ def tokens(text: str) -> list[str]:
             text = text.replace(mark, f" {mark} ")
     if "'" in text:
         text = f" {text} ".replace(" '", " ' ").replace("' ", " ' ")
-    return [_ADDRESS_MARKS.get(word, word) for word in text.split()] if "\x00" in text else text.split()
+    found = text.split()
+    if "0" in text:
+        found = ["0" if word.count("0") > 1 and len(word) > CODE_LETTERS else word for word in found]
+    return [_ADDRESS_MARKS.get(word, word) for word in found] if "\x00" in text else found
 
 
 # An address leaves a letter-like mark that no split takes apart and no user can type unnoticed.
@@ -92,7 +126,7 @@ def _wide_tokens(text: str) -> list[str]:
             found.append(_ADDRESS_MARKS[part])
         else:
             found += (stripped for word in _WIDE_TOKEN.findall(part) if (stripped := word.strip("'") or word))
-    return found
+    return ["0" if word.count("0") > 1 and len(word) > CODE_LETTERS else word for word in found]
 
 
 def sentences(text: str) -> list[str]:
@@ -109,8 +143,29 @@ def sentences(text: str) -> list[str]:
     parts = [part for part in parts if " " in part or not part.isascii()]  # a word alone asks for nothing
     if len(parts) < 2:
         return []
+    if len(parts) <= MAX_SENTENCES:
+        return parts
     half = MAX_SENTENCES // 2
-    return parts if len(parts) <= MAX_SENTENCES else parts[:half] + parts[-half:]
+    asked = [part for part in parts[half:-half] if part.endswith(_QUESTION_MARKS)][-2:]
+    half -= (len(asked) + 1) // 2
+    return parts[:half] + asked + parts[-half:]
+
+
+def last_question(text: str) -> str:
+    """Return the last question of what an assistant said, by its last 200 characters; empty when it asked nothing.
+
+    >>> last_question("I found ten hotels. Shall I book one? Just say yes.")
+    'Shall I book one?'
+    """
+    end = max(map(text.rfind, _QUESTION_MARKS))
+    if end < 0:
+        return ""
+    begin = max(end - QUESTION_CHARACTERS, 0)
+    for ending in _BREAKS:
+        at = text.rfind(ending, begin, end)
+        if at >= 0:
+            begin = at + len(ending)
+    return text[begin : end + 1].strip()
 
 
 class Boilerplate:

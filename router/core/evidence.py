@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Literal
 
 from router.core.policy import CueValue, Level
 
@@ -17,6 +18,17 @@ MASS_FLOOR = 0.01
 
 MASS_DIGITS = 4
 """Masses are rounded to this many digits, so that no decision depends on the last bit of a machine's arithmetic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """What a recogniser had to do without: the fault's code, and the thresholds that hold for the belief all the same.
+
+    Observing moves it into the evidence's faults and thresholds.
+    """
+
+    code: str
+    thresholds: Thresholds
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +42,7 @@ class Belief:
 
     mass: Mapping[str, float]
     sentences: tuple[Mapping[str, float], ...] = ()
+    shortfall: Shortfall | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +61,38 @@ class Thresholds:
         """Return the threshold for a path other than `/`."""
         special = self.by_task.get(path)
         return special if special is not None else self.by_depth[min(path.count("/"), len(self.by_depth)) - 1]
+
+    def stricter(self, other: Thresholds) -> Thresholds:
+        """Return thresholds that are nowhere below either."""
+        depths = zip(self.by_depth, other.by_depth, strict=True)
+        return Thresholds(
+            tuple(max(pair) for pair in depths),
+            max(self.soft, other.soft),
+            {path: max(self.at(path), other.at(path)) for path in {*self.by_task, *other.by_task}},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """How the threshold of one depth came about: what is promised, and what it was chosen by.
+
+    With probability at least 1 - `delta`, acting at or above `threshold` is wrong for at most `alpha` of all messages,
+    if traffic is like the examples. `basis` says what the promise rests on: `certified` (that statement), `expected`
+    (too few rows for it: wrong for at most `alpha` on average over fits), `default` (too few rows for either),
+    `hand` (set in the pack; nothing is promised). `coverage` and `wrong` are the shares of the `rows` that were acted
+    on, and acted on wrongly, at this threshold. `ladder` holds the thresholds for alpha/2, alpha/4, ... : where an
+    alarm of the audits moves to.
+    """
+
+    depth: int
+    basis: Literal["certified", "expected", "default", "hand"]
+    alpha: float
+    delta: float
+    threshold: float
+    rows: int
+    coverage: float
+    wrong: float
+    ladder: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

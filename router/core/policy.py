@@ -166,6 +166,39 @@ class AuxiliaryRule:
 
 
 @dataclass(frozen=True, slots=True)
+class DialogueTurn:
+    """One turn of a labelled dialogue.
+
+    `task` is the path that the conversation is at after a user's turn, `/` for none of the tasks; the assistant's turns
+    have none.
+    """
+
+    role: Literal["user", "assistant"]
+    text: str
+    task: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialogue:
+    """A conversation of which it is known, at each of the user's turns, what it is about."""
+
+    turns: tuple[DialogueTurn, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cascade:
+    """A stronger encoder, asked of the `share` of messages that the policy's own encoder is least sure of.
+
+    `encoder` is `onnx:` with the absolute path of a model file, or `litellm:` with the name of a model. It is waited
+    for no longer than `budget_s`.
+    """
+
+    encoder: str
+    share: float
+    budget_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """How a policy behaves as a whole; each field is described in the README's settings table."""
 
@@ -181,6 +214,8 @@ class Settings:
     on_switch: Literal["tail", "head"] = "tail"
     keep: Literal["none", "redacted", "full"] = "none"
     pin_idle_s: float = 3600.0
+    encoder: Literal["static", "lexical"] = "static"
+    cascade: Cascade | None = None
 
 
 @dataclass(frozen=True)
@@ -197,6 +232,7 @@ class Policy:
     auxiliary: tuple[AuxiliaryRule, ...] = ()
     boilerplate: tuple[str, ...] = ()
     unrelated: tuple[str, ...] = ()
+    dialogues: tuple[Dialogue, ...] = ()
 
     @cached_property
     def lineages(self) -> Mapping[str, tuple[str, ...]]:

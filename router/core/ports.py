@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 from router.core.conversation import Conversation
 from router.core.decision import Decision
 from router.core.errors import RouterError
-from router.core.evidence import Belief, Thresholds
+from router.core.evidence import Belief, Certificate, Thresholds
 from router.core.policy import CueValue
 from router.core.trace import Trace
 
@@ -24,11 +24,14 @@ class Recogniser(Protocol):
     """Recognises what a user turn asks for, along the conversation. Deterministic; safe to call from any thread.
 
     `inline` says that a step takes well under a millisecond and may run on the event loop; others run in a thread under
-    the deadline.
+    the deadline, for at most `deadline_s` a request. `certificates`, by rising depth, say how the thresholds came
+    about; none where nothing was fitted.
     """
 
     inline: bool
+    deadline_s: float
     thresholds: Thresholds
+    certificates: tuple[Certificate, ...]
 
     def step(self, before: State | None, text: str, reply_before: str = "") -> tuple[State, Belief]:
         """Return the state after a user turn, and the belief at it.

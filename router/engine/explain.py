@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from router.core.decision import Decision
-from router.core.evidence import Evidence
+from router.core.evidence import Certificate, Evidence, Thresholds
 from router.core.policy import ROOT, Policy
 from router.engine.look import Look
+from router.engine.snapshot import Snapshot
 
 
 def explanation(look: Look) -> dict[str, Any]:
@@ -16,6 +17,7 @@ def explanation(look: Look) -> dict[str, Any]:
         "policy": look.snapshot.policy.name,
         **decision_json(look.decision),
         "scores": scores_json(look.snapshot.policy, look.evidence),
+        "certificates": certificates_json(look.snapshot, look.evidence.thresholds),
         "cues": dict(look.evidence.cues),
         "turns": [
             {"task": decision.task, "level": decision.level.word, "outcome": decision.outcome}
@@ -63,3 +65,38 @@ def scores_json(policy: Policy, evidence: Evidence) -> list[dict[str, Any]]:
         for path in policy.tasks
         if path != ROOT and path in evidence.belief.mass
     ]
+
+
+def certificates_json(snapshot: Snapshot, thresholds: Thresholds) -> list[dict[str, Any]]:
+    """Return how each depth's threshold came about, what is promised, and the threshold in force after audits."""
+    certificates = snapshot.recogniser.certificates if snapshot.recogniser else ()
+    return [
+        {
+            "depth": each.depth,
+            "basis": each.basis,
+            "alpha": each.alpha,
+            "delta": each.delta,
+            "threshold": each.threshold,
+            "in_force": thresholds.by_depth[min(each.depth, len(thresholds.by_depth)) - 1],
+            "rows": each.rows,
+            "coverage": each.coverage,
+            "wrong": each.wrong,
+            "ladder": list(each.ladder),
+            "promise": promise(each),
+        }
+        for each in certificates
+    ]
+
+
+def promise(certificate: Certificate) -> str:
+    """Return what a certificate promises, in a sentence."""
+    rate = f"wrong text for at most {100 * certificate.alpha:g} % of all messages"
+    match certificate.basis:
+        case "certified":
+            return f"with probability {100 * (1 - certificate.delta):g} %, {rate}, if traffic is like the examples"
+        case "expected":
+            return f"{rate} on average, if traffic is like the examples; too few of them for a promise by probability"
+        case "default":
+            return f"nothing: too few examples to bound the rate (accepted: {rate})"
+        case "hand":
+            return f"nothing: the threshold was set by hand (accepted: {rate})"

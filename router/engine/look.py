@@ -23,9 +23,6 @@ from router.engine.pins import Pin, Pins
 from router.engine.snapshot import Shelf, Snapshot
 from router.engine.stages import Stages
 
-DEADLINE_S = 0.025
-"""The recogniser's budget. One that is not `inline` runs in a thread and is not waited for any longer than this."""
-
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -100,12 +97,12 @@ class Looker:
         return Look(request, observer.snapshot, identity, sights, decisions, stages)
 
     async def look_in_time(self, call: Call) -> Look:
-        """Like `look`, but never holds up the event loop: a slow recogniser runs in a thread, within the deadline."""
+        """Like `look`, but never holds up the event loop: a slow recogniser runs in a thread, within its deadline."""
         recogniser = self.shelf.current(call.policy).recogniser
         if recogniser is None or recogniser.inline:
             return self.look(call)
         try:
-            return await asyncio.wait_for(asyncio.to_thread(self.look, call), DEADLINE_S)
+            return await asyncio.wait_for(asyncio.to_thread(self.look, call), recogniser.deadline_s)
         except TimeoutError:
             self._guard.note("recogniser_late")
             return self.look(call, late="recogniser_late")

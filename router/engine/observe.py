@@ -8,7 +8,7 @@ growing conversation costs one step per call; a miss is worked out again and com
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from types import MappingProxyType
 
@@ -98,10 +98,11 @@ class Observer:
         late: str,
     ) -> Sight:
         if number in pin.faulted:
-            return Sight(state, pin.faulted[number])
+            return Sight(*pin.faulted[number])
         faults = list(self._faults)
         known = dict(cues)
         belief: Belief | None = None
+        thresholds = self._thresholds
         try:
             known |= self._guard.run("cue_detector_failed", self.snapshot.cues.detect, turn.text, number)
         except Degraded as fault:
@@ -114,16 +115,21 @@ class Observer:
                 state, belief = self._guard.run("recogniser_failed", step, state, turn.text, reply)
             except Degraded as fault:
                 faults.append(fault.code)
+            if belief is not None and belief.shortfall is not None:
+                self._guard.note(belief.shortfall.code)
+                faults.append(belief.shortfall.code)
+                thresholds = belief.shortfall.thresholds.stricter(self.snapshot.recogniser.thresholds)
+                belief = replace(belief, shortfall=None)
         evidence = Evidence(
             belief=belief,
             cues=MappingProxyType(known),
             levels=self.snapshot.levels,
             faults=tuple(faults),
             nonce=nonce,
-            **({"thresholds": self._thresholds} if self._thresholds else {}),
+            **({"thresholds": thresholds} if thresholds else {}),
         )
         if len(faults) > len(self._faults):
-            pin.faulted[number] = evidence
+            pin.faulted[number] = (state, evidence)
         return Sight(state, evidence)
 
 

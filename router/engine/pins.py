@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from router.core.evidence import Evidence
 from router.core.policy import CueValue
+from router.core.ports import State
 
 PINS_KEPT = 100_000
 """Conversations remembered at most; a pin is about 500 bytes."""
@@ -24,14 +25,14 @@ PINS_ALIKE = 16
 class Pin:
     """One conversation's record. `cues` holds (turn, values) where the values changed, in rising order of turn.
 
-    `faulted` keeps evidence that was gathered while something was missing: it must not be gathered anew, better, on the
-    next call, or the text sent earlier would change.
+    `faulted` keeps the state and the evidence of turns at which something was missing: they must not be gathered anew,
+    better, on the next call, or the text sent earlier would change.
     """
 
     revision: str
     seen_s: float
     cues: list[tuple[int, Mapping[str, CueValue]]]
-    faulted: dict[int, Evidence] = field(default_factory=dict)
+    faulted: dict[int, tuple[State | None, Evidence]] = field(default_factory=dict)
 
     def cues_at(self, turn: int) -> Mapping[str, CueValue]:
         """Return the request cues that held at a user turn."""

@@ -27,6 +27,8 @@ from router.core.policy import (
     lineage,
 )
 from router.core.tokens import count_tokens
+from router.packs.dialogues import build_dialogues
+from router.packs.encoders import chosen, portable
 from router.packs.extends import LEVEL_KEYS, Draft, TaskDraft, Written, distinct
 from router.packs.facts import conditions, declare, misfit, unknown_cue
 from router.packs.forms import AuxiliaryForm, CheckForm, MetricForm, TrialForm
@@ -69,21 +71,25 @@ def build(draft: Draft, faults: list[Fault]) -> tuple[Policy, tuple[PackTest, ..
     built.places["pack:settings"] = draft.settings_node.place
     for key, lines in (("boilerplate", draft.boilerplate), ("unrelated", draft.unrelated)):
         built.places.update({f"pack:{key}.{i}": line.place for i, line in enumerate(distinct(lines), 1)})
+    dialogues = build_dialogues(draft.dialogues, draft.tasks, faults)
+    built.places.update({f"pack:dialogues.{i}": place for i, place in enumerate(dialogues.values(), 1)})
     children = _children(draft.tasks)
     policy = Policy(
         name=draft.name or draft.title,
         revision="",
         tasks=MappingProxyType({path: _task(task, children[path], built) for path, task in draft.tasks.items()}),
         about=draft.tasks[ROOT].about or "",
-        settings=_settings(draft.settings),
+        settings=_settings(draft.settings, draft.settings_node, faults),
         cues=MappingProxyType(built.cues),
         metrics=MappingProxyType(metrics),
         auxiliary=tuple(_rule(form) for form, _ in draft.auxiliary.values()),
         boilerplate=tuple(line.text for line in distinct(draft.boilerplate)),
         unrelated=tuple(line.text for line in distinct(draft.unrelated)),
+        dialogues=tuple(dialogues),
     )
     tests = tuple(_test(path, *test, built) for path, task in draft.tasks.items() for test in task.tests or ())
-    return replace(policy, revision=revision_of(policy, draft.name)), tests, MappingProxyType(built.places)
+    revision = revision_of(replace(policy, settings=portable(policy.settings)), draft.name)
+    return replace(policy, revision=revision), tests, MappingProxyType(built.places)
 
 
 def _children(paths: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -187,7 +193,7 @@ def _texts(written: str | list[str] | None) -> tuple[str, ...]:
     return (written,) if isinstance(written, str) else tuple(written or ())
 
 
-def _settings(given: Mapping[str, Any]) -> Settings:
+def _settings(given: Mapping[str, Any], node: Node, faults: list[Fault]) -> Settings:
     """Return the settings; what is not given keeps its default."""
     fields: dict[str, Any] = {key: given[key] for key in _PLAIN_SETTINGS if key in given}
     if "level" in given:
@@ -198,7 +204,7 @@ def _settings(given: Mapping[str, Any]) -> Settings:
         fields |= {f"{name}_{depth}": value for depth, value in given.get(key, {}).items()}
     if "pin_idle" in given:
         fields["pin_idle_s"] = seconds(given["pin_idle"])
-    return Settings(**fields)
+    return Settings(**fields, **chosen(given, node, faults))
 
 
 _PLAIN_SETTINGS = ("budget_tokens", "max_tasks", "place", "on_switch", "keep")

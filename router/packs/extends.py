@@ -3,8 +3,9 @@
 Rules. `extends` names a sibling pack, or is a path relative to the pack; either way the other pack lies in the folder
 that holds the outermost pack. The pack that extends has the last word, task by task and key by key: its list of
 instructions for a level replaces the other list, its tests of a task replace the other tests, its cues, metrics and
-rules replace those of the same name, its settings and parameters replace single values. Examples, `unrelated` and
-`boilerplate` are added. A task that is `off` in the end is left out with all below it.
+rules replace those of the same name, its settings and parameters replace single values. Examples, `unrelated`,
+`boilerplate` and `dialogues` are added. A task that is `off` in the end is left out with all below it, and with the
+dialogues about it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from typing import Any
 
 from router.core.errors import Fault, did_you_mean
 from router.core.policy import ROOT, lineage
+from router.packs.dialogues import WrittenDialogue
+from router.packs.encoders import located, model_files
 from router.packs.forms import AuxiliaryForm, CueForm, InstructionForm, MetricForm, TrialForm
 from router.packs.intake import Intake
 from router.packs.reading import Node
@@ -67,6 +70,7 @@ class Draft:
     auxiliary: Mapping[str, tuple[AuxiliaryForm, Node]]
     boilerplate: tuple[Line, ...]
     unrelated: tuple[Line, ...]
+    dialogues: tuple[WrittenDialogue, ...]
     tasks: Mapping[str, TaskDraft]
 
 
@@ -78,6 +82,8 @@ def read_draft(where: Path, intake: Intake, faults: list[Fault]) -> Draft | None
     draft = _draft(layers[-1], faults)
     for layer in reversed(layers[:-1]):
         draft = _merge(draft, _draft(layer, faults))
+    for model in model_files(draft.settings):
+        intake.watch(model)
     return None if faults else _prune(draft, faults)
 
 
@@ -141,13 +147,14 @@ def _draft(layer: Layer, faults: list[Fault]) -> Draft:
     return Draft(
         name=root.name,
         title=layer.title,
-        settings=_given(root.settings),
+        settings=located(_given(root.settings), node.at("settings"), faults),
         settings_node=node.at("settings"),
         cues={name: (form, node.at("cues", name)) for name, form in (root.cues or {}).items()},
         metrics={name: (form, node.at("metrics", name)) for name, form in (root.metrics or {}).items()},
         auxiliary=_named(root.auxiliary or [], node.at("auxiliary"), faults),
         boilerplate=tuple(Line(pattern, node.at("boilerplate", i).place) for i, pattern in patterns),
         unrelated=layer.unrelated,
+        dialogues=layer.dialogues,
         tasks={path: _task(entry) for path, entry in layer.entries.items()},
     )
 
@@ -208,6 +215,7 @@ def _merge(base: Draft, over: Draft) -> Draft:
         auxiliary={**base.auxiliary, **over.auxiliary},
         boilerplate=base.boilerplate + over.boilerplate,
         unrelated=base.unrelated + over.unrelated,
+        dialogues=base.dialogues + over.dialogues,
         tasks=tasks,
     )
 
@@ -241,7 +249,7 @@ def _prune(draft: Draft, faults: list[Fault]) -> Draft:
         faults.append(Fault(*draft.tasks[ROOT].place, "the root cannot be off", "set settings: {level: off} instead"))
     paths = sorted(draft.tasks, key=lambda path: path.split("/"))
     kept = {path: draft.tasks[path] for path in paths if not off.intersection(lineage(path))}
-    return replace(draft, tasks=kept)
+    return replace(draft, tasks=kept, dialogues=tuple(d for d in draft.dialogues if not d.is_about(off)))
 
 
 def distinct(lines: Iterable[Line]) -> tuple[Line, ...]:

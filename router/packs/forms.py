@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from router.core.decision import Outcome
+from router.packs.dialogue_forms import DialogueLines
+from router.packs.encoders import CascadeForm, Encoder
 from router.packs.words import (
     Alias,
     Duration,
     Fact,
+    Form,
     Header,
     Identity,
     Language,
@@ -25,6 +28,7 @@ from router.packs.words import (
     Text,
     Texts,
     by_kind,
+    exactly_one,
     one_of,
     unique,
     wrong,
@@ -48,16 +52,6 @@ MAX_VALUES = 1_000
 CUE_KINDS = ("values", "type", "text", "detect")
 
 
-def _exactly_one(keys: tuple[str, ...]) -> dict[str, Any]:
-    return {"oneOf": [{"required": [key]} for key in keys]}
-
-
-class Form(BaseModel):
-    """A mapping with a closed set of keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
 class Presence(Form):
     """A cue is there, or is not."""
 
@@ -76,7 +70,7 @@ Clauses: TypeAlias = Annotated[dict[str, Wanted], Field(min_length=1)]
 class CheckForm(Form):
     """A test of the answer, run after it; exactly one key."""
 
-    model_config = ConfigDict(json_schema_extra=_exactly_one(CHECKS))
+    model_config = ConfigDict(json_schema_extra=exactly_one(CHECKS))
 
     mentions_any: list[Text] | None = Field(
         default=None, min_length=1, description="At least one of these phrases occurs"
@@ -192,7 +186,7 @@ class ExpectForm(Form):
 class TrialForm(Form):
     """A test of the pack: a message or a dialogue, and what is expected."""
 
-    model_config = ConfigDict(json_schema_extra=_exactly_one(("ask", "talk")))
+    model_config = ConfigDict(json_schema_extra=exactly_one(("ask", "talk")))
 
     name: Text | None = Field(default=None, description="Shown in reports; one that begins with todo_ is skipped")
     ask: Text | None = Field(default=None, description="What the user writes")
@@ -277,6 +271,13 @@ class SettingsForm(Form):
     pin_idle: Duration | None = Field(
         default=None, description="How long an idle conversation keeps its revision (60m)"
     )
+    encoder: Encoder | None = Field(
+        default=None,
+        description="What reads the messages: static, lexical, onnx:PATH or litellm:MODEL (static)",
+    )
+    cascade: CascadeForm | None = Field(
+        default=None, description="A stronger encoder for the messages that the encoder is least sure of"
+    )
 
 
 class SourceForm(Form):
@@ -289,7 +290,7 @@ class SourceForm(Form):
 class CueForm(Form):
     """A typed fact about a request; exactly one of values, type, text and detect."""
 
-    model_config = ConfigDict(json_schema_extra=_exactly_one(CUE_KINDS))
+    model_config = ConfigDict(json_schema_extra=exactly_one(CUE_KINDS))
 
     values: Annotated[list[Text], AfterValidator(unique)] | None = Field(
         default=None, min_length=1, max_length=MAX_VALUES, description="One of these"
@@ -374,3 +375,6 @@ class PackForm(TaskForm):
         default=None, description="Patterns (RE2) cut from user turns when recognising"
     )
     unrelated: list[Example] | None = Field(default=None, description="What users write that is none of the tasks")
+    dialogues: list[DialogueLines] | None = Field(
+        default=None, description="Conversations with the task of each user's turn; recognition learns its pace by them"
+    )

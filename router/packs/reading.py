@@ -31,7 +31,8 @@ _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _LOOKS_RESOLVED = frozenset("-+.0123456789tfn~")
-_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Characters that no text of a pack holds; half a surrogate pair cannot even be written to a file."""
 _WORDS = {"": None, "~": None, "null": None, "true": True, "false": False}
 _MAX_DIGITS = 18  # what fits a signed 64-bit integer, whatever its value
 
@@ -178,7 +179,7 @@ class _Builder:
         line = _line(event)
         if event.tag is not None:
             self._fault(line, f"the tag {event.tag} is not allowed", "remove it: values are typed by how they look")
-        if event.style == '"' and _CONTROL.search(event.value):
+        if event.style == '"' and CONTROL.search(event.value):
             self._fault(line, "the text holds a control character", "remove the escape")
         if self._awaits_key():
             self._key(event, line)

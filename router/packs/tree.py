@@ -18,6 +18,8 @@ from pathlib import Path
 
 from router.core.errors import Fault, PolicyError
 from router.core.policy import ROOT, depth, lineage
+from router.packs.dialogue_forms import DialogueFile, DialogueLines
+from router.packs.dialogues import WrittenDialogue, read_lines
 from router.packs.forms import Example, ExampleFile, ExampleText, PackForm, TaskForm
 from router.packs.intake import Intake
 from router.packs.reading import MAX_DEPTH, Node, read_tree
@@ -61,6 +63,7 @@ class Layer:
     node: Node
     entries: Mapping[str, Entry]
     unrelated: tuple[Line, ...]
+    dialogues: tuple[WrittenDialogue, ...]
 
     @property
     def title(self) -> str:
@@ -98,7 +101,8 @@ def read_layer(where: Path, intake: Intake, faults: list[Fault]) -> Layer | None
     if root is None or not isinstance(root.form, PackForm):
         return None
     unrelated = reader.lines(root.form.unrelated or [], root.node.at("unrelated"), home)
-    return Layer(where, home, root.form, root.node, _with_ancestors(reader.entries, home), unrelated)
+    dialogues = reader.dialogues(root.form.dialogues or [], root.node.at("dialogues"), home)
+    return Layer(where, home, root.form, root.node, _with_ancestors(reader.entries, home), unrelated, dialogues)
 
 
 def _refuse_half_a_pack(file: Path, root: Entry | None, faults: list[Fault]) -> None:
@@ -182,22 +186,43 @@ class _Reader:
                 found += self._example_file(example.file, place, folder)
             else:
                 found.append(Line(example.text if isinstance(example, ExampleText) else example, place))
-        self._examples += len(found)
-        if self._examples > MAX_EXAMPLES:
-            hint = "keep fewer: some dozens a task are plenty"
-            raise PolicyError([Fault(*node.place, f"the pack has more than {MAX_EXAMPLES:,} examples", hint)])
+        self._count(len(found), node)
         return tuple(found)
 
+    def dialogues(self, written: list[DialogueLines], node: Node, folder: Path) -> tuple[WrittenDialogue, ...]:
+        """Return the dialogues of a list; each file that it names is read."""
+        found: list[WrittenDialogue] = []
+        for i, dialogue in enumerate(written):
+            here = node.at(i)
+            if isinstance(dialogue, DialogueFile):
+                path, text = self._named_file(dialogue.file, here.place, folder)
+                found += read_lines(text, str(path), self._faults)
+            else:
+                found.append(WrittenDialogue(tuple(dialogue), here))
+        self._count(sum(len(dialogue.turns) for dialogue in found), node)
+        return tuple(found)
+
+    def _count(self, texts: int, node: Node) -> None:
+        self._examples += texts
+        if self._examples > MAX_EXAMPLES:
+            hint = "keep fewer: some dozens a task are plenty"
+            message = f"the pack has more than {MAX_EXAMPLES:,} examples, turns of dialogues included"
+            raise PolicyError([Fault(*node.place, message, hint)])
+
     def _example_file(self, name: str, place: tuple[str, int], folder: Path) -> Iterator[Line]:
+        path, text = self._named_file(name, place, folder)
+        for number, line in enumerate(text.split("\n"), 1):
+            if line.strip():
+                yield Line(line.strip(), (str(path), number))
+
+    def _named_file(self, name: str, place: tuple[str, int], folder: Path) -> tuple[Path, str]:
+        """Return the path and the text of a file that the pack names; nothing of one that may not be read."""
+        path = folder / name
         if ".." in Path(name).parts or Path(name).is_absolute():
             hint = "name a file in this folder or below it"
             self._faults.append(Fault(*place, f'the file "{name}" may lie outside of the pack', hint))
-            return
-        path = folder / name
-        text = self._intake.read(path, self._grounds, self._faults, place)
-        for number, line in enumerate((text or "").split("\n"), 1):
-            if line.strip():
-                yield Line(line.strip(), (str(path), number))
+            return path, ""
+        return path, self._intake.read(path, self._grounds, self._faults, place) or ""
 
     def _add(self, entry: Entry) -> None:
         before = self.entries.setdefault(entry.path, entry)

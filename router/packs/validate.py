@@ -13,9 +13,9 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from router.core.errors import Fault, did_you_mean
-from router.packs.forms import ExampleText, Form, InstructionForm, PackForm, TaskForm
+from router.packs.forms import ExampleText, InstructionForm, PackForm, TaskForm
 from router.packs.reading import Node, nodes, plain
-from router.packs.words import FAULT
+from router.packs.words import FAULT, Form
 
 F = TypeVar("F", bound=Form)
 

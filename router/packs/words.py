@@ -12,7 +12,16 @@ from collections.abc import Callable
 from typing import Annotated, Any, TypeAlias
 
 import re2
-from pydantic import AfterValidator, BeforeValidator, Discriminator, StringConstraints, Tag, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    StringConstraints,
+    Tag,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 
 from router.packs.languages import LANGUAGES
@@ -23,6 +32,17 @@ FAULT = "fault"
 NAME = r"[a-z0-9][a-z0-9_-]*"
 _DURATION = re.compile(r"([0-9]{1,6})([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+class Form(BaseModel):
+    """A mapping with a closed set of keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+def exactly_one(keys: tuple[str, ...]) -> dict[str, Any]:
+    """Return the JSON Schema of a mapping that has exactly one of some keys."""
+    return {"oneOf": [{"required": [key]} for key in keys]}
 
 
 def wrong(message: str, hint: str = "") -> PydanticCustomError:

@@ -14,6 +14,7 @@ from router.assembly import looker_for, shipped_pack, snapshot_builder
 from router.backends import EchoBackend, LiteLLMBackend, OpenAIBackend, Timeouts
 from router.core.errors import SettingsError
 from router.core.ports import Backend
+from router.engine.audits import Tightening
 from router.engine.guarding import Guard
 from router.engine.identity import Identifier
 from router.engine.line import Line
@@ -26,7 +27,7 @@ from router.server.keys import Keyring
 from router.server.settings import BackendSettings, Settings
 from router.server.settings_source import load_salt
 from router.server.telemetry import CountedStore, Telemetry
-from router.stores import SqlTraceStore
+from router.stores import SqlAuditStore, SqlTraceStore
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class Parts:
     shelf: Shelf
     reloader: Reloader
     store: SqlTraceStore
+    audits: SqlAuditStore
+    tightening: Tightening
     recorder: Recorder
     telemetry: Telemetry
     line: Line
@@ -53,18 +56,23 @@ def compose(settings: Settings) -> Parts:
     guard = Guard(telemetry.note)
     build = snapshot_builder(settings.data / "recognisers", guard)
     paths = settings.packs or (shipped_pack(),)
-    snapshots = [build(path) for path in paths]
-    shelf = _shelf(snapshots, paths)
+    built = [build(path) for path in paths]
+    store = SqlTraceStore(database_url(settings))
+    audits = SqlAuditStore(database_url(settings))
+    tightening = Tightening(build, audits.read, telemetry.note)
+    shelf = _shelf([tightening.again(snapshot) for snapshot in built], paths)
     backends = {name: backend_of(name, chosen) for name, chosen in settings.backends.items()}
     aliases = Aliases(settings.models, settings.backends)
-    store = SqlTraceStore(f"sqlite:///{settings.data / 'router.db'}")
     recorder = Recorder(CountedStore(store, telemetry), guard, telemetry.note_lost)
     telemetry.revisions = lambda: shelf.revisions
+    telemetry.watches = lambda: tightening.watches
     return Parts(
         settings=settings,
         shelf=shelf,
-        reloader=Reloader(shelf, dict(zip(shelf.names, paths, strict=True)), build, telemetry.note),
+        reloader=Reloader(shelf, dict(zip(shelf.names, paths, strict=True)), tightening, telemetry.note),
         store=store,
+        audits=audits,
+        tightening=tightening,
         recorder=recorder,
         telemetry=telemetry,
         line=Line(
@@ -78,6 +86,11 @@ def compose(settings: Settings) -> Parts:
         aliases=aliases,
         new_id=new_decision_id,
     )
+
+
+def database_url(settings: Settings) -> str:
+    """Return the address of the database of traces and audits."""
+    return f"sqlite:///{settings.data / 'router.db'}"
 
 
 def new_decision_id() -> str:

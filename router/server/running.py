@@ -1,4 +1,4 @@
-"""What runs beside the requests: the recorder's thread, and the watch over pack files and SIGHUP.
+"""What runs beside the requests: the recorder's thread, and the watch over pack files, SIGHUP and audits.
 
 Started and stopped with the application; stopping waits until every trace is written.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from router.backends import LiteLLMBackend
-from router.core.errors import BackendError
+from router.core.errors import BackendError, Degraded
 from router.engine.reload import Reloader
 from router.server.composition import Parts
 
@@ -23,6 +23,8 @@ log = logging.getLogger("router.server")
 LOOK_EVERY_S = 0.5
 """How often the files of the packs are looked at. Seventy files cost 0.2 ms of a thread's time."""
 
+AUDITS_EVERY_S = 1.0
+"""How often is asked whether audits were recorded: one look-up by key, 0.25 ms of a thread's time."""
 
 Signature: TypeAlias = tuple[tuple[int, int, int] | None, ...]
 
@@ -38,6 +40,7 @@ async def running(parts: Parts) -> AsyncIterator[None]:
     tasks = [
         asyncio.create_task(_watch(parts.reloader, wake, _signature(parts.reloader.files))),
         asyncio.create_task(_reload_when(parts, wake)),
+        asyncio.create_task(_heed_audits(parts)),
     ]
     tasks += [asyncio.create_task(_prepare(b)) for b in parts.backends.values() if isinstance(b, LiteLLMBackend)]
     try:
@@ -49,6 +52,7 @@ async def running(parts: Parts) -> AsyncIterator[None]:
         for backend in parts.backends.values():
             await backend.aclose()
         await asyncio.to_thread(parts.recorder.close)
+        await asyncio.to_thread(parts.audits.close)
 
 
 async def _watch(reloader: Reloader, wake: asyncio.Event, loaded: Signature) -> None:
@@ -93,3 +97,24 @@ async def _reload_when(parts: Parts, wake: asyncio.Event) -> None:
         await wake.wait()
         wake.clear()
         await parts.reloader.reload()
+
+
+async def _heed_audits(parts: Parts) -> None:
+    """Take up the thresholds that new audits have moved; also after a reload, which may have read them too soon."""
+    shelf = parts.shelf
+    heeded: object = None
+    while True:
+        await asyncio.sleep(AUDITS_EVERY_S)
+        try:
+            now = (await asyncio.to_thread(parts.audits.last), shelf.revisions)
+        except Degraded as fault:
+            parts.telemetry.note(fault.code)
+            continue
+        if now == heeded and not parts.tightening.unread:
+            continue
+        heeded = now
+        for name in shelf.names:
+            before = shelf.current(name)
+            after = await asyncio.to_thread(parts.tightening.again, before)
+            if shelf.current(name) is before and shelf.swap(name, after):
+                log.info("policy %s is now at revision %s", name, after.policy.revision)

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from router.core.audit import Watch
 from router.core.ports import TraceStore
 from router.core.trace import Trace
 
@@ -48,7 +49,7 @@ class Histogram:
 
 
 class Telemetry(Collector):
-    """All counts of one process. `revisions` and `in_flight` are asked when metrics are."""
+    """All counts of one process. `revisions`, `watches` and `in_flight` are asked when metrics are."""
 
     def __init__(self, version: str) -> None:
         self._version = version
@@ -64,6 +65,7 @@ class Telemetry(Collector):
         self._first = Histogram()
         self.lost_traces = 0
         self.revisions: Callable[[], Mapping[str, str]] = dict
+        self.watches: Callable[[], Mapping[str, Sequence[Watch]]] = dict
         self.in_flight: Callable[[], int] = int
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
@@ -114,6 +116,7 @@ class Telemetry(Collector):
             for policy, revision in self.revisions().items():
                 build.add_metric((self._version, policy, revision), 1)
             yield build
+            yield from _audit_metrics(self.watches())
 
     def _fold(self, trace: Trace) -> None:
         decision, policy = trace.decision, trace.policy
@@ -168,3 +171,18 @@ def _histogram(name: str, about: str, histogram: Histogram) -> HistogramMetricFa
     family = HistogramMetricFamily(name, about)
     family.add_metric((), pairs, total)
     return family
+
+
+def _audit_metrics(watches: Mapping[str, Sequence[Watch]]) -> Iterator[Metric]:
+    """Yield what audits have come to, by policy and depth. Counts begin anew with every fit, as the watches do."""
+    labels = ("policy", "depth")
+    alarms = CounterMetricFamily("router_audit_alarms", "Alarms of the audits.", labels=labels)
+    evidence = GaugeMetricFamily("router_audit_evidence", "Evidence of too many errors; 20 alarms.", labels=labels)
+    threshold = GaugeMetricFamily("router_threshold", "Least mass that is acted on.", labels=labels)
+    for policy, depths in watches.items():
+        for each in depths:
+            values = (policy, str(each.certificate.depth))
+            alarms.add_metric(values, len(each.alarms))
+            evidence.add_metric(values, each.evidence)
+            threshold.add_metric(values, each.threshold)
+    yield from (alarms, evidence, threshold)

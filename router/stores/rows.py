@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from router.core.audit import InForce
 from router.core.evidence import Evidence, Thresholds
 from router.core.policy import CueValue, Level
 from router.core.trace import WITHHELD, Trace, loaded_belief, stored_belief
@@ -108,18 +109,25 @@ def evidence_of(row: Mapping[str, Any]) -> Evidence:
     Free-text cues come back as WITHHELD and the nonce as the empty string; all else is equal to what was stored.
     """
     stored = row["evidence"]
-    thresholds = stored["thresholds"]
     return Evidence(
         belief=loaded_belief(stored["belief"]),
         cues={name: value for name, value in stored["cues"].items() if value is not None},
-        thresholds=Thresholds(tuple(thresholds["by_depth"]), thresholds["soft"], thresholds["by_task"]),
+        thresholds=_loaded_thresholds(stored["thresholds"]),
         levels={path: Level(level) for path, level in stored["levels"].items()},
         faults=tuple(stored["faults"]),
     )
 
 
 def _stored_thresholds(thresholds: Thresholds) -> dict[str, Any]:
-    return {"by_depth": thresholds.by_depth, "soft": thresholds.soft, "by_task": dict(thresholds.by_task)}
+    stored = {"by_depth": thresholds.by_depth, "soft": thresholds.soft, "by_task": dict(thresholds.by_task)}
+    return stored | {"certificate": thresholds.certificate} if isinstance(thresholds, InForce) else stored
+
+
+def _loaded_thresholds(stored: Mapping[str, Any]) -> Thresholds:
+    by_depth, soft, by_task = tuple(stored["by_depth"]), stored["soft"], stored["by_task"]
+    if "certificate" in stored:
+        return InForce(by_depth, soft, by_task, stored["certificate"])
+    return Thresholds(by_depth, soft, by_task)
 
 
 def _json(value: Any) -> str:

@@ -9,10 +9,10 @@ at opening: an old program must not write into tables it does not understand.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Float, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Column, Float, Index, Integer, MetaData, String, Table, Text, UniqueConstraint
 
 SCHEMA_VERSION = 1
-"""Version of the tables below; raised with every change of them."""
+"""Version of the tables below; raised with every change of one. A table more is no change: older programs ignore it."""
 
 PART = "traces"
 """The part of the schema that this version number speaks for."""
@@ -60,4 +60,21 @@ decisions = Table(
     Column("total_ms", Float(53), nullable=False),
     Column("stages", Text, nullable=False),
     Index("ix_decisions_conversation", "tenant", "conversation"),
+)
+
+# What auditors said of decisions, in the order of `number`. A row holds all that judging it needs, so that it outlives
+# the decision's own row; it is written once and never changed.
+audits = Table(
+    "audits",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("decision", String(64), nullable=False),
+    Column("auditor", String(200), nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("policy", Text, nullable=False, index=True),
+    Column("certificate", String(40), nullable=False),
+    Column("thresholds", Text, nullable=False),
+    Column("settled", Text, nullable=False),
+    Column("label", Text, nullable=False),
+    UniqueConstraint("decision", "auditor"),
 )

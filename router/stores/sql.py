@@ -1,8 +1,7 @@
 """Traces in a SQL database; SQLite unless told otherwise.
 
 One connection writes, under a lock, one transaction per batch; every read takes its own. In SQLite that never blocks
-either side (write-ahead log). `synchronous=NORMAL` loses at most the last batches when the machine dies, never the
-database (https://www.sqlite.org/pragma.html#pragma_synchronous): enough for traces.
+either side (write-ahead log).
 
 Opening raises SettingsError, because a database that cannot be used is the operator's to mend. Afterwards a failure is
 Degraded: requests go on without their traces.
@@ -15,25 +14,16 @@ from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, insert, make_url, select
-from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy import insert, select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql import Select
 from sqlalchemy.sql.compiler import SQLCompiler
 
-from router.core.errors import Degraded, SettingsError
+from router.core.errors import Degraded
 from router.core.trace import Trace
+from router.stores.database import cause, open_database
 from router.stores.rows import Row, RowMaker, loaded
-from router.stores.schema import PART, SCHEMA_VERSION, decisions, metadata, schema_version
-
-BUSY_TIMEOUT_MS = 5_000
-"""How long SQLite waits for another process's lock. The recorder's thread can wait; no request does."""
-
-_PRAGMAS = (
-    f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}",
-    "PRAGMA journal_mode=WAL",
-    "PRAGMA synchronous=NORMAL",
-)
+from router.stores.schema import decisions
 
 
 class SqlTraceStore:
@@ -44,7 +34,7 @@ class SqlTraceStore:
     """
 
     def __init__(self, url: str) -> None:
-        self._engine, self._writer = _open(url)
+        self._engine, self._writer = open_database(url)
         self._writing = threading.Lock()
         self._maker = RowMaker()
         # Ignored when stored already: a batch is sent again when nobody knows whether it arrived. Compiled once and
@@ -66,7 +56,7 @@ class SqlTraceStore:
                 with self._writer.begin():
                     self._writer.exec_driver_sql(self._insert, rows)
             except SQLAlchemyError as error:
-                raise Degraded("store_failed", f"{len(rows)} traces were not stored: {_cause(error)}") from error
+                raise Degraded("store_failed", f"{len(rows)} traces were not stored: {cause(error)}") from error
 
     def read(self, decision_id: str) -> Row | None:
         """Return a stored trace as JSON-ready data, or None. Raises Degraded."""
@@ -114,56 +104,8 @@ class SqlTraceStore:
             with self._engine.connect() as connection:
                 return [loaded(row) for row in connection.execute(query).mappings()]  # type: ignore[arg-type]
         except SQLAlchemyError as error:
-            raise Degraded("store_failed", f"the trace store cannot be read: {_cause(error)}") from error
+            raise Degraded("store_failed", f"the trace store cannot be read: {cause(error)}") from error
 
 
 def _newest(query: Select[Any], limit: int) -> Select[Any]:
     return query.order_by(decisions.c.at_ms.desc(), decisions.c.id.desc()).limit(limit)
-
-
-def _open(url: str) -> tuple[Engine, Connection]:
-    """Return the engine and the writing connection of a database with the right schema."""
-    try:
-        place = make_url(url)
-        engine = create_engine(place)
-    except (ArgumentError, ImportError) as error:
-        raise SettingsError(f"the trace store's address cannot be used: {_cause(error)}") from error
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _set_pragmas)
-    try:
-        metadata.create_all(engine)
-        with engine.begin() as connection:
-            _check_version(connection, place)
-        return engine, engine.connect()
-    except SQLAlchemyError as error:
-        engine.dispose()
-        raise SettingsError(
-            f"the trace store {place.render_as_string()} cannot be opened: {_cause(error)}. Check that its folder"
-            " exists and may be written to, or name another folder with --data."
-        ) from error
-    except SettingsError:
-        engine.dispose()
-        raise
-
-
-def _check_version(connection: Connection, place: URL) -> None:
-    found = connection.scalar(select(schema_version.c.version).where(schema_version.c.part == PART))
-    if found is None:
-        connection.execute(insert(schema_version).values(part=PART, version=SCHEMA_VERSION))
-    elif found > SCHEMA_VERSION:
-        raise SettingsError(
-            f"the trace store {place.render_as_string()} has schema version {found}, newer than the {SCHEMA_VERSION}"
-            " that this program knows. Start the newer program that wrote it, or name another folder with --data."
-        )
-
-
-def _set_pragmas(connection: Any, record: object) -> None:
-    cursor = connection.cursor()
-    for pragma in _PRAGMAS:
-        cursor.execute(pragma)
-    cursor.close()
-
-
-def _cause(error: BaseException) -> str:
-    """Return the driver's own words: SQLAlchemy's add the statement and its values, which belong in no log."""
-    return str(getattr(error, "orig", None) or error)

@@ -43,20 +43,21 @@ def test_clinc150(shared_data: Path) -> None:
     policy = few_shot([(text, paths[task]) for text, task in data["train"]])
     recogniser = LinearRecogniser(fit(policy))
     inside = [(best(recogniser.scores(text)), paths[task]) for text, task in data["test"]]
-    outside = [best(recogniser.scores(text))[1] for text, _ in data["oos_test"]]
-    assert np.mean([found == path for (found, _), path in inside]) > 0.81
+    assert np.mean([found == path for (found, _), path in inside]) > 0.86
     sure = [score for (_, score), _ in inside]
-    assert roc_auc_score([1] * len(sure) + [0] * len(outside), sure + outside) > 0.91
+    known = [1.0 - recogniser.scores(text)["/"] for text, _ in data["test"]]
+    foreign = [1.0 - recogniser.scores(text)["/"] for text, _ in data["oos_test"]]
+    assert roc_auc_score([1] * len(known) + [0] * len(foreign), known + foreign) > 0.94
     right = np.array([found == path for (found, _), path in inside])
     order = np.array_split(np.argsort(sure), 15)
     error = sum(len(part) / len(sure) * abs(np.mean(np.array(sure)[part]) - right[part].mean()) for part in order)
-    assert error < 0.06
+    assert error < 0.04
     settled = [
         (settle(policy.tasks, recogniser.step(None, text)[1], recogniser.thresholds)[0].path, paths[task])
         for text, task in data["test"]
     ]
-    assert np.mean([found == path for found, path in settled]) > 0.65
-    assert np.mean([found != "/" and not f"{path}/".startswith(f"{found}/") for found, path in settled]) < 0.07
+    assert np.mean([found == path for found, path in settled]) > 0.58
+    assert np.mean([found != "/" and not f"{path}/".startswith(f"{found}/") for found, path in settled]) < 0.03
 
 
 def test_banking77(shared_data: Path) -> None:
@@ -65,7 +66,7 @@ def test_banking77(shared_data: Path) -> None:
             return [(row["text"], f"/{row['category']}") for row in csv.DictReader(file)]
 
     recogniser = LinearRecogniser(fit(few_shot(rows("train"))))
-    assert np.mean([best(recogniser.scores(text))[0] == path for text, path in rows("test")]) > 0.72
+    assert np.mean([best(recogniser.scores(text))[0] == path for text, path in rows("test")]) > 0.80
 
 
 @pytest.fixture
@@ -92,14 +93,16 @@ def test_dialogues_by_openings_alone(dialogues: dict[str, list[list[dict[str, ob
     right, alone = [], []
     for turns in dialogues["dev"]:
         state: State | None = None
+        reply = ""
         for turn in turns:
             if "user" not in turn:
+                reply = str(turn["assistant"])
                 continue
-            state, belief = recogniser.step(state, str(turn["user"]))
+            state, belief = recogniser.step(state, str(turn["user"]), reply)
             truths = set(turn["task"]) & set(openings)  # type: ignore[call-overload]
             if truths:
                 leaves = {path: mass for path, mass in belief.mass.items() if path.count("/") == 2}
                 right.append(best(leaves)[0] in truths)
                 alone.append(best(recogniser.scores(str(turn["user"])))[0] in truths)
-    assert np.mean(right) > 0.70
+    assert np.mean(right) > 0.74
     assert np.mean(right) > np.mean(alone) + 0.25

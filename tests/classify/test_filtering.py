@@ -67,6 +67,46 @@ def test_after_none_of_these_a_turn_is_an_opening() -> None:
     assert belief is not None and abs(belief[0] - CLEAR_A[0]) < 0.03
 
 
+def test_an_earlier_task_is_returned_to_by_words_for_it() -> None:
+    belief = after(CLEAR_A, GOES_ON, CLEAR_B, GOES_ON, VAGUE, CLEAR_A)
+    assert belief is not None and belief.argmax() == 0 and belief[0] > 0.6
+
+
+def test_a_turn_of_two_tasks_leaves_both_in_sight() -> None:
+    belief = after(ELSEWHERE, turn(45, 45, 2, 5, 3))
+    assert belief is not None and belief[0] == pytest.approx(belief[1]) and belief[0] > 0.4
+
+
+@pytest.mark.parametrize("asked", [CLEAR_A, CLEAR_B])
+def test_what_the_assistant_asked_tells_vague_turns_apart(asked: np.ndarray) -> None:
+    memory = FILTER.advance(NOTHING_YET, turn(45, 45, 2, 5, 3))
+    with_it = FILTER.advance(memory, VAGUE, asked).belief
+    without = FILTER.advance(memory, VAGUE).belief
+    assert with_it is not None and without is not None
+    assert with_it.argmax() == asked.argmax()
+    assert with_it.sum() == pytest.approx(without.sum())  # it says nothing on "none of these"
+
+
+@pytest.mark.parametrize("silent", [None, GOES_ON])
+def test_what_the_assistant_asked_moves_nothing_by_itself(silent: np.ndarray | None) -> None:
+    memory = FILTER.advance(NOTHING_YET, CLEAR_A)
+    assert FILTER.advance(memory, silent, CLEAR_B) is memory
+    opening = FILTER.advance(NOTHING_YET, CLEAR_A, CLEAR_B).belief
+    assert opening is not None and np.array_equal(opening, CLEAR_A[:-2])
+
+
+def test_a_clear_request_outweighs_what_the_assistant_asked() -> None:
+    memory = FILTER.advance(NOTHING_YET, CLEAR_A)
+    belief = FILTER.advance(memory, CLEAR_B, turn(50, 10, 10, 20, 10)).belief
+    assert belief is not None and belief.argmax() == 1
+
+
+def test_a_question_of_nothing_known_changes_nothing() -> None:
+    memory = FILTER.advance(NOTHING_YET, CLEAR_A)
+    with_it, without = FILTER.advance(memory, VAGUE, PRIOR).belief, FILTER.advance(memory, VAGUE).belief
+    assert with_it is not None and without is not None and np.allclose(with_it, without)
+
+
 shares = st.lists(st.floats(0.001, 1.0), min_size=5, max_size=5).map(lambda s: turn(*s))
 
 
@@ -82,6 +122,17 @@ def test_many_turns_weighed_together_equal_each_by_itself(turns: list[np.ndarray
     belief = CLEAR_A[:-2]
     together = FILTER.weigh(belief, np.array(turns))
     assert np.allclose(together, [FILTER.weigh(belief, each) for each in turns])
+
+
+@given(st.lists(st.tuples(shares, shares, shares), min_size=1, max_size=4))
+def test_turns_with_beliefs_and_questions_of_their_own_equal_each_by_itself(
+    rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]],
+) -> None:
+    beliefs, turns, replies = (np.array(column) for column in zip(*rows, strict=True))
+    together = FILTER.weigh(beliefs[:, :-2], turns, replies)
+    alone = [FILTER.weigh(belief[:-2], each, reply) for belief, each, reply in rows]
+    assert np.allclose(together, alone)
+    assert (together >= 0).all() and (together.sum(axis=1) <= 1 + 1e-9).all()
 
 
 def test_the_state_is_not_changed_by_what_follows() -> None:

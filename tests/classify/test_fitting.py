@@ -8,12 +8,9 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 
-from router.classify import Artefact, LinearRecogniser, fit, fitting
-from router.classify.fitting import out_of_fold
-from router.classify.lexical import Lexical
+from router.classify import Artefact, LinearRecogniser, filtering, fit, fitting, study
 from router.classify.material import Material
-from router.classify.training import training_set
-from router.core.policy import Policy, Settings
+from router.core.policy import Dialogue, DialogueTurn, Policy, Settings
 from tests.classify.conftest import EXAMPLES, lines, make_policy
 
 
@@ -22,26 +19,38 @@ def test_equal_policies_give_equal_bytes(policy: Policy, artefact: Artefact) -> 
     assert fit(shuffled).dump() == artefact.dump()
 
 
-def test_no_row_is_scored_by_a_model_that_saw_it(policy: Policy) -> None:
-    marked = {path: (*lines(text), f"zzmark{path[-3:]} qqmark{path[-3:]}") for path, text in EXAMPLES.items()}
-    rows = training_set(Material.of(make_policy(marked)), Lexical())
-    assert rows is not None
-    scores, judged, predictable = out_of_fold(rows, Lexical())
-    assert judged.all() and predictable.all()
-    odd = [at for at, text in enumerate(rows.texts) if text.startswith("zzmark")]
-    right = [scores[at].argmax() == rows.labels[at] for at in odd]
-    assert sum(right) < len(odd)
-    tasks = rows.labels < len(rows.classes)
-    assert (scores[tasks].argmax(axis=1) == rows.labels[tasks]).mean() > 0.4
-
-
 def test_a_large_pack_is_judged_by_one_fold(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = study(Material.of(policy))
     monkeypatch.setattr(fitting, "LARGE_PACK", 0)
-    rows = training_set(Material.of(policy), Lexical())
-    assert rows is not None
-    scores, judged, predictable = out_of_fold(rows, Lexical())
-    assert 0.1 < judged.mean() < 0.4 and (predictable <= judged).all() and not scores[~judged].any()
-    assert fit(policy).classes == rows.classes
+    part = study(Material.of(policy))
+    assert 0.1 < len(part.texts) / len(whole.texts) < 0.4
+    assert part.artefact.classes == whole.artefact.classes
+
+
+def test_a_study_tells_what_was_not_seen_from_what_is_shipped(policy: Policy) -> None:
+    told: list[float] = []
+    found = study(Material.of(policy), told.append)
+    assert told == sorted(told) and told[-1] == 1.0
+    own = [text for text, mine in zip(found.texts, found.own.tolist(), strict=True) if mine]
+    assert own == [text for path in sorted(EXAMPLES) for text in lines(EXAMPLES[path])]
+    assert {truth for truth, mine in zip(found.truths, found.own.tolist(), strict=True) if not mine} == {"/"}
+    assert found.probabilities.shape == (len(found.texts), len(found.artefact.classes))
+    assert (found.probabilities.sum(axis=1) <= 1.0 + 1e-9).all()
+
+
+def test_the_language_of_the_pack_decides_on_the_blocks() -> None:
+    """The shipped table knows English; a pack it does not help is fitted without it, or at least not worse."""
+    names = [
+        block.name
+        for block in fit(make_policy({"/a": ("refund me",) * 3}, settings=Settings(encoder="lexical"))).blocks
+    ]
+    assert "lexical" in names and "static" not in names
+    assert "static" in [block.name for block in fit(make_policy({"/a": ("refund me", "money back")})).blocks]
+
+
+def test_an_unknown_encoder_is_refused() -> None:
+    with pytest.raises(ValueError, match="psychic"):
+        fit(make_policy({"/a": ("refund me",)}, settings=Settings(encoder="psychic")))
 
 
 def test_thresholds_by_hand_reach_the_artefact() -> None:
@@ -120,3 +129,25 @@ def test_probabilities_are_nearly_calibrated_on_what_was_not_seen(policy: Policy
             sure.append(scores[best])
             right.append(best == path)
     assert abs(np.mean(sure) - np.mean(right)) < 0.25
+
+
+def test_labelled_dialogues_set_the_pace() -> None:
+    """Where every dialogue changes its task at each turn, less is held of what was said before."""
+    texts = {path: lines(text) for path, text in EXAMPLES.items()}
+    paths = sorted(texts)
+
+    def talks(stride: int) -> tuple[Dialogue, ...]:
+        return tuple(
+            Dialogue(
+                tuple(
+                    DialogueTurn("user", texts[path][start], path)
+                    for turn in range(4)
+                    for path in [paths[(start + turn * stride) % len(paths)]]
+                )
+            )
+            for start in range(8)
+        )
+
+    jumping, staying = (fit(make_policy(texts, dialogues=talks(stride))) for stride in (1, 0))
+    assert jumping.stay < staying.stay
+    assert fit(make_policy(texts)).stay == filtering.STAY

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from router.classify import lexical
-from router.classify.encoder import Rows
+from router.classify.encoder import Rows, read
 from router.classify.lexical import Lexical, LexicalFeatures, LexicalScorer, grams
 from tests.classify.conftest import EXAMPLES, lines
 
@@ -49,7 +49,7 @@ def test_numpy_serves_what_scikit_learn_decides(features: LexicalFeatures) -> No
     scorer = features.fold(model.coef_.T)
     texts = TEXTS + UNSEEN
     decided = model.decision_function(matrix(features.rows(texts)))
-    served = np.array([np.zeros(6) if (found := scorer.score(text)) is None else found for text in texts])
+    served = np.array([np.zeros(6) if (found := scorer.score(read(text))) is None else found for text in texts])
     assert np.abs(served + model.intercept_ - decided).max() < 1e-4
 
 
@@ -57,7 +57,7 @@ def test_numpy_serves_what_scikit_learn_decides(features: LexicalFeatures) -> No
 def test_fitted_and_served_features_agree_on_any_text(text: str) -> None:
     features = Lexical().learn(TEXTS[:12])
     weights = np.random.default_rng(2).normal(size=(features.width, 3))
-    served = features.fold(weights).score(text)
+    served = features.fold(weights).score(read(text))
     expected = (matrix(features.rows([text])) @ weights)[0]
     assert np.abs((np.zeros(3) if served is None else served) - expected).max() < 1e-4
 
@@ -68,24 +68,24 @@ def test_rows_are_nearly_of_length_one(features: LexicalFeatures) -> None:
 
 
 def test_what_is_foreign_shortens_the_scores(scorer: LexicalScorer) -> None:
-    plain = scorer.score("where is my parcel")
-    diluted = scorer.score("where is my parcel qwv xzzk vvqp jjxw")
+    plain = scorer.score(read("where is my parcel"))
+    diluted = scorer.score(read("where is my parcel qwv xzzk vvqp jjxw"))
     assert plain is not None and diluted is not None
     assert np.linalg.norm(diluted) < 0.8 * np.linalg.norm(plain)
 
 
 @pytest.mark.parametrize("text", ["", "   ", "😀😀", "߷߷߷", "\u200b"])
 def test_a_text_of_which_nothing_is_known_has_no_score(scorer: LexicalScorer, text: str) -> None:
-    assert scorer.score(text) is None
+    assert scorer.score(read(text)) is None
 
 
 def test_the_order_of_traffic_changes_no_score(features: LexicalFeatures) -> None:
     weights = np.random.default_rng(3).normal(size=(features.width, 6))
     once, again = features.fold(weights), features.fold(weights)
     for text in reversed(UNSEEN):
-        again.score(text)
+        again.score(read(text))
     for text in UNSEEN:
-        first, second = once.score(text), again.score(text)
+        first, second = once.score(read(text)), again.score(read(text))
         assert (first is None and second is None) or np.array_equal(first, second)
 
 
@@ -93,22 +93,22 @@ def test_the_store_of_met_words_stays_bounded(features: LexicalFeatures, monkeyp
     monkeypatch.setattr(lexical, "CACHE_BYTES", 0)
     scorer = features.fold(np.random.default_rng(4).normal(size=(features.width, 6)))
     most = 2 * lexical.UNSEEN_WORDS
-    reference = scorer.score("xparcelx yrefundy")
+    reference = scorer.score(read("xparcelx yrefundy"))
     for i in range(50):
-        scorer.score(" ".join(f"{chr(97 + i % 26)}w{chr(97 + j % 26)}{chr(97 + j // 26)}{i}q" for j in range(60)))
+        scorer.score(read(" ".join(f"{chr(97 + i % 26)}w{chr(97 + j % 26)}{chr(97 + j // 26)}{i}q" for j in range(60))))
         assert len(scorer._met.rows) <= most
-    assert np.array_equal(scorer.score("xparcelx yrefundy"), reference)
+    assert np.array_equal(scorer.score(read("xparcelx yrefundy")), reference)
 
 
 def test_threads_agree(scorer: LexicalScorer) -> None:
     texts = [f"{text} strange{i % 7}word and {i % 11}parcels" for i, text in enumerate(TEXTS * 4)]
-    expected = [scorer.score(text) for text in texts]
+    expected = [scorer.score(read(text)) for text in texts]
     wrong: list[str] = []
 
     def work(shift: int) -> None:
         for i in range(len(texts)):
             at = (i * 7 + shift) % len(texts)
-            if not np.array_equal(scorer.score(texts[at]), expected[at]):
+            if not np.array_equal(scorer.score(read(texts[at])), expected[at]):
                 wrong.append(texts[at])
 
     threads = [threading.Thread(target=work, args=(shift,)) for shift in range(6)]
@@ -122,7 +122,7 @@ def test_threads_agree(scorer: LexicalScorer) -> None:
 def test_a_stored_scorer_comes_back(scorer: LexicalScorer) -> None:
     back = Lexical().restore(scorer.arrays(), scorer.words())
     for text in TEXTS + UNSEEN:
-        assert np.array_equal(back.score(text), scorer.score(text))
+        assert np.array_equal(back.score(read(text)), scorer.score(read(text)))
 
 
 @pytest.mark.parametrize("broken", ["words", "pairs", "grams", "table"])
@@ -142,7 +142,7 @@ def test_a_large_table_is_kept_in_half_precision(features: LexicalFeatures, monk
     monkeypatch.setattr(lexical, "TABLE_BYTES", 0)
     half = features.fold(weights)
     assert half.arrays()["grams"].nbytes * 2 == full.arrays()["grams"].nbytes
-    one, other = full.score("xparcelx yrefundy"), half.score("xparcelx yrefundy")
+    one, other = full.score(read("xparcelx yrefundy")), half.score(read("xparcelx yrefundy"))
     assert one is not None and other is not None
     assert np.allclose(one, other, atol=1e-2)
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from router.classify import Artefact, loading, recogniser_for
+from router.classify.artefact import MAGIC
+from router.classify.fitting import Progress
 from router.classify.material import Material
 from router.core.errors import Degraded
 from router.core.policy import Policy
@@ -24,9 +28,9 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     counted: list[str] = []
     original = loading.fit_material
 
-    def counting(material: Material) -> Artefact:
+    def counting(material: Material, progress: Progress) -> Artefact:
         counted.append(material.dump())
-        return original(material)
+        return original(material, progress=progress)
 
     monkeypatch.setattr(loading, "fit_material", counting)
     return counted
@@ -68,7 +72,7 @@ def test_a_file_that_cannot_be_used_is_fitted_again_and_replaced(
     elif damage == "tampered":
         path.write_bytes(good[:-200] + b"\xff" * 10 + good[-190:])
     elif damage == "another version":
-        path.write_bytes(good.replace(b"model 1", b"model 0", 1))
+        path.write_bytes(good.replace(MAGIC, b"prompt-router model 0\n", 1))
     elif damage == "another pack's":
         path.write_bytes(artefact.dump())
     elif damage == "empty":
@@ -84,9 +88,9 @@ def test_a_file_that_cannot_be_used_is_fitted_again_and_replaced(
 
 def test_a_sealed_file_whose_parts_do_not_fit_is_fitted_again(tmp_path: Path, fits: list[str]) -> None:
     good = recogniser_for(SMALL, tmp_path).artefact
-    fields = {name: getattr(good, name) for name in Artefact.__slots__} | {"words": {}}
-    Artefact(**fields).save(model_in(tmp_path))
-    assert recogniser_for(SMALL, tmp_path).artefact.words == good.words
+    hollow = tuple(replace(block, words={}, arrays={}) for block in good.blocks)
+    replace(good, blocks=hollow).save(model_in(tmp_path))
+    assert recogniser_for(SMALL, tmp_path).artefact.dump() == good.dump()
     assert len(fits) == 2
 
 
@@ -117,6 +121,14 @@ def test_an_isolated_fit_gives_the_very_same_model(tmp_path: Path, policy: Polic
     ("program", "words"),
     [
         ("import sys; sys.stderr.write('no memory left'); sys.exit(3)", "ended with 3: no memory left"),
+        (
+            "import sys; sys.stderr.write('fit-progress 0.5\\nfit-progress x\\nno memory left\\n'); sys.exit(3)",
+            "ended with 3: no memory left$",
+        ),
+        (
+            "import sys; [print('x' * 9_999, file=sys.stderr) for _ in range(999)]; sys.exit(1)",
+            "ended with 1: x{1000,2000}$",
+        ),
         ("print('hello')", "wrote no model"),
         ("import time; time.sleep(60)", "could not run"),
     ],
@@ -124,16 +136,41 @@ def test_an_isolated_fit_gives_the_very_same_model(tmp_path: Path, policy: Polic
 def test_a_fitting_process_that_fails_is_a_degradation(
     monkeypatch: pytest.MonkeyPatch, program: str, words: str
 ) -> None:
-    run = subprocess.run
+    start = subprocess.Popen
 
     def instead(command: list[str], **options: object) -> object:
-        return run([sys.executable, "-c", program], **options)  # type: ignore[call-overload]
+        return start([sys.executable, "-c", program], **options)  # type: ignore[call-overload]
 
-    monkeypatch.setattr(subprocess, "run", instead)
+    monkeypatch.setattr(subprocess, "Popen", instead)
     monkeypatch.setattr(loading, "FIT_DEADLINE_S", 2.0 if "sleep" in program else 60.0)
     with pytest.raises(Degraded, match=words) as caught:
         recogniser_for(SMALL, None, isolated=True)
     assert caught.value.code == "fit_failed"
+
+
+@pytest.mark.parametrize("isolated", [False, True])
+def test_whoever_waits_for_a_fit_is_told_how_far_it_is(tmp_path: Path, isolated: bool) -> None:
+    told: list[float] = []
+    with loading.watched(told.append):
+        recogniser_for(SMALL, tmp_path, isolated=isolated)
+        assert told == sorted(told) and told[0] == 0.0 and told[-1] == 1.0 and len(told) > 3
+        told.clear()
+        recogniser_for(SMALL, tmp_path, isolated=isolated)
+        assert not told, "a recogniser from the cache is no fit"
+    recogniser_for(SMALL, None, isolated=isolated)
+    assert not told, "nobody waits any more"
+
+
+def test_a_fit_in_another_thread_is_not_told_of(tmp_path: Path) -> None:
+    told: list[float] = []
+    with loading.watched(told.append), ThreadPoolExecutor(1) as pool:
+        pool.submit(recogniser_for, SMALL, tmp_path).result()
+    assert not told
+
+
+def test_the_fitting_process_says_nothing_where_nobody_listens(capfd: pytest.CaptureFixture[str]) -> None:
+    recogniser_for(SMALL, None, isolated=True)
+    assert capfd.readouterr() == ("", "")
 
 
 SERVE = """

@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 
 from router.classify import regression
 from router.classify.encoder import Rows
-from router.classify.regression import fit_softmax, landmarks
+from router.classify.regression import fit_softmax, landmarks, predict
 
 
 def problem(seed: int, rows: int, classes: int) -> tuple[Rows, np.ndarray, scipy.sparse.csr_matrix]:
@@ -23,7 +23,7 @@ def problem(seed: int, rows: int, classes: int) -> tuple[Rows, np.ndarray, scipy
 def test_it_is_scikit_learns_optimum(classes: int) -> None:
     rows, labels, matrix = problem(0, 60, classes)
     weights = np.linspace(0.5, 2.0, 60)
-    coefficients, intercepts = fit_softmax(rows, labels, weights, np.arange(classes), strength=3.0)
+    [coefficients], intercepts = fit_softmax([rows], labels, weights, np.arange(classes), strength=3.0)
     direct = LogisticRegression(C=3.0, tol=1e-6, max_iter=2_000).fit(matrix, labels, sample_weight=weights)
     ours = matrix @ coefficients + intercepts
     ours = np.exp(ours) / np.exp(ours).sum(axis=1, keepdims=True)
@@ -32,14 +32,14 @@ def test_it_is_scikit_learns_optimum(classes: int) -> None:
 
 def test_equal_rows_do_no_harm() -> None:
     rows = Rows(np.arange(9), np.zeros(8, np.int64), np.ones(8), 1)
-    coefficients, intercepts = fit_softmax(rows, np.arange(8) % 2, np.ones(8), np.arange(2))
+    [coefficients], intercepts = fit_softmax([rows], np.arange(8) % 2, np.ones(8), np.arange(2))
     assert np.isfinite(coefficients).all() and np.isfinite(intercepts).all()
 
 
 def test_siblings_share_what_their_group_has_learned() -> None:
     rows, labels, matrix = problem(1, 60, 6)
-    alone, _ = fit_softmax(rows, labels, np.ones(60), np.arange(6))
-    grouped, _ = fit_softmax(rows, labels, np.ones(60), np.array([0, 0, 0, 1, 1, 1]))
+    [alone], _ = fit_softmax([rows], labels, np.ones(60), np.arange(6))
+    [grouped], _ = fit_softmax([rows], labels, np.ones(60), np.array([0, 0, 0, 1, 1, 1]))
     shared = matrix @ (grouped - alone)
     assert np.allclose(shared[:, 0], shared[:, 1]) and np.allclose(shared[:, 3], shared[:, 5])
     assert (shared[labels < 3, 0] > shared[labels < 3, 3]).mean() > 0.9
@@ -58,5 +58,16 @@ def test_many_rows_are_fitted_on_landmarks_almost_as_well(monkeypatch: pytest.Mo
     matrix = (noise + scipy.sparse.csr_matrix((np.ones(200), (np.arange(200), labels)), shape=(200, 300))).tocsr()
     rows = Rows(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64), matrix.data, 300)
     monkeypatch.setattr(regression, "LANDMARKS", 80)
-    coefficients, intercepts = fit_softmax(rows, labels, np.ones(200), np.arange(4))
+    [coefficients], intercepts = fit_softmax([rows], labels, np.ones(200), np.arange(4))
     assert ((matrix @ coefficients + intercepts).argmax(axis=1) == labels).mean() > 0.97
+
+
+def test_blocks_side_by_side_are_one_matrix() -> None:
+    rows, labels, matrix = problem(3, 60, 4)
+    dense = np.random.default_rng(4).normal(size=(60, 7))
+    parts, apart = fit_softmax([rows, dense], labels, np.ones(60), np.arange(4))
+    [whole], joined = fit_softmax([np.hstack([matrix.toarray(), dense])], labels, np.ones(60), np.arange(4))
+    assert np.allclose(np.vstack(parts), whole, atol=1e-3) and np.allclose(apart, joined, atol=1e-3)
+    assert np.allclose(
+        predict([rows, dense], parts, apart), np.hstack([matrix.toarray(), dense]) @ whole + joined, atol=1e-2
+    )

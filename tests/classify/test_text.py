@@ -7,7 +7,16 @@ import re2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.classify.text import CLIP_CHARACTERS, MAX_SENTENCES, Boilerplate, clip, sentences, tokens
+from router.classify.text import (
+    CLIP_CHARACTERS,
+    MAX_SENTENCES,
+    QUESTION_CHARACTERS,
+    Boilerplate,
+    clip,
+    last_question,
+    sentences,
+    tokens,
+)
 
 
 @pytest.mark.parametrize(
@@ -20,6 +29,10 @@ from router.classify.text import CLIP_CHARACTERS, MAX_SENTENCES, Boilerplate, cl
         ("write to Ann.Lee@mail.example.com.", ["write", "to", "<email>", "."]),
         ("at 5 @ home 1000200 30", ["at", "0", "@", "home", "0", "0"]),
         ("\x00u \x00", ["u"]),
+        ("id 3f2504e0-4f89-41d3-9a0c-0305e82c3301", ["id", "0", "-", "0f0", "-", "0d0", "-", "0", "-", "0"]),
+        ("digest 9f86d081884c7d659a2feaa0c55ad015", ["digest", "0"]),
+        ("a 2x4, an iphone15 and a 4k screen", ["a", "0x0", ",", "an", "iphone0", "and", "a", "0k", "screen"]),
+        ("código AB12CD34", ["código", "0"]),
         ("ＦＵＬＬ ｗｉｄｔｈ １２", ["full", "width", "0"]),
         ("don’t", ["don't"]),
         ("Rück­erstat\u200btung ﬁx", ["rückerstattung", "fix"]),
@@ -57,6 +70,50 @@ def test_a_long_text_keeps_its_beginning_and_its_end() -> None:
     assert len(short) <= CLIP_CHARACTERS + 1
     assert short.startswith("begin") and short.endswith("end")
     assert clip("short") == "short"
+
+
+def test_of_many_sentences_the_questions_between_count_before_the_others() -> None:
+    said = [f"sentence number {i}." for i in range(30)]
+    said[10], said[12], said[15] = "what of ten?", "what of twelve?", "what of fifteen?"
+    parts = sentences(" ".join(said))
+    assert len(parts) == MAX_SENTENCES
+    assert parts[3:5] == ["what of twelve?", "what of fifteen?"]
+    assert parts[0] == said[0] and parts[-1] == said[-1]
+
+
+def test_a_long_text_keeps_the_questions_of_its_middle() -> None:
+    filler = "and so it went on for a while. " * 100
+    text = f"begin {filler}How do I get a refund? {filler}Or may I have another one? {filler}end"
+    short = clip(text)
+    assert len(short) <= CLIP_CHARACTERS + 1
+    assert short.startswith("begin") and short.endswith("end")
+    assert "How do I get a refund? Or may I have another one?" in short
+    assert clip(short) == short
+
+
+@given(st.text("ab ?.\n", max_size=300), st.integers(10, 60))
+def test_a_clipped_text_has_no_more_than_its_room(text: str, limit: int) -> None:
+    short = clip(text, limit)
+    assert len(short) <= max(len(text), limit) and len(short) <= limit + 2
+    assert short.startswith(text[: limit // 3]) and short.endswith(text[len(text) - limit // 3 :])
+
+
+@pytest.mark.parametrize(
+    ("text", "question"),
+    [
+        ("", ""),
+        ("Done.", ""),
+        ("I found ten hotels. Shall I book one? Just say yes.", "Shall I book one?"),
+        ("Which one? The red or the blue?", "The red or the blue?"),
+        ("Here it is:\n- a\n- b\nWhich one?\n", "Which one?"),
+        ("見つかりました。予約しますか？", "予約しますか？"),
+        ("وجدته. هل أحجز؟", "هل أحجز؟"),
+        ("?", "?"),
+        ("x" * 500 + "?", "x" * QUESTION_CHARACTERS + "?"),
+    ],
+)
+def test_the_last_question_of_the_assistant(text: str, question: str) -> None:
+    assert last_question(text) == question
 
 
 @pytest.mark.parametrize(

@@ -5,15 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from router.classify.lexical import Lexical
 from router.classify.material import Material
 from router.classify.training import ENOUGH_NONE, GOES_ON, NONE, TrainingSet, shipped, training_set
-from router.core.policy import Policy
+from router.core.policy import Dialogue, DialogueTurn, Policy
 from tests.classify.conftest import EXAMPLES, lines, make_policy
 
 
 def rows_of(policy: Policy) -> TrainingSet:
-    rows = training_set(Material.of(policy), Lexical())
+    rows = training_set(Material.of(policy))
     assert rows is not None
     return rows
 
@@ -82,4 +81,37 @@ def test_the_classes_that_are_not_tasks_do_not_outweigh_the_tasks(policy: Policy
 
 @pytest.mark.parametrize("examples", [{}, {"/a": ()}, {"/a": ("", "   ", "\u200b")}])
 def test_without_a_usable_example_there_is_nothing_to_fit(examples: dict[str, tuple[str, ...]]) -> None:
-    assert training_set(Material.of(make_policy(examples)), Lexical()) is None
+    assert training_set(Material.of(make_policy(examples))) is None
+
+
+def dialogue(*turns: tuple[str, str]) -> Dialogue:
+    """A dialogue of (task, text) by the user and ("", text) by the assistant."""
+    return Dialogue(tuple(DialogueTurn("user" if task else "assistant", text, task) for task, text in turns))
+
+
+def test_the_turns_of_dialogues_are_rows_but_for_courtesies() -> None:
+    talk = dialogue(
+        ("/a", "I want my money back"),
+        ("", "Gladly. For which order?"),
+        ("/a", "the blue chair"),
+        ("/a", "thank you"),
+        ("/", "who won the match"),
+        ("/b", "and where is my parcel"),
+    )
+    policy = make_policy({"/a": ("refund me",), "/b": ("where is it",), "/c": ()}, dialogues=(talk,))
+    rows = rows_of(policy)
+    at = {text: number for number, text in enumerate(rows.texts)}
+    assert "thank you" not in [text for text in rows.texts if rows.talk[at[text]] == 0]
+    assert rows.truths[at["the blue chair"]] == "/a" and rows.truths[at["who won the match"]] == "/"
+    assert [rows.opening[at[text]] for text in ("I want my money back", "the blue chair", "and where is my parcel")] == [
+        True, False, True,
+    ]  # fmt: skip
+    (said,) = rows.dialogues
+    assert [turn.question for turn in said] == ["", "For which order?", "", "", ""]
+    assert [turn.row >= 0 for turn in said] == [True, True, False, True, True]
+    assert all(rows.texts[turn.row] in at for turn in said if turn.row >= 0)
+
+
+def test_a_task_may_be_known_from_dialogues_alone() -> None:
+    policy = make_policy({"/a": ("refund me",), "/b": ()}, dialogues=(dialogue(("/b", "where is my parcel")),))
+    assert rows_of(policy).classes == ("/a", "/b")

@@ -24,6 +24,7 @@ BASE = """
     auxiliary: [{name: ping, user_starts: ping}, {name: title, user_starts: title}]
     boilerplate: [one]
     unrelated: [weather]
+    dialogues: [[{user: give it back, task: /billing/refund}], [{user: the bill, task: /billing/invoice}]]
     tasks:
       billing:
         about: Money
@@ -44,6 +45,7 @@ OVER = """
     auxiliary: [{name: ping, user_starts: pong}]
     boilerplate: [two]
     unrelated: [football]
+    dialogues: [[{user: where is it, task: /delivery}], [{user: give it back, task: /billing/refund}]]
     tasks:
       billing:
         model: {temperature: 1}
@@ -88,6 +90,11 @@ def test_examples_and_patterns_are_added_once(child: Pack) -> None:
     assert child.policy.tasks["/billing/refund"].examples == ("money back", "reimburse me")
     assert child.policy.boilerplate == ("one", "two")
     assert child.policy.unrelated == ("weather", "football")
+
+
+def test_dialogues_are_added_once_without_those_about_tasks_that_are_off(child: Pack) -> None:
+    said = [[(turn.text, turn.task) for turn in dialogue.turns] for dialogue in child.policy.dialogues]
+    assert said == [[("give it back", "/billing/refund")], [("where is it", "/delivery")]]
 
 
 def test_parameters_merge_one_by_one(child: Pack) -> None:
@@ -146,8 +153,8 @@ def test_folder_and_file_extend_each_other_alike(load: Load) -> None:
 
 
 def test_places_lead_to_the_file_that_says_it(child: Pack, tmp_path: Path) -> None:
-    assert child.places["/billing/refund:brief.1"] == (str(tmp_path / "base.yaml"), 18)
-    assert child.places["/billing/refund:guided.1"] == (str(tmp_path / "pack.yaml"), 13)
+    assert child.places["/billing/refund:brief.1"] == (str(tmp_path / "base.yaml"), 19)
+    assert child.places["/billing/refund:guided.1"] == (str(tmp_path / "pack.yaml"), 14)
     assert {path.name for path in child.files} == {"base.yaml", "pack.yaml"}
 
 

@@ -69,6 +69,15 @@ settings_keys = {
 }
 
 
+turns = st.fixed_dictionaries({"user": texts}, optional={"task": st.just("/")}) | st.fixed_dictionaries(
+    {"assistant": texts}
+)
+
+
+def with_opening(some: list[dict[str, str]]) -> list[dict[str, str]]:
+    return [{"user": "where is it", "task": "/"}, *some]
+
+
 def tasks(below: st.SearchStrategy[Any] | None) -> st.SearchStrategy[dict[str, Any]]:
     deeper = {"tasks": st.dictionaries(names, below, max_size=3)} if below is not None else {}
     return st.fixed_dictionaries({}, optional={**task_keys, **deeper})
@@ -81,6 +90,7 @@ policies = st.fixed_dictionaries(
         "name": st.just("shop"),
         "settings": st.fixed_dictionaries({}, optional=settings_keys),
         "unrelated": st.lists(texts, max_size=2, unique=True),
+        "dialogues": st.lists(st.lists(turns, min_size=1, max_size=3).map(with_opening), max_size=2),
         "boilerplate": st.just(["^>.*$"]),
         "auxiliary": st.just([{"name": "ping", "user_starts": ["ping"], "max_tokens_below": 9}]),
         "metrics": st.just({"solved": {"type": "boolean", "primary": True, "horizon": "72h"}}),
@@ -190,6 +200,9 @@ metrics: {solved: {type: boolean}}
 auxiliary: [{name: ping, user_starts: ping}]
 boilerplate: [one]
 unrelated: [weather]
+dialogues:
+  - [{user: give it back, task: /refund}, {assistant: Which one?}, {user: the red one}]
+  - [{user: fine weather, task: /}, {user: money, task: /refund}]
 brief: Be polite.
 tasks:
   more: {model: {temperature: 1, top_p: 0.9}}
@@ -227,7 +240,7 @@ MEANINGFUL = [
     ("brief: Be polite.", "brief: [Be polite.]"),
     ("brief: Be polite.", "guided: Be polite."),
     ("brief: Be polite.", "required: Be polite."),
-    ("refund:\n", "refunds:\n"),
+    ("  more:", "  mores:"),
     ("[back, money]", "[back]"),
     ("[back, money]", "[money, back]"),
     ("complexity: core", "complexity: standard"),
@@ -243,11 +256,17 @@ MEANINGFUL = [
     ("max_words: 5", "max_sentences: 5"),
     ("text: one,", "text: one, id: i,"),
     ("      - two\n", ""),
+    ("Which one?", "Which?"),
+    ("{user: the red one}", "{user: the red one, task: /}"),
+    ("{user: fine weather, task: /}", "{user: fine weather, task: /refund}"),
+    (", {user: the red one}", ""),
     ("about: money", "about: money\n    off: true"),
     ("about: money", "about: money\n    tasks: {less: {}}"),
 ]
 MEANINGLESS = [
     ("ask: x", "ask: y"),
+    ("{user: the red one}", "{user: the red one, task: /refund}"),
+    ("{assistant: Which one?}", "{assistant: '  Which one? '}"),
     ("about: all", "about: '  all '  # everything"),
     ("name: shop\nabout: all", "about: all\nname: shop"),
     ("level: brief, error: {task: 0.1}", "error: {task: 0.1}, level: brief"),

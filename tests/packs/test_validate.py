@@ -7,9 +7,10 @@ from textwrap import dedent
 import pytest
 
 from router.core.errors import Fault
-from router.packs.forms import Form, PackForm, TaskForm
+from router.packs.forms import PackForm, TaskForm
 from router.packs.reading import read_tree
 from router.packs.validate import read_form
+from router.packs.words import Form
 
 CASES = [
     # what is written, line, part of the message, part of the hint
@@ -85,6 +86,17 @@ CASES = [
     ("tests: [{talk: [a, b], expect: {task: /}}]", 1, "talk ends with the assistant", ""),
     ("tests: [{ask: a, expect: {task: refund}}]", 1, '"refund" is no path of a task', "/billing/refund"),
     ("tests: [{ask: a, with: {x: [1]}, expect: {task: /}}]", 1, "a value must be a text, a number", ""),
+    ("dialogues: {user: a}", 1, "dialogues must be a list, not a mapping", "dash"),
+    ("dialogues:\n- user: a\n  task: /x", 2, "a dialogue is a list of turns, and this is one turn", "one more dash"),
+    ("dialogues:\n- []", 2, "dialogues.1 is empty", ""),
+    ("dialogues:\n- - hello", 2, 'dialogues.1.1 must be a mapping, not the text "hello"', "key: value"),
+    ("dialogues:\n- - user: a\n    tsak: /x", 3, 'unknown key "tsak"', 'did you mean "task"?'),
+    ("dialogues:\n- - {user: a, assistant: b}", 2, "a turn needs exactly one of user, assistant", "keep one"),
+    ("dialogues:\n- - {task: /x}", 2, "a turn needs exactly one of user, assistant", "add one"),
+    ("dialogues:\n- - assistant: a\n    task: /x", 2, "a turn of the assistant has no task", "beside what the user"),
+    ("dialogues:\n- - {user: a, task: x}", 2, '"x" is no path of a task', "/billing/refund"),
+    ("dialogues:\n- - {user: '  '}", 2, "dialogues.1.1.user is empty", ""),
+    ("dialogues:\n- fiel: x", 2, 'unknown key "fiel"', 'did you mean "file"?'),
 ]
 
 
@@ -110,7 +122,7 @@ def test_all_mistakes_of_a_file_are_reported_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["name", "settings", "cues", "metrics", "auxiliary", "boilerplate", "unrelated", "extends"]
+    "key", ["name", "settings", "cues", "metrics", "auxiliary", "boilerplate", "unrelated", "dialogues", "extends"]
 )
 def test_keys_of_the_root_are_refused_in_files_of_tasks(key: str) -> None:
     (fault,) = faults_in(f"{key}: x", TaskForm)

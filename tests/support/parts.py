@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from router.core.evidence import Belief, Thresholds
+from router.core.evidence import Belief, Certificate, Thresholds
 from router.core.policy import ROOT, Cue, CueValue, Instruction, Level, Policy, Settings, Task
 from router.core.tokens import count_tokens
 from router.engine.guarding import Guard
@@ -54,7 +54,9 @@ class WordRecogniser:
 
     def __init__(self, *, inline: bool = True) -> None:
         self.inline = inline
+        self.deadline_s = 0.025
         self.thresholds = Thresholds((0.5, 0.5))
+        self.certificates: tuple[Certificate, ...] = ()
         self.fail: Exception | None = None
         self.steps = 0
 

@@ -52,6 +52,8 @@ def _texts(pack: Pack) -> Iterator[tuple[str, int, str]]:
         named += [(i.id, i.text) for i in task.instructions]
         named += [(f"{path}:example.{n}", text) for n, text in enumerate(task.examples, 1)]
     named += [(f"pack:unrelated.{n}", text) for n, text in enumerate(policy.unrelated, 1)]
+    for n, dialogue in enumerate(policy.dialogues, 1):
+        named += [(f"pack:dialogues.{n}", turn.text) for turn in dialogue.turns]
     named += [(f"cue:{name}", f"{cue.say} {cue.default}") for name, cue in policy.cues.items()]
     for place, text in named:
         yield *pack.places[place], text

@@ -1,0 +1,212 @@
+"""The whole evaluation of a pack: a study of its examples, what it suggests, and labelled data from elsewhere.
+
+    study -> outcomes -> summary          how models fare on the pack's rows that they had not seen
+    halves -> growth                      where more examples would pay
+    recogniser -> steps                   latency; labelled data put to what serves
+
+A task has examples; a *row* is one of them, or a text that no task answers (the pack's own, or shipped).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from router.classify import LinearRecogniser, Study, study
+from router.classify.mass import Tree
+from router.classify.material import Material
+from router.core.evidence import Belief, Certificate
+from router.core.policy import ROOT, Policy
+from router.core.settle import settle
+from router.evaluate import measures, suggestions
+from router.evaluate.against import Served, serve
+from router.evaluate.growth import Growth, growth
+from router.evaluate.labelled import Labelled
+from router.evaluate.outcomes import Outcomes, is_right, walk_down
+from router.evaluate.summary import Summary, summarise
+from router.evaluate.tasks import texts_by_task
+from router.packs import Pack
+
+Progress: TypeAlias = Callable[[float], None]
+
+PATIENCE_S = 10.0
+"""A pack whose fit takes more processor time is not fitted twice more for its learning curve."""
+
+TIMED_STEPS = 1_000
+"""Texts of the pack whose steps are timed, and as many passes as that needs with fewer texts."""
+
+STUDY_SHARE, GROWTH_SHARE = 0.45, 0.45
+"""Of the bar of progress: the study, its halves; the rest is for labelled data."""
+
+ASSUMPTION = (
+    "All this assumes that traffic is like the examples of the pack. The certificates bound how often wrong text is "
+    "sent for messages drawn as the examples were; they say nothing about messages of another kind."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Everything that was found out about a pack. `notes` say in words what was left out, and why."""
+
+    policy: str
+    revision: str
+    examples: int
+    unrelated: int
+    shipped: int
+    encoder: str
+    blocks: tuple[str, ...]
+    certificates: tuple[Certificate, ...]
+    summary: Summary
+    latency: measures.Latency
+    merges: tuple[suggestions.Merge, ...]
+    suspects: tuple[suggestions.Suspect, ...]
+    growth: Growth | None
+    served: Served | None
+    served_summary: Summary | None
+    fit_s: float
+    notes: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON-ready data; `against` is there when labelled data was given."""
+        found: dict[str, Any] = {
+            "policy": self.policy,
+            "revision": self.revision,
+            "rows": {"examples": self.examples, "unrelated": self.unrelated, "shipped": self.shipped},
+            "encoder": self.encoder,
+            "blocks": list(self.blocks),
+            "fit_s": self.fit_s,
+            "certificates": [asdict(one) for one in self.certificates],
+            "assumes": ASSUMPTION,
+            **self.summary.as_json(),
+            "latency_us": asdict(self.latency),
+            "suggestions": {
+                "merge": [asdict(one) for one in self.merges],
+                "mislabelled": [asdict(one) for one in self.suspects],
+                "more_examples": [asdict(one) | {"gain": one.gain} for one in self.growth.gains]
+                if self.growth
+                else None,
+            },
+            "learning_curve": {"points": self.growth.points, "power": self.growth.power} if self.growth else None,
+            "notes": list(self.notes),
+        }
+        if self.served is not None and self.served_summary is not None:
+            found["against"] = {
+                "file": self.served.name,
+                **self.served_summary.as_json(),
+                "latency_us": asdict(self.served.latency),
+                "skipped": {"turns": sum(self.served.unknown.values()), "tasks": dict(self.served.unknown)},
+            }
+        return found
+
+
+def evaluate(pack: Pack, labelled: Labelled | None = None, *, quick: bool = False, progress: Progress) -> Evaluation:
+    """Evaluate a pack, and labelled data against it. Imports scikit-learn; takes two to three times as long as a fit.
+
+    `quick` leaves the learning curve out. `progress` is told the share that is done.
+    """
+    policy = pack.policy
+    material = Material.of(policy)
+    started, worked = time.perf_counter(), time.process_time()
+    found = study(material, progress=lambda done: progress(STUDY_SHARE * done))
+    took, worked = time.perf_counter() - started, time.process_time() - worked
+    notes = _notes(found, material, quick, worked)
+    curve = None
+    if not quick and worked <= PATIENCE_S:
+        curve = growth(found, material, lambda done: progress(STUDY_SHARE + GROWTH_SHARE * done))
+    progress(STUDY_SHARE + GROWTH_SHARE)
+    recogniser = LinearRecogniser(found.artefact)
+    outcomes = outcomes_of(found, policy)
+    texts_of = texts_by_task(outcomes.chosen(outcomes.in_scope))
+    summary = summarise(outcomes, policy.tasks, found.artefact.certificates, texts_of)
+    served = served_summary = None
+    if labelled is not None:
+        rest = STUDY_SHARE + GROWTH_SHARE
+        served = serve(labelled, policy, recogniser, lambda done: progress(rest + (1.0 - rest) * done))
+        served_summary = summarise(served.outcomes, policy.tasks, found.artefact.certificates, texts_of)
+    progress(1.0)
+    return Evaluation(
+        policy=policy.name,
+        revision=policy.revision,
+        examples=len(material.examples),
+        unrelated=len(material.unrelated),
+        shipped=summary.rows - int(found.own.sum()),
+        encoder=material.encoder,
+        blocks=tuple(block.name for block in found.artefact.blocks),
+        certificates=found.artefact.certificates,
+        summary=summary,
+        latency=_latency(recogniser, [text for text, own in zip(found.texts, found.own, strict=True) if own]),
+        merges=suggestions.merges(summary.pairs),
+        suspects=suggestions.suspects(found, suggestions.example_places(pack)),
+        growth=curve,
+        served=served,
+        served_summary=served_summary,
+        fit_s=round(took, 2),
+        notes=notes,
+    )
+
+
+def _notes(found: Study, material: Material, quick: bool, worked: float) -> tuple[str, ...]:
+    """Return what is to be said beside the figures: what was left out, and why."""
+    if not found.artefact.classes:
+        return ("the pack has no examples: nothing is recognised, every request gets the general instructions",)
+    notes = []
+    if quick:
+        notes.append("the learning curve was left out (--quick)")
+    elif worked > PATIENCE_S:
+        notes.append(f"the learning curve was left out: it takes two more fits, and one took {worked:.0f} s")
+    judged = sum(truth != ROOT for truth in found.truths)
+    if judged < len(material.examples):
+        every = f"{judged:,} of {len(material.examples):,} examples were held out and judged"
+        notes.append(f"{every}: one fold of a large pack, or examples that hold no words")
+    return tuple(notes)
+
+
+def outcomes_of(found: Study, policy: Policy) -> Outcomes:
+    """Return the rows of a study as outcomes. What would be settled is settled as for an opening message.
+
+    They are the rows that the thresholds were certified on.
+    """
+    kept = found.certified
+    probabilities = found.probabilities[kept]
+    artefact = found.artefact
+    tree = Tree(artefact.paths, artefact.classes)
+    rows = np.arange(len(probabilities))
+    best = probabilities.argmax(axis=1) if artefact.classes else np.zeros(0, np.int64)
+    guesses = tuple(artefact.classes[at] for at in best.tolist())
+    truths = tuple(
+        (truth,) if truth != ROOT else () for truth, row in zip(found.truths, kept.tolist(), strict=True) if row
+    )
+    classes = frozenset(artefact.classes)
+    settled = (
+        settle(policy.tasks, Belief(tree.mass(row)), artefact.thresholds, policy.settings.max_tasks)
+        for row in probabilities
+    )
+    return Outcomes(
+        texts=tuple(text for text, row in zip(found.texts, kept.tolist(), strict=True) if row),
+        truths=truths,
+        guesses=guesses,
+        confidences=probabilities[rows, best],
+        right=np.array([is_right(*row, classes) for row in zip(guesses, truths, strict=True)], np.bool_),
+        walk=walk_down(tree, tree.all_masses(probabilities)),
+        known=probabilities.sum(axis=1),
+        settled=tuple(tuple(one.path for one in paths if one.path != ROOT) for paths in settled),
+        weights=np.ones(len(probabilities)),
+    )
+
+
+def _latency(recogniser: LinearRecogniser, texts: list[str]) -> measures.Latency:
+    """Time single steps over texts spread evenly through the pack, after one that is not counted."""
+    if not texts:
+        return measures.latency([])
+    recogniser.step(None, texts[0])
+    times = []
+    for text in islice(texts, 0, None, max(1, len(texts) // TIMED_STEPS)):
+        started = time.perf_counter_ns()
+        recogniser.step(None, text)
+        times.append(time.perf_counter_ns() - started)
+    return measures.latency(times)

@@ -1,0 +1,203 @@
+"""Labelled turns from elsewhere: JSON Lines in, conversations out, every fault with its line.
+
+A line is one message, or one conversation in the order of its turns:
+
+    {"text": "where is my parcel?", "task": "/delivery/track"}
+    {"turns": [{"user": "hi", "task": "/"}, {"assistant": "Hello!"}, {"user": "my parcel?", "task": "/delivery/track"}]}
+
+`task` is a path of the pack; `/` says that none of its tasks answers; a list names several at once, an empty list none.
+Other keys are not read. Empty lines are skipped.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from router.core.errors import Fault, RouterError, did_you_mean
+from router.core.policy import ROOT
+from router.evaluate.outcomes import Truth
+
+STANDARD_INPUT = "-"
+
+MOST_FAULTS = 20
+"""Faults that are told of one file; reading stops there."""
+
+MOST_NAMED = 20
+"""Of a pack with more tasks not all are named when a label is unlike any."""
+
+ONE_MESSAGE = '{"text": "...", "task": "/path"}'
+ONE_CONVERSATION = '{"turns": [{"user": "...", "task": "/path"}, {"assistant": "..."}]}'
+
+
+class LabelError(RouterError):
+    """Labelled data cannot be used. Carries the faults that were found, each with file and line."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(map(str, self.faults)))
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledTurn:
+    """One user turn: its words, the assistant's before it ("" for none), what it is about (None: not known here)."""
+
+    text: str
+    reply_before: str
+    truth: Truth | None
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """A file of conversations, each the user's turns in their order. `unknown` counts labels that were skipped."""
+
+    name: str
+    conversations: tuple[tuple[LabelledTurn, ...], ...]
+    unknown: Counter[str]
+
+
+class _Wrong(Exception):
+    """What is wrong with one line, and the way out."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.fault = (message, hint)
+
+
+def read_labelled(path: Path, paths: Collection[str], *, skip_unknown: bool = False) -> Labelled:
+    """Read a file of labelled turns; `-` is standard input. `paths` are the tasks of the pack.
+
+    With `skip_unknown` a turn whose label names no task of the pack is not judged, only counted; otherwise that is a
+    fault. Raises LabelError.
+    """
+    name = str(path) if str(path) != STANDARD_INPUT else "standard input"
+    unknown: Counter[str] = Counter()
+    faults: list[Fault] = []
+    conversations = []
+    reader = _Reader(frozenset(paths), unknown if skip_unknown else None)
+    try:
+        for number, line in _lines(path):
+            try:
+                conversations.append(reader.conversation(line))
+            except _Wrong as wrong:
+                faults.append(Fault(name, number, *wrong.fault))
+                if len(faults) == MOST_FAULTS:
+                    break
+    except OSError as error:
+        raise LabelError([Fault(name, 1, error.strerror or str(error), f"give lines like {ONE_MESSAGE}")]) from error
+    if not faults and not any(turn.truth is not None for turns in conversations for turn in turns):
+        known = "its labels are all unknown to this pack" if unknown else f"give lines like {ONE_MESSAGE}"
+        faults.append(Fault(name, 1, "there is no labelled turn in it", known))
+    if faults:
+        raise LabelError(faults)
+    return Labelled(name, tuple(conversations), unknown)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines that hold something, with their numbers."""
+    if str(path) == STANDARD_INPUT:
+        yield from _numbered(sys.stdin.buffer)
+        return
+    with path.open("rb") as file:
+        yield from _numbered(file)
+
+
+def _numbered(lines: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+    for number, line in enumerate(lines, start=1):
+        line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line  # some editors open a file with a mark
+        if line.strip():
+            yield number, line
+
+
+class _Reader:
+    """Turns lines into conversations. `unknown` counts labels that are to be skipped; None refuses them."""
+
+    def __init__(self, paths: frozenset[str], unknown: Counter[str] | None) -> None:
+        self._paths = paths
+        self._unknown = unknown
+
+    def conversation(self, line: bytes) -> tuple[LabelledTurn, ...]:
+        """Return the user's turns of one line. Raises _Wrong."""
+        try:
+            value = json.loads(line.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            raise _Wrong(f"not UTF-8 ({error.reason} at byte {error.start})", "save the file as UTF-8") from error
+        except ValueError as error:
+            raise _Wrong(f"not JSON ({error})", "write one JSON object on each line") from error
+        except RecursionError as error:
+            raise _Wrong("nested too deeply", f"write {ONE_MESSAGE}") from error
+        if not isinstance(value, dict):
+            raise _Wrong(f"{_kind(value)}, not an object", f"write one JSON object on each line: {ONE_MESSAGE}")
+        if ("text" in value) == ("turns" in value):
+            both = 'both "text" and "turns"' if "text" in value else 'neither "text" nor "turns"'
+            raise _Wrong(f"it has {both}", f"write {ONE_MESSAGE} or {ONE_CONVERSATION}")
+        if "text" in value:
+            return (LabelledTurn(_string(value, "text", ""), "", self._truth(value, "")),)
+        return self._turns(value["turns"])
+
+    def _turns(self, turns: Any) -> tuple[LabelledTurn, ...]:
+        if not isinstance(turns, list):
+            raise _Wrong(f'"turns" is {_kind(turns)}, not a list', f"write {ONE_CONVERSATION}")
+        found: list[LabelledTurn] = []
+        reply = ""
+        for at, turn in enumerate(turns):
+            where = f"turns[{at}]"
+            if not isinstance(turn, dict):
+                raise _Wrong(f"{where} is {_kind(turn)}, not an object", f"write {ONE_CONVERSATION}")
+            if ("user" in turn) == ("assistant" in turn):
+                both = 'both "user" and "assistant"' if "user" in turn else 'neither "user" nor "assistant"'
+                raise _Wrong(f"{where} has {both}", f"write {ONE_CONVERSATION}")
+            if "user" in turn:
+                found.append(LabelledTurn(_string(turn, "user", where), reply, self._truth(turn, where)))
+                reply = ""
+            else:
+                reply = _string(turn, "assistant", where)
+        return tuple(found)
+
+    def _truth(self, value: dict[str, Any], where: str) -> Truth | None:
+        place = f"{where}.task" if where else '"task"'
+        if "task" not in value:
+            raise _Wrong(f'{where or "it"} has no "task"', 'add the path of the task, or "/" for none of these')
+        given = value["task"]
+        labels = given if isinstance(given, list) else [given]
+        for label in labels:
+            if not isinstance(label, str):
+                raise _Wrong(f"{place} is {_kind(label)}, not a string", 'give a path, or "/" for none of these')
+        truth = []
+        for label in labels:
+            if label in self._paths:
+                truth.append(label)
+            elif self._unknown is None:
+                raise _Wrong(f'the pack has no task "{label}"', _nearest(label, self._paths))
+            else:
+                self._unknown[label] += 1
+        if labels and not truth:
+            return None
+        return tuple(dict.fromkeys(path for path in truth if path != ROOT))
+
+
+def _nearest(label: str, paths: Collection[str]) -> str:
+    """Return the ways out of an unknown label."""
+    hint = did_you_mean(label, paths)
+    if not hint.startswith("did") and len(paths) > MOST_NAMED:
+        hint = "give a path of the pack"
+    return f"{hint}; --skip-unknown leaves such turns out"
+
+
+def _string(value: dict[str, Any], key: str, where: str) -> str:
+    text = value[key]
+    if not isinstance(text, str):
+        raise _Wrong(
+            f"{where}.{key} is {_kind(text)}, not a string" if where else f'"{key}" is {_kind(text)}, not a string'
+        )
+    return text
+
+
+def _kind(value: Any) -> str:
+    kinds = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
+    return kinds.get(type(value), "a number")

@@ -1,0 +1,162 @@
+"""The measures: numbers in, numbers out. Nothing here knows of packs or texts.
+
+Whatever cannot be said (a rate of no rows, an area with one side missing) is None, never 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Doubles: TypeAlias = NDArray[np.float64]
+Flags: TypeAlias = NDArray[np.bool_]
+
+MOST_BINS = 15
+"""Bins of a calibration curve, as in Guo et al. 2017, "On Calibration of Modern Neural Networks"."""
+
+ROWS_A_BIN = 10
+"""With fewer rows to a bin its accuracy is mostly chance, and the error reads chance as error: rather fewer bins."""
+
+CURVE_POINTS = 200
+"""Points kept of a curve; nobody sees more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """Some rows of like confidence: how many, how sure on average, and the share that was right."""
+
+    rows: int
+    confidence: float
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """The calibration curve and its error, the mean distance of accuracy and confidence over the rows."""
+
+    ece: float | None
+    bins: tuple[Bin, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Risk:
+    """What acting at or above a threshold means: the share of all rows acted on, and the share acted on wrongly."""
+
+    threshold: float
+    coverage: float
+    wrong: float
+
+
+@dataclass(frozen=True, slots=True)
+class Passing:
+    """What a threshold lets pass: the share of rows in scope, and of those out of scope."""
+
+    threshold: float
+    inside: float
+    outside: float
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Time of one step, in microseconds, over `steps` of them."""
+
+    p50: float | None
+    p99: float | None
+    steps: int
+
+
+def share(flags: Flags, weights: Doubles | None = None) -> float | None:
+    """Return the share of true rows, None of no rows."""
+    if weights is None:
+        return round(float(flags.mean()), 4) if len(flags) else None
+    total = float(weights.sum())
+    return round(float(weights[flags].sum()) / total, 4) if total else None
+
+
+def calibration(confidences: Doubles, right: Flags) -> Calibration:
+    """Return the calibration curve over bins of equal numbers of rows, the least sure first, and the expected error.
+
+    Bins of equal numbers are less biased than bins of equal width (Nixon et al. 2019, "Measuring Calibration in Deep
+    Learning").
+    """
+    if not len(confidences):
+        return Calibration(None, ())
+    count = max(1, min(MOST_BINS, len(confidences) // ROWS_A_BIN))
+    parts = np.array_split(np.argsort(confidences, kind="stable"), count)
+    bins = [Bin(len(part), float(confidences[part].mean()), float(right[part].mean())) for part in parts]
+    error = sum(part.rows * abs(part.confidence - part.accuracy) for part in bins) / len(confidences)
+    return Calibration(
+        round(error, 4), tuple(Bin(part.rows, round(part.confidence, 4), round(part.accuracy, 4)) for part in bins)
+    )
+
+
+def auroc(inside: Doubles, outside: Doubles) -> float | None:
+    """Return the chance that a row in scope scores higher than one out of scope, ties counting half.
+
+    That is the area under the ROC curve (Hanley and McNeil 1982).
+    """
+    if not len(inside) or not len(outside):
+        return None
+    ranked = np.sort(outside)
+    below = np.searchsorted(ranked, inside, side="left")
+    not_above = np.searchsorted(ranked, inside, side="right")
+    return round(float((below + not_above).mean()) / (2 * len(outside)), 4)
+
+
+def passing(inside: Doubles, outside: Doubles) -> tuple[Passing, ...]:
+    """Return the ROC curve: what passes, from the strictest threshold to the laxest."""
+    if not len(inside) or not len(outside):
+        return ()
+    thresholds = thinned(np.unique(np.concatenate([inside, outside]))[::-1])
+    kept = 1.0 - np.searchsorted(np.sort(inside), thresholds, side="left") / len(inside)
+    passed = 1.0 - np.searchsorted(np.sort(outside), thresholds, side="left") / len(outside)
+    points = zip(thresholds.tolist(), kept.tolist(), passed.tolist(), strict=True)
+    return tuple(Passing(*(round(value, 4) for value in point)) for point in points)
+
+
+def risk_curve(acted: Doubles, wrong: Doubles, weights: Doubles) -> tuple[Risk, ...]:
+    """Return risk against coverage, from the highest threshold down.
+
+    A row is acted on at thresholds up to its mass in `acted`, and wrongly at those up to its mass in `wrong`, which is
+    0 where nothing is wrong. Rows of equal mass pass together.
+    """
+    total = float(weights.sum())
+    thresholds = thinned(np.unique(acted[acted > 0.0])[::-1])
+    if not total or not len(thresholds):
+        return ()
+    covered, mistaken = (_at_least(masses, weights, thresholds) / total for masses in (acted, wrong))
+    points = zip(thresholds.tolist(), covered.tolist(), mistaken.tolist(), strict=True)
+    return tuple(Risk(*(round(value, 6) for value in point)) for point in points)
+
+
+def risk_at(acted: Doubles, wrong: Doubles, weights: Doubles, threshold: float) -> Risk | None:
+    """Return what acting at or above one threshold means, None of no rows."""
+    coverage, mistaken = share(acted >= threshold, weights), share((wrong >= threshold) & (wrong > 0.0), weights)
+    return None if coverage is None or mistaken is None else Risk(threshold, coverage, mistaken)
+
+
+def _at_least(masses: Doubles, weights: Doubles, thresholds: Doubles) -> Doubles:
+    """Return the weight of the rows whose mass is at least each threshold."""
+    order = np.argsort(masses, kind="stable")
+    above = np.append(np.cumsum(weights[order][::-1])[::-1], 0.0)
+    found: Doubles = above[np.searchsorted(masses[order], thresholds, side="left")]
+    return found
+
+
+def thinned(values: Doubles) -> Doubles:
+    """Return at most CURVE_POINTS of some values, evenly spread, first and last among them."""
+    if len(values) <= CURVE_POINTS:
+        return values
+    return values[np.linspace(0, len(values) - 1, CURVE_POINTS).round().astype(np.int64)]
+
+
+def latency(nanoseconds: Sequence[int]) -> Latency:
+    """Return the median and the 99th percentile of some measured times."""
+    if not nanoseconds:
+        return Latency(None, None, 0)
+    p50, p99 = np.percentile(np.array(nanoseconds, np.float64) / 1_000.0, [50, 99]).tolist()
+    return Latency(round(p50, 1), round(p99, 1), len(nanoseconds))

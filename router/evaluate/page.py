@@ -1,0 +1,310 @@
+"""An evaluation as a page for a browser: one file, no script, nothing fetched, for light and dark."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from importlib import resources
+from xml.etree.ElementTree import Element
+
+from router.core.policy import ROOT
+from router.evaluate import plots
+from router.evaluate.evaluation import ASSUMPTION, Evaluation
+from router.evaluate.growth import MORE
+from router.evaluate.markup import Content, document, element
+from router.evaluate.measures import Latency
+from router.evaluate.suggestions import Suspect
+from router.evaluate.summary import Summary
+from router.evaluate.tasks import Confused, Pair, TaskScore, weakest
+from router.evaluate.wording import MEANINGS, depth_names, figures, number, origin, percent, plural, promise
+
+MOST_BARS, MOST_PAIRS, MOST_GAINS, SUSPECTS_OPEN = 15, 12, 12, 12
+
+OWN = "held-out examples"
+"""What the pack's own rows are called."""
+
+
+def page(found: Evaluation) -> str:
+    """Return the whole page."""
+    main = element(
+        "main",
+        element("h1", found.policy, element("small", f"@{found.revision}")),
+        element("p", "How well this pack recognises what its messages ask for. ", origin(found), ".", class_="lead"),
+        [element("p", note, class_="note") for note in found.notes],
+        _tiles(found),
+        _certificates(found) if found.summary.risks else None,
+        _plots(found),
+        _weakest_tasks(found),
+        _pairs(found),
+        _suggestions(found),
+        _all_tasks(found),
+        _method(found),
+    )
+    style = resources.files("router.evaluate").joinpath("page.css").read_text("utf-8")
+    return document(f"{found.policy}: evaluation", style, main)
+
+
+def _sources(found: Evaluation) -> list[tuple[str, Summary, Latency]]:
+    """Return what was measured on: the pack's own rows, and labelled data where it was given."""
+    sources = [(OWN, found.summary, found.latency)]
+    if found.served is not None and found.served_summary is not None:
+        sources.append((found.served.title, found.served_summary, found.served.latency))
+    return sources
+
+
+def _tiles(found: Evaluation) -> Content:
+    parts: list[Element] = []
+    for name, summary, latency in _sources(found):
+        outside = summary.rows - summary.in_scope
+        counts = f": {plural(summary.in_scope, 'message')} in scope, {outside:,} out of scope"
+        skipped = sum(found.served.unknown.values()) if found.served and name == found.served.title else 0
+        left_out = f", {plural(skipped, 'unknown label')} skipped" if skipped else ""
+        parts.append(element("p", element("b", name), counts, left_out, class_="origin"))
+        tiles = [
+            element(
+                "div",
+                element("div", label, class_="label"),
+                element("div", value, class_="value long" if "/" in value else "value"),
+                element("div", MEANINGS[label], class_="says"),
+                class_="card tile",
+            )
+            for label, value in figures(summary, latency).items()
+        ]
+        parts.append(element("div", tiles, class_="tiles"))
+    return parts
+
+
+def _certificates(found: Evaluation) -> Content:
+    rows: list[list[Content]] = []
+    served = found.served_summary.risks if found.served_summary else ()
+    for at, name in enumerate(depth_names(found.certificates)):
+        certificate = found.certificates[at]
+        row: list[Content] = [name, f"{certificate.threshold:.3f}"]
+        for risks in (found.summary.risks, served) if served else (found.summary.risks,):
+            risk = risks[at].at_threshold
+            row += [percent(risk.coverage), percent(risk.wrong, 2)] if risk else [percent(None), percent(None)]
+        badge = element("span", certificate.basis, class_=f"badge {certificate.basis}")
+        rows.append([*row, [badge, promise(certificate)]])
+    headings = ["depth", "threshold#", "acted on#", "wrong text#"]
+    headings += ["on labelled data#", "wrong text#"] if served else []
+    said = "A task's text is sent where recognition passes the threshold of its depth."
+    table = _grid([*headings, "promise"], rows)
+    return [
+        element("h2", "What may be relied on"),
+        element("p", said, class_="hint"),
+        element("div", table, element("p", ASSUMPTION, class_="assumes"), class_="card"),
+    ]
+
+
+def _plots(found: Evaluation) -> Content:
+    sources = _sources(found)
+    names = [name for name, _, _ in sources]
+    cards = []
+    if found.summary.calibration.bins:
+        curves = [(name, summary.calibration.bins) for name, summary, _ in sources]
+        cards.append(
+            _card(
+                "Calibration",
+                "Points on the diagonal are as often right as they are sure; below it, recognition is too sure.",
+                names,
+                plots.calibration_plot(curves),
+            )
+        )
+    for name, summary, _ in sources:
+        if summary.risks:
+            depths = depth_names(found.certificates)
+            cards.append(
+                _card(
+                    f"Risk against coverage, {name}",
+                    "Ring: the threshold in force. Dashed: the rate that is promised. Shown up to where it matters.",
+                    depths,
+                    plots.risk_plot(summary.risks, f"frame{len(cards)}"),
+                )
+            )
+    if any(summary.passing for _, summary, _ in sources):
+        threshold = found.certificates[0].threshold
+        passing = [(name, summary.passing, threshold) for name, summary, _ in sources]
+        said = (
+            f"Ring: the first threshold, {threshold:.3f}. Out of scope, among held-out examples: the pack's unrelated "
+            "texts and shipped ones."
+        )
+        cards.append(_card("In scope or not", said, names, plots.passing_plot(passing)))
+    if found.growth is not None:
+        said = f"Probability given to the right task, out of fold; dashed: what {MORE} more examples of each may bring."
+        cards.append(_card("Learning curve", said, [], plots.growth_plot(found.growth, MORE)))
+    return [element("h2", "Curves"), element("div", cards, class_="plots")] if cards else None
+
+
+def _card(title: str, hint: str, names: Sequence[str], plot: Element) -> Element:
+    marks = zip(names, plots.SERIES, strict=False)
+    legend = element("p", [element("span", element("i", class_=mark), name) for name, mark in marks], class_="legend")
+    shown = legend if len(names) > 1 else None
+    return element("div", element("h3", title), element("p", hint, class_="hint"), shown, plot, class_="card")
+
+
+def _weakest_tasks(found: Evaluation) -> Content:
+    parts: list[Element] = []
+    for name, summary, _ in _sources(found):
+        scores = weakest(summary.tasks, MOST_BARS)
+        if scores:
+            said = f"{name}: F1, then what is most often taken for what."
+            parts += [
+                element("p", said, class_="hint"),
+                element("div", [_bar(score) for score in scores], class_="card bars"),
+            ]
+    return [element("h2", "Weakest tasks"), *parts] if parts else None
+
+
+def _bar(score: TaskScore) -> list[Element]:
+    said = f"recall {percent(score.recall)}, precision {percent(score.precision)}, {plural(score.rows, 'message')}"
+    taken: Content = ["taken for ", _path(score.taken_for), f" ({score.times})"]
+    return [
+        _path(score.task),
+        element("span", element("b", style=f"width: {100 * score.f1:.1f}%"), class_="bar", title=said),
+        element("b", number(score.f1)),
+        element("span", taken if score.taken_for else None, class_="lead"),
+    ]
+
+
+def _pairs(found: Evaluation) -> Content:
+    parts: list[Element] = []
+    for name, summary, _ in _sources(found):
+        if summary.pairs:
+            said = f"{name}: messages of the one that were taken for the other, and the other's example most like each."
+            shown = [_pair(pair) for pair in summary.pairs[:MOST_PAIRS]]
+            parts += [element("p", said, class_="hint"), element("div", shown, class_="pairs")]
+    return [element("h2", "Confused with one another"), *parts] if parts else None
+
+
+def _pair(pair: Pair) -> Element:
+    there, back = pair.counts
+    rows = sum(pair.rows)
+    said = f"{plural(there + back, 'mistake')} in {plural(rows, 'message')} ({percent(pair.rate)})"
+    return element(
+        "section",
+        element("header", element("h3", pair.first, " and ", pair.second), element("span", said, class_="lead")),
+        element(
+            "div",
+            _side(pair.first, pair.second, there, pair.first_as_second),
+            _side(pair.second, pair.first, back, pair.second_as_first),
+            class_="sides",
+        ),
+        class_="card pair",
+    )
+
+
+def _side(task: str, other: str, count: int, texts: Sequence[Confused]) -> Element:
+    items = [
+        element(
+            "li",
+            _quoted(confused.text),
+            element("span", f"like {other}: ", _quoted(confused.like), class_="like") if confused.like else None,
+        )
+        for confused in texts
+    ]
+    more = count - len(texts)
+    items += [element("li", f"and {more:,} more", class_="none")] if more > 0 else []
+    listed = element("ul", items) if items else element("p", f"never taken for {other}", class_="none")
+    return element("div", _path(task), listed, class_="side")
+
+
+def _quoted(text: str, most: int = 240) -> Element:
+    line = " ".join(text.split())
+    return element("q", line if len(line) <= most else line[: most - 1] + "…", dir="auto")
+
+
+def _path(path: str) -> Element:
+    """Return a path, or a place in a file, that may be broken where its names begin."""
+    first, *names = re.split(r"(?<=[/_])", path)
+    return element("span", first, [[element("wbr"), name] for name in names], class_="path")
+
+
+def _suggestions(found: Evaluation) -> Content:
+    parts: list[Content] = []
+    if found.merges:
+        rows: list[Sequence[Content]] = [
+            [_path(merge.first), _path(merge.second), f"{merge.confused} of {merge.rows}", percent(merge.rate)]
+            for merge in found.merges
+        ]
+        said = "Each is often taken for the other: make one task of them, or give examples that tell them apart."
+        parts.append(_advice("Merge, or tell apart", said, ["task", "task", "mistakes#", "rate#"], rows))
+    if found.suspects:
+        said = (
+            "Models that had not seen these examples are sure that they belong elsewhere. Some are mislabelled; others "
+            "are right, and say that their task lacks examples like them."
+        )
+        rows = [_suspect(suspect) for suspect in found.suspects]
+        headings = ["example", "labelled", "looks like", "sure#", "where"]
+        parts.append(_advice("Look at these labels again", said, headings, rows[:SUSPECTS_OPEN], rows[SUSPECTS_OPEN:]))
+    gains = [gain for gain in found.growth.gains if gain.gain > 0.0] if found.growth else []
+    if gains:
+        said = f"What {MORE} more examples may add to the probability that a task gets on its own messages."
+        rows = [
+            [_path(gain.task), f"{gain.examples}", number(gain.now), number(gain.then), f"+{gain.gain:.3f}"]
+            for gain in gains[:MOST_GAINS]
+        ]
+        parts.append(_advice("Where more examples pay most", said, ["task", "has#", "now#", "then#", "gain#"], rows))
+    return [element("h2", "What would make it better"), element("div", parts, class_="pairs")] if parts else None
+
+
+def _suspect(suspect: Suspect) -> list[Content]:
+    where = _path(f"{suspect.file}:{suspect.line}" if suspect.file else "")
+    labelled, looks = ("no task" if path == ROOT else _path(path) for path in (suspect.task, suspect.guess))
+    return [_quoted(suspect.text), labelled, looks, f"{suspect.confidence:.2f}", where]
+
+
+def _advice(
+    title: str,
+    said: str,
+    headings: Sequence[str],
+    rows: Sequence[Sequence[Content]],
+    more: Sequence[Sequence[Content]] = (),
+) -> Element:
+    rest = None
+    if more:
+        rest = element("details", element("summary", f"{len(more):,} more"), _grid(headings, more))
+    hint = element("p", said, class_="hint")
+    return element("div", element("h3", title), hint, _grid(headings, rows), rest, class_="card")
+
+
+def _grid(headings: Sequence[str], rows: Sequence[Sequence[Content]]) -> Element:
+    """Return a table. A heading that ends in "#" is of a column of numbers."""
+    kinds = ["figure" if heading.endswith("#") else None for heading in headings]
+    head = [element("th", name.rstrip("#"), class_=kind) for name, kind in zip(headings, kinds, strict=True)]
+    body = [
+        element("tr", [element("td", value, class_=kind) for value, kind in zip(row, kinds, strict=True)])
+        for row in rows
+    ]
+    return element("table", element("tr", head), body)
+
+
+def _all_tasks(found: Evaluation) -> Content:
+    if not found.summary.tasks:
+        return None
+    rows: list[Sequence[Content]] = [
+        [
+            _path(score.task),
+            f"{score.rows:,}",
+            number(score.recall),
+            number(score.precision),
+            number(score.f1),
+            _path(score.taken_for),
+        ]
+        for score in found.summary.tasks
+    ]
+    headings = ["task", "rows#", "recall#", "precision#", "F1#", "most often taken for"]
+    return element(
+        "details",
+        element("summary", f"All {plural(len(rows), 'task')}"),
+        element("div", _grid(headings, rows), class_="card"),
+    )
+
+
+def _method(found: Evaluation) -> Element:
+    texts = [
+        "Held-out examples: each was judged by a model that had not seen it (stratified cross-validation). Those out "
+        f"of scope are the pack's own unrelated texts and {found.shipped:,} shipped ones that no task answers.",
+        "Calibration error: over bins of equal numbers of messages, for the most probable task, of messages in scope.",
+        ASSUMPTION,
+    ]
+    return element("footer", [element("p", text) for text in texts])

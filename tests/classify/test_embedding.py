@@ -1,0 +1,115 @@
+"""The static block serves what was fitted: look-ups and one sum equal the texts' vectors times the weights."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router.classify import embedding
+from router.classify.embedding import Static, StaticFeatures, StaticScorer
+from router.classify.encoder import read
+from tests.classify.conftest import EXAMPLES, lines
+
+TEXTS = [text for block in EXAMPLES.values() for text in lines(block)]
+UNSEEN = [
+    "my my my package package is late, late!",
+    "reimbursement for the headphones",
+    "café zzzq 4711",
+    "Où est mon colis ?",
+]
+
+
+@pytest.fixture(scope="module")
+def features() -> StaticFeatures:
+    return Static().learn(TEXTS)
+
+
+@pytest.fixture(scope="module")
+def weights(features: StaticFeatures) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(features.rows(["refund"]).shape[1], 5))
+
+
+@pytest.fixture(scope="module")
+def scorer(features: StaticFeatures, weights: np.ndarray) -> StaticScorer:
+    return features.fold(weights)
+
+
+@given(st.sampled_from(TEXTS + UNSEEN) | st.text(max_size=60))
+def test_what_is_served_is_what_was_fitted(
+    features: StaticFeatures, weights: np.ndarray, scorer: StaticScorer, text: str
+) -> None:
+    row = features.rows([text])[0]
+    found = scorer.score(read(text))
+    assert np.allclose(row @ weights, 0.0 if found is None else found, atol=1e-3)
+    assert (found is None) == (not row.any())
+
+
+def test_rows_have_length_one(features: StaticFeatures) -> None:
+    assert np.allclose(np.linalg.norm(features.rows(TEXTS), axis=1), 1.0)
+
+
+def test_words_that_mean_the_same_are_near(features: StaticFeatures) -> None:
+    parcel, package, password = features.rows(["where is my parcel", "where is my package", "I forgot my password"])
+    assert parcel @ package > 0.5 > 0.3 > parcel @ password
+
+
+@pytest.mark.parametrize("text", ["", "  ", "😀", "\u200b", "https://shop.example/x"])
+def test_a_text_without_words_has_no_score(scorer: StaticScorer, text: str) -> None:
+    assert scorer.score(read(text)) is None
+
+
+def test_the_order_of_traffic_changes_no_score(features: StaticFeatures, weights: np.ndarray) -> None:
+    once, again = features.fold(weights), features.fold(weights)
+    for text in reversed(UNSEEN):
+        again.score(read(text))
+    for text in UNSEEN:
+        assert np.allclose(once.score(read(text)), again.score(read(text)), atol=1e-6)
+
+
+def test_the_store_of_met_words_stays_bounded(
+    features: StaticFeatures, weights: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedding, "STORE_BYTES", 0)
+    scorer = features.fold(weights)
+    most = len(features.vocabulary) + 2 * embedding.MOST_WORDS
+    reference = scorer.score(read("reimbursement for the armchair"))
+    for i in range(60):
+        scorer.score(read(" ".join(f"word{i}x{chr(97 + j % 26)}{chr(97 + j // 26)}" for j in range(90))))
+        assert len(scorer._store.rows) <= most
+    assert np.allclose(scorer.score(read("reimbursement for the armchair")), reference, atol=1e-6)
+
+
+def test_threads_agree(scorer: StaticScorer) -> None:
+    texts = [f"{text} strange{'abcdefg'[i % 7]}word" for i, text in enumerate(TEXTS * 3)]
+    expected = [scorer.score(read(text)) for text in texts]
+    wrong: list[str] = []
+
+    def work(shift: int) -> None:
+        for i in range(len(texts)):
+            at = (i * 7 + shift) % len(texts)
+            if not np.allclose(scorer.score(read(texts[at])), expected[at], atol=1e-6):
+                wrong.append(texts[at])
+
+    threads = [threading.Thread(target=work, args=(shift,)) for shift in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_a_stored_scorer_comes_back(scorer: StaticScorer) -> None:
+    back = Static().restore(scorer.arrays(), scorer.words())
+    for text in TEXTS + UNSEEN:
+        assert np.allclose(back.score(read(text)), scorer.score(read(text)), atol=1e-6)
+
+
+def test_parts_that_do_not_fit_are_refused(scorer: StaticScorer) -> None:
+    with pytest.raises(ValueError, match="do not fit"):
+        Static().restore({"weights": scorer.arrays()["weights"][:-1]}, scorer.words())
+    with pytest.raises(ValueError, match="another static table"):
+        Static().restore(scorer.arrays(), scorer.words() | {"table": "0" * 64})

@@ -1,0 +1,30 @@
+"""Shipped texts that are what a pack is for are not taken for foreign."""
+
+from __future__ import annotations
+
+import pytest
+
+from router.classify.neighbours import LEAST, Neighbours
+
+JOKES = ["tell me a joke", "say something funny", "do you know a joke", "make me laugh", "tell me a funny story"]
+FOREIGN = [f"what is the capital of {land}" for land in ("Peru", "Chad", "Laos", "Cuba", "Oman", "Fiji", "Mali")]
+MANY = FOREIGN + [f"how deep is the {sea} sea" for sea in ("red", "dead", "black", "north", "baltic")]
+
+
+@pytest.mark.parametrize("encoder", ["static", "lexical"])
+def test_what_is_like_an_example_is_left_out(encoder: str) -> None:
+    kept = Neighbours(encoder, JOKES).unlike(["tell me a joke about elephants", *MANY])
+    assert kept == MANY
+
+
+def test_meaning_finds_what_words_do_not() -> None:
+    asked = ["humorous jokes and funny tales", *MANY]
+    assert Neighbours("static", JOKES).unlike(asked) == MANY
+
+
+def test_so_many_stay_in_any_case() -> None:
+    assert len(Neighbours("static", JOKES).unlike(JOKES * 4)) == LEAST
+
+
+def test_one_example_has_no_neighbour() -> None:
+    assert Neighbours("static", ["tell me a joke"]).unlike(MANY) == MANY
