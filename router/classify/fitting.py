@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
@@ -130,9 +131,15 @@ def fit_material(material: Material, progress: Progress | None = None) -> Artefa
 
 def study(material: Material, progress: Progress | None = None) -> Study:
     """Fit a model, and keep what each row looked like to a model that had not seen it."""
-    from threadpoolctl import threadpool_limits  # noqa: PLC0415  serving never needs it
+    # Here, not at the top: serving never needs them.
+    from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415
 
-    with threadpool_limits(1):  # the sums must not depend on how many cores there are
+    # The sums must not depend on how many cores there are.
+    with threadpool_limits(1), warnings.catch_warnings():
+        # Both are meant so: tasks of one or two examples, and a solver that stops early on thousands of tasks.
+        warnings.filterwarnings("ignore", "The number of unique classes is greater", UserWarning)
+        warnings.simplefilter("ignore", ConvergenceWarning)
         return _study(material, progress)
 
 

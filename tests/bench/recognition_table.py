@@ -9,8 +9,8 @@ full; always on the official test messages. In the table
   aside; a contender without domains is judged by the branch of its best task;
 - error: expected calibration error of the probability of the best task, over the same messages, 15 bins of equal mass;
 - AUROC: that a message in scope scores higher than one of CLINC150's official out-of-scope test messages, by the mass of
-  the heaviest top-level branch (which decides whether the product says anything at all; `router evaluate` reports the
-  same), and beside it by one less the probability of "none of these"; semantic-router's by its confidence;
+  the heaviest top-level branch, and beside it by that of all tasks together (one less the probability of "none of
+  these"), which `router evaluate` reports; semantic-router's by its confidence;
 - acted on / wrong: shares of the messages in scope that settle on a task (at all) at the fitted thresholds, and that do
   so off their truth's lineage; out of scope: the share of those messages that settle anywhere;
 - p50, p99: one message at a time, three rounds of messages that come once only, median over rounds;
