@@ -15,7 +15,6 @@ after a complaint, are refused. They are recorded all or none.
 from __future__ import annotations
 
 import heapq
-import json
 import re
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -28,6 +27,7 @@ from router.core.audit import Audit, draw_position, is_drawn
 from router.core.errors import Fault, SettingsError, did_you_mean
 from router.core.policy import ROOT
 from router.evaluate import LabelError
+from router.evaluate.labelled import Wrong, json_of
 from router.stores import SqlAuditStore
 from router.stores.audits import AUDITABLE
 
@@ -95,14 +95,6 @@ class _Line(NamedTuple):
     auditor: str
 
 
-class _Wrong(Exception):
-    """What is wrong with one line, and the way out."""
-
-    def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.fault = (message, hint)
-
-
 def read_labels(
     path: Path,
     store: SqlAuditStore,
@@ -125,7 +117,7 @@ def read_labels(
         for number, raw in _numbered(path):
             try:
                 line = _line(number, raw, auditor)
-            except _Wrong as wrong:
+            except Wrong as wrong:
                 faults.append(Fault(name, number, *wrong.fault))
                 continue
             if line is None:
@@ -139,7 +131,7 @@ def read_labels(
     for line in lines:
         try:
             audits.append(judge.audit(line, now_ms))
-        except _Wrong as wrong:
+        except Wrong as wrong:
             faults.append(Fault(name, line.number, *wrong.fault))
     if not faults and not audits:
         held = "none of its lines has a task yet" if unlabelled else "there is no label in it"
@@ -161,31 +153,31 @@ class _Judge:
         self._rate = rate
 
     def audit(self, line: _Line, now_ms: int) -> Audit:
-        """Return the audit that a line comes to. Raises _Wrong."""
+        """Return the audit that a line comes to. Raises Wrong."""
         found = self._decisions.get(line.decision)
         if found is None:
-            raise _Wrong(
+            raise Wrong(
                 f'there is no decision "{line.decision}" in this data folder',
                 "`router audit draw` writes those to label; --data names another folder",
             )
         policy = found["policy"]
         if policy not in self._tasks:
             served = ", ".join(sorted(self._tasks))
-            raise _Wrong(f'the decision was made by the policy "{policy}"', f"--pack names its pack; given: {served}")
+            raise Wrong(f'the decision was made by the policy "{policy}"', f"--pack names its pack; given: {served}")
         if found["outcome"] not in AUDITABLE:
-            raise _Wrong(f"nothing was recognised in this decision: it was {found['outcome']}", "leave the line out")
+            raise Wrong(f"nothing was recognised in this decision: it was {found['outcome']}", "leave the line out")
         for path in line.label:
             if path not in self._tasks[policy]:
-                raise _Wrong(f'the policy "{policy}" has no task "{path}"', _nearest(path, self._tasks[policy]))
+                raise Wrong(f'the policy "{policy}" has no task "{path}"', _nearest(path, self._tasks[policy]))
         if not is_drawn(line.decision, self._rate):
-            raise _Wrong(
+            raise Wrong(
                 f"chance did not choose this decision at the rate {self._rate:g}",
                 "label what `router audit draw` writes; where it was given a --rate, give the same one here",
             )
         label = tuple(sorted({path for path in line.label if path != ROOT}))
         before = self._labels.setdefault((line.decision, line.auditor), label)
         if before != label:
-            raise _Wrong(
+            raise Wrong(
                 f'"{line.auditor}" has labelled this decision {" and ".join(before) or ROOT} before',
                 "a label stays as it was given first; who disagrees signs with another name in `by`",
             )
@@ -210,33 +202,26 @@ def _numbered(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def _line(number: int, raw: bytes, auditor: str) -> _Line | None:
-    """Return one line; None where it has no label yet. Raises _Wrong."""
-    try:
-        value = json.loads(raw.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise _Wrong(f"not UTF-8 ({error.reason} at byte {error.start})", "save the file as UTF-8") from error
-    except ValueError as error:
-        raise _Wrong(f"not JSON ({error})", "write one JSON object on each line") from error
-    except RecursionError as error:
-        raise _Wrong("nested too deeply", f"write {ONE_LABEL}") from error
+    """Return one line; None where it has no label yet. Raises Wrong."""
+    value = json_of(raw, ONE_LABEL)
     if not isinstance(value, dict):
-        raise _Wrong("not an object", f"write one JSON object on each line: {ONE_LABEL}")
+        raise Wrong("not an object", f"write one JSON object on each line: {ONE_LABEL}")
     for key in ("decision", "task"):
         if key not in value:
-            raise _Wrong(f'it has no "{key}"', f"write {ONE_LABEL}")
+            raise Wrong(f'it has no "{key}"', f"write {ONE_LABEL}")
     if value["task"] is None:
         return None
     by = value.get("by")
     label = value["task"] if isinstance(value["task"], list) else [value["task"]]
     if not all(isinstance(path, str) for path in label):
-        raise _Wrong('"task" is not a string', 'give a path, or "/" for none of these')
+        raise Wrong('"task" is not a string', 'give a path, or "/" for none of these')
     return _Line(number, _name(value, "decision"), tuple(label), auditor if by is None else _name(value, "by"))
 
 
 def _name(value: Mapping[str, Any], key: str) -> str:
     name = value[key]
     if not isinstance(name, str) or not name.strip() or not name.isprintable() or len(name) > NAME_CHARS:
-        raise _Wrong(f'"{key}" is no name', f"give a line of text of up to {NAME_CHARS} characters")
+        raise Wrong(f'"{key}" is no name', f"give a line of text of up to {NAME_CHARS} characters")
     return name
 
 

@@ -18,7 +18,7 @@ from typing import TypeAlias
 import numpy as np
 
 from router.classify.embedding import Static
-from router.classify.encoder import Doubles, Encoder, Features, Floats, Matrix, Reading, Rows, Scorer
+from router.classify.encoder import Doubles, Encoder, Features, Matrix, Rows, Scorer
 from router.classify.lexical import Lexical
 from router.classify.remote import LiteLLMSource
 from router.classify.sentence_encoder import OnnxSource
@@ -99,16 +99,6 @@ class Learned:
 def weighted(matrices: Mapping[str, Matrix], recipe: Recipe) -> list[Matrix]:
     """Return the parts a recipe names, each times its weight."""
     return [_times(matrices[name], weight) for name, weight in recipe]
-
-
-def total(scorers: Sequence[Scorer], reading: Reading) -> Floats | None:
-    """Return the sum of what the blocks make of a text, without intercepts; None when it says nothing to any."""
-    summed: Floats | None = None
-    for scorer in scorers:
-        found = scorer.score(reading)
-        if found is not None:
-            summed = found if summed is None else summed + found
-    return summed
 
 
 def _times(matrix: Matrix, weight: float) -> Matrix:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router.classify.encoder import Doubles, Floats, Reading, read
+from router.classify.lexical import MetWords
 from router.classify.static import StaticTable
 
 STORE_BYTES = 8 << 20
@@ -78,9 +79,9 @@ class StaticScorer:
         self._store = self._new_store()
         self._lock = threading.Lock()
 
-    def _new_store(self) -> _Store:
+    def _new_store(self) -> MetWords:
         """Return a store that holds the training words, and has room for others."""
-        store = _Store(self._most, self.width, self._static.dimensions)
+        store = MetWords(self._most, self.width + self._static.dimensions)
         vectors = np.array([self._static.vector(word) for word in self._vocabulary], np.float32)
         if len(vectors):
             store.table[: len(vectors), self.width :] = vectors
@@ -110,7 +111,7 @@ class StaticScorer:
         scores: Floats = total[: self.width] / np.float32(squared**0.5)
         return scores
 
-    def _meet(self, words: list[str]) -> tuple[_Store, list[int]]:
+    def _meet(self, words: list[str]) -> tuple[MetWords, list[int]]:
         """Return a store that has all these words, with their rows in it."""
         with self._lock:
             store = self._store
@@ -134,14 +135,6 @@ class StaticScorer:
     def words(self) -> dict[str, Any]:
         """Return the training words, and which table the weights belong to."""
         return {"vocabulary": self._vocabulary, "table": self._static.digest}
-
-
-class _Store:
-    """Rows of words, as a table that fills from the top."""
-
-    def __init__(self, most: int, classes: int, dimensions: int) -> None:
-        self.rows: dict[str, int] = {}
-        self.table: Floats = np.empty((most, classes + dimensions), np.float32)
 
 
 class Static:

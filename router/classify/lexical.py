@@ -200,7 +200,7 @@ class LexicalScorer:
         self._gram_table = gram_table
         self._unseen = unseen
         width = table.shape[1]
-        self._met = _MetWords(max(2 * UNSEEN_WORDS, CACHE_BYTES // (4 * width)), width)
+        self._met = MetWords(max(2 * UNSEEN_WORDS, CACHE_BYTES // (4 * width)), width)
         self._lock = threading.Lock()
 
     @property
@@ -248,7 +248,7 @@ class LexicalScorer:
             met = self._met
             if len(met.rows) + len(words) > len(met.table):
                 # A new store instead of an emptied one: other threads may still be reading the old.
-                met = self._met = _MetWords(len(met.table), met.table.shape[1])
+                met = self._met = MetWords(len(met.table), met.table.shape[1])
             for word in words:
                 if word not in met.rows:
                     met.table[len(met.rows)] = self._put_together(word)
@@ -273,8 +273,8 @@ class LexicalScorer:
         return {"words": list(self._words), "pairs": pairs, "grams": list(self._grams), "unseen": self._unseen}
 
 
-class _MetWords:
-    """Scores of words that are not in the vocabulary, as a table that fills from the top."""
+class MetWords:
+    """Rows of words that were met, as a table that fills from the top."""
 
     def __init__(self, most: int, width: int) -> None:
         self.rows: dict[str, int] = {}
