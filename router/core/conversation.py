@@ -26,8 +26,13 @@ class Turn(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """The app's own leading system text and the turns that follow it, in the client's order."""
+    """The app's own leading system text and the turns that follow it, in the client's order.
+
+    `continues` names what the backend keeps of the conversation, where a client sends only what is new: the id of the
+    answer before, or of the stored conversation.
+    """
 
     system: str
     turns: tuple[Turn, ...]
     max_tokens: int | None = None
+    continues: str = ""

@@ -9,6 +9,9 @@ from typing import Any, Literal, NamedTuple
 
 from router.core.policy import ROOT, Level, Piece
 
+TASK_GAP = "\n\n"
+"""Stands between the texts of two tasks."""
+
 Outcome = Literal["classified", "unclassified", "skipped", "unavailable", "bypassed", "blocked"]
 
 
@@ -94,7 +97,7 @@ def say(mix: tuple[Piece, ...]) -> str:
     task = None
     for piece in mix:
         if task is not None:
-            lines.append("\n\n" if piece.task != task else "\n")
+            lines.append(TASK_GAP if piece.task != task else "\n")
         lines.append(piece.text)
         task = piece.task
     return "".join(lines)

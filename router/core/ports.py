@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from router.core.conversation import Conversation
 from router.core.decision import Decision
@@ -63,10 +63,38 @@ class CueReader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Capability:
-    """What a backend's model takes: how text may be said in mid-conversation, and which roles it knows."""
+    """What a backend's model takes: how text may be said in mid-conversation, which roles it knows, what it caches.
+
+    `cache_marks`: whether marks may be set that tell the provider up to where to cache a prompt. `auto` sets them only
+    where the client sets none itself, `always` beside the client's too. A prefix of fewer than `cache_min_tokens` is
+    never marked. `usage_in_streams` says that it tells the usage of a stream when asked (chat completions only; the
+    other formats always tell).
+    """
 
     mid_conversation: Literal["system", "developer", "user_block"] = "user_block"
     roles: frozenset[str] = frozenset({"system", "user", "assistant", "tool"})
+    cache_marks: Literal["off", "auto", "always"] = "off"
+    cache_min_tokens: int = 1024
+    usage_in_streams: bool = True
+
+
+class Usage(NamedTuple):
+    """Tokens of one answer, as the backend counted them.
+
+    `prompt` counts the whole prompt; of it, `cached` were read from the provider's cache and `written` written to it.
+    """
+
+    prompt: int = 0
+    cached: int = 0
+    written: int = 0
+    completion: int = 0
+
+
+class Told(NamedTuple):
+    """What a whole answer says of itself: its id (may be empty), and its usage where it tells one."""
+
+    id: str = ""
+    usage: Usage | None = None
 
 
 class Request(Protocol):
@@ -85,6 +113,11 @@ class Request(Protocol):
     @property
     def stream(self) -> bool:
         """Whether the client wants a stream."""
+        ...
+
+    @property
+    def tells_usage(self) -> bool:
+        """Whether the client gets the usage without our asking: false only for a stream that it did not ask it of."""
         ...
 
     @property
@@ -108,6 +141,7 @@ class Weaving:
     """What to put into a request besides the mixes: the backend's model name and parameters that the policy sets.
 
     `model` replaces the client's word only where it differs. A parameter is set only where the client set none.
+    `ask_usage` asks for the usage of a stream whose client did not; the guard then hides it again.
     """
 
     place: Literal["after", "before", "replace"] = "after"
@@ -115,6 +149,7 @@ class Weaving:
     model: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     capability: Capability = field(default_factory=Capability)
+    ask_usage: bool = False
 
 
 class StreamGuard(Protocol):
@@ -139,31 +174,44 @@ class StreamGuard(Protocol):
         """The id of the answer, once seen."""
         ...
 
+    @property
+    def usage(self) -> Usage | None:
+        """The tokens of the answer, once told."""
+        ...
+
     def boundary(self) -> bytes:
         """Return the bytes that end a half-written event, so that another event may follow."""
         ...
 
 
 class Wire(Protocol):
-    """One wire format."""
+    """One wire format. `chains` says that a request may go on from an answer that the backend keeps."""
 
     name: str
     path: str
+    chains: bool
 
     def parse(self, body: bytes) -> Request:
         """Return the parsed body. Raises RequestError."""
         ...
 
     def weave(self, request: Any, decisions: Sequence[Decision], weaving: Weaving) -> bytes:
-        """Return the body to send. `decisions[j]` belongs to user turn j; an empty mix gives the body that came."""
+        """Return the body to send. `decisions[j]` belongs to user turn j; an empty mix gives the body that came.
+
+        Where the backend keeps earlier turns (`Conversation.continues`), the first decisions belong to those.
+        """
         ...
 
-    def guard(self) -> StreamGuard:
-        """Return a fresh guard for one streamed answer."""
+    def prompt(self, body: bytes) -> Sequence[bytes]:
+        """Return the parts of a body that a provider caches, in the order of the prompt: system text, then messages."""
         ...
 
-    def answer_id(self, body: bytes) -> str:
-        """Return the id of a whole answer, or the empty string. Raises BackendError when it is no answer at all."""
+    def guard(self, hide_usage: bool = False) -> StreamGuard:
+        """Return a fresh guard for one streamed answer. `hide_usage` takes out the usage that `ask_usage` asked for."""
+        ...
+
+    def read_answer(self, body: bytes) -> Told:
+        """Return what a whole answer says of itself. Raises BackendError when it is no answer at all."""
         ...
 
     def error_body(self, error: RouterError) -> bytes:

@@ -73,7 +73,7 @@ class Line:
             progress.first_ms = look.stages.total_ms
             if sent.answer.chunks is not None:
                 return self._reply(progress, sent, chunks=self._relay(progress, sent))
-            progress.response_id = call.wire.answer_id(sent.answer.body)
+            progress.response_id = call.wire.read_answer(sent.answer.body).id
         except BackendError as error:
             self._finish(progress, error.status, error.code)
             body = call.wire.error_body(error)

@@ -59,7 +59,8 @@ _encode = msgspec.json.Encoder().encode
 def plan_edits(request: ChatRequest, decisions: Sequence[Decision], weaving: Weaving) -> list[Edit]:
     """Return what changes in `request.body`; empty when nothing does. Edits never overlap."""
     edits: list[Edit] = []
-    head, tails = place(decisions, weaving.on_switch)
+    placed = place(decisions, weaving.on_switch)
+    head, tails = placed.head, placed.tails
     if head or tails:
         turns = [turn.at for turn in request.conversation.turns if turn.role == "user"]
         if len(decisions) != len(turns):

@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from router.core.errors import BackendError
+from router.core.ports import Told, Usage
 
 
 class _Choice(msgspec.Struct, gc=False):
@@ -41,15 +42,15 @@ _CHUNK = msgspec.json.Decoder(_Chunk)
 _ANSWER = msgspec.json.Decoder(_Answer)
 
 
-def answer_id(body: bytes) -> str:
-    """Return the id of a whole answer, or the empty string. Raises BackendError (502) when it is no JSON object."""
+def read_answer(body: bytes) -> Told:
+    """Return id and usage of a whole answer. Raises BackendError (502) when it is no JSON object."""
     try:
         answer = _ANSWER.decode(body)
     except (ValueError, RecursionError):
         raise BackendError(
             "The backend answered with something that is not a JSON object.", code="backend_garbage"
         ) from None
-    return answer.id if isinstance(answer.id, str) else ""
+    return Told(answer.id if isinstance(answer.id, str) else "")
 
 
 class ChunkGuard:
@@ -61,9 +62,11 @@ class ChunkGuard:
     client, on which the official SDKs fail with a JSON or Unicode error instead of the error that is told behind it.
     """
 
-    __slots__ = ("_done", "_finished", "_garbled", "_rest", "_seen", "error", "response_id")
+    __slots__ = ("_done", "_finished", "_garbled", "_hide_usage", "_rest", "_seen", "error", "response_id", "usage")
 
-    def __init__(self) -> None:
+    def __init__(self, hide_usage: bool = False) -> None:
+        self.usage: Usage | None = None
+        self._hide_usage = hide_usage
         self._rest = bytearray()
         self._seen: set[int] = set()
         self._finished: set[int] = set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from router.core.errors import RequestError, RouterError
-from router.core.ports import StreamGuard
+from router.core.ports import StreamGuard, Told
 from router.wire import chunks, faults
 from router.wire.strict_json import wrong_type
 
@@ -15,13 +15,15 @@ _NAME = msgspec.json.Decoder(str)
 class OpenAIFormat:
     """The half of a wire that looks at answers. The other half, requests, differs by route."""
 
-    def guard(self) -> StreamGuard:
-        """Return a fresh guard for one streamed answer."""
-        return chunks.ChunkGuard()
+    chains = False
 
-    def answer_id(self, body: bytes) -> str:
-        """Return the id of a whole answer, or the empty string. Raises BackendError when it is no JSON object."""
-        return chunks.answer_id(body)
+    def guard(self, hide_usage: bool = False) -> StreamGuard:
+        """Return a fresh guard for one streamed answer."""
+        return chunks.ChunkGuard(hide_usage)
+
+    def read_answer(self, body: bytes) -> Told:
+        """Return id and usage of a whole answer. Raises BackendError when it is no JSON object."""
+        return chunks.read_answer(body)
 
     def error_body(self, error: RouterError) -> bytes:
         """Return the error in OpenAI's shape, a provider's own as it came."""

@@ -14,10 +14,11 @@ Decisions are a function of the turns up to theirs, and text is placed as a func
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Literal, NamedTuple
 
-from router.core.decision import Decision, say
-from router.core.policy import Piece
+from router.core.decision import TASK_GAP, Decision, say
+from router.core.policy import ROOT, Piece
 
 SWITCH_LINE = "For the message that follows:"
 """Opens a tail when the settled task is another one than at the user turn before."""
@@ -29,10 +30,20 @@ _SPEAKING = frozenset({"classified", "unclassified", "unavailable"})
 
 
 class Placed(NamedTuple):
-    """`head` is for the system text; `tails` are (user turn, text) pairs in order. Empty texts are left out."""
+    """What goes where. Empty texts are left out.
 
-    head: str
+    The head is for the system text: `general` is what the root says, the same in every conversation, and `special` what
+    the tasks of the first user turn say. `tails` are (user turn, text) pairs in order.
+    """
+
+    general: str
+    special: str
     tails: tuple[tuple[int, str], ...]
+
+    @property
+    def head(self) -> str:
+        """The head as one text."""
+        return TASK_GAP.join(filter(None, (self.general, self.special)))
 
 
 def place(decisions: Sequence[Decision], on_switch: Literal["tail", "head"]) -> Placed:
@@ -42,10 +53,10 @@ def place(decisions: Sequence[Decision], on_switch: Literal["tail", "head"]) -> 
     no client can switch off.
     """
     if not decisions:
-        return Placed("", ())
+        return Placed("", "", ())
     if on_switch == "head":
-        return Placed(say(_spoken(decisions[-1])), ())
-    head = ""
+        return Placed(*_parted(_spoken(decisions[-1])), ())
+    general = special = ""
     tails: list[tuple[int, str]] = []
     said: dict[str, str] = {}
     before: Decision | None = None
@@ -62,7 +73,7 @@ def place(decisions: Sequence[Decision], on_switch: Literal["tail", "head"]) -> 
         if j < last:
             said.update([(p.id, p.text) for p in fresh])
         if j == 0:
-            head, fresh = say(tuple(fresh)), []
+            (general, special), fresh = _parted(fresh), []
         elif fresh and before is not None and before.tasks != decision.tasks:
             opening = SWITCH_LINE + "\n"
         before = decision
@@ -70,7 +81,13 @@ def place(decisions: Sequence[Decision], on_switch: Literal["tail", "head"]) -> 
             fresh += [p for p in mix if p.volatile]
         if fresh:
             tails.append((j, opening + say(tuple(fresh))))
-    return Placed(head, tuple(tails))
+    return Placed(general, special, tuple(tails))
+
+
+def _parted(mix: Sequence[Piece]) -> tuple[str, str]:
+    """Return what the root says, which comes first, and what is said after it."""
+    general = tuple(takewhile(lambda piece: piece.task == ROOT, mix))
+    return say(general), say(tuple(mix[len(general) :]))
 
 
 def _spoken(decision: Decision) -> tuple[Piece, ...]:

@@ -225,4 +225,4 @@ def test_answers_are_watched_and_identified():
     guard.feed(b'data: {"id":"chatcmpl-1","choices":[{"index":0,"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n')
     assert guard.complete
     assert CHAT.guard() is not guard
-    assert CHAT.answer_id(b'{"id":"chatcmpl-2"}') == "chatcmpl-2"
+    assert CHAT.read_answer(b'{"id":"chatcmpl-2"}').id == "chatcmpl-2"

@@ -10,7 +10,7 @@ import pytest
 from openai._streaming import SSEDecoder
 
 from router.core.errors import BackendError
-from router.wire.chunks import ChunkGuard, answer_id
+from router.wire.chunks import ChunkGuard, read_answer
 from router.wire.faults import error_event
 
 
@@ -144,11 +144,11 @@ def test_events_are_released_when_whole_and_the_official_client_reads_the_error_
     [(b'{"id": "chatcmpl-9", "choices": []}', "chatcmpl-9"), (b' {"object": "list"}\n', ""), (b'{"id": null}', "")],
 )
 def test_answer_id(body, id_):
-    assert answer_id(body) == id_
+    assert read_answer(body).id == id_
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'"x"', b'{"id": "a"', b'{"id": "\xff"}', b'{"a":' * 100_000])
 def test_what_is_no_answer_is_the_backends_fault(body):
     with pytest.raises(BackendError) as caught:
-        answer_id(body)
+        read_answer(body)
     assert caught.value.status == 502
