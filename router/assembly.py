@@ -17,13 +17,20 @@ from router.engine.guarding import Guard
 from router.engine.identity import Identifier
 from router.engine.look import Looker
 from router.engine.snapshot import Build, Shelf, Snapshot
-from router.packs import Pack, load_pack
+from router.packs import Archive, Pack, load_pack
 from router.wire.chat import ChatCompletions
+from router.wire.messages import CountTokens, Messages
+from router.wire.responses import Responses
 
 log = logging.getLogger("router")
 
-WIRES: Mapping[str, Wire] = MappingProxyType({"chat": ChatCompletions()})
+WIRES: Mapping[str, Wire] = MappingProxyType(
+    {"chat": ChatCompletions(), "responses": Responses(), "messages": Messages()}
+)
 """The wire formats by the name that `Router.wrap` and traces use."""
+
+COUNT_TOKENS: Wire = CountTokens()
+"""Asks what a Messages request would cost."""
 
 
 def default_cache() -> Path:
@@ -53,17 +60,21 @@ def snapshot_of(pack: Pack, cache: Path | None, guard: Guard, *, isolated: bool 
     return Snapshot(pack.policy, reader_for(pack.policy), recogniser, files=pack.files, faults=faults)
 
 
-def snapshot_builder(cache: Path | None, guard: Guard) -> Build:
-    """Return the function with which a server builds snapshots, at its start and on reload."""
+def snapshot_builder(cache: Path | None, guard: Guard, archive: Archive | None = None) -> Build:
+    """Return the function with which a server builds snapshots, at its start and on reload.
+
+    What is built is kept in the archive, so that a conversation can go on with it after a restart.
+    """
 
     def build(path: Path) -> Snapshot:
-        return snapshot_of(load_pack(path), cache, guard, isolated=True)
+        pack = load_pack(path)
+        if archive is not None:
+            archive.keep(path, pack)
+        return snapshot_of(pack, cache, guard, isolated=True)
 
     return build
 
 
-def looker_for(
-    shelf: Shelf, guard: Guard, identifier: Identifier, clock: Callable[[], float] = time.monotonic
-) -> Looker:
+def looker_for(shelf: Shelf, guard: Guard, identifier: Identifier, clock: Callable[[], float] = time.time) -> Looker:
     """Return a looker over a shelf."""
     return Looker(shelf, identifier, guard, clock)

@@ -1,6 +1,6 @@
 """Floor 1: backends. What answers: OpenAI-compatible servers, litellm for all others, and the echo that ships.
 
-passthrough   OpenAIBackend: bytes out, bytes back, over
+passthrough   PassThroughBackend: bytes out, bytes back, over
 pool            a bounded pool of kept connections to one origin (`origin`), each of them
 connection        HTTP/1.1 as it comes from the socket, for one
 exchange            request and its answer, waited for by one reader
@@ -11,8 +11,10 @@ echo          EchoBackend: `readable` says what it got; `example`, `echo_answers
 
 from router.backends.allowlist import FORWARDED_HEADERS
 from router.backends.echo import EchoBackend
-from router.backends.passthrough import OpenAIBackend
+from router.backends.passthrough import PassThroughBackend
 from router.backends.transport import Limits, Timeouts
 from router.backends.via_litellm import LiteLLMBackend
+
+OpenAIBackend = PassThroughBackend  # the name by which the composition still calls it
 
 __all__ = ["FORWARDED_HEADERS", "EchoBackend", "Limits", "LiteLLMBackend", "OpenAIBackend", "Timeouts"]

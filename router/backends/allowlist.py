@@ -10,13 +10,26 @@ from collections.abc import Iterable
 
 from router.core.errors import SettingsError
 
-FORWARDED_HEADERS = frozenset({"idempotency-key", "openai-beta", "traceparent", "tracestate", "x-client-request-id"})
-"""Client headers that go up. Not `openai-organization` and `openai-project`, which would choose who is billed."""
+FORWARDED_HEADERS = frozenset(
+    {
+        "anthropic-beta",
+        "anthropic-version",
+        "idempotency-key",
+        "openai-beta",
+        "traceparent",
+        "tracestate",
+        "x-client-request-id",
+    }
+)
+"""Client headers that go up. Not `openai-organization` and `openai-project`, which would choose who is billed, and not
+`anthropic-dangerous-direct-browser-access`, by which a browser asks the provider itself for access."""
 
 RELAYED_HEADERS = re.compile(
-    r"content-type|openai-.*|x-ratelimit-.*|retry-after|retry-after-ms|x-should-retry|x-request-id|request-id"
+    r"content-type|openai-.*|x-ratelimit-.*|anthropic-(?:ratelimit|priority)-.*|retry-after|retry-after-ms"
+    r"|x-should-retry|x-request-id|request-id"
 )
-"""Headers of the answer that go down to the client."""
+"""Headers of the answer that go down to the client. Not `anthropic-organization-id`: no SDK reads it, and whose account
+pays is no client's business. Source: the pages "Rate limits" and "Errors" of both providers' API documentation."""
 
 _NEVER = re.compile(
     r"authorization|proxy-.*|cookie2?|(x-)?(goog-)?api-key|host|forwarded|x-forwarded-.*|x-real-ip|via|connection"

@@ -1,9 +1,12 @@
 """The double that ships: answers with the request it got, made readable (see `readable`). Needs no model and no key.
 
-It serves /chat/completions and /completions (whole or as a stream), /embeddings (small vectors, equal for equal texts)
-and /models, in the shapes of the OpenAI API. `n` gives the same answer n times. A forced tool call gets arguments, and
-a demanded JSON Schema an object, that fit simple schemas (see `example`). Usage is estimated with `count_tokens`, block
-by block. `max_tokens` and `stop` cut nothing: the point is to see the request.
+It serves chat completions, Responses and Anthropic Messages, each whole or as a stream in the format's own events
+(`echo_chat`, `echo_responses`, `echo_messages`), and beside them /messages/count_tokens, /completions, /embeddings
+(small vectors, equal for equal texts), /moderations and /models. Answers to /responses are kept for a while
+(`echo_kept`), to be read, continued by `previous_response_id`, or deleted.
+
+A forced tool call gets arguments, and a demanded JSON Schema an object, that fit simple schemas (see `example`). Usage
+is estimated with `count_tokens`, block by block. `max_tokens` and `stop` cut nothing: the point is to see the request.
 
 The model's name steers what goes wrong; steps may be chained, as in `echo-stall-50ms-cut-3`:
 
@@ -22,26 +25,35 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
-from router.backends.echo_answers import Call, Said, completion, completion_events, embeddings, models
+from router.backends.echo_chat import CHAT, TEXT
+from router.backends.echo_embeddings import embeddings
 from router.backends.echo_faults import Faults, faults_of, refusal
-from router.backends.example import example_of
-from router.backends.readable import blocks_of, parameters_line, prompt_block
+from router.backends.echo_kept import KeptResponses
+from router.backends.echo_lists import models, moderations
+from router.backends.echo_messages import MESSAGES
+from router.backends.echo_responses import RESPONSES
+from router.backends.echo_said import Format, Said, shaped
+from router.backends.readable import parameters_line
 from router.backends.transport import failed
 from router.core.ports import Answer, Outgoing
 from router.core.tokens import count_tokens
 
 GARBAGE = b"\x1f\x8b\x00 this is not an answer \xff\xfe"
 
+FORMATS = MappingProxyType(
+    {"/chat/completions": CHAT, "/completions": TEXT, "/responses": RESPONSES, "/messages": MESSAGES}
+)
+
 _ENCODER = msgspec.json.Encoder()
 _JSON = (("content-type", "application/json"),)
 _EVENTS = (("content-type", "text/event-stream; charset=utf-8"),)
-_MOST_CHOICES = 128  # as the OpenAI API
 
 _REMEMBERED_BLOCKS = 1024
 _LONGEST_REMEMBERED = 4096
@@ -61,11 +73,18 @@ class EchoBackend:
         self._clock = clock
         self._numbers = itertools.count(1)
         self._remembered_tokens = lru_cache(_REMEMBERED_BLOCKS)(count_tokens)
+        self._kept = KeptResponses()
 
     async def send(self, outgoing: Outgoing) -> Answer:
-        """Answer. Raises BackendError for what the OpenAI API would refuse, and for what the model's name asks."""
+        """Answer. Raises BackendError for what the API would refuse, and for what the model's name asks."""
+        path = outgoing.path
+        if path.startswith("/responses/"):
+            found = self._kept.serve(outgoing.method, path)
+            if isinstance(found, dict):
+                return Answer(200, _JSON, _ENCODER.encode(found))
+            return Answer(200, _EVENTS, chunks=_stream(found, Faults()))
         if outgoing.method == "GET":
-            return Answer(200, _JSON, _ENCODER.encode(models(outgoing.path)))
+            return Answer(200, _JSON, _ENCODER.encode(models(path)))
         body = _decoded(outgoing.body)
         faults = faults_of(body.get("model"))
         if faults.any:
@@ -73,51 +92,59 @@ class EchoBackend:
                 await asyncio.sleep(faults.stall_s)
             if faults.fail:
                 raise refusal(faults.fail, "the model's name asked for this failure", code="echo_fail")
-        if outgoing.path == "/embeddings":
-            return self._whole(embeddings(body, self._tokens), faults)
-        said = self._said(outgoing.path, body)
+        form = FORMATS.get(path)
+        if form is None:
+            return self._whole(self._without_words(path, body), faults)
+        before = self._kept.before(body) if form is RESPONSES else ()
+        said = self._said(form, body, before)
+        if form is RESPONSES and not faults.broken:
+            self._kept.keep(body, form.whole(said, body), before, len(outgoing.body))
         if body.get("stream") is True:
-            return Answer(200, _EVENTS, chunks=_stream(completion_events(said), faults))
-        return self._whole(completion(said), faults)
+            return Answer(200, _EVENTS, chunks=_stream(form.events(said, body), faults))
+        return self._whole(form.whole(said, body), faults)
 
     async def aclose(self) -> None:
         """Nothing is held."""
 
-    def _said(self, path: str, body: dict[str, Any]) -> Said:
-        if path == "/chat/completions":
-            chat, blocks = True, blocks_of(body)
-        elif path == "/completions":
-            prompts = body.get("prompt")
-            if not isinstance(prompts, list) or not prompts or isinstance(prompts[0], int):
-                prompts = [prompts]  # one text, or one list of token ids
-            chat, blocks = False, [prompt_block(each) for each in prompts]
-        else:
-            raise refusal(404, f"the echo does not serve {path}", code="unknown_path")
-        tokens = sum(map(self._tokens, blocks))
-        call = _demanded_call(body) if chat else None
-        content, said_tokens = "", 0
+    def _without_words(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Return the answer of a path where nothing is said."""
+        if path == "/embeddings":
+            return embeddings(body, self._tokens)
+        if path == "/moderations":
+            return moderations(body, self._number())
+        if path == "/messages/count_tokens":
+            return {"input_tokens": self._all_tokens(MESSAGES.blocks(body))}
+        raise refusal(404, f"the echo does not serve {path}", code="unknown_path")
+
+    def _said(self, form: Format, body: dict[str, Any], before: Sequence[str]) -> Said:
+        own = form.blocks(body)
+        # What is said beside the messages comes first, also before what is remembered.
+        blocks = [*own[:1], *before, *own[1:]] if before and body.get("instructions") is not None else [*before, *own]
+        tokens = self._all_tokens(blocks)
+        call, content = form.call(body), ""
         if call is not None:
             said_tokens = self._tokens(call.arguments)
-        elif (shaped := _demanded_object(body)) is not None:
-            content = shaped
-            said_tokens = self._tokens(content)
         else:
-            last = parameters_line(body)
-            content = "\n\n".join([*blocks, last])
-            said_tokens = tokens + self._tokens(last)
-        options = body.get("stream_options")
+            last = parameters_line(body, form.hidden)
+            content, said_tokens = "\n\n".join([*blocks, last]), tokens + self._tokens(last)
+            if (shape := form.shape(body)) is not None:
+                content = shaped(shape, content)
+                said_tokens = self._tokens(content)
         return Said(
-            id=f"{'chatcmpl' if chat else 'cmpl'}-{self._nonce}-{next(self._numbers)}",
+            number=self._number(),
             created=int(self._clock()),
             model=body.get("model"),
-            chat=chat,
             content=content,
             call=call,
-            choices=_choices(body),
             prompt_tokens=tokens,
             completion_tokens=said_tokens,
-            usage_wanted=isinstance(options, Mapping) and options.get("include_usage") is True,
         )
+
+    def _number(self) -> str:
+        return f"{self._nonce}-{next(self._numbers)}"
+
+    def _all_tokens(self, blocks: Iterable[str]) -> int:
+        return sum(map(self._tokens, blocks))
 
     def _tokens(self, block: str) -> int:
         if len(block) <= _LONGEST_REMEMBERED:
@@ -148,45 +175,3 @@ def _decoded(raw: bytes) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise refusal(400, "the body is not a JSON object")
     return body
-
-
-def _choices(body: Mapping[str, Any]) -> int:
-    wanted = body.get("n")
-    if wanted is None:
-        return 1
-    if not isinstance(wanted, int) or isinstance(wanted, bool) or not 1 <= wanted <= _MOST_CHOICES:
-        raise refusal(400, f"n must be a whole number from 1 to {_MOST_CHOICES}", param="n")
-    return wanted
-
-
-def _demanded_call(body: Mapping[str, Any]) -> Call | None:
-    """Return the call that `tool_choice` forces, with arguments that fit the tool's schema."""
-    choice = body.get("tool_choice")
-    if choice is None or choice in ("auto", "none"):
-        return None
-    wanted = _function_of(choice).get("name") if isinstance(choice, Mapping) else None
-    tools = body.get("tools")
-    for tool in tools if isinstance(tools, list) else []:
-        function = _function_of(tool)
-        if choice == "required" or (wanted is not None and function.get("name") == wanted):
-            arguments = example_of(function.get("parameters")) or {}
-            return Call(str(function.get("name")), _ENCODER.encode(arguments).decode())
-    raise refusal(400, "tool_choice forces a tool that is not among the tools", param="tool_choice")
-
-
-def _function_of(tool: Any) -> Mapping[str, Any]:
-    function = tool.get("function") if isinstance(tool, Mapping) else None
-    return function if isinstance(function, Mapping) else {}
-
-
-def _demanded_object(body: Mapping[str, Any]) -> str | None:
-    """Return the JSON text that `response_format` asks for, or None where plain text will do."""
-    wanted = body.get("response_format")
-    if not isinstance(wanted, Mapping):
-        return None
-    if wanted.get("type") == "json_object":
-        return _ENCODER.encode({"echo": "\n\n".join([*blocks_of(body), parameters_line(body)])}).decode()
-    shape = wanted.get("json_schema")
-    if wanted.get("type") != "json_schema" or not isinstance(shape, Mapping):
-        return None
-    return _ENCODER.encode(example_of(shape.get("schema"))).decode()

@@ -27,6 +27,11 @@ class Faults:
     cut: int | None = None
     garbage: bool = False
 
+    @property
+    def broken(self) -> bool:
+        """Whether the answer will not be a whole one."""
+        return self.garbage or self.cut is not None
+
 
 NONE = Faults()
 

@@ -9,7 +9,7 @@ providers that want the bytes, and tools of the type `mcp`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from router.core.errors import BackendError
@@ -86,10 +86,10 @@ def arguments(body: Mapping[str, Any], names: tuple[str, ...], *, links: bool) -
     """
     given = {name: body[name] for name in names if body.get(name) is not None}
     if names[0] not in given:
-        raise _invalid(f"the body has no {names[0]}", names[0])
+        raise invalid(f"the body has no {names[0]}", names[0])
     if names is CHAT:
         _check_messages(given["messages"], links=links)
-        _check_tools(given.get("tools"))
+        check_tools(given.get("tools"))
     return given
 
 
@@ -102,7 +102,7 @@ def chat_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(prompt, list) and len(prompt) == 1:
         prompt = prompt[0]
     if not isinstance(prompt, str):
-        raise _invalid("a stream takes one prompt, as text", "prompt")
+        raise invalid("a stream takes one prompt, as text", "prompt")
     chat = {name: value for name, value in given.items() if name not in TEXT or name in CHAT}
     chat.pop("logprobs", None)  # a number there, a switch here
     return chat | {"messages": [{"role": "user", "content": prompt}]}
@@ -110,31 +110,32 @@ def chat_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check_messages(messages: Any, *, links: bool) -> None:
     if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
-        raise _invalid("messages must be a list of objects", "messages")
+        raise invalid("messages must be a list of objects", "messages")
     for at, message in enumerate(messages):
         content = message.get("content")
         if links or content is None or isinstance(content, str):
             continue
         if not isinstance(content, list):
-            raise _invalid("content must be a text or a list of parts", f"messages[{at}].content")
+            raise invalid("content must be a text or a list of parts", f"messages[{at}].content")
         for number, part in enumerate(content):
             if isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str):
                 part = {key: value for key, value in part.items() if key != "text"}
             if any(_LINK.match(text) for text in _texts(part)):
                 place = f"messages[{at}].content[{number}]"
                 message = "links are not followed for this model; send the bytes as a data: URL"
-                raise _invalid(f"{place}: {message}", place)
+                raise invalid(f"{place}: {message}", place)
 
 
-def _check_tools(tools: Any) -> None:
+def check_tools(tools: Any, kinds: Collection[str | None] = _TOOLS) -> None:
+    """Raise BackendError (400) for whatever is no list of tools of these kinds."""
     if tools is None:
         return
     if not isinstance(tools, list):
-        raise _invalid("tools must be a list", "tools")
+        raise invalid("tools must be a list", "tools")
     for at, tool in enumerate(tools):
-        kind = tool.get("type") if isinstance(tool, dict) else None
-        if kind not in _TOOLS:
-            raise _invalid(f"tools[{at}]: only the types {' and '.join(_TOOLS)} go to this model", f"tools[{at}].type")
+        if not isinstance(tool, dict) or tool.get("type") not in kinds:
+            known = " and ".join(filter(None, kinds))
+            raise invalid(f"tools[{at}]: only tools of the type {known} go to this model", f"tools[{at}].type")
 
 
 def _texts(part: Any, depth: int = 0) -> Iterator[str]:
@@ -148,5 +149,6 @@ def _texts(part: Any, depth: int = 0) -> Iterator[str]:
             yield from _texts(value, depth + 1)
 
 
-def _invalid(message: str, param: str) -> BackendError:
+def invalid(message: str, param: str) -> BackendError:
+    """Return the error for a request that cannot go to this model as it stands."""
     return BackendError(f"{message} ({param})", status=400, code="invalid_request", retryable=False)

@@ -1,16 +1,22 @@
-"""A stream of litellm's as server-sent events of the OpenAI format, with an end that can be trusted."""
+"""Streams of litellm's, with an end that can be trusted, as server-sent events of the client's format.
+
+`Chunks` is the seam: it waits, names each failure, and knows whether the provider really finished. What makes events of
+it, whether here for chat completions or litellm's own translators for the other formats, never sees an end that was
+made up.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from router.backends.sse import DONE, event
+from router.backends.sse import DONE, event, named_event
 from router.backends.transport import Timeouts, failed
 from router.core.errors import BackendError
 
 Payload = dict[str, Any]
+Failure = Callable[[Exception], BackendError]
 
 
 def plain(answer: Any) -> Payload:
@@ -40,49 +46,49 @@ def as_text(payload: Payload) -> Payload:
     return payload | {"object": "text_completion", "choices": choices}
 
 
-class LiteLLMStream:
-    """An async iterator of events over litellm's CustomStreamWrapper.
+class Chunks:
+    """An async iterator over the chunks of litellm's CustomStreamWrapper, which ends only where the provider did.
 
     litellm sends a reason to finish even where the provider sent none. It keeps what it has received apart from what it
     makes up, in `received_finish_reason` and `intermittent_finish_reason`; a finish without either is `truncated`.
+    `failure` is what went wrong, also for those who do not pass on what was raised.
     """
 
     def __init__(
         self,
         source: Any,
         *,
-        failure: Callable[[Exception], BackendError],
+        failure: Failure,
         errors: tuple[type[Exception], ...],
         timeouts: Timeouts,
         ends: float,
-        usage: bool,
-        shape: Callable[[Payload], Payload] | None = None,
     ) -> None:
+        self.failure: BackendError | None = None
+        self.finished = False
+        self.logging_obj = getattr(source, "logging_obj", None)  # litellm's translator of Responses asks for it
         self._source = source
         self._failure = failure
         self._errors = errors
         self._timeouts = timeouts
         self._ends = ends
-        self._usage = usage
-        self._shape = shape
-        self._first: bytes | None = None
-        self._finished = False
+        self._first: Any = None
         self._over = False
 
     async def start(self) -> None:
-        """Wait for the first event: some providers are called only when it is asked for. Raises BackendError."""
-        self._first = await self._event(self._timeouts.first_byte_s, "timeout_first_byte")
+        """Wait for the first chunk: some providers are called only when it is asked for. Raises BackendError."""
+        self._first = await self._next(self._timeouts.first_byte_s, "timeout_first_byte")
 
-    def __aiter__(self) -> LiteLLMStream:
+    def __aiter__(self) -> Chunks:
         return self
 
-    async def __anext__(self) -> bytes:
-        if self._first is not None:
-            first, self._first = self._first, None
-            return first
-        if self._over:
+    async def __anext__(self) -> Any:
+        chunk, self._first = self._first, None
+        if chunk is None and not self._over:
+            chunk = await self._next(self._timeouts.idle_s, "timeout_idle")
+        if chunk is None:
+            self._over = True
             raise StopAsyncIteration
-        return await self._event(self._timeouts.idle_s, "timeout_idle")
+        return chunk
 
     async def aclose(self) -> None:
         """Stop the provider: only closing litellm's stream does, leaving it does not. Safe to call twice."""
@@ -92,47 +98,123 @@ class LiteLLMStream:
         if close is not None:
             await close()
 
-    async def _event(self, patience_s: float, code: str) -> bytes:
+    async def _next(self, patience_s: float, code: str) -> Any:
+        """Return the next chunk, or None at a proper end."""
         try:
-            while True:
-                payload = await self._payload(patience_s, code)
-                if payload is None:
-                    self._over = True
-                    return DONE
-                if self._keep(payload):
-                    return event(self._shape(payload) if self._shape else payload)
-        except (BackendError, asyncio.CancelledError):
+            chunk = await self._waited(patience_s, code)
+            self._judge(chunk)
+        except BackendError as error:
+            self.failure = error
             await self.aclose()
             raise
+        except asyncio.CancelledError:
+            await self.aclose()
+            raise
+        return chunk
 
-    async def _payload(self, patience_s: float, code: str) -> Payload | None:
-        """Return the next chunk, or None at a proper end."""
+    async def _waited(self, patience_s: float, code: str) -> Any:
         left_s = self._ends - asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(min(patience_s, left_s)):
-                chunk = await anext(self._source, None)
+                return await anext(self._source, None)
         except TimeoutError:
             if left_s < patience_s:
                 raise failed("timeout_total", f"the answer took longer than {self._timeouts.total_s:g} s") from None
             raise failed(code, f"the provider sent nothing for {patience_s:g} s") from None
         except self._errors as error:
             raise self._failure(error) from error
+
+    def _judge(self, chunk: Any) -> None:
+        """Take note of a finish; raise BackendError for one that was made up, and for an end without any."""
+        if chunk is not None and not any(choice.finish_reason for choice in chunk.choices):
+            return
         if chunk is not None:
-            return plain(chunk)
-        if not self._finished:
+            given = ("received_finish_reason", "intermittent_finish_reason")
+            self.finished = any(getattr(self._source, name, None) for name in given)
+        if not self.finished:
             raise failed("truncated", "the provider's stream ended without a reason")
-        return None
+
+
+class LiteLLMStream:
+    """An async iterator of events of chat completions, or of text completions by `shape`.
+
+    `usage` says whether the client asked for it; it then comes once, in an event of its own.
+    """
+
+    def __init__(self, chunks: Chunks, *, usage: bool, shape: Callable[[Payload], Payload] | None = None) -> None:
+        self._chunks = chunks
+        self._usage = usage
+        self._shape = shape
+        self._over = False
+
+    def __aiter__(self) -> LiteLLMStream:
+        return self
+
+    async def __anext__(self) -> bytes:
+        while not self._over:
+            chunk = await anext(self._chunks, None)
+            if self._over:
+                break  # closed while we waited
+            if chunk is None:
+                self._over = True
+                return DONE
+            payload = plain(chunk)
+            if self._keep(payload):
+                return event(self._shape(payload) if self._shape else payload)
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """Stop the provider. Safe to call twice."""
+        self._over = True
+        await self._chunks.aclose()
 
     def _keep(self, payload: Payload) -> bool:
-        """Take note of a chunk, put its usage where it belongs, and return whether it is to be sent."""
-        if any(choice["finish_reason"] for choice in payload.get("choices", ())):
-            received = getattr(self._source, "received_finish_reason", None)
-            if not received and not getattr(self._source, "intermittent_finish_reason", None):
-                raise failed("truncated", "the provider's stream ended without a reason")
-            self._finished = True
-        elif self._finished and "usage" in payload:
+        """Put the usage of a chunk where it belongs, and return whether the chunk is to be sent."""
+        ending = any(choice["finish_reason"] for choice in payload.get("choices", ()))
+        if self._chunks.finished and not ending and "usage" in payload:
             payload["choices"] = []
             return self._usage
         if not self._usage:
             payload.pop("usage", None)
         return True
+
+
+class TranslatedStream:
+    """An async iterator of events that a translator makes of `chunks`; each is a payload with a `type`."""
+
+    def __init__(
+        self,
+        chunks: Chunks,
+        events: AsyncIterator[Payload],
+        *,
+        failure: Failure,
+        errors: tuple[type[Exception], ...],
+    ) -> None:
+        self._chunks = chunks
+        self._events = events
+        self._failure = failure
+        self._errors = errors
+        self._over = False
+
+    def __aiter__(self) -> TranslatedStream:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._over:
+            raise StopAsyncIteration
+        try:
+            payload = await anext(self._events, None)
+        except self._errors as error:
+            await self.aclose()
+            raise self._chunks.failure or self._failure(error) from error
+        if self._chunks.failure is not None:
+            raise self._chunks.failure
+        if payload is None or self._over:
+            self._over = True
+            raise StopAsyncIteration
+        return named_event(payload)
+
+    async def aclose(self) -> None:
+        """Stop the provider. Safe to call twice."""
+        self._over = True
+        await self._chunks.aclose()

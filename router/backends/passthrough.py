@@ -1,4 +1,4 @@
-"""The backend for everything that speaks the OpenAI format: bytes out, bytes back.
+"""The backend for everything that speaks the client's own format, OpenAI's or Anthropic's: bytes out, bytes back.
 
 Nothing is parsed on the way, so unknown fields survive in both directions. What goes up with the body comes from the
 operator's configuration: address, key and headers. Which of the client's headers go up, and which of the answer's come
@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Iterable, Mapping
+from typing import Literal
 
 import msgspec
 
@@ -24,17 +25,21 @@ from router.core.ports import Answer, Outgoing
 
 _OURS = re.compile(r"host|connection|keep-alive|te|trailer|transfer-encoding|upgrade|expect|content-.*|accept-encoding")
 _SECRET = re.compile(r"authorization|cookie|.*(key|token|secret|password).*")
-_RETRYABLE = frozenset({408, 409, 429})  # and 5xx: what the OpenAI SDKs retry
+_RETRYABLE = frozenset({408, 409, 429})  # and 5xx, Anthropic's 529 among them: what both SDKs retry
+_VERSION = ("anthropic-version", "2023-06-01")
+"""Anthropic refuses a request without a version. There has been one since 2023 (its API documentation, "Versions")."""
 _ERROR_BODY_BYTES = 64 * 1024
 _SECRET_LENGTH = 8  # shorter words would be struck out of innocent text
 _REMEMBERED_NAMES = 256
 
 
-class OpenAIBackend:
-    """Implements `core.ports.Backend` over one OpenAI-compatible base URL, such as `https://api.openai.com/v1`.
+class PassThroughBackend:
+    """Implements `core.ports.Backend` over one base URL, such as `https://api.openai.com/v1`.
 
-    `api_key` becomes a bearer token; servers that want it elsewhere get it in `headers`. `forward` names the client
-    headers to pass on instead of FORWARDED_HEADERS. Raises SettingsError for whatever of it cannot be used.
+    `auth` says how `api_key` is shown: as a bearer token, or, as Anthropic's API and those like it want it, in
+    `x-api-key`; then `anthropic-version` is sent too where the client sent none. Servers that want a key elsewhere get
+    it in `headers`. `forward` names the client headers to pass on instead of FORWARDED_HEADERS. Raises SettingsError
+    for whatever of it cannot be used.
 
     A status other than 2xx becomes a BackendError (`backend_status`, or `redirect`) with the provider's status, its
     body where that is a JSON object, and the headers of RELAYED_HEADERS; other failures have the codes of
@@ -47,6 +52,7 @@ class OpenAIBackend:
         name: str,
         base_url: str,
         api_key: str = "",
+        auth: Literal["bearer", "x-api-key"] = "bearer",
         headers: Mapping[str, str] | None = None,
         timeouts: Timeouts | None = None,
         limits: Limits | None = None,
@@ -55,8 +61,10 @@ class OpenAIBackend:
         transport: Transport | None = None,
     ) -> None:
         self.name = name
-        fixed = _fixed_headers(name, api_key, headers or {})
-        self._forward = forwarded_names(name, forward) - {field for field, _ in fixed}
+        fixed = _fixed_headers(name, api_key, auth, headers or {})
+        ours = {field for field, _ in fixed}
+        self._forward = forwarded_names(name, forward) - ours
+        self._version = [_VERSION] if auth == "x-api-key" and _VERSION[0] not in ours else []
         self._secrets = [word.encode() for word in _secret_words(api_key, headers or {}) if len(word) >= _SECRET_LENGTH]
         self._known: dict[bytes, str] = {}
         self._transport = transport or PooledTransport(
@@ -68,6 +76,8 @@ class OpenAIBackend:
         headers: Headers = outgoing.headers
         if headers:
             headers = [(field, value) for field, value in headers if field.lower() in self._forward]
+        if self._version and not any(field.lower() == _VERSION[0] for field, _ in headers):
+            headers = [*headers, *self._version]
         response = await self._transport.send(
             outgoing.method, outgoing.path, outgoing.body, headers, stream=outgoing.stream
         )
@@ -129,9 +139,11 @@ class OpenAIBackend:
         return text
 
 
-def _fixed_headers(name: str, api_key: str, configured: Mapping[str, str]) -> list[tuple[str, str]]:
+def _fixed_headers(name: str, api_key: str, auth: str, configured: Mapping[str, str]) -> list[tuple[str, str]]:
     fixed = {"accept": "application/json", "user-agent": "prompt-router"}
-    if api_key:
+    if api_key and auth == "x-api-key":
+        fixed["x-api-key"] = api_key
+    elif api_key:
         fixed["authorization"] = f"Bearer {api_key}"
     for field, value in configured.items():
         if _OURS.fullmatch(field.lower()):

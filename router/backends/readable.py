@@ -12,13 +12,14 @@
 
     [model echo; temperature 0.2; tools find_order]
 
-Every message is a block: a line with its role, its text as it came, and a line for whatever else it holds. Any JSON is
-taken; what has no sensible shape is shown as JSON.
+Every message is a block: a line with its role, its text as it came, and a line for whatever else it holds. What is said
+beside the messages comes first, as `[instructions]` (Responses) or `[system]` (Anthropic). Any JSON is taken; what has
+no sensible shape is shown as JSON.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -26,23 +27,54 @@ import msgspec
 _LONGEST_VALUE = 200
 _ENCODE = msgspec.json.Encoder().encode
 
+_HEADING = ("role", "name", "tool_call_id")
+_ITEM_HEADING = frozenset({*_HEADING, "type", "id", "status", "content"})
+_MESSAGE_HEADING = frozenset({*_HEADING, "content"})
 
-def blocks_of(body: Mapping[str, Any]) -> list[str]:
+
+def message_blocks(body: Mapping[str, Any]) -> list[str]:
     """Return the messages of a chat completion as blocks, the first first."""
     messages = body.get("messages")
-    return [_block(message) for message in messages] if isinstance(messages, list) else []
+    return [_block(message, _MESSAGE_HEADING) for message in messages] if isinstance(messages, list) else []
 
 
-def prompt_block(prompt: Any) -> str:
-    """Return one prompt of a text completion as a block."""
-    text = (
-        prompt if isinstance(prompt, str) else f"({len(prompt)} tokens)" if isinstance(prompt, list) else _json(prompt)
-    )
-    return f"[prompt]\n{text}"
+def anthropic_blocks(body: Mapping[str, Any]) -> list[str]:
+    """Return the system text and the messages of an Anthropic request as blocks."""
+    system = body.get("system")
+    blocks = [] if system is None else ["\n".join(["[system]", *_content(system)])]
+    return blocks + message_blocks(body)
 
 
-def parameters_line(body: Mapping[str, Any]) -> str:
-    """Return the last line: the model and every other field of the body besides the messages.
+def prompt_blocks(body: Mapping[str, Any]) -> list[str]:
+    """Return the prompts of a text completion as blocks; each is a text, or a list of token ids."""
+    prompts = body.get("prompt")
+    if not isinstance(prompts, list) or not prompts or isinstance(prompts[0], int):
+        prompts = [prompts]
+    return [f"[prompt]\n{_prompt(each)}" for each in prompts]
+
+
+def response_blocks(body: Mapping[str, Any]) -> list[str]:
+    """Return the instructions and the input items of a Responses request as blocks."""
+    instructions, given = body.get("instructions"), body.get("input")
+    blocks = [] if instructions is None else ["\n".join(["[instructions]", *_content(instructions)])]
+    if isinstance(given, str):
+        return [*blocks, f"[user]\n{given}"]
+    return blocks + item_blocks(given if isinstance(given, list) else [])
+
+
+def item_blocks(items: Iterable[Any]) -> list[str]:
+    """Return items of the Responses format as blocks."""
+    return [_item(item) for item in items]
+
+
+def remembered_block(item: Any) -> str:
+    """Return an item that the echo itself said as one short block: shown whole, answers would double turn by turn."""
+    heading, _, text = _item(item).partition("\n")
+    return f"{heading}\n{_word(text)}"
+
+
+def parameters_line(body: Mapping[str, Any], hidden: Collection[str] = ("messages", "model", "prompt")) -> str:
+    """Return the last line: the model and every other field of the body that is not `hidden`.
 
     >>> parameters_line({"model": "echo", "temperature": 0.2, "messages": []})
     '[model echo; temperature 0.2]'
@@ -51,44 +83,87 @@ def parameters_line(body: Mapping[str, Any]) -> str:
     for name, value in body.items():
         if name == "tools":
             parts.append(f"tools {', '.join(_tool_names(value))}")
-        elif name not in ("messages", "model", "prompt"):
+        elif name not in hidden:
             parts.append(f"{name} {_word(value)}")
     return f"[{'; '.join(parts)}]"
 
 
-def _block(message: Any) -> str:
+def _prompt(prompt: Any) -> str:
+    if isinstance(prompt, str):
+        return prompt
+    return f"({len(prompt)} tokens)" if isinstance(prompt, list) else _json(prompt)
+
+
+def _block(message: Any, shown: frozenset[str]) -> str:
     if not isinstance(message, Mapping):
         return f"[message]\n{_word(message)}"
-    heading = " ".join(_word(message[key]) for key in ("role", "name", "tool_call_id") if key in message)
-    content = message.get("content")
-    lines = [f"[{heading}]"]
-    if isinstance(content, str):
-        lines.append(content)
-    elif isinstance(content, list):
-        lines += [_part(part) for part in content]
+    heading = " ".join(_word(message[key]) for key in _HEADING if key in message)
+    lines = [f"[{heading}]", *_content(message.get("content"))]
     if len(message) > 2:
-        lines += _extras(message)
+        lines += _extras(message, shown)
     return "\n".join(lines)
 
 
-def _extras(message: Mapping[str, Any]) -> Iterator[str]:
+def _item(item: Any) -> str:
+    """Return one item of a Responses request or answer as a block."""
+    kind = item.get("type") if isinstance(item, Mapping) else None
+    if kind in ("function_call", "custom_tool_call"):
+        given = item.get("arguments", item.get("input"))
+        return f"[assistant]\n(calls {_word(item.get('name'))}({_word(given)}) as {_word(item.get('call_id'))})"
+    if kind in ("function_call_output", "custom_tool_call_output"):
+        return "\n".join([f"[tool {_word(item.get('call_id'))}]", *_content(item.get("output"))])
+    if kind is None or kind == "message":
+        return _block(item, _ITEM_HEADING)
+    return f"[{_word(kind)}]\n{_word({name: value for name, value in item.items() if name != 'type'})}"
+
+
+def _content(content: Any) -> list[str]:
+    """Return the lines of a content: a text, or a list of parts."""
+    if isinstance(content, str):
+        return [content]
+    if isinstance(content, list):
+        return [line for part in content for line in _part(part)]
+    return []
+
+
+def _extras(message: Mapping[str, Any], shown: frozenset[str]) -> Iterator[str]:
     for name, value in message.items():
         if name == "tool_calls" and isinstance(value, list):
             yield from (_call(call) for call in value)
-        elif name not in ("role", "name", "tool_call_id", "content"):
+        elif name not in shown:
             yield f"({name}: {_word(value)})"
 
 
-def _part(part: Any) -> str:
+def _part(part: Any) -> Iterator[str]:
+    """Yield a part of a message, and what marks it: `cache_control`, `prompt_cache_breakpoint`."""
     if not isinstance(part, Mapping):
-        return _word(part)
-    if isinstance(text := part.get("text"), str):
-        return text
+        yield _word(part)
+        return
     kind = part.get("type")
-    held = part.get(kind) if isinstance(kind, str) else None
-    if isinstance(held, Mapping):
-        held = held.get("url", held.get("filename", held.get("file_id", held.get("format"))))
-    return f"({_word(kind)}: {_word(held)})"
+    if isinstance(text := part.get("text"), str):
+        yield text
+    elif kind == "tool_use":
+        yield f"(calls {_word(part.get('name'))}({_word(part.get('input'))}) as {_word(part.get('id'))})"
+    elif kind == "tool_result":
+        yield f"(result of {_word(part.get('tool_use_id'))})"
+        yield from _content(part.get("content"))
+    else:
+        yield f"({_word(kind)}: {_word(_held(part, kind))})"
+    for mark in ("cache_control", "prompt_cache_breakpoint"):
+        if mark in part:
+            yield f"({mark}: {_word(part[mark])})"
+
+
+def _held(part: Mapping[str, Any], kind: Any) -> Any:
+    """Return what tells most of a picture, a file or a sound, without its bytes if it has a name."""
+    held = part.get(kind, part.get("source")) if isinstance(kind, str) else None
+    if held is None and isinstance(kind, str):
+        return _first_of(part, "image_url", "file_url", "file_id", "filename", "refusal")
+    return _first_of(held, "url", "filename", "file_id", "format", "media_type") if isinstance(held, Mapping) else held
+
+
+def _first_of(found: Mapping[str, Any], *names: str) -> Any:
+    return next((found[name] for name in names if name in found), None)
 
 
 def _call(call: Any) -> str:
@@ -99,9 +174,11 @@ def _call(call: Any) -> str:
 
 
 def _tool_names(tools: Any) -> Iterator[str]:
+    """Yield the names of tools: in an object of their own (chat), or beside the type (the other formats)."""
     for tool in tools if isinstance(tools, list) else [tools]:
-        function = tool.get("function") if isinstance(tool, Mapping) else None
-        yield _word(function.get("name") if isinstance(function, Mapping) else tool)
+        function = tool.get("function", tool) if isinstance(tool, Mapping) else None
+        named = isinstance(function, Mapping) and ("name" in function or function is not tool)
+        yield _word(function.get("name") if named and isinstance(function, Mapping) else tool)
 
 
 def _word(value: Any) -> str:

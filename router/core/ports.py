@@ -9,9 +9,10 @@ from typing import Any, Literal, NamedTuple, Protocol
 from router.core.conversation import Conversation
 from router.core.decision import Decision
 from router.core.errors import RouterError
-from router.core.evidence import Belief, Certificate, Thresholds
+from router.core.evidence import Belief, Certificate, Evidence, Thresholds
 from router.core.policy import CueValue
 from router.core.trace import Trace
+from router.core.usage import Usage
 
 # ---------------------------------------------------------------------------------------------------- recognition
 
@@ -76,18 +77,6 @@ class Capability:
     cache_marks: Literal["off", "auto", "always"] = "off"
     cache_min_tokens: int = 1024
     usage_in_streams: bool = True
-
-
-class Usage(NamedTuple):
-    """Tokens of one answer, as the backend counted them.
-
-    `prompt` counts the whole prompt; of it, `cached` were read from the provider's cache and `written` written to it.
-    """
-
-    prompt: int = 0
-    cached: int = 0
-    written: int = 0
-    completion: int = 0
 
 
 class Told(NamedTuple):
@@ -280,6 +269,40 @@ class TraceStore(Protocol):
 
     def read(self, decision_id: str) -> Mapping[str, Any] | None:
         """Return a stored trace as JSON-ready data."""
+        ...
+
+    def close(self) -> None:
+        """Flush and close."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PinRecord:
+    """A conversation's pin as it is stored; free-text cues are withheld. `first` tells pins of one key apart.
+
+    Times are seconds of the wall clock since the Unix epoch.
+    """
+
+    policy: str
+    conversation: str
+    first: str
+    revision: str
+    began_s: float
+    seen_s: float
+    idle_s: float
+    cues: tuple[tuple[int, Mapping[str, CueValue]], ...]
+    faulted: Mapping[int, Evidence]
+
+
+class PinStore(Protocol):
+    """Keeps pins beyond a restart."""
+
+    def write(self, records: Sequence[PinRecord]) -> None:
+        """Store records, each in place of an earlier one of the same pin, in one transaction. Raises Degraded."""
+        ...
+
+    def read(self, now_s: float) -> Sequence[PinRecord]:
+        """Return the records that are not void yet, the least recently used first, and forget the others."""
         ...
 
     def close(self) -> None:

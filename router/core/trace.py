@@ -13,6 +13,7 @@ from types import MappingProxyType
 from router.core.decision import Decision
 from router.core.evidence import Belief, Evidence
 from router.core.policy import CueValue, Policy
+from router.core.usage import Usage
 
 WITHHELD = "…"
 """Stands in a trace for the value of a free-text cue."""
@@ -25,7 +26,8 @@ class Trace:
     Times are milliseconds: `at_ms` since the Unix epoch, the others durations. `overhead_ms` is what the router added,
     without the backend's own time; `first_ms` is the time to the first byte of the answer. `status` is the HTTP status
     the client got, `error` the code of what went wrong, if anything. `conversation` and `unit` are keyed hashes. `cues`
-    are those of the evidence as they may be stored (`withhold`).
+    are those of the evidence as they may be stored (`withhold`). `usage` is what the backend counted, where it told.
+    `retry` is how often the client had sent this request before, as its SDK counts.
     """
 
     id: str
@@ -46,6 +48,8 @@ class Trace:
     error: str = ""
     response_id: str = ""
     attempts: int = 1
+    usage: Usage | None = None
+    retry: int = 0
     overhead_ms: float = 0.0
     first_ms: float = 0.0
     total_ms: float = 0.0

@@ -68,7 +68,7 @@ class Identifier:
 
         `personal` are facts that tell people apart whose unnamed conversations begin alike.
         """
-        named = self._named(metadata, headers)
+        named = self._named(metadata, headers) or spoken.continues
         if named:
             conversation = self._hash("c", tenant, named)
         else:

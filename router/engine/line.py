@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 
 from router.core.decision import Decision
 from router.core.errors import BackendError, RequestError
-from router.core.ports import Outgoing, Weaving
+from router.core.ports import Outgoing, Told, Weaving
 from router.core.trace import Trace, withhold
 from router.engine.look import Call, Look, Looker
+from router.engine.prefix import Sighting
 from router.engine.relay import CLIENT_LEFT, Ending, relay
 from router.engine.send import Sender, Sent, Target
 
@@ -45,20 +46,23 @@ class Progress:
     attempts: int = 0
     overhead_ms: float = 0.0
     first_ms: float = 0.0
-    response_id: str = ""
+    hides_usage: bool = False
+    told: Told = field(default_factory=Told)
 
 
 @dataclass(frozen=True)
 class Line:
     """Runs requests. `resolve` finds the targets of a model name and raises RequestError for an unknown one.
 
-    `record` takes the finished trace and must not block. `now_ms` is the wall clock.
+    `record` takes the finished trace, and `watch` what came and what was sent; neither may block. `now_ms` is the wall
+    clock.
     """
 
     looker: Looker
     sender: Sender
     resolve: Callable[[str], tuple[Target, ...]]
     record: Callable[[Trace], None]
+    watch: Callable[[Sighting], None] = field(default=lambda _: None)
     now_ms: Callable[[], int] = field(default=lambda: time.time_ns() // 1_000_000)
 
     async def run(self, call: Call) -> Reply:
@@ -73,7 +77,7 @@ class Line:
             progress.first_ms = look.stages.total_ms
             if sent.answer.chunks is not None:
                 return self._reply(progress, sent, chunks=self._relay(progress, sent))
-            progress.response_id = call.wire.read_answer(sent.answer.body).id
+            progress.told = call.wire.read_answer(sent.answer.body)
         except BackendError as error:
             self._finish(progress, error.status, error.code)
             body = call.wire.error_body(error)
@@ -86,6 +90,13 @@ class Line:
             self._finish(progress, CLIENT_GONE, CLIENT_LEFT)
             raise
         self._finish(progress, sent.answer.status)
+        return self._reply(progress, sent)
+
+    async def count(self, call: Call) -> Reply:
+        """Ask what a request would cost, our text included. Nothing is answered, so nothing is recorded."""
+        look = await self.looker.look_in_time(call)
+        progress = Progress(call, look)
+        sent = await self.sender.send(self._targets(look), lambda target: self._outgoing(progress, target))
         return self._reply(progress, sent)
 
     async def pass_on(self, call: Call) -> Reply:
@@ -116,9 +127,14 @@ class Line:
         progress.target = target
         progress.attempts += 1
         model = target.model or look.request.model
-        body = self.looker.weave(look, call.wire, target.model, target.capability)
+        capability = target.takes(call.wire.name)
+        # A request to which nothing is added leaves as it came; so usage is asked for only beside text of ours.
+        ask = capability.usage_in_streams and not look.request.tells_usage
+        progress.hides_usage = ask and any(decision.mix for decision in look.decisions)
+        body = self.looker.weave(look, call.wire, target.model, capability, ask_usage=progress.hides_usage)
         look.stages.mark("weave")
         progress.overhead_ms = progress.overhead_ms or look.stages.total_ms
+        self.watch(Sighting(call.wire, look, target.backend.name, model, body))
         return Outgoing(call.wire.path, body, call.forward, look.request.stream, model)
 
     def _reply(self, progress: Progress, sent: Sent, chunks: AsyncGenerator[bytes, None] | None = None) -> Reply:
@@ -129,16 +145,18 @@ class Line:
         """Pass a stream on and record what became of it."""
         ending = Ending()
         try:
-            async for chunk in relay(sent, progress.call.wire, ending):
+            async for chunk in relay(sent, progress.call.wire, ending, progress.hides_usage):
                 yield chunk
         finally:
-            progress.response_id = ending.response_id
+            progress.told = ending.told
             self._finish(progress, CLIENT_GONE if ending.error == CLIENT_LEFT else sent.answer.status, ending.error)
 
     def _finish(self, progress: Progress, status: int, error: str = "") -> None:
         call, look, target = progress.call, progress.look, progress.target
         policy, identity, stages = look.snapshot.policy, look.identity, look.stages
-        evidence = look.evidence
+        evidence, told = look.evidence, progress.told
+        if told.id and call.wire.chains:
+            self.looker.remember(call.tenant, look, told.id)
         self.record(
             Trace(
                 id=call.id,
@@ -157,11 +175,19 @@ class Line:
                 cues=withhold(policy, evidence.cues),
                 status=status,
                 error=error,
-                response_id=progress.response_id,
+                response_id=told.id,
                 attempts=progress.attempts,
+                usage=told.usage,
+                retry=_retry(call),
                 overhead_ms=progress.overhead_ms,
                 first_ms=progress.first_ms,
                 total_ms=stages.total_ms,
                 stages=stages.laps,
             )
         )
+
+
+def _retry(call: Call) -> int:
+    """Return how often the client had sent this request before; the official SDKs tell."""
+    count = call.headers.get("x-stainless-retry-count", "")
+    return int(count) if count.isascii() and count.isdigit() and len(count) < 4 else 0

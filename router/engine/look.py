@@ -19,9 +19,13 @@ from router.core.ports import Capability, Request, Weaving, Wire
 from router.engine.guarding import Guard
 from router.engine.identity import Identifier, Identity
 from router.engine.observe import Observer, Sight
-from router.engine.pins import Pin, Pins
+from router.engine.pins import Pin, Pins, begin
 from router.engine.snapshot import Shelf, Snapshot
 from router.engine.stages import Stages
+from router.engine.threads import Thread, Threads
+
+STORED_CONVERSATION = "conv_"
+"""How the names of conversations begin that OpenAI keeps; other names that a request goes on from are of answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,7 @@ class Look:
     sights: list[Sight]
     decisions: list[Decision]
     stages: Stages
+    pin: Pin
 
     @property
     def decision(self) -> Decision:
@@ -67,14 +72,15 @@ class Look:
 
 
 class Looker:
-    """Looks at requests under the policies of a shelf. `clock` returns seconds, for pins only."""
+    """Looks at requests under the policies of a shelf. `clock` returns seconds of the wall clock, for pins only."""
 
     def __init__(self, shelf: Shelf, identifier: Identifier, guard: Guard, clock: Callable[[], float]) -> None:
         self.shelf = shelf
         self._identifier = identifier
         self._guard = guard
         self._clock = clock
-        self._pins = Pins()
+        self.pins = Pins()
+        self.threads = Threads()
         self._observers: dict[Snapshot, Observer] = {}
 
     def look(self, call: Call, late: str = "") -> Look:
@@ -85,16 +91,21 @@ class Looker:
         stages = Stages()
         request = call.wire.parse(call.body)
         stages.mark("parse")
-        observer, pin, identity, cues, faults = self._place(call, request)
-        sights = observer.observe(request.conversation, pin, cues, identity.nonce, late)
+        thread = self._thread(call, request.conversation.continues)
+        observer, pin, identity, cues, faults = self._resume(call, request, thread) or self._place(call, request)
+        earlier = thread.sights if thread else ()
+        sights = observer.observe(request.conversation, pin, cues, identity.nonce, late, earlier)
         stages.mark("observe")
         decisions = self._decide_all(observer.snapshot.policy, request.conversation, sights)
-        if faults:
-            decisions[-1] = replace(decisions[-1], reasons=(*decisions[-1].reasons, *map(_fell_to_default, faults)))
+        notes = [Reason(fault, "the cue was not usable and fell to its default") for fault in faults]
+        if request.conversation.continues and thread is None:
+            notes.append(Reason("thread_unknown", "what was decided about the turns before is not known here"))
+        if notes:
+            decisions[-1] = replace(decisions[-1], reasons=(*decisions[-1].reasons, *notes))
         if call.off:
             decisions = [_required_only(decision) for decision in decisions]
         stages.mark("decide")
-        return Look(request, observer.snapshot, identity, sights, decisions, stages)
+        return Look(request, observer.snapshot, identity, sights, decisions, stages, pin)
 
     async def look_in_time(self, call: Call) -> Look:
         """Like `look`, but never holds up the event loop: a slow recogniser runs in a thread, within its deadline."""
@@ -107,14 +118,34 @@ class Looker:
             self._guard.note("recogniser_late")
             return self.look(call, late="recogniser_late")
 
-    def weave(self, look: Look, wire: Wire, model: str = "", capability: Capability | None = None) -> bytes:
+    def remember(self, tenant: str, look: Look, response_id: str) -> None:
+        """Remember what was decided, for requests that go on from this answer without resending its turns."""
+        thread = Thread(look.identity, look.snapshot, look.pin, tuple(look.sights))
+        continues = look.request.conversation.continues
+        for name in {response_id, continues if continues.startswith(STORED_CONVERSATION) else response_id}:
+            self.threads.keep(tenant, name, thread)
+
+    def weave(
+        self,
+        look: Look,
+        wire: Wire,
+        model: str = "",
+        capability: Capability | None = None,
+        *,
+        ask_usage: bool = False,
+    ) -> bytes:
         """Return the body to send for one target.
 
         Where weaving fails the request goes out as it came, unless that would lose a required instruction.
         """
         settings = look.snapshot.policy.settings
         weaving = Weaving(
-            settings.place, settings.on_switch, model, look.decision.parameters, capability or DEFAULT_CAPABILITY
+            settings.place,
+            settings.on_switch,
+            model,
+            look.decision.parameters,
+            capability or DEFAULT_CAPABILITY,
+            ask_usage,
         )
         decisions = look.decisions
         if look.decision.outcome == "skipped":
@@ -149,10 +180,10 @@ class Looker:
         observer = self._observer(snapshot)
         stable = observer.stable(cues)
         now = self._clock()
-        pin = self._pins.find(policy.name, identity.conversation, turn, stable, now, policy.settings.pin_idle_s)
+        pin = self.pins.find(policy.name, identity.conversation, turn, stable, now)
         if pin is None:
-            pin = Pin(policy.revision, now, [(0, stable)])
-            self._pins.keep(policy.name, identity.conversation, pin)
+            pin = begin(policy, stable, now)
+            self.pins.keep(policy.name, identity.conversation, pin)
         elif pin.revision != policy.revision:
             earlier = self.shelf.pinned(policy.name, pin.revision)
             if earlier is None:
@@ -161,6 +192,24 @@ class Looker:
                 observer = self._observer(earlier)
                 cues, faults = earlier.cues.read(call.headers, metadata)
         return observer, pin, identity, cues, faults
+
+    def _thread(self, call: Call, continues: str) -> Thread | None:
+        """Find what is known of the turns that the backend keeps, while it holds and under the same policy."""
+        thread = self.threads.find(call.tenant, continues) if continues else None
+        if thread is None or self._clock() - thread.pin.seen_s > thread.pin.idle_s:
+            return None
+        return thread if thread.snapshot.policy.name == self.shelf.current(call.policy).policy.name else None
+
+    def _resume(
+        self, call: Call, request: Request, thread: Thread | None
+    ) -> tuple[Observer, Pin, Identity, dict[str, CueValue], tuple[str, ...]] | None:
+        """Return what a conversation was decided with whose earlier turns the backend keeps."""
+        if thread is None:
+            return None
+        snapshot, pin = thread.snapshot, thread.pin
+        cues, faults = snapshot.cues.read(call.headers, {**request.metadata, **call.metadata})
+        self.pins.use(snapshot.policy.name, thread.identity.conversation, pin, self._clock())
+        return self._observer(snapshot), pin, thread.identity, cues, faults
 
     def _observer(self, snapshot: Snapshot) -> Observer:
         observer = self._observers.get(snapshot)
@@ -173,10 +222,15 @@ class Looker:
     def _decide_all(self, policy: Policy, conversation: Conversation, sights: list[Sight]) -> list[Decision]:
         decisions: list[Decision] = []
         ends = [at for at, turn in enumerate(conversation.turns) if turn.role == "user"]
+        earlier = len(sights) - len(ends)  # of turns that the backend keeps: decided already
         for number, sight in enumerate(sights):
             if sight.decision is None:
                 last = number == len(sights) - 1
-                upto = conversation if last else replace(conversation, turns=conversation.turns[: ends[number] + 1])
+                upto = (
+                    conversation
+                    if last
+                    else replace(conversation, turns=conversation.turns[: ends[number - earlier] + 1])
+                )
                 sight.decision = self._decide(policy, upto, sight.evidence)
             decisions.append(sight.decision)
         return decisions
@@ -211,10 +265,6 @@ def _required_only(decision: Decision) -> Decision:
     """What a client cannot switch off."""
     mix = tuple(piece for piece in decision.mix if piece.required)
     return replace(decision, outcome="bypassed", mix=mix, reasons=(Reason("off", "switched off by the client"),))
-
-
-def _fell_to_default(fault: str) -> Reason:
-    return Reason(fault, "the cue was not usable and fell to its default")
 
 
 def _personal(policy: Policy, cues: Mapping[str, CueValue]) -> tuple[str, ...]:

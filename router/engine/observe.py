@@ -7,7 +7,7 @@ growing conversation costs one step per call; a miss is worked out again and com
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from types import MappingProxyType
@@ -31,10 +31,14 @@ REPLY_CHARS = 500
 
 @dataclass(slots=True)
 class Sight:
-    """What is known at one user turn: the recogniser's state, the evidence and, once made, the decision."""
+    """What is known at one user turn: the recogniser's state, the evidence and, once made, the decision.
+
+    `key` is the digest of all that it was made from.
+    """
 
     state: State | None
     evidence: Evidence
+    key: bytes
     decision: Decision | None = None
 
 
@@ -60,34 +64,58 @@ class Observer:
         return {name: value for name, value in cues.items() if name not in self._volatile}
 
     def observe(
-        self, conversation: Conversation, pin: Pin, cues: Mapping[str, CueValue], nonce: str, late: str = ""
+        self,
+        conversation: Conversation,
+        pin: Pin,
+        cues: Mapping[str, CueValue],
+        nonce: str,
+        late: str = "",
+        earlier: Sequence[Sight] = (),
     ) -> list[Sight]:
-        """Return a sight for each user turn. `cues` are this call's own, volatile ones included.
+        """Return a sight for each user turn, those `earlier` ones first that the backend keeps.
 
-        With `late`, turns that are not known yet go without recognition, and that is their fault code.
+        `cues` are this call's own, volatile ones included. With `late`, turns that are not known yet go without
+        recognition, and that is their fault code.
         """
-        sights: list[Sight] = []
+        sights = list(earlier)
+        asked = list(_user_turns(conversation))
+        if not asked and not earlier:
+            return [self.unseen(cues, nonce)]
         key = _digest(nonce.encode(), conversation.system, "", {}) if self._rules_read_system else nonce.encode()
         state: State | None = None
-        asked = list(_user_turns(conversation))
-        for number, (turn, reply) in enumerate(asked[:TURNS_DECIDED]):
-            last = number == len(asked) - 1
+        if earlier:
+            state, key = earlier[-1].state, earlier[-1].key
+        first = len(earlier)
+        for number, (turn, reply) in enumerate(asked[: max(0, TURNS_DECIDED - first)], first):
+            last = number == first + len(asked) - 1
             here = cues if last else pin.cues_at(number)
             key = _digest(key, turn.text, reply, here)
             if last and conversation.max_tokens is not None and conversation.max_tokens < self._rules_read_below:
                 key += b"%d" % conversation.max_tokens  # as in `decide`, only the newest turn is asked with it
             sight = self._memo.get(key)
             if sight is None:
-                sight = self._look(state, turn, reply, number, here, nonce, pin, late)
+                sight = self._look(key, state, turn, reply, number, here, nonce, pin, late)
                 if sight.evidence.faults == self._faults:
                     self._memo.put(key, sight)
             state = sight.state
             sights.append(sight)
-        sights += [sights[-1]] * (len(asked) - len(sights))
+        sights += [sights[-1]] * (first + len(asked) - len(sights))
         return sights
+
+    def unseen(self, cues: Mapping[str, CueValue], nonce: str) -> Sight:
+        """Return the sight of a conversation whose user turns are all kept elsewhere, and not known here."""
+        evidence = Evidence(
+            belief=None,
+            cues=MappingProxyType(dict(cues)),
+            levels=self.snapshot.levels,
+            faults=(*self._faults, "thread_unknown"),
+            nonce=nonce,
+        )
+        return Sight(None, evidence, nonce.encode())
 
     def _look(
         self,
+        key: bytes,
         state: State | None,
         turn: Turn,
         reply: str,
@@ -98,7 +126,10 @@ class Observer:
         late: str,
     ) -> Sight:
         if number in pin.faulted:
-            return Sight(*pin.faulted[number])
+            state, evidence = pin.faulted[number]
+            if not evidence.nonce:  # it comes from a store, where neither nonces nor free text are kept
+                evidence = replace(evidence, nonce=nonce, cues=MappingProxyType({**evidence.cues, **cues}))
+            return Sight(state, evidence, key)
         faults = list(self._faults)
         known = dict(cues)
         belief: Belief | None = None
@@ -130,7 +161,7 @@ class Observer:
         )
         if len(faults) > len(self._faults):
             pin.faulted[number] = (state, evidence)
-        return Sight(state, evidence)
+        return Sight(state, evidence, key)
 
 
 def _user_turns(conversation: Conversation) -> Iterator[tuple[Turn, str]]:

@@ -1,18 +1,21 @@
 """What a conversation keeps from its first turn: the revision, and the cues of each turn at which they changed.
 
 Clients resend history without our text, so earlier decisions are made again on every call. They come out the same
-because whatever they depended on is either in the messages or pinned here.
+because whatever they depended on is either in the messages or pinned here. Requests find pins in memory alone; what
+changed is handed out by `Pins.changed` to be stored, and taken back by `Pins.restore` after a restart.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 
 from router.core.evidence import Evidence
-from router.core.policy import CueValue
-from router.core.ports import State
+from router.core.policy import CueValue, Policy
+from router.core.ports import PinRecord, State
+from router.core.trace import WITHHELD, withhold
 
 PINS_KEPT = 100_000
 """Conversations remembered at most; a pin is about 500 bytes."""
@@ -20,19 +23,33 @@ PINS_KEPT = 100_000
 PINS_ALIKE = 16
 """Conversations remembered under one key at most."""
 
+STORED_AGAIN_S = 60.0
+"""A pin that is only used is stored again after so long: what a restart can cost of its time to live."""
+
 
 @dataclass(slots=True)
 class Pin:
     """One conversation's record. `cues` holds (turn, values) where the values changed, in rising order of turn.
 
     `faulted` keeps the state and the evidence of turns at which something was missing: they must not be gathered anew,
-    better, on the next call, or the text sent earlier would change.
+    better, on the next call, or the text sent earlier would change. `began_s` and `seen_s` are seconds of the wall
+    clock; a pin is void when it was not used for `idle_s`. `first` tells it from other pins under its key, which differ
+    in the cues of their first turn and only there for good. `stored` is what of it was last stored (`mark`).
     """
 
     revision: str
+    began_s: float
     seen_s: float
+    idle_s: float
     cues: list[tuple[int, Mapping[str, CueValue]]]
     faulted: dict[int, tuple[State | None, Evidence]] = field(default_factory=dict)
+    first: str = ""
+    stored: tuple[str, int, int, float] = ("", 0, 0, 0.0)
+
+    @property
+    def mark(self) -> tuple[str, int, int, float]:
+        """What tells a pin from its stored record: the revision, the numbers of changes and of faults, and the time."""
+        return self.revision, len(self.cues), len(self.faulted), self.seen_s
 
     def cues_at(self, turn: int) -> Mapping[str, CueValue]:
         """Return the request cues that held at a user turn."""
@@ -48,6 +65,14 @@ class Pin:
         while len(self.cues) > 1 and self.cues[-1][0] >= turn:
             self.cues.pop()
         self.cues.append((turn, values))
+        self.stored = ("", 0, 0, 0.0)
+
+    def reveal(self, values: Mapping[str, CueValue]) -> None:
+        """Put this call's free text where a pin that was stored has none."""
+        for number, (turn, kept) in enumerate(self.cues):
+            if WITHHELD in kept.values():
+                shown = {name: values.get(name, value) if value == WITHHELD else value for name, value in kept.items()}
+                self.cues[number] = turn, shown
 
 
 class Pins:
@@ -60,22 +85,22 @@ class Pins:
     def __init__(self, limit: int = PINS_KEPT) -> None:
         self._pins: OrderedDict[tuple[str, str], list[Pin]] = OrderedDict()
         self._limit = limit
+        self._used: dict[int, tuple[str, str, Pin]] = {}
 
-    def find(
-        self, policy: str, conversation: str, turn: int, cues: Mapping[str, CueValue], now_s: float, idle_s: float
-    ) -> Pin | None:
+    def find(self, policy: str, conversation: str, turn: int, cues: Mapping[str, CueValue], now_s: float) -> Pin | None:
         """Return the live pin that a request at user turn `turn` with these cues belongs to, noting changed cues."""
         key = (policy, conversation)
         alike = self._pins.get(key)
         if alike is None:
             return None
-        alike[:] = [pin for pin in alike if now_s - pin.seen_s <= idle_s]
-        pin = next((pin for pin in alike if pin.cues_at(turn) == cues), None)
+        alike[:] = [pin for pin in alike if now_s - pin.seen_s <= pin.idle_s]
+        pin = next((pin for pin in alike if _fits(pin.cues_at(turn), cues)), None)
         if pin is None and turn > 0 and alike:
             pin = max(alike, key=lambda pin: pin.seen_s)
             pin.change(turn, cues)
         if pin is not None:
-            pin.seen_s = now_s
+            pin.reveal(cues)
+            self.use(policy, conversation, pin, now_s)
             self._pins.move_to_end(key)
         return pin
 
@@ -86,3 +111,73 @@ class Pins:
         del alike[:-PINS_ALIKE]
         if len(self._pins) > self._limit:
             self._pins.popitem(last=False)
+        self._used[id(pin)] = policy, conversation, pin
+
+    def use(self, policy: str, conversation: str, pin: Pin, now_s: float) -> None:
+        """Note that a pin is used now."""
+        pin.seen_s = now_s
+        self._used[id(pin)] = policy, conversation, pin
+
+    def changed(self, policies: Mapping[str, Policy]) -> list[PinRecord]:
+        """Return what to store: pins that are new, have changed, or were not stored for STORED_AGAIN_S.
+
+        Free text is withheld. One thread may ask while another finds.
+        """
+        used, self._used = self._used, {}
+        records = []
+        for policy, conversation, pin in list(used.values()):
+            mark = pin.mark
+            if mark[:3] == pin.stored[:3] and mark[3] - pin.stored[3] < STORED_AGAIN_S:
+                continue
+            pin.stored = mark
+            records.append(_record(policies[policy], conversation, pin))
+        return records
+
+    def restore(self, records: Iterable[PinRecord]) -> None:
+        """Take back stored pins, the least recently used first."""
+        for record in records:
+            pin = Pin(
+                record.revision,
+                record.began_s,
+                record.seen_s,
+                record.idle_s,
+                list(record.cues),
+                {turn: (None, evidence) for turn, evidence in record.faulted.items()},
+            )
+            pin.first, pin.stored = record.first, pin.mark
+            self.keep(record.policy, record.conversation, pin)
+
+
+def begin(policy: Policy, cues: Mapping[str, CueValue], now_s: float) -> Pin:
+    """Return the pin of a conversation that begins now."""
+    known = repr(sorted(withhold(policy, cues).items()))
+    first = blake2b(known.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    return Pin(policy.revision, now_s, now_s, policy.settings.pin_idle_s, [(0, cues)], first=first)
+
+
+def _fits(kept: Mapping[str, CueValue], cues: Mapping[str, CueValue]) -> bool:
+    """Say whether cues are the kept ones. Free text that was withheld fits: it is part of the conversation's key."""
+    if kept == cues:
+        return True
+    if WITHHELD not in kept.values() or kept.keys() != cues.keys():
+        return False
+    return all(value in (cues[name], WITHHELD) for name, value in kept.items())
+
+
+def _record(policy: Policy, conversation: str, pin: Pin) -> PinRecord:
+    cues = tuple((turn, withhold(policy, values)) for turn, values in pin.cues)
+    faulted = {
+        turn: replace(evidence, cues=withhold(policy, evidence.cues), nonce="")
+        for turn, (_, evidence) in pin.faulted.items()
+    }
+    return PinRecord(
+        policy=policy.name,
+        conversation=conversation,
+        first=pin.first,
+        revision=pin.revision,
+        began_s=pin.began_s,
+        seen_s=pin.seen_s,
+        idle_s=pin.idle_s,
+        cues=cues,
+        faulted=faulted,
+    )

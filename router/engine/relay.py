@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from router.core.errors import BackendError
-from router.core.ports import Wire
+from router.core.ports import Told, Wire
 from router.engine.send import Sent
 
 CLIENT_LEFT = "client_gone"
@@ -17,22 +17,23 @@ class Ending:
     """How a stream ended. `error` is empty for a whole one; it stays CLIENT_LEFT when nobody read to the end."""
 
     error: str = CLIENT_LEFT
-    response_id: str = ""
+    told: Told = field(default_factory=Told)
 
 
-async def relay(sent: Sent, wire: Wire, ending: Ending | None = None) -> AsyncGenerator[bytes, None]:
+async def relay(
+    sent: Sent, wire: Wire, ending: Ending | None = None, hide_usage: bool = False
+) -> AsyncGenerator[bytes, None]:
     """Yield the stream's bytes, and an error event in the wire's own shape where it breaks off or stalls.
 
-    Closing the iterator stops the backend.
+    `hide_usage` leaves out the usage that the client did not ask for. Closing the iterator stops the backend.
     """
     ending = ending or Ending()
-    guard = wire.guard()
+    guard = wire.guard(hide_usage)
     chunks = sent.answer.chunks
     chunk = sent.first
     try:
         while True:
             whole = guard.release(chunk)
-            ending.response_id = guard.response_id
             if whole:
                 yield whole
             if chunks is None:
@@ -49,4 +50,5 @@ async def relay(sent: Sent, wire: Wire, ending: Ending | None = None) -> AsyncGe
         ending.error = error.code
         yield guard.boundary() + wire.error_event(error)
     finally:
+        ending.told = Told(guard.response_id, guard.usage)
         await sent.answer.aclose()

@@ -24,11 +24,20 @@ WAIT_CAP_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One model behind one backend. `model` is the name the backend knows; empty keeps the client's word."""
+    """One model behind one backend. `model` is the name the backend knows; empty keeps the client's word.
+
+    `capability` holds in the wire formats that the backend `speaks`; what is bridged into another one takes `bridged`.
+    """
 
     backend: Backend
     model: str = ""
     capability: Capability = field(default_factory=Capability)
+    speaks: frozenset[str] | None = None
+    bridged: Capability = field(default_factory=Capability)
+
+    def takes(self, wire: str) -> Capability:
+        """Return what the model takes in one wire format."""
+        return self.capability if self.speaks is None or wire in self.speaks else self.bridged
 
 
 @dataclass(slots=True)

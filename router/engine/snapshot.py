@@ -111,6 +111,10 @@ class Shelf:
         name = snapshot.policy.name
         return name in self._current and self.pinned(name, snapshot.policy.revision) is snapshot
 
+    def keep_old(self, snapshot: Snapshot) -> None:
+        """Put an earlier revision on the shelf, for conversations that began on it."""
+        self._old[snapshot.policy.name][snapshot.policy.revision] = snapshot
+
     def swap(self, name: str, snapshot: Snapshot) -> bool:
         """Make `snapshot` the current one of `name`; return whether its revision is a new one."""
         before = self._current[name]

@@ -1,12 +1,14 @@
 """Floor 1: packs. YAML in, an immutable `Policy` out; schema, lint and pack tests.
 
 `load_pack` reads a folder or a file into a `Pack`, or raises PolicyError with every fault it found; `check` looks for
-what loads but should not stay so; `judge` compares a decision with what a test of the pack expects.
+what loads but should not stay so; `judge` compares a decision with what a test of the pack expects. `Archive` keeps the
+files of the revisions that were served.
 """
 
+from router.packs.archive import Archive
 from router.packs.check import check
 from router.packs.lint.finding import Finding
 from router.packs.load import Pack, load_pack
 from router.packs.trial import Expected, Mismatch, PackTest, judge
 
-__all__ = ["Expected", "Finding", "Mismatch", "Pack", "PackTest", "check", "judge", "load_pack"]
+__all__ = ["Archive", "Expected", "Finding", "Mismatch", "Pack", "PackTest", "check", "judge", "load_pack"]

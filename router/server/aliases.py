@@ -7,10 +7,11 @@ fits decides, so that `groq/*` comes before `*`. What no alias fits is a 404 wit
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from router.core.errors import RequestError, did_you_mean
 from router.core.ports import Capability
+from router.server.capabilities import capability_of, speaks
 from router.server.settings import BackendSettings, ModelSettings
 
 REMEMBERED_NAMES = 1024
@@ -22,13 +23,15 @@ REMEMBERED_CHARS = 100
 class Route:
     """Where a request for one model name goes. `model` is the name the backend knows.
 
-    `fallback` are the routes to take, in order, when this one does not answer; they have no further ones.
+    `capability` holds in the formats that the backend is known to speak. `fallback` are the routes to take, in order,
+    when this one does not answer; they have no further ones.
     """
 
     alias: str
     backend: str
     model: str
     capability: Capability
+    speaks: frozenset[str] | None
     fallback: tuple[Route, ...] = ()
 
 
@@ -74,20 +77,11 @@ class Aliases:
         model = self._models[alias]
         others = tuple(self._step(self._alias_of(other), other) for other in model.fallback)
         first = self._step(alias, name)
-        return Route(alias, first.backend, first.model, first.capability, others)
+        return replace(first, fallback=others)
 
     def _step(self, alias: str, name: str) -> Route:
         model = self._models[alias]
         rest = name[len(alias) - 1 :] if alias.endswith("*") else ""
         upstream = model.model.replace("*", rest) if model.model else name
-        return Route(alias, model.backend, upstream, capability_of(self._backends[model.backend], model))
-
-
-def capability_of(backend: BackendSettings, model: ModelSettings) -> Capability:
-    """Return what a model takes: its own word, else its backend's, else the safe default."""
-    default = Capability()
-    roles = model.roles if model.roles is not None else backend.roles
-    return Capability(
-        model.mid_conversation or backend.mid_conversation or default.mid_conversation,
-        default.roles if roles is None else roles,
-    )
+        backend = self._backends[model.backend]
+        return Route(alias, model.backend, upstream, capability_of(backend, model, upstream), speaks(backend))

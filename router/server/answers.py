@@ -16,17 +16,17 @@ from router.wire import status_of
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 RawHeaders = list[tuple[bytes, bytes]]
 
-OURS = frozenset({"content-length", "transfer-encoding", "connection", "x-request-id"})
+OURS = frozenset({"content-length", "transfer-encoding", "connection", "x-request-id", "request-id"})
 """Headers that are ours to write, whatever the backend said."""
 
 STREAM_HEADERS: RawHeaders = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 """Keep proxies in front of us from collecting a stream before they pass it on."""
 
 
-def reply_headers(reply: Reply, tell: bool) -> RawHeaders:
-    """Return the headers of a reply. `tell` adds what was decided."""
+def reply_headers(reply: Reply, tell: bool, id_header: bytes = b"x-request-id") -> RawHeaders:
+    """Return the headers of a reply. `tell` adds what was decided, `id_header` carries the request's id."""
     headers = encoded(reply.headers)
-    headers.append((b"x-request-id", reply.id.encode()))
+    headers.append((id_header, reply.id.encode()))
     if reply.chunks is not None:
         headers += STREAM_HEADERS
     if tell and reply.decision is not None:
@@ -62,9 +62,11 @@ async def send_whole(status: int, headers: RawHeaders, body: bytes, send: Send) 
     await send({"type": "http.response.body", "body": body})
 
 
-async def error_answer(error: RouterError, wire: Wire, request_id: str, send: Send) -> None:
+async def error_answer(
+    error: RouterError, wire: Wire, request_id: str, send: Send, id_header: bytes = b"x-request-id"
+) -> None:
     """Send an error in the wire format's own shape."""
-    headers: RawHeaders = [(b"content-type", b"application/json"), (b"x-request-id", request_id.encode())]
+    headers: RawHeaders = [(b"content-type", b"application/json"), (id_header, request_id.encode())]
     if isinstance(error, RequestError | BackendError):
         given = error.headers.items() if isinstance(error, RequestError) else error.headers
         headers += encoded(given)

@@ -17,20 +17,26 @@ from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
 from router import __version__
-from router.assembly import WIRES
+from router.assembly import COUNT_TOKENS, WIRES
 from router.core.errors import RequestError, RouterError
 from router.core.ports import Wire
 from router.server.admin import admin_routes
 from router.server.composition import Parts
 from router.server.edge import EdgeGuard, bounded_receive
 from router.server.hot import HotRoute, Serve
+from router.server.kept import PATH as KEPT_PATH
+from router.server.kept import KeptRoute
 from router.server.running import running
 from router.server.settings import LimitSettings
 from router.wire.faults import error_body, status_of
-from router.wire.plain import COMPLETIONS, EMBEDDINGS
+from router.wire.plain import COMPLETIONS, EMBEDDINGS, MODERATIONS
 
-UNVERSIONED = frozenset({"chat", "completions", "embeddings", "models", "router"})
+UNVERSIONED = frozenset(
+    {"chat", "completions", "embeddings", "messages", "models", "moderations", "responses", "router"}
+)
 """First words of paths that also work without `/v1`."""
+
+ANTHROPIC_PATH = "/messages"
 
 _POLICY_PREFIX = re.compile(r"^/p/([A-Za-z0-9_.-]+)(/.*)$")
 
@@ -38,9 +44,10 @@ _POLICY_PREFIX = re.compile(r"^/p/([A-Za-z0-9_.-]+)(/.*)$")
 class Application(FastAPI):
     """A FastAPI application with hot routes in front of its own machinery."""
 
-    def __init__(self, hot: Mapping[str, HotRoute], limits: LimitSettings, **settings: Any) -> None:
+    def __init__(self, hot: Mapping[str, HotRoute], kept: KeptRoute, limits: LimitSettings, **settings: Any) -> None:
         super().__init__(**settings)
         self.hot = dict(hot)
+        self.kept = kept
         self.limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,7 +60,7 @@ class Application(FastAPI):
             receive = bounded_receive(receive, scope["headers"], self.limits)  # type: ignore[arg-type]
         await super().__call__(scope, receive, send)
 
-    def _tidied(self, scope: Scope) -> HotRoute | None:
+    def _tidied(self, scope: Scope) -> HotRoute | KeptRoute | None:
         """Bring the path to its plain form, note a policy named by it, and look again."""
         path: str = re.sub("/{2,}", "/", scope["path"])
         named = _POLICY_PREFIX.match(path)
@@ -64,7 +71,7 @@ class Application(FastAPI):
             path = "/v1" + path
         scope["path"] = path
         scope["raw_path"] = path.encode()
-        return self.hot.get(path)
+        return self.hot.get(path) or (self.kept if KEPT_PATH.fullmatch(path) else None)
 
 
 def build_app(parts: Parts) -> EdgeGuard:
@@ -72,10 +79,11 @@ def build_app(parts: Parts) -> EdgeGuard:
     settings = parts.settings
 
     def hot_route(wire: Wire, serve: Serve) -> HotRoute:
-        return HotRoute(wire, serve, parts.keyring, settings.limits, parts.new_id, settings.headers)
+        return HotRoute(wire, serve, parts.keyring, settings.limits, parts.new_id, settings.headers, _id_header(wire))
 
     routes = [hot_route(wire, parts.line.run) for wire in WIRES.values()]
-    routes += [hot_route(wire, parts.line.pass_on) for wire in (COMPLETIONS, EMBEDDINGS)]
+    routes.append(hot_route(COUNT_TOKENS, parts.line.count))
+    routes += [hot_route(wire, parts.line.pass_on) for wire in (COMPLETIONS, EMBEDDINGS, MODERATIONS)]
     hot = {f"/v1{route.wire.path}": route for route in routes}
 
     @asynccontextmanager
@@ -85,6 +93,7 @@ def build_app(parts: Parts) -> EdgeGuard:
 
     app = Application(
         hot,
+        KeptRoute(parts, WIRES["responses"]),
         settings.limits,
         title="Prompt Router",
         version=__version__,
@@ -96,15 +105,25 @@ def build_app(parts: Parts) -> EdgeGuard:
     app.add_exception_handler(RouterError, _router_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
-    guard = EdgeGuard(app, settings.limits, settings.allowed_hosts, error_body)  # type: ignore[arg-type]
+    guard = EdgeGuard(app, settings.limits, settings.allowed_hosts, _shaped)  # type: ignore[arg-type]
     parts.telemetry.in_flight = lambda: guard.in_flight
     return guard
 
 
-async def _router_error(_: Request, error: Exception) -> Response:
+def _id_header(wire: Wire) -> bytes:
+    """Return the header in which clients of a format look for the id of their request: the SDKs differ."""
+    return b"request-id" if wire.path.startswith(ANTHROPIC_PATH) else b"x-request-id"
+
+
+def _shaped(error: RouterError, path: str) -> bytes:
+    """Return the body of an error in the shape that clients of a path expect."""
+    return WIRES["messages"].error_body(error) if ANTHROPIC_PATH in path else error_body(error)
+
+
+async def _router_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RouterError)
     headers = error.headers if isinstance(error, RequestError) else None
-    return Response(error_body(error), status_of(error), headers, "application/json")
+    return Response(_shaped(error, request.url.path), status_of(error), headers, "application/json")
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

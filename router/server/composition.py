@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import time
@@ -12,22 +13,28 @@ from pathlib import Path
 from router import __version__
 from router.assembly import looker_for, shipped_pack, snapshot_builder
 from router.backends import EchoBackend, LiteLLMBackend, OpenAIBackend, Timeouts
-from router.core.errors import SettingsError
+from router.core.errors import Degraded, PolicyError, SettingsError
 from router.core.ports import Backend
 from router.engine.audits import Tightening
 from router.engine.guarding import Guard
 from router.engine.identity import Identifier
 from router.engine.line import Line
+from router.engine.look import Looker
+from router.engine.prefix import PrefixWatch
 from router.engine.recorder import Recorder
 from router.engine.reload import Reloader
 from router.engine.send import RetryBudget, Sender, Target
-from router.engine.snapshot import Shelf, Snapshot
-from router.server.aliases import Aliases
+from router.engine.snapshot import OLD_REVISIONS_KEPT, Build, Shelf, Snapshot
+from router.packs import Archive
+from router.server.aliases import REMEMBERED_CHARS, REMEMBERED_NAMES, Aliases, Route
+from router.server.capabilities import bridged, speaks_at_first
 from router.server.keys import Keyring
 from router.server.settings import BackendSettings, Settings
 from router.server.settings_source import load_salt
 from router.server.telemetry import CountedStore, Telemetry
-from router.stores import SqlAuditStore, SqlTraceStore
+from router.stores import SqlAuditStore, SqlPinStore, SqlTraceStore
+
+log = logging.getLogger("router.server")
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,8 @@ class Parts:
     reloader: Reloader
     store: SqlTraceStore
     audits: SqlAuditStore
+    pins: SqlPinStore
+    prefixes: PrefixWatch
     tightening: Tightening
     recorder: Recorder
     telemetry: Telemetry
@@ -54,16 +63,21 @@ def compose(settings: Settings) -> Parts:
     salt = load_salt(settings)
     telemetry = Telemetry(__version__)
     guard = Guard(telemetry.note)
-    build = snapshot_builder(settings.data / "recognisers", guard)
+    archive = Archive(settings.data / "revisions")
+    build = snapshot_builder(settings.data / "recognisers", guard, archive)
     paths = settings.packs or (shipped_pack(),)
     built = [build(path) for path in paths]
     store = SqlTraceStore(database_url(settings))
     audits = SqlAuditStore(database_url(settings))
+    pins = SqlPinStore(database_url(settings))
     tightening = Tightening(build, audits.read, telemetry.note)
     shelf = _shelf([tightening.again(snapshot) for snapshot in built], paths)
     backends = {name: backend_of(name, chosen) for name, chosen in settings.backends.items()}
     aliases = Aliases(settings.models, settings.backends)
     recorder = Recorder(CountedStore(store, telemetry), guard, telemetry.note_lost)
+    prefixes = PrefixWatch(telemetry.note_prefix_break)
+    looker = looker_for(shelf, guard, Identifier(salt, settings.conversation_headers))
+    _take_up(pins, looker, archive, build, telemetry)
     telemetry.revisions = lambda: shelf.revisions
     telemetry.watches = lambda: tightening.watches
     return Parts(
@@ -72,14 +86,17 @@ def compose(settings: Settings) -> Parts:
         reloader=Reloader(shelf, dict(zip(shelf.names, paths, strict=True)), tightening, telemetry.note),
         store=store,
         audits=audits,
+        pins=pins,
+        prefixes=prefixes,
         tightening=tightening,
         recorder=recorder,
         telemetry=telemetry,
         line=Line(
-            looker=looker_for(shelf, guard, Identifier(salt, settings.conversation_headers)),
+            looker=looker,
             sender=Sender(settings.retries.attempts, RetryBudget(settings.retries.budget)),
             resolve=target_finder(aliases, backends),
             record=recorder.put,
+            watch=prefixes.put,
         ),
         keyring=Keyring(settings),
         backends=backends,
@@ -122,11 +139,45 @@ def backend_of(name: str, chosen: BackendSettings) -> Backend:
 def target_finder(aliases: Aliases, backends: Mapping[str, Backend]) -> Callable[[str], tuple[Target, ...]]:
     """Return the function that finds the targets of a model name; it raises RequestError for an unknown one."""
 
+    known: dict[str, tuple[Target, ...]] = {}
+
+    def target(step: Route) -> Target:
+        spoken = speaks_at_first(step.speaks)
+        return Target(backends[step.backend], step.model, step.capability, spoken, bridged(step.capability))
+
     def find(model: str) -> tuple[Target, ...]:
-        route = aliases.resolve(model)
-        return tuple(Target(backends[step.backend], step.model, step.capability) for step in (route, *route.fallback))
+        targets = known.get(model)
+        if targets is None:
+            route = aliases.resolve(model)
+            targets = tuple(target(step) for step in (route, *route.fallback))
+            if len(known) < REMEMBERED_NAMES and len(model) <= REMEMBERED_CHARS:
+                known[model] = targets
+        return targets
 
     return find
+
+
+def _take_up(pins: SqlPinStore, looker: Looker, archive: Archive, build: Build, telemetry: Telemetry) -> None:
+    """Go on with the conversations that were under way, each on the revision on which it began."""
+    shelf = looker.shelf
+    try:
+        records = [record for record in pins.read(time.time()) if record.policy in shelf.revisions]
+    except Degraded as fault:
+        telemetry.note(fault.code)
+        log.error("conversations under way move on to the present revisions: %s", fault)
+        return
+    wanted = dict.fromkeys((record.policy, record.revision) for record in records)  # the last used stand last
+    for name, revision in list(wanted)[-OLD_REVISIONS_KEPT:]:
+        kept = None if shelf.pinned(name, revision) else archive.find(name, revision)
+        if kept is not None:
+            try:
+                snapshot = build(kept)
+            except PolicyError as error:
+                log.warning("revision %s of policy %s cannot be loaded again: %s", revision, name, error)
+            else:
+                if (snapshot.policy.name, snapshot.policy.revision) == (name, revision):
+                    shelf.keep_old(snapshot)
+    looker.pins.restore(records)
 
 
 def _shelf(snapshots: list[Snapshot], paths: tuple[Path, ...]) -> Shelf:

@@ -32,7 +32,7 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 AsgiApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 RawHeaders: TypeAlias = Iterable[tuple[bytes, bytes]]
-Shape: TypeAlias = Callable[[RequestError], bytes]
+Shape: TypeAlias = Callable[[RequestError, str], bytes]
 
 HEALTH = frozenset({"/health/live", "/health/ready"})
 """Paths that are answered under any name: probes call us by address."""
@@ -62,7 +62,7 @@ class ClientGone(RequestError):
 class EdgeGuard:
     """An ASGI application in front of another. `hosts` are the names that are answered, None for all.
 
-    `shape` makes the body of an error. Anything that is not HTTP passes: serve without a WebSocket protocol.
+    `shape` makes the body of an error at a path. Anything that is not HTTP passes: serve without a WebSocket protocol.
     """
 
     def __init__(self, app: AsgiApp, limits: LimitSettings, hosts: Iterable[str] | None, shape: Shape) -> None:
@@ -87,7 +87,7 @@ class EdgeGuard:
         try:
             self._check(scope)
         except RequestError as error:
-            await _refuse(error, self._shape(error), send)
+            await _refuse(error, self._shape(error, scope["path"]), send)
             return
         self._in_flight += 1
         try:

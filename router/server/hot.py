@@ -35,7 +35,8 @@ FORWARDED = frozenset(name.encode() for name in FORWARDED_HEADERS)
 class HotRoute:
     """One wire format's route. `serve` is `Line.run`, or `Line.pass_on` for what is no conversation.
 
-    `tell` says whether answers carry what was decided.
+    `tell` says whether answers carry what was decided. `id_header` is where clients of the format look for the id of
+    their request.
     """
 
     wire: Wire
@@ -44,6 +45,7 @@ class HotRoute:
     limits: LimitSettings
     new_id: Callable[[], str]
     tell: bool = True
+    id_header: bytes = b"x-request-id"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; every error leaves in the shape of the wire format."""
@@ -57,9 +59,9 @@ class HotRoute:
                 body = await read_body(receive, scope["headers"], self.limits)
                 call = self._call(scope, headers, caller, body, request_id)
                 with watch_disconnect(receive, asyncio.current_task()):
-                    await self._answer(await self.serve(call), send)
+                    await send_reply(await self.serve(call), send, self.tell, self.id_header)
         except RouterError as error:
-            await error_answer(error, self.wire, request_id, send)
+            await error_answer(error, self.wire, request_id, send, self.id_header)
 
     def _call(self, scope: Scope, headers: HeaderView, caller: Caller, body: bytes, request_id: str) -> Call:
         policy = caller.policy_for(scope.get("router.policy") or headers.get("x-router-policy"))
@@ -73,19 +75,27 @@ class HotRoute:
                 kind="permission_error",
                 headers={"x-should-retry": "false"},
             )
-        forward = tuple(
-            (name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"] if name in FORWARDED
-        )
         user = next(filter(None, map(headers.get, caller.trusted_headers)), "")
-        return Call(self.wire, body, headers, caller.tenant, policy, off, forward=forward, user=user, id=request_id)
+        return Call(
+            self.wire, body, headers, caller.tenant, policy, off, forward=forwarded(scope), user=user, id=request_id
+        )
 
-    async def _answer(self, reply: Reply, send: Send) -> None:
-        headers = reply_headers(reply, self.tell)
-        if reply.chunks is None:
-            await send_whole(reply.status, headers, reply.body, send)
-            return
-        async with aclosing(reply.chunks) as chunks:
-            await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-            async for chunk in chunks:
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
+
+def forwarded(scope: Scope) -> tuple[tuple[str, str], ...]:
+    """Return the client's headers that may go to a backend."""
+    return tuple(
+        (name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"] if name in FORWARDED
+    )
+
+
+async def send_reply(reply: Reply, send: Send, tell: bool = True, id_header: bytes = b"x-request-id") -> None:
+    """Send a reply, whole or as a stream that is closed come what may."""
+    headers = reply_headers(reply, tell, id_header)
+    if reply.chunks is None:
+        await send_whole(reply.status, headers, reply.body, send)
+        return
+    async with aclosing(reply.chunks) as chunks:
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        async for chunk in chunks:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})

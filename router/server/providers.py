@@ -21,16 +21,20 @@ BACKEND_KEY = "ROUTER_BACKEND_API_KEY"
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """A provider, the variable that holds its key, and its OpenAI-compatible address; without one, litellm asks it."""
+    """A provider, the variable that holds its key, and where it is asked in OpenAI's formats.
+
+    Without an address, litellm asks it; `type` may say otherwise.
+    """
 
     name: str
     variable: str
     base_url: str = ""
+    type: str = ""
 
 
 PROVIDERS = (
     Provider("openai", "OPENAI_API_KEY", "https://api.openai.com/v1"),
-    Provider("anthropic", "ANTHROPIC_API_KEY"),
+    Provider("anthropic", "ANTHROPIC_API_KEY", type="anthropic"),
     Provider("gemini", "GEMINI_API_KEY", "https://generativelanguage.googleapis.com/v1beta/openai"),
     Provider("mistral", "MISTRAL_API_KEY", "https://api.mistral.ai/v1"),
     Provider("groq", "GROQ_API_KEY", "https://api.groq.com/openai/v1"),
@@ -41,8 +45,6 @@ PROVIDERS = (
     Provider("cohere", "COHERE_API_KEY"),
 )
 """In order of precedence. Addresses as the providers' own documentation gives them for OpenAI clients."""
-
-OPENAI_ROLES = ["system", "developer", "user", "assistant", "tool"]
 
 Sections = dict[str, dict[str, Any]]
 """The sections `backends` and `models`, as they would stand in router.yaml."""
@@ -74,8 +76,6 @@ def from_option(option: str, environ: Mapping[str, str]) -> Sections:
     key = environ.get(BACKEND_KEY) or (environ.get(provider.variable) if provider else None)
     if key:
         backend["api_key"] = key
-    if provider and provider.name == "openai":
-        backend |= _openai_capability()
     return _one("backend", backend)
 
 
@@ -85,14 +85,8 @@ def _one(name: str, backend: dict[str, Any]) -> Sections:
 
 def _backend(provider: Provider, key: str) -> dict[str, Any]:
     if not provider.base_url:
-        return {"type": "litellm", "api_key": key}
-    backend = {"type": "openai", "base_url": provider.base_url, "api_key": key}
-    return backend | _openai_capability() if provider.name == "openai" else backend
-
-
-def _openai_capability() -> dict[str, Any]:
-    """OpenAI takes system and developer messages at any place; of others that is not known."""
-    return {"mid_conversation": "system", "roles": OPENAI_ROLES}
+        return {"type": provider.type or "litellm", "api_key": key}
+    return {"type": "openai", "base_url": provider.base_url, "api_key": key}
 
 
 def _provider_at(address: str) -> Provider | None:

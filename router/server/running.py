@@ -11,9 +11,8 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
-from router.backends import LiteLLMBackend
 from router.core.errors import BackendError, Degraded
 from router.engine.reload import Reloader
 from router.server.composition import Parts
@@ -25,6 +24,9 @@ LOOK_EVERY_S = 0.5
 
 AUDITS_EVERY_S = 1.0
 """How often is asked whether audits were recorded: one look-up by key, 0.25 ms of a thread's time."""
+
+PINS_EVERY_S = 0.5
+"""How often pins are stored, and so what of them a crash can lose."""
 
 Signature: TypeAlias = tuple[tuple[int, int, int] | None, ...]
 
@@ -41,8 +43,9 @@ async def running(parts: Parts) -> AsyncIterator[None]:
         asyncio.create_task(_watch(parts.reloader, wake, _signature(parts.reloader.files))),
         asyncio.create_task(_reload_when(parts, wake)),
         asyncio.create_task(_heed_audits(parts)),
+        asyncio.create_task(_keep_pins(parts)),
     ]
-    tasks += [asyncio.create_task(_prepare(b)) for b in parts.backends.values() if isinstance(b, LiteLLMBackend)]
+    tasks += [asyncio.create_task(_prepare(b)) for b in parts.backends.values() if isinstance(b, Preparing)]
     try:
         yield
     finally:
@@ -52,6 +55,8 @@ async def running(parts: Parts) -> AsyncIterator[None]:
         for backend in parts.backends.values():
             await backend.aclose()
         await asyncio.to_thread(parts.recorder.close)
+        await asyncio.to_thread(_store_pins, parts)
+        await asyncio.to_thread(parts.pins.close)
         await asyncio.to_thread(parts.audits.close)
 
 
@@ -84,7 +89,18 @@ def _stat(path: Path) -> tuple[int, int, int] | None:
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-async def _prepare(backend: LiteLLMBackend) -> None:
+@runtime_checkable
+class Preparing(Protocol):
+    """A backend that has something to load before its first request."""
+
+    name: str
+
+    async def prepare(self) -> None:
+        """Load it. Raises BackendError."""
+        ...
+
+
+async def _prepare(backend: Preparing) -> None:
     """Import litellm beside the first requests instead of in one of them: it takes seconds."""
     try:
         await backend.prepare()
@@ -97,6 +113,24 @@ async def _reload_when(parts: Parts, wake: asyncio.Event) -> None:
         await wake.wait()
         wake.clear()
         await parts.reloader.reload()
+
+
+async def _keep_pins(parts: Parts) -> None:
+    """Store what running conversations keep, and compare what was sent with what was sent before."""
+    while True:
+        await asyncio.sleep(PINS_EVERY_S)
+        await asyncio.to_thread(_store_pins, parts)
+
+
+def _store_pins(parts: Parts) -> None:
+    parts.prefixes.look()
+    shelf = parts.shelf
+    records = parts.line.looker.pins.changed({name: shelf.current(name).policy for name in shelf.names})
+    try:
+        parts.pins.write(records)
+    except Degraded as fault:
+        parts.telemetry.note(fault.code)
+        log.error("%s", fault)
 
 
 async def _heed_audits(parts: Parts) -> None:

@@ -101,16 +101,22 @@ class TimeoutSettings(Strict):
 
 
 class BackendSettings(Strict):
-    """What answers. `openai` is anything that speaks that format at `base_url`; `headers` are sent with every call.
+    """What answers. `openai` is anything that speaks OpenAI's formats at `base_url`, and `anthropic` what speaks
+    Anthropic's (by default Anthropic itself); `headers` are sent with every call.
+
+    `speaks` names the formats that it answers itself; requests in the others are bridged by litellm. For `openai`
+    without it, that is found out by asking.
 
     `litellm` is any other `provider`, by litellm's name for it (by default the backend's own name); `options` are
     further arguments for it, such as `api_version`; `links` lets it fetch what links in messages point to.
 
-    `mid_conversation` and `roles` say what its models take; a model may say otherwise for itself.
+    `mid_conversation`, `roles`, `cache_marks` and `cache_min_tokens` say what its models take; a model may say
+    otherwise for itself. `usage_in_streams` says that it takes `stream_options` in chat completions.
     """
 
-    type: Literal["openai", "litellm", "echo"]
+    type: Literal["openai", "anthropic", "litellm", "echo"]
     base_url: str = ""
+    speaks: tuple[Literal["chat", "responses", "messages"], ...] | None = None
     provider: str = ""
     options: dict[str, str | int | float | bool] = Field(default_factory=dict, repr=False)  # may hold a secret
     links: bool = False
@@ -118,6 +124,9 @@ class BackendSettings(Strict):
     headers: dict[HeaderName, SecretStr] = Field(default_factory=dict)
     mid_conversation: Literal["system", "developer", "user_block"] | None = None
     roles: frozenset[str] | None = None
+    cache_marks: Literal["off", "auto", "always"] | None = None
+    cache_min_tokens: PositiveInt | None = None
+    usage_in_streams: bool = True
     timeouts: TimeoutSettings = TimeoutSettings()
 
     @field_validator("base_url")
@@ -141,6 +150,10 @@ class BackendSettings(Strict):
     def _has_address(self) -> BackendSettings:
         if self.type == "openai" and not self.base_url:
             raise ValueError("a backend of type openai needs base_url, such as http://127.0.0.1:11434/v1")
+        if self.speaks is not None and self.type not in ("openai", "anthropic"):
+            raise ValueError(f"speaks: a backend of type {self.type} answers every format; leave it out")
+        if self.cache_marks not in (None, "off") and self.type not in ("openai", "anthropic"):
+            raise ValueError(f"cache_marks: none can be sent to a backend of type {self.type}; leave it out")
         return self
 
 
@@ -156,6 +169,8 @@ class ModelSettings(Strict):
     fallback: tuple[str, ...] = ()
     mid_conversation: Literal["system", "developer", "user_block"] | None = None
     roles: frozenset[str] | None = None
+    cache_marks: Literal["off", "auto", "always"] | None = None
+    cache_min_tokens: PositiveInt | None = None
 
 
 class KeySettings(Strict):

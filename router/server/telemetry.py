@@ -19,7 +19,9 @@ from prometheus_client.registry import Collector
 from router.core.audit import Watch
 from router.core.ports import TraceStore
 from router.core.trace import Trace
+from router.core.usage import Usage
 
+MODEL_CHARS = 100
 BUCKETS_MS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 3, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000)
 
 
@@ -60,6 +62,9 @@ class Telemetry(Collector):
         self._errors: Counter[tuple[str, ...]] = Counter()
         self._codes: Counter[tuple[str, ...]] = Counter()
         self._tokens: Counter[tuple[str, ...]] = Counter()
+        self._usage: Counter[tuple[str, ...]] = Counter()
+        self._retries: Counter[tuple[str, ...]] = Counter()
+        self._breaks: Counter[tuple[str, ...]] = Counter()
         self._stages: dict[str, Histogram] = {}
         self._overhead = Histogram()
         self._first = Histogram()
@@ -82,6 +87,11 @@ class Telemetry(Collector):
         with self._lock:
             self.lost_traces += traces
 
+    def note_prefix_break(self, policy: str) -> None:
+        """Count a conversation whose prefix was not sent again as it was: the provider's cache of it is lost."""
+        with self._lock:
+            self._breaks[(policy,)] += 1
+
     def fold(self, traces: Iterable[Trace]) -> None:
         """Count a batch of traces."""
         with self._lock:
@@ -98,6 +108,11 @@ class Telemetry(Collector):
             yield _counter("router_requests", "Requests decided.", ("policy", "task", "outcome"), self._requests)
             yield _counter("router_levels", "Decisions by task and level.", ("policy", "task", "level"), self._levels)
             yield _counter("router_tokens_added", "Tokens added, by estimate.", ("policy",), self._tokens)
+            yield _counter(
+                "router_usage_tokens", "Tokens as backends counted them.", ("policy", "model", "kind"), self._usage
+            )
+            yield _counter("router_prefix_break", "Prompt prefixes not sent again.", ("policy",), self._breaks)
+            yield _counter("router_client_retries", "Requests sent again by their client.", ("policy",), self._retries)
             yield _counter("router_dropped", "Instructions not said, by reason.", ("policy", "reason"), self._drops)
             yield _counter("router_errors", "Requests that ended in an error.", ("backend", "code"), self._errors)
             yield _counter("router_degraded", "Faults of ours, by code.", ("code",), self._codes)
@@ -120,9 +135,16 @@ class Telemetry(Collector):
 
     def _fold(self, trace: Trace) -> None:
         decision, policy = trace.decision, trace.policy
-        self._requests[(policy, decision.task, decision.outcome)] += 1
-        self._levels[(policy, decision.task, decision.level.word)] += 1
+        if trace.retry:
+            self._retries[(policy,)] += 1
+        else:  # a request that its client sends again is one request
+            self._requests[(policy, decision.task, decision.outcome)] += 1
+            self._levels[(policy, decision.task, decision.level.word)] += 1
         self._tokens[(policy,)] += decision.tokens
+        if trace.usage is not None:
+            for kind, tokens in zip(Usage._fields, trace.usage, strict=True):
+                if tokens:
+                    self._usage[(policy, trace.model[:MODEL_CHARS], kind)] += tokens
         for dropped in decision.dropped:
             self._drops[(policy, dropped.reason.partition(":")[0])] += 1
         if trace.error:

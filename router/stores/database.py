@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, insert, make_url, select
+from sqlalchemy import Column, Connection, Engine, create_engine, event, insert, inspect, make_url, select, update
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.schema import CreateColumn
 
 from router.core.errors import SettingsError
-from router.stores.schema import PART, SCHEMA_VERSION, metadata, schema_version
+from router.stores.schema import ADDED, PART, SCHEMA_VERSION, metadata, schema_version
 
 BUSY_TIMEOUT_MS = 5_000
 """How long SQLite waits for another process's lock. The recorder's thread can wait; no request does."""
@@ -63,11 +64,23 @@ def _check_version(connection: Connection, place: URL) -> None:
     found = connection.scalar(select(schema_version.c.version).where(schema_version.c.part == PART))
     if found is None:
         connection.execute(insert(schema_version).values(part=PART, version=SCHEMA_VERSION))
+    elif found < SCHEMA_VERSION:
+        for version in range(found + 1, SCHEMA_VERSION + 1):
+            for column in ADDED.get(version, ()):
+                _add_column(connection, column)
+        connection.execute(update(schema_version).where(schema_version.c.part == PART).values(version=SCHEMA_VERSION))
     elif found > SCHEMA_VERSION:
         raise SettingsError(
             f"the trace store {place.render_as_string()} has schema version {found}, newer than the {SCHEMA_VERSION}"
             " that this program knows. Start the newer program that wrote it, or name another folder with --data."
         )
+
+
+def _add_column(connection: Connection, column: Column[Any]) -> None:
+    """Add a column that a newer version brought, unless another process has just done so."""
+    if column.name not in {known["name"] for known in inspect(connection).get_columns(column.table.name)}:
+        written = CreateColumn(column).compile(dialect=connection.dialect)
+        connection.exec_driver_sql(f"ALTER TABLE {column.table.name} ADD COLUMN {written}")
 
 
 def cause(error: BaseException) -> str:

@@ -22,13 +22,18 @@ from router.core.audit import InForce
 from router.core.evidence import Evidence, Thresholds
 from router.core.policy import CueValue, Level
 from router.core.trace import WITHHELD, Trace, loaded_belief, stored_belief
+from router.core.usage import Usage
 
 Row: TypeAlias = dict[str, Any]
 
 JSON_COLUMNS = ("tasks", "mix", "dropped", "reasons", "evidence", "stages")
+USAGE_COLUMNS = ("prompt_tokens", "cached_tokens", "written_tokens", "completion_tokens")
+"""In the order of `Usage`; null where the backend did not tell."""
+
 NAME_CHARS = 200
 """Longest name of a model, an answer or an error that is kept; the longest real ones are below 100."""
 
+_UNTOLD = (None,) * len(USAGE_COLUMNS)
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
@@ -70,6 +75,8 @@ class RowMaker:
             "error": _name(trace.error),
             "response_id": _name(trace.response_id),
             "attempts": trace.attempts,
+            "retry": trace.retry,
+            **_counted(trace.usage),
             "overhead_ms": trace.overhead_ms,
             "first_ms": trace.first_ms,
             "total_ms": trace.total_ms,
@@ -80,17 +87,27 @@ class RowMaker:
         if evidence.thresholds is not self._thresholds:
             self._thresholds = evidence.thresholds
             self._encoded = msgspec.Raw(_encode(_stored_thresholds(evidence.thresholds)))
-        stored = {
-            "belief": stored_belief(evidence.belief),
-            "cues": dict(cues),
-            "thresholds": self._encoded,
-            "levels": dict(evidence.levels),
-            "faults": evidence.faults,
-        }
-        try:
-            return _json(stored)
-        except (OverflowError, UnicodeEncodeError):
-            return _json({**stored, "cues": {name: _storable(value) for name, value in cues.items()}})
+        return evidence_text(evidence, cues, self._encoded)
+
+
+def evidence_text(evidence: Evidence, cues: Mapping[str, CueValue], thresholds: Any = None) -> str:
+    """Return evidence as JSON, with the cues as they may be stored. `thresholds` are its own, encoded already."""
+    stored = {
+        "belief": stored_belief(evidence.belief),
+        "cues": dict(cues),
+        "thresholds": thresholds or _stored_thresholds(evidence.thresholds),
+        "levels": dict(evidence.levels),
+        "faults": evidence.faults,
+    }
+    try:
+        return _json(stored)
+    except (OverflowError, UnicodeEncodeError):
+        return _json({**stored, "cues": storable(cues)})
+
+
+def storable(cues: Mapping[str, CueValue]) -> dict[str, CueValue]:
+    """Return cues as JSON can hold them; what it cannot hold is withheld."""
+    return {name: _storable(value) for name, value in cues.items()}
 
 
 def loaded(row: Mapping[str, Any]) -> Row:
@@ -108,7 +125,11 @@ def evidence_of(row: Mapping[str, Any]) -> Evidence:
 
     Free-text cues come back as WITHHELD and the nonce as the empty string; all else is equal to what was stored.
     """
-    stored = row["evidence"]
+    return loaded_evidence(row["evidence"])
+
+
+def loaded_evidence(stored: Mapping[str, Any]) -> Evidence:
+    """Return the evidence that `evidence_text` wrote, decoded."""
     return Evidence(
         belief=loaded_belief(stored["belief"]),
         cues={name: value for name, value in stored["cues"].items() if value is not None},
@@ -128,6 +149,10 @@ def _loaded_thresholds(stored: Mapping[str, Any]) -> Thresholds:
     if "certificate" in stored:
         return InForce(by_depth, soft, by_task, stored["certificate"])
     return Thresholds(by_depth, soft, by_task)
+
+
+def _counted(usage: Usage | None) -> dict[str, int | None]:
+    return dict(zip(USAGE_COLUMNS, usage or _UNTOLD, strict=True))
 
 
 def _json(value: Any) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Float, Index, Integer, MetaData, String, Table, Text, UniqueConstraint
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Version of the tables below; raised with every change of one. A table more is no change: older programs ignore it."""
 
 PART = "traces"
@@ -55,6 +55,11 @@ decisions = Table(
     Column("error", Text, nullable=False),
     Column("response_id", Text, nullable=False, index=True),
     Column("attempts", Integer, nullable=False),
+    Column("retry", Integer, nullable=False, server_default="0"),
+    Column("prompt_tokens", Integer),
+    Column("cached_tokens", Integer),
+    Column("written_tokens", Integer),
+    Column("completion_tokens", Integer),
     Column("overhead_ms", Float(53), nullable=False),
     Column("first_ms", Float(53), nullable=False),
     Column("total_ms", Float(53), nullable=False),
@@ -78,3 +83,25 @@ audits = Table(
     Column("label", Text, nullable=False),
     UniqueConstraint("decision", "auditor"),
 )
+
+# What running conversations keep from their first turn, so that a restart does not change what they are told.
+pins = Table(
+    "pins",
+    metadata,
+    Column("policy", Text, primary_key=True),
+    Column("conversation", String(64), primary_key=True),
+    Column("first", String(16), primary_key=True),
+    Column("revision", String(64), nullable=False),
+    Column("began_s", Float(53), nullable=False),
+    Column("seen_s", Float(53), nullable=False),
+    Column("idle_s", Float(53), nullable=False),
+    Column("cues", Text, nullable=False),
+    Column("faulted", Text, nullable=False),
+)
+
+ADDED = {
+    2: tuple(
+        decisions.c[name] for name in ("retry", "prompt_tokens", "cached_tokens", "written_tokens", "completion_tokens")
+    )
+}
+"""By version, the columns that it added. A database of an older version is given them when it is opened."""

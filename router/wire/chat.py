@@ -18,7 +18,7 @@ from router.core.decision import Decision
 from router.core.errors import RequestError
 from router.core.ports import Weaving
 from router.wire.chat_weave import LEADING, ChatRequest, plan_edits
-from router.wire.openai_format import OpenAIFormat, read_model
+from router.wire.openai_format import OpenAIFormat, gives_usage, read_model
 from router.wire.splice import Edit, apply_edits
 from router.wire.strict_json import check, decode, wrong_type
 
@@ -47,11 +47,16 @@ class _Body(msgspec.Struct, gc=False):
     messages: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
     model: msgspec.Raw = msgspec.Raw()
     stream: bool | None = None
+    stream_options: msgspec.Raw = msgspec.Raw()
     user: str | None = None
     safety_identifier: str | None = None
     metadata: dict[str, Any] | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
+
+
+class _Prompt(msgspec.Struct, gc=False):
+    messages: list[msgspec.Raw] = []
 
 
 class _Outline(msgspec.Struct, gc=False):
@@ -64,6 +69,7 @@ class _Outline(msgspec.Struct, gc=False):
 _OUTLINE = msgspec.json.Decoder(_Outline)
 _BODY = msgspec.json.Decoder(_Body)
 _MESSAGE = msgspec.json.Decoder(_Message)
+_PROMPT = msgspec.json.Decoder(_Prompt)
 _NO_METADATA: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -94,10 +100,12 @@ class ChatCompletions(OpenAIFormat):
             body=body,
             model=model,
             stream=top.stream is True,
+            tells_usage=top.stream is not True or gives_usage(top.stream_options),
             user=top.safety_identifier or top.user or "",
             metadata=top.metadata or _NO_METADATA,
             conversation=conversation,
             raw_model=top.model,
+            raw_stream_options=top.stream_options,
             raw_messages=raws,
             roles=[message.role for message in messages],
             leading=leading,
@@ -114,6 +122,10 @@ class ChatCompletions(OpenAIFormat):
     def edits(self, request: ChatRequest, decisions: Sequence[Decision], weaving: Weaving) -> list[Edit]:
         """Return the edits that `weave` makes, by place in `request.body`: what `explain --wire` shows."""
         return sorted(plan_edits(request, decisions, weaving), key=lambda edit: edit.start)
+
+    def prompt(self, body: bytes) -> Sequence[bytes]:
+        """Return each message's bytes as written."""
+        return [bytes(message) for message in _PROMPT.decode(body).messages]
 
 
 def _read_messages(raws: list[msgspec.Raw]) -> list[_Message]:

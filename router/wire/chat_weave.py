@@ -14,89 +14,103 @@ would move text that was sent already.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from router.core.conversation import Conversation
 from router.core.decision import Decision
 from router.core.ports import Capability, Weaving
-from router.wire.placement import mark, place
+from router.wire.cache_marks import Marks, openai_marks
+from router.wire.openai_edits import (
+    Part,
+    add_members,
+    count_tools,
+    encode,
+    extend_content,
+    extend_leading,
+    members_of,
+    put_member,
+    split_head,
+    write_content,
+)
+from router.wire.placement import Placed, mark, place
 from router.wire.splice import Edit, find_span
 
 LEADING = frozenset({"system", "developer"})
 """Roles that carry the app's own instructions."""
 
-_RESERVED = frozenset({"model", "messages", "stream"})  # what the client waits for is not a policy's to change
+# What the client waits for is not a policy's to change.
+_RESERVED = frozenset({"model", "messages", "stream", "stream_options"})
 _LIMITS = frozenset({"max_tokens", "max_completion_tokens"})  # two names of one parameter
-_GAP = "\n\n"
 
 
 class ChatRequest(msgspec.Struct, frozen=True, gc=False):
-    """A parsed body. `raw_messages` are views into `body`; the first `leading` ones are the app's system text."""
+    """A parsed body. The raw fields are views into `body`; the first `leading` messages are the app's system text."""
 
     body: bytes
     model: str
     stream: bool
+    tells_usage: bool
     user: str
     metadata: Mapping[str, Any]
     conversation: Conversation
     raw_model: msgspec.Raw
+    raw_stream_options: msgspec.Raw
     raw_messages: Sequence[msgspec.Raw]
     roles: Sequence[str]
     leading: int
-
-
-class _Content(msgspec.Struct, gc=False):
-    content: msgspec.Raw = msgspec.Raw()
-
-
-_CONTENT = msgspec.json.Decoder(_Content)
-_KEYS = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_encode = msgspec.json.Encoder().encode
 
 
 def plan_edits(request: ChatRequest, decisions: Sequence[Decision], weaving: Weaving) -> list[Edit]:
     """Return what changes in `request.body`; empty when nothing does. Edits never overlap."""
     edits: list[Edit] = []
     placed = place(decisions, weaving.on_switch)
-    head, tails = placed.head, placed.tails
-    if head or tails:
+    if placed.head or placed.tails:
         turns = [turn.at for turn in request.conversation.turns if turn.role == "user"]
         if len(decisions) != len(turns):
             raise ValueError(f"{len(decisions)} decisions for {len(turns)} user turns")
         blocks: dict[int, str] = {}
-        if head:
-            _put_head(request, head, weaving, turns[0], edits, blocks)
-        for j, text in tails:
+        if placed.head:
+            _put_head(request, placed, weaving, turns[0], edits, blocks)
+        for j, text in placed.tails:
             _put_tail(request, text, weaving.capability, turns[j], edits, blocks)
         for at, block in blocks.items():
-            edits.append(_extend(request, at, block, "before", ""))
+            edits += extend_content(request.body, request.raw_messages[at], [Part(block)], "before", "", "text")
     if weaving.model and weaving.model != request.model:
-        edits.append(Edit(*find_span(request.body, request.raw_model), _encode(weaving.model)))
+        edits.append(Edit(*find_span(request.body, request.raw_model), encode(weaving.model)))
     if weaving.parameters:
         edits += _add_parameters(request.body, weaving.parameters)
+    if weaving.ask_usage and not request.tells_usage:
+        edits += put_member(request.body, "stream_options", request.raw_stream_options, "include_usage", True)
     return edits
 
 
 def _put_head(
-    request: ChatRequest, text: str, weaving: Weaving, first_user: int, edits: list[Edit], blocks: dict[int, str]
+    request: ChatRequest, placed: Placed, weaving: Weaving, first_user: int, edits: list[Edit], blocks: dict[int, str]
 ) -> None:
     if request.leading:
-        last = request.leading - 1
-        if weaving.place == "replace" and last:
-            start, _ = find_span(request.body, request.raw_messages[0])
-            end, _ = find_span(request.body, request.raw_messages[last])
-            edits.append(Edit(start, end, b""))
-        edits.append(_extend(request, last, text, weaving.place, _GAP))
+        parts = split_head(placed, _choose_marks(request, placed, weaving))
+        edits += extend_leading(request.body, request.raw_messages[: request.leading], parts, weaving.place, "text")
         return
     spoken = _role_before(request, first_user)
     known = weaving.capability.roles
     role = spoken or ("system" if "system" in known else "developer" if "developer" in known else "")
-    if role:
-        edits.append(_insert_message(request, 0, role, text))
-    else:
-        blocks[first_user] = mark(text)
+    if not role:
+        blocks[first_user] = mark(placed.head)
+        return
+    parts = split_head(placed, _choose_marks(request, placed, weaving))
+    edits.append(_insert_message(request, 0, role, write_content(parts, "text")))
+
+
+def _choose_marks(request: ChatRequest, placed: Placed, weaving: Weaving) -> Marks:
+    """Return the marks of the head."""
+    if weaving.capability.cache_marks == "off":
+        return Marks()
+    ahead = count_tools(request.body)
+    if weaving.place == "after":
+        ahead += len(request.conversation.system.encode())
+    return openai_marks(request.body, weaving.capability, ahead, placed.general, placed.special)
 
 
 def _put_tail(
@@ -109,7 +123,7 @@ def _put_tail(
     spoken = _role_before(request, user)
     if spoken and spoken in capability.roles and role == "system":
         role = spoken  # a client that says `developer` is not sent `system` besides, where the model takes both
-    edits.append(_insert_message(request, user, role, text))
+    edits.append(_insert_message(request, user, role, encode(text)))
 
 
 def _role_before(request: ChatRequest, at: int) -> str:
@@ -117,42 +131,14 @@ def _role_before(request: ChatRequest, at: int) -> str:
     return next((role for role in request.roles[:at] if role in LEADING), "")
 
 
-def _insert_message(request: ChatRequest, at: int, role: str, text: str) -> Edit:
+def _insert_message(request: ChatRequest, at: int, role: str, content: bytes) -> Edit:
     start, _ = find_span(request.body, request.raw_messages[at])
-    return Edit(start, start, b'{"role":"' + role.encode() + b'","content":' + _encode(text) + b"},")
-
-
-def _extend(request: ChatRequest, at: int, text: str, side: Literal["before", "after", "replace"], gap: str) -> Edit:
-    """Put text into the content of message `at`, `gap` between it and what is there, whatever form the content has."""
-    body = request.body
-    message = request.raw_messages[at]
-    content = _CONTENT.decode(message).content
-    if not memoryview(content).nbytes:  # no such key
-        start = find_span(body, message)[0] + 1
-        return Edit(start, start, b'"content":' + _encode(text) + b",")
-    start, end = find_span(body, content)
-    inner = body[start + 1 : end - 1]
-    listed = body.startswith(b"[", start)
-    if side == "replace" or body.startswith(b"n", start) or (not inner and not listed):  # null and "" keep nothing
-        return Edit(start, end, _encode(text))
-    if listed and not inner.strip():
-        return Edit(start, end, b'[{"type":"text","text":' + _encode(text) + b"}]")
-    if side == "before":
-        new = _encode(text + gap)
-        new = b'{"type":"text","text":' + new + b"}," if listed else new[1:-1]
-        return Edit(start + 1, start + 1, new)
-    new = _encode(gap + text)
-    new = b',{"type":"text","text":' + new + b"}" if listed else new[1:-1]
-    return Edit(end - 1, end - 1, new)
+    return Edit(start, start, b'{"role":"' + role.encode() + b'","content":' + content + b"},")
 
 
 def _add_parameters(body: bytes, parameters: Mapping[str, Any]) -> list[Edit]:
     """Set each parameter that the client did not name, at the end of the body. A null counts as named."""
-    named = _KEYS.decode(body).keys() | _RESERVED
+    named = members_of(body).keys() | _RESERVED
     if named & _LIMITS:
         named |= _LIMITS
-    new = b"".join(
-        b"," + _encode(name) + b":" + _encode(value) for name, value in parameters.items() if name not in named
-    )
-    end = body.rindex(b"}")
-    return [Edit(end, end, new)] if new else []
+    return add_members(body, {name: value for name, value in parameters.items() if name not in named})

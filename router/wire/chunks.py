@@ -4,11 +4,12 @@ An answer is whole when
   - every choice that was seen, and at least one, got its `finish_reason`;
   - then came the event `data: [DONE]`, with the blank line that ends it;
   - no event before it told of an error or was no chunk at all.
-A connection that closes cleanly proves nothing.
+A connection that closes cleanly proves nothing. Framing is `router.wire.events`.
 
-Framing is that of server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html): lines end with
-LF or CRLF, an event with a blank line; several `data` lines are one text; a line that opens with a colon is a comment.
-A lone CR, which the standard allows and no provider sends, ends no line here: half a CRLF must not look like one.
+Usage that was asked for on our own account is taken out again. With `stream_options.include_usage` OpenAI sends one
+more chunk, with usage and without choices, and a null usage in every other
+(https://platform.openai.com/docs/api-reference/chat/create, `stream_options`). Usage beside choices stays: providers
+that put it there do so unasked.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ from typing import Any
 import msgspec
 
 from router.core.errors import BackendError
-from router.core.ports import Told, Usage
+from router.core.ports import Told
+from router.core.usage import Usage
+from router.wire.events import Framing, cut, read
+from router.wire.splice import find_span
 
 
 class _Choice(msgspec.Struct, gc=False):
@@ -31,15 +35,33 @@ class _Chunk(msgspec.Struct, gc=False):
     id: Any = None
     choices: list[_Choice] | None = None
     error: Any = None
+    usage: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Answer(msgspec.Struct, gc=False):
     id: Any = None
+    usage: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class _Details(msgspec.Struct, gc=False):
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+
+
+class _Usage(msgspec.Struct, gc=False):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: _Details | None = None
 
 
 _WORD = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _CHUNK = msgspec.json.Decoder(_Chunk)
 _ANSWER = msgspec.json.Decoder(_Answer)
+_USAGE = msgspec.json.Decoder(_Usage | None)
+_NO_DETAILS = _Details()
+_VOID = _Chunk()
+_SPACE = b" \t\r\n"
+_NULL_USAGE = b',"usage":null'
 
 
 def read_answer(body: bytes) -> Told:
@@ -50,24 +72,44 @@ def read_answer(body: bytes) -> Told:
         raise BackendError(
             "The backend answered with something that is not a JSON object.", code="backend_garbage"
         ) from None
-    return Told(answer.id if isinstance(answer.id, str) else "")
+    return Told(answer.id if isinstance(answer.id, str) else "", read_usage(answer.usage))
+
+
+def read_usage(value: msgspec.Raw | msgspec.UnsetType) -> Usage | None:
+    """Return the usage that a chunk or a whole answer tells; None where there is none, or none that can be read."""
+    if isinstance(value, msgspec.UnsetType):
+        return None
+    try:
+        told = _USAGE.decode(value)
+    except msgspec.ValidationError:
+        return None
+    if told is None:
+        return None
+    details = told.prompt_tokens_details or _NO_DETAILS
+    return Usage(
+        told.prompt_tokens or 0,
+        details.cached_tokens or 0,
+        details.cache_write_tokens or 0,
+        told.completion_tokens or 0,
+    )
 
 
 class ChunkGuard:
     """Watches the events of `/chat/completions` or `/completions` pass.
 
-    `error` is the code of an error that the backend told in the stream, or empty.
+    `error` is the code of an error that the backend told in the stream, or empty. `usage` is what it last told.
+    `hide_usage` takes out the usage that the client did not ask for; every other byte is passed on as it came.
 
     Whoever relays should send what `release` returns: then a stream that breaks off never leaves half an event with the
     client, on which the official SDKs fail with a JSON or Unicode error instead of the error that is told behind it.
     """
 
-    __slots__ = ("_done", "_finished", "_garbled", "_hide_usage", "_rest", "_seen", "error", "response_id", "usage")
+    __slots__ = ("_done", "_finished", "_framing", "_garbled", "_hide_usage", "_seen", "error", "response_id", "usage")
 
     def __init__(self, hide_usage: bool = False) -> None:
         self.usage: Usage | None = None
         self._hide_usage = hide_usage
-        self._rest = bytearray()
+        self._framing = Framing()
         self._seen: set[int] = set()
         self._finished: set[int] = set()
         self._garbled = False
@@ -86,66 +128,75 @@ class ChunkGuard:
         self.release(chunk)
 
     def release(self, chunk: bytes) -> bytes:
-        """Take the next bytes, cut anywhere, and return the events that are whole now, byte for byte."""
-        rest = self._rest
-        if not rest and chunk.endswith(b"\n\n"):  # whole events: what nearly every provider sends
-            self._take(chunk)
-            return chunk
-        seam = max(0, len(rest) - 2)
-        rest += chunk
-        lf, crlf = rest.rfind(b"\n\n", seam), rest.rfind(b"\n\r\n", seam)
-        end = max(lf + 2 if lf >= 0 else 0, crlf + 3 if crlf >= 0 else 0)
-        whole = bytes(rest[:end])
-        if whole:
-            del rest[:end]
-            self._take(whole)
+        """Take the next bytes, cut anywhere, and return the events that are whole now, less the usage to be hidden."""
+        whole = self._framing.release(chunk)
+        if not whole:
+            return whole
+        events = cut(whole)
+        if self._hide_usage:
+            return b"".join([self._strip(event) for event in events])
+        for event in events:
+            name, data = read(event)
+            self._note(data, name)
         return whole
 
     def boundary(self) -> bytes:
         """Return the bytes that end a half-written event, for whoever sent it, so that another event may follow."""
-        if not self._rest:
-            return b""
-        return b"\n" if self._rest.endswith(b"\n") else b"\n\n"
+        return self._framing.boundary()
 
-    def _take(self, events: bytes) -> None:
-        if events.startswith(b"data: ") and events.find(b"\n") == len(events) - 2:  # one event of one line
-            self._note(events[6:-2])
-            return
-        data: list[bytes] = []
-        name = b""
-        for line in events.split(b"\n"):
-            line = line.removesuffix(b"\r")
-            if not line:
-                if data:
-                    self._note(b"\n".join(data), name)
-                data, name = [], b""
-            elif line.startswith(b"data:"):
-                data.append(line[5:].removeprefix(b" "))
-            elif line.startswith(b"event:"):
-                name = line[6:].strip()
+    def _strip(self, event: bytes) -> bytes:
+        """Note an event and return it without the usage that was asked for; empty when it is nothing else."""
+        name, data = read(event)
+        chunk = self._note(data, name)
+        if isinstance(chunk.usage, msgspec.UnsetType) or chunk.error:
+            return event
+        if bytes(chunk.usage) != b"null":
+            return event if chunk.choices else b""
+        if event.endswith(_NULL_USAGE + b"}\n\n"):
+            return event[: -len(_NULL_USAGE) - 3] + b"}\n\n"
+        at = event.rfind(data)
+        if at < 0:  # a text of several `data` lines, which no provider sends, is left as it is
+            return event
+        return event[:at] + _leave_out(data, chunk.usage) + event[at + len(data) :]
 
-    def _note(self, data: bytes, name: bytes = b"") -> None:
+    def _note(self, data: bytes, name: bytes = b"") -> _Chunk:
         if self._done or not data:  # an event with empty data is never dispatched
-            return
+            return _VOID
         if data == b"[DONE]":
             self._done = True
-            return
+            return _VOID
         try:
             chunk = _CHUNK.decode(data)
         except (ValueError, RecursionError):
             self._garbled = True
-            chunk = _Chunk()
+            chunk = _VOID
         if not self.response_id and isinstance(chunk.id, str):
             self.response_id = chunk.id
         for choice in chunk.choices or ():
             if choice.finish_reason:
                 self._finished.add(choice.index)
             self._seen.add(choice.index)
+        if chunk.usage is not msgspec.UNSET:
+            self.usage = read_usage(chunk.usage) or self.usage
         if chunk.error or name == b"error":
-            self.error = self.error or _code_of(chunk.error)
+            self.error = self.error or code_of(chunk.error)
+        return chunk
 
 
-def _code_of(error: Any) -> str:
+def _leave_out(chunk: bytes, usage: msgspec.Raw) -> bytes:
+    """Return a chunk without its member `usage`, which stands at `usage`, and without one comma beside it."""
+    start, end = find_span(chunk, usage)
+    key = chunk.rfind(b'"usage"', 0, start)
+    if key < 0 or chunk[key + 7 : start].strip(_SPACE) != b":":  # a key written with escapes is left as it is
+        return chunk
+    before, after = chunk[:key], chunk[end:]
+    if before.rstrip(_SPACE).endswith(b","):
+        return before.rstrip(_SPACE)[:-1] + after
+    rest = after.lstrip(_SPACE)
+    return before + (rest[1:].lstrip(_SPACE) if rest.startswith(b",") else rest)
+
+
+def code_of(error: Any) -> str:
     """Return the provider's word for an error where it is one word, else ours."""
     words = (error.get("code"), error.get("type")) if isinstance(error, dict) else ()
     return next((word for word in words if isinstance(word, str) and _WORD.fullmatch(word)), "stream_error")

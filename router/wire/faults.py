@@ -51,6 +51,7 @@ _KINDS: Mapping[int, str] = MappingProxyType(
     }
 )
 
+_OBJECT = msgspec.json.Decoder(dict[str, Any])
 _RAW_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -64,7 +65,7 @@ def error_body(error: RouterError) -> bytes:
     """Return the error as a JSON body. A provider's own JSON body is relayed as it came."""
     if isinstance(error, BackendError) and _fields(error.body) is not None:
         return error.body
-    return msgspec.json.encode({"error": _describe(error)})
+    return msgspec.json.encode({"error": describe(error)})
 
 
 def error_event(error: RouterError) -> bytes:
@@ -77,14 +78,24 @@ def error_event(error: RouterError) -> bytes:
         fields = _fields(error.body)
         if fields is not None and bytes(fields.get("error", b"null")) not in (b"null", b"false", b'""', b"{}"):
             return b"data: " + msgspec.json.format(error.body, indent=-1) + b"\n\n"  # an event's JSON is one line
-    return b"data: " + msgspec.json.encode({"error": _describe(error)}) + b"\n\n"
+    return b"data: " + msgspec.json.encode({"error": describe(error)}) + b"\n\n"
+
+
+def error_of(body: bytes) -> Mapping[str, Any]:
+    """Return the error object in a provider's own body; empty where there is none."""
+    fields = _fields(body)
+    try:
+        return _OBJECT.decode(fields["error"]) if fields and "error" in fields else {}
+    except (ValueError, RecursionError):
+        return {}
 
 
 def _shape(error: RouterError) -> _Shape:
     return next(SHAPES[kind] for kind in type(error).__mro__ if kind in SHAPES)
 
 
-def _describe(error: RouterError) -> dict[str, Any]:
+def describe(error: RouterError) -> dict[str, Any]:
+    """Return message, type, param and code of an error."""
     shape = _shape(error)
     kind, param = shape.kind, None
     if isinstance(error, RequestError):

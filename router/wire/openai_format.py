@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import msgspec
 
 from router.core.errors import RequestError, RouterError
@@ -12,10 +15,21 @@ from router.wire.strict_json import wrong_type
 _NAME = msgspec.json.Decoder(str)
 
 
+class _StreamOptions(msgspec.Struct, gc=False):
+    include_usage: Any = None
+
+
+_STREAM_OPTIONS = msgspec.json.Decoder(_StreamOptions | None)
+
+
 class OpenAIFormat:
     """The half of a wire that looks at answers. The other half, requests, differs by route."""
 
     chains = False
+
+    def prompt(self, body: bytes) -> Sequence[bytes]:
+        """Return the parts of a body that a provider caches: none where nothing is woven."""
+        return ()
 
     def guard(self, hide_usage: bool = False) -> StreamGuard:
         """Return a fresh guard for one streamed answer."""
@@ -34,9 +48,29 @@ class OpenAIFormat:
         return faults.error_event(error)
 
 
-def read_model(value: msgspec.Raw) -> str:
-    """Return the model's name from its raw value, empty when the key is missing. Raises RequestError (400)."""
+def gives_usage(stream_options: msgspec.Raw) -> bool:
+    """Say whether a stream with these options tells its usage.
+
+    Options that make no sense count as asked: they are for the provider to refuse, not for us to put right.
+    """
+    if not memoryview(stream_options).nbytes:
+        return False
+    try:
+        options = _STREAM_OPTIONS.decode(stream_options)
+    except msgspec.ValidationError:
+        return True
+    asked = None if options is None else options.include_usage
+    return asked is not None and asked is not False
+
+
+def read_model(value: msgspec.Raw, default: str = "") -> str:
+    """Return the model's name from its raw value, empty when the key is missing. Raises RequestError (400).
+
+    `default` is the name where the route can do without.
+    """
     if not memoryview(value).nbytes:
+        if default:
+            return default
         raise RequestError("model: missing; name the model to use.", code="missing_model", param="model")
     try:
         name = _NAME.decode(value)

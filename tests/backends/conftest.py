@@ -8,12 +8,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import suppress
 from typing import Any
 
+import httpx
 import pytest
 import trustme
 import uvloop
 
 from router.backends.pool import PooledTransport
 from router.backends.transport import Limits, Timeouts
+from router.core.errors import BackendError
+from router.core.ports import Outgoing
 
 Script = Callable[["Peer"], Awaitable[None]]
 
@@ -172,3 +175,36 @@ def trusting(authority: trustme.CA) -> Iterator[ssl.SSLContext]:
     context = ssl.create_default_context()
     authority.configure_trust(context)
     yield context
+
+
+class Chunks(httpx.AsyncByteStream):
+    def __init__(self, chunks):
+        self.chunks = chunks
+
+    async def __aiter__(self):
+        async for chunk in self.chunks:
+            yield chunk
+
+
+class Direct(httpx.AsyncBaseTransport):
+    """Takes the SDK's requests straight to the backend."""
+
+    def __init__(self, backend):
+        self.backend = backend
+
+    async def handle_async_request(self, request):
+        body = await request.aread()
+        path = request.url.raw_path.decode().removeprefix("/v1")
+        try:
+            answer = await self.backend.send(Outgoing(path, body, method=request.method))
+        except BackendError as error:
+            return httpx.Response(error.status, headers=list(error.headers), content=error.body)
+        if answer.chunks is not None:
+            return httpx.Response(answer.status, headers=list(answer.headers), stream=Chunks(answer.chunks))
+        return httpx.Response(answer.status, headers=list(answer.headers), content=answer.body)
+
+
+@pytest.fixture(scope="session")
+def direct() -> Callable[[Any], Direct]:
+    """Make a transport for an SDK that needs no server."""
+    return Direct

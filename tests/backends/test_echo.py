@@ -12,39 +12,12 @@ import pytest
 from pydantic import BaseModel
 
 from router.backends import EchoBackend
-from router.backends.echo_answers import MODELS
+from router.backends.echo_lists import MODELS
 from router.core.errors import BackendError
 from router.core.ports import Outgoing
 
 CHAT = "/chat/completions"
 MESSAGES = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Where is my order 17?"}]
-
-
-class Chunks(httpx.AsyncByteStream):
-    def __init__(self, chunks):
-        self.chunks = chunks
-
-    async def __aiter__(self):
-        async for chunk in self.chunks:
-            yield chunk
-
-
-class Direct(httpx.AsyncBaseTransport):
-    """Takes the SDK's requests straight to the backend."""
-
-    def __init__(self, backend):
-        self.backend = backend
-
-    async def handle_async_request(self, request):
-        body = await request.aread()
-        path = request.url.path.removeprefix("/v1")
-        try:
-            answer = await self.backend.send(Outgoing(path, body, method=request.method))
-        except BackendError as error:
-            return httpx.Response(error.status, headers=list(error.headers), content=error.body)
-        if answer.chunks is not None:
-            return httpx.Response(answer.status, headers=list(answer.headers), stream=Chunks(answer.chunks))
-        return httpx.Response(answer.status, headers=list(answer.headers), content=answer.body)
 
 
 @pytest.fixture
@@ -53,8 +26,8 @@ def backend():
 
 
 @pytest.fixture
-async def client(backend):
-    async with httpx.AsyncClient(transport=Direct(backend)) as http:
+async def client(backend, direct):
+    async with httpx.AsyncClient(transport=direct(backend)) as http:
         yield openai.AsyncOpenAI(api_key="none", base_url="http://echo.test/v1", http_client=http, max_retries=0)
 
 

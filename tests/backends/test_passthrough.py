@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from router.backends import FORWARDED_HEADERS, OpenAIBackend, Timeouts
+from router.backends import FORWARDED_HEADERS, PassThroughBackend, Timeouts
 from router.backends.allowlist import forwarded_names
 from router.core.errors import BackendError, SettingsError
 from router.core.ports import Outgoing
@@ -27,7 +27,7 @@ async def backend_at():
     made = []
 
     def make(url, **more):
-        made.append(OpenAIBackend(name="main", base_url=url, api_key=KEY, **more))
+        made.append(PassThroughBackend(name="main", base_url=url, api_key=KEY, **more))
         return made[-1]
 
     yield make
@@ -64,6 +64,53 @@ async def test_the_headers_come_from_the_configuration(origin, answering, backen
     }
 
 
+@pytest.mark.parametrize(
+    ("inbound", "configured", "version"),
+    [
+        ((), {}, "2023-06-01"),
+        ((("anthropic-version", "2027-01-01"),), {}, "2027-01-01"),
+        ((("Anthropic-Version", "2027-01-01"), ("x-api-key", "client")), {}, "2027-01-01"),
+        ((("anthropic-version", "2027-01-01"),), {"Anthropic-Version": "2025-05-05"}, "2025-05-05"),
+    ],
+)
+async def test_a_key_in_the_way_of_anthropic(origin, answering, backend_at, inbound, configured, version):
+    backend = backend_at(await origin.start(answering(answer(200, WHOLE))), auth="x-api-key", headers=configured)
+    await backend.send(Outgoing("/messages", BODY, headers=(*inbound, ("anthropic-beta", "context-1m"))))
+    headers = {name.lower(): value for name, value in sent_headers(origin).items()}
+    assert (headers["x-api-key"], headers["anthropic-version"], headers["anthropic-beta"]) == (KEY, version, "context-1m")
+    assert "authorization" not in headers
+
+
+async def test_without_that_no_version_is_made_up(origin, answering, backend_at):
+    backend = backend_at(await origin.start(answering(answer(200, WHOLE))))
+    await backend.send(Outgoing(CHAT, BODY, headers=(("traceparent", "00-1"),)))
+    assert "anthropic-version" not in sent_headers(origin) and "x-api-key" not in sent_headers(origin)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/responses/resp_1"),
+        ("GET", "/responses/resp_1?include[]=a&include%5B%5D=b"),
+        ("GET", "/responses/resp_1/input_items?limit=2&order=asc&after=msg_1"),
+        ("DELETE", "/responses/resp_1"),
+        ("POST", "/responses/resp_1/cancel"),
+        ("GET", "/models/org/name:free"),
+    ],
+)
+async def test_a_kept_answer_is_asked_for_by_its_own_path(origin, answering, backend_at, method, path):
+    backend = backend_at(await origin.start(answering(answer(200, WHOLE))))
+    got = await backend.send(Outgoing(path, b"", method=method))
+    assert got.body == WHOLE and origin.requests[0][1] == b""
+    assert origin.requests[0][0].startswith(f"{method} /v1{path} HTTP/1.1\r\n".encode())
+
+
+async def test_a_kept_answer_may_come_as_a_stream(origin, answering, backend_at):
+    backend = backend_at(await origin.start(answering(answer(200, EVENTS, "Content-Type: text/event-stream"))))
+    got = await backend.send(Outgoing("/responses/resp_1?stream=true&starting_after=3", b"", method="GET"))
+    assert b"".join([chunk async for chunk in got.chunks]) == EVENTS
+
+
 INBOUND = (
     ("Authorization", "Bearer client"),
     ("authorization", "Bearer client"),
@@ -83,6 +130,7 @@ INBOUND = (
     ("X-Stainless-Retry-Count", "1"),
     ("Accept-Encoding", "gzip"),
     ("User-Agent", "client"),
+    ("Anthropic-Dangerous-Direct-Browser-Access", "true"),
 )
 
 
@@ -128,7 +176,7 @@ def test_headers_that_are_ours_cannot_be_configured(backend_at, name):
 
 def test_a_key_with_a_line_break_is_an_error_at_start():
     with pytest.raises(SettingsError, match="line break at its end"):
-        OpenAIBackend(name="main", base_url="http://127.0.0.1:9/v1", api_key="sk-x\n")
+        PassThroughBackend(name="main", base_url="http://127.0.0.1:9/v1", api_key="sk-x\n")
 
 
 async def test_only_listed_headers_come_down(origin, answering, backend_at):
@@ -138,6 +186,9 @@ async def test_only_listed_headers_come_down(origin, answering, backend_at):
         "OpenAI-Processing-Ms: 12",
         "OpenAI-Version: 2020-10-01",
         "X-RateLimit-Remaining-Requests: 9",
+        "Anthropic-RateLimit-Tokens-Remaining: 8",
+        "Anthropic-Organization-Id: org_1",
+        "Request-Id: req_2",
         "Set-Cookie: session=upstream",
         "Server: x",
         "Connection: keep-alive",
@@ -152,6 +203,8 @@ async def test_only_listed_headers_come_down(origin, answering, backend_at):
             ("openai-processing-ms", "12"),
             ("openai-version", "2020-10-01"),
             ("x-ratelimit-remaining-requests", "9"),
+            ("anthropic-ratelimit-tokens-remaining", "8"),
+            ("request-id", "req_2"),
         )
 
 

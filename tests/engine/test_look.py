@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from router.core.errors import RequestError
 from router.core.policy import AuxiliaryRule
 from router.engine.look import Look
-from router.engine.pins import Pin, Pins
 from tests.support.parts import CHAT, Clock, WordRecogniser, body, call, looker, sent_messages, small_policy, snapshot
 
 TALK = ["I want a refund", "Sure.", "It broke", "I see.", "Now where is my parcel?", "On its way.", "And the refund?"]
@@ -205,10 +204,3 @@ def test_unknown_policy_is_a_404_with_a_hint() -> None:
     with pytest.raises(RequestError, match='did you mean "desk"') as caught:
         looker().look(call(body("hello"), policy="desc"))
     assert caught.value.status == 404
-
-
-def test_pins_are_bounded() -> None:
-    pins = Pins(limit=2)
-    for name in "abc":
-        pins.keep("desk", name, Pin("rev", 0.0, [(0, {})]))
-    assert [pins.find("desk", name, 0, {}, 1.0, 10.0) is not None for name in "abc"] == [False, True, True]

@@ -57,7 +57,7 @@ async def test_a_whole_stream_passes_byte_for_byte_however_it_is_cut(size: int) 
     pieces = [WHOLE[at : at + size] for at in range(0, len(WHOLE), size)]
     out, ending, stream = await relayed(*pieces)
     assert out == WHOLE
-    assert (ending.error, ending.response_id, stream.closed) == ("", "chatcmpl-1", True)
+    assert (ending.error, ending.told.id, stream.closed) == ("", "chatcmpl-1", True)
 
 
 async def test_a_stream_cut_anywhere_ends_in_an_error_and_never_looks_complete() -> None:

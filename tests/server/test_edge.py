@@ -27,7 +27,7 @@ PATIENCE_S = 10
 HEAD = ((b"host", b"localhost:8080"), (b"content-length", b"5"), (b"content-type", b"application/json"))
 
 
-def shape(error: RequestError) -> bytes:
+def shape(error: RequestError, path: str) -> bytes:
     return json.dumps({"error": {"code": error.code, "message": error.message}}).encode()
 
 

@@ -8,47 +8,36 @@ before and then more.
 from __future__ import annotations
 
 import json
-import random
 from dataclasses import dataclass, replace
 from itertools import chain
 
-import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.core.decision import Decision, Piece, Settled
-from router.core.policy import Level
-from router.core.ports import Capability, Weaving
+from router.core.decision import Decision
+from router.core.ports import Weaving
 from router.wire.chat import ChatCompletions
+from tests.support.weaving import (
+    CLOCKS,
+    DECISIONS,
+    FIELDS,
+    ITEMS,
+    OURS,
+    SPEAKING,
+    TASTES,
+    TEXT,
+    TEXTS,
+    WEAVINGS,
+    is_extended,
+    speaks,
+    texts_of,
+    written,
+)
 
 CHAT = ChatCompletions()
-FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
-ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
-OURS = ("system", "developer")
-SPEAKING = ("classified", "unclassified", "unavailable")
 
 # ------------------------------------------------------------------------------- what clients write
 
-SPACES = ["", "", "", " ", "\n", "\t ", "\r\n  "]
-
-
-def written(value, taste):
-    """A JSON value as some client may write it: white space, key order and escapes are a matter of taste."""
-
-    def spaced(text):
-        return taste.choice(SPACES) + text + taste.choice(SPACES)
-
-    if isinstance(value, dict):
-        pairs = taste.sample(list(value.items()), len(value))
-        return "{" + ",".join(spaced(json.dumps(k)) + ":" + spaced(written(v, taste)) for k, v in pairs) + "}"
-    if isinstance(value, list):
-        return "[" + ",".join(spaced(written(v, taste)) for v in value) + "]"
-    return json.dumps(value, ensure_ascii=taste.random() < 0.5)
-
-
-TASTES = st.integers(0, 2**32).map(random.Random)
-TEXTS = ["Hi", 'She said: "no".', "a\\", "\n\n", "Grüße 😀\u2028", "<instructions>\n", '{"role":"user"},', "]", "/"]
-TEXT = st.sampled_from([*TEXTS, ""])
 PARTS = [{"type": "text", "text": text} for text in TEXTS]
 PARTS += [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}, {"type": "file", "file": {}}]
 CONTENT = st.sampled_from(TEXTS) | st.lists(st.sampled_from(PARTS), min_size=1, max_size=3)
@@ -91,29 +80,6 @@ def conversations(draw):
     return [written(m, taste) for m in (*front, first, *chain(*draw(AFTER)), *chain(*rest))]
 
 
-# ------------------------------------------------------------------------------- what is decided
-
-PIECES = [
-    Piece(f"{task}:{i}", task, Level.BRIEF, text + task, 3)
-    for task in ("/", "/a", "/a/b", "/c")
-    for i, text in enumerate(("Be kind.", 'Say "no".\n\\', "Grüße 😀"))
-]
-CHANGING = [Piece("tier", "/", Level.BRIEF, f"Tier: {tier}.", 3) for tier in ("free", "pro")]
-CLOCKS = [Piece("clock", "/", Level.BRIEF, f"It is 10:0{i}, now.", 4, volatile=True) for i in range(3)]
-
-DECISIONS = st.builds(
-    lambda mix, cue, path, outcome: Decision("r1", outcome, (Settled(path, 0.9, 0.5),), mix=(*mix, *cue)),
-    st.lists(st.sampled_from(PIECES), unique=True, max_size=5),
-    st.sampled_from([[], CHANGING[:1], CHANGING[1:]]),
-    st.sampled_from(["/", "/a", "/a/b", "/c"]),
-    st.sampled_from([*["classified"] * 5, "unclassified", "unavailable", "skipped", "bypassed"]),
-)
-WEAVINGS = st.builds(
-    lambda place, mid, roles: Weaving(place, capability=Capability(mid, frozenset({*roles, "user", "assistant"}))),
-    st.sampled_from(["after", "before", "replace"]),
-    st.sampled_from(["system", "developer", "user_block"]),
-    st.sampled_from([OURS, OURS[:1], OURS[1:], ()]),
-)
 FRAMES = [
     ('{"model":"m","temperature":1.0, "messages" :', "} "),
     ('\n{ "messages": ', ',"model" : "m","temperature":1e0,"tools":[{"type":"function"}], "x":{"messages":[]}\n}\n'),
@@ -173,10 +139,6 @@ def longest(conversation):
     return max(conversation.sizes())
 
 
-def speaks(decision):
-    return decision.outcome in SPEAKING and bool(decision.mix)
-
-
 PLACES = st.sampled_from(["after", "before"])
 
 # ------------------------------------------------------------------------------- the laws
@@ -230,11 +192,7 @@ def survives(message, sent):
         return True
     theirs, ours = json.loads(message), json.loads(sent)
     was, now = theirs.pop("content", None), ours.pop("content", None)
-    if ours != theirs or theirs["role"] not in ("user", *OURS):
-        return False
-    if isinstance(was, list):
-        return isinstance(now, list) and was in (now[1:], now[:-1])
-    return isinstance(now, str) and (now.startswith(was or "") or now.endswith(was or ""))
+    return ours == theirs and theirs["role"] in ("user", *OURS) and is_extended(was, now, "text")
 
 
 @given(growing(), PLACES)
@@ -254,7 +212,7 @@ def test_replacing_touches_the_apps_system_text_only(conversation):
     added = sent_messages(conversation.weave(size, place="after"))
     replaced = sent_messages(conversation.weave(size, place="replace"))
     if leading and speaks(conversation.decisions[0]):
-        assert json.loads(replaced[0])["content"] == conversation.decisions[0].text
+        assert "".join(texts_of(json.loads(replaced[0])["content"])) == conversation.decisions[0].text
         assert replaced[1:] == added[leading:]
     else:
         assert kept == added == replaced
@@ -277,10 +235,6 @@ def test_all_that_is_to_be_said_is_said(conversation):
     for decision in conversation.decided(size):
         for piece in decision.mix if speaks(decision) else ():
             assert any(piece.text in text for text in texts)
-
-
-def texts_of(content):
-    return [content] if isinstance(content, str) else [part.get("text", "") for part in content or ()]
 
 
 @given(growing(), st.sampled_from(["n", "provider/ü"]))

@@ -1,0 +1,200 @@
+"""Responses and Anthropic Messages as chats, and back, by litellm's own translators.
+
+One way for all providers: what a client asks in either format becomes the arguments of a chat, the chat is asked as any
+other (`via_litellm`), and its answer becomes one of the client's format. litellm has ways of its own from format to
+format; they are not taken, since they import its proxy, run tools, or go on reading for the bill when the client has
+left.
+
+A chat carries less, so this is lost on the way:
+
+- Responses: whatever a server keeps. `previous_response_id`, `conversation`, `background`, `prompt` and items that only
+  name a kept one are refused with the way out; `store`, `include`, `truncation`, `max_tool_calls`, `top_logprobs` and
+  `metadata` have no effect, and an answer says `store: false`. Encrypted reasoning is not passed on.
+- Messages: `container`, `context_management`, `mcp_servers`, `service_tier`, citations, and `metadata` but for the user.
+  The input tokens of a stream are told at its end. Signed thinking survives only where the provider is Anthropic.
+- Both: tools that are run by the provider, and tools of the type `mcp`, are refused.
+- Client headers (`anthropic-beta`) stay below: litellm sets its own.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from router.backends.litellm_arguments import CHAT, arguments, check_tools, invalid
+from router.backends.litellm_loading import BUILT_IN_ERRORS
+from router.backends.litellm_stream import Chunks, Payload
+
+MESSAGES = (
+    "messages",
+    "max_tokens",
+    "output_config",
+    "output_format",
+    "stop_sequences",
+    "system",
+    "temperature",
+    "thinking",
+    "tool_choice",
+    "tools",
+    "top_k",
+    "top_p",
+)
+RESPONSES = (
+    "input",
+    "instructions",
+    "max_output_tokens",
+    "parallel_tool_calls",
+    "reasoning",
+    "safety_identifier",
+    "temperature",
+    "text",
+    "tool_choice",
+    "tools",
+    "top_p",
+    "user",
+)
+_KEPT_ELSEWHERE = {
+    "previous_response_id": "send the whole conversation as `input` instead",
+    "conversation": "send the whole conversation as `input` instead",
+    "background": "ask for a stream instead",
+    "prompt": "send its text as `instructions` and `input` instead",
+}
+_ITEMS = frozenset(
+    {
+        "message",
+        "function_call",
+        "function_call_output",
+        "custom_tool_call",
+        "custom_tool_call_output",
+        "reasoning",
+    }
+)
+_CUSTOM = (None, "custom")
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """A request as the arguments of a chat, and how its answer becomes one of the client's format."""
+
+    asked: dict[str, Any]
+    whole: Callable[[Any], Payload]
+    events: Callable[[Chunks], AsyncIterator[Payload]]
+
+
+def from_messages(body: Mapping[str, Any], model: str, *, links: bool) -> Translation:
+    """Translate an Anthropic request. Raises BackendError (400)."""
+    from litellm.llms.anthropic.pass_through.adapters.streaming_iterator import (  # noqa: PLC0415
+        AnthropicStreamWrapper,
+    )
+    from litellm.llms.anthropic.pass_through.adapters.transformation import AnthropicAdapter  # noqa: PLC0415
+
+    given = _given(body, MESSAGES)
+    check_tools(given.get("tools"), _CUSTOM)
+    metadata = body.get("metadata")
+    if isinstance(metadata, Mapping) and isinstance(metadata.get("user_id"), str):
+        given["metadata"] = {"user_id": metadata["user_id"]}
+    adapter = AnthropicAdapter()
+    try:
+        chat, names = adapter.translate_completion_input_params_with_tool_mapping({**given, "model": model})
+    except BUILT_IN_ERRORS as error:
+        raise _untranslatable(error, "messages") from error
+
+    def whole(answer: Any) -> Payload:
+        said: Payload = dict(adapter.translate_completion_output_params(answer, tool_name_mapping=names) or {})
+        return said | {"id": f"msg_{_bare(said.get('id'))}", "model": body.get("model")}
+
+    async def events(chunks: Chunks) -> AsyncIterator[Payload]:
+        shown = str(body.get("model"))
+        async for payload in AnthropicStreamWrapper(chunks, model=shown, tool_name_mapping=names):
+            yield payload
+
+    return Translation(_asked(chat or {}, links), whole, events)
+
+
+def from_responses(body: Mapping[str, Any], model: str, *, links: bool) -> Translation:
+    """Translate a Responses request. Raises BackendError (400)."""
+    from litellm.responses.litellm_completion_transformation.streaming_iterator import (  # noqa: PLC0415
+        LiteLLMCompletionStreamingIterator,
+    )
+    from litellm.responses.litellm_completion_transformation.transformation import (  # noqa: PLC0415
+        LiteLLMCompletionResponsesConfig as Translator,
+    )
+
+    given = _given(body, RESPONSES)
+    _check_responses(body, given["input"])
+    check_tools(given.get("tools"))
+    request = {name: value for name, value in given.items() if name != "input"}
+    try:
+        chat = Translator.transform_responses_api_request_to_chat_completion_request(
+            model=model, input=given["input"], responses_api_request=request
+        )
+    except BUILT_IN_ERRORS as error:
+        raise _untranslatable(error, "input") from error
+    verbosity = given["text"].get("verbosity") if isinstance(given.get("text"), dict) else None
+    further = {"prompt_cache_key": body.get("prompt_cache_key"), "verbosity": verbosity}
+    fixed = {"id": f"resp_{uuid.uuid4().hex}", "model": body.get("model"), "store": False}
+    fixed |= {"metadata": body.get("metadata") or {}}
+
+    def whole(answer: Any) -> Payload:
+        said = Translator.transform_chat_completion_response_to_responses_api_response(
+            request_input=given["input"], responses_api_request=request, chat_completion_response=answer
+        )
+        return _said(said) | fixed
+
+    async def events(chunks: Chunks) -> AsyncIterator[Payload]:
+        source = LiteLLMCompletionStreamingIterator(
+            model=model,
+            litellm_custom_stream_wrapper=chunks,
+            request_input=given["input"],
+            responses_api_request=request,
+        )
+        number = 0
+        async for event in source:
+            payload: Payload = _said(event)
+            if isinstance(payload.get("response"), dict):
+                payload["response"] |= fixed
+            yield payload | {"sequence_number": number}  # not all that litellm makes have one
+            number += 1
+
+    return Translation(_asked({**chat, **further}, links), whole, events)
+
+
+def _given(body: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    given = {name: body[name] for name in names if body.get(name) is not None}
+    if not given.get(names[0]):
+        raise invalid(f"the body has no {names[0]}", names[0])
+    return given
+
+
+def _asked(chat: Mapping[str, Any], links: bool) -> dict[str, Any]:
+    # A translator is somebody else's code: what it made of a client's words passes the same list as a client's chat.
+    return arguments(chat, CHAT, links=links)
+
+
+def _check_responses(body: Mapping[str, Any], items: Any) -> None:
+    for name, way_out in _KEPT_ELSEWHERE.items():
+        if body.get(name):
+            raise invalid(f"{name} needs a model whose own server keeps answers; {way_out}", name)
+    if not isinstance(items, str | list):
+        raise invalid("input must be a text or a list of items", "input")
+    for at, item in enumerate(items if isinstance(items, list) else ()):
+        kind = item.get("type", "message") if isinstance(item, dict) else None
+        if kind not in _ITEMS:
+            known = ", ".join(sorted(_ITEMS))
+            raise invalid(f"input[{at}]: items of this type cannot go to this model; known: {known}", f"input[{at}]")
+
+
+def _said(made: Any) -> Payload:
+    """Return what litellm made of an answer, as JSON-ready data."""
+    payload: Payload = made.model_dump(mode="json", exclude_none=True)
+    return payload
+
+
+def _bare(chat_id: Any) -> str:
+    return str(chat_id or uuid.uuid4().hex).removeprefix("chatcmpl-").removeprefix("msg_")
+
+
+def _untranslatable(error: Exception, param: str) -> Exception:
+    return invalid(f"the body does not have the shape of its format: {type(error).__name__}", param)

@@ -1,0 +1,108 @@
+"""Watches in production over what paper cannot promise: that what is sent grows as the conversation does.
+
+A provider caches the prefix of a prompt. Where a client has only appended to what it sent before, what we send must
+begin with what we sent before, byte for byte; where it does not, a cache was lost through us, and that is counted. A
+client that edits its own history breaks its own prefix, and is not counted.
+
+The request path only appends to a queue; parts are compared in the recorder's rhythm, in a thread (`look`). Only
+digests are kept. Left out: text that is said only once by its nature (a volatile cue), so what is compared then ends
+before the newest user turn; conversations whose earlier turns the backend keeps; and bodies above LONGEST bytes.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from hashlib import blake2b
+from typing import NamedTuple
+
+from router.core.conversation import Conversation
+from router.core.ports import Wire
+from router.engine.look import Look
+
+CONVERSATIONS_WATCHED = 20_000
+"""Conversations whose last prefix is remembered; one is about 200 bytes."""
+
+WAITING = 500
+"""Sightings that wait at most; under more load than this only some are compared."""
+
+LONGEST = 256 << 10
+
+
+class Sighting(NamedTuple):
+    """A request as it came, with all that was decided about it, and the body that is sent for it."""
+
+    wire: Wire
+    look: Look
+    backend: str
+    model: str
+    sent: bytes
+
+
+class _Prefix(NamedTuple):
+    came: int
+    came_digest: bytes
+    sent: int
+    sent_digest: bytes
+
+
+class PrefixWatch:
+    """Compares what is sent in one conversation with what was sent before; `count` is called with a policy's name."""
+
+    def __init__(self, count: Callable[[str], None]) -> None:
+        self._count = count
+        self._looking = threading.Lock()
+        self._waiting: deque[Sighting] = deque(maxlen=WAITING)
+        self._known: OrderedDict[tuple[str, ...], _Prefix] = OrderedDict()
+
+    def put(self, sighting: Sighting) -> None:
+        """Take note of a request. Never blocks."""
+        if not sighting.look.request.conversation.continues and len(sighting.sent) <= LONGEST:
+            self._waiting.append(sighting)
+
+    def look(self) -> None:
+        """Compare what has come since."""
+        with self._looking:
+            while self._waiting:
+                self._compare(self._waiting.popleft())
+
+    def _compare(self, seen: Sighting) -> None:
+        look, policy = seen.look, seen.look.snapshot.policy.name
+        key = (policy, look.identity.conversation, repr(look.pin.began_s), look.pin.first, seen.backend, seen.model)
+        came, sent = seen.wire.prompt(look.request.body), seen.wire.prompt(seen.sent)
+        before = self._known.get(key)
+        if (
+            before is not None
+            and len(came) >= before.came
+            and _digest(came[: before.came]) == before.came_digest
+            and _digest(sent[: before.sent]) != before.sent_digest
+        ):
+            self._count(policy)
+        if any(piece.volatile for piece in look.decision.mix):
+            came, sent = _lasting(came, sent, look.request.conversation)
+        self._known[key] = _Prefix(len(came), _digest(came), len(sent), _digest(sent))
+        self._known.move_to_end(key)
+        if len(self._known) > CONVERSATIONS_WATCHED:
+            self._known.popitem(last=False)
+
+
+def _lasting(
+    came: Sequence[bytes], sent: Sequence[bytes], conversation: Conversation
+) -> tuple[Sequence[bytes], Sequence[bytes]]:
+    """Return the parts before the newest user turn, and before what was put in right in front of it."""
+    turns = conversation.turns
+    newest = max((turn.at for turn in turns if turn.role == "user"), default=0)
+    behind = turns[-1].at - newest + 1 if turns else 0
+    came, sent = came[: len(came) - behind], sent[: len(sent) - behind]
+    if came and sent and sent[-1] != came[-1] and len(sent) > len(came):
+        sent = sent[:-1]
+    return came, sent
+
+
+def _digest(parts: Sequence[bytes]) -> bytes:
+    digest = blake2b(digest_size=16)
+    for part in parts:
+        digest.update(b"%d:" % len(memoryview(part)))
+        digest.update(part)
+    return digest.digest()

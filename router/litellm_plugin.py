@@ -1,0 +1,217 @@
+"""The router inside the LiteLLM proxy, for teams that already run that: the same decision, as one of its callbacks.
+
+In LiteLLM's config.yaml, with this package installed beside it:
+
+    litellm_settings:
+      callbacks: [router.litellm_plugin.instance]
+
+and in its environment:
+
+    ROUTER_PACK              folder or file of the pack; without it, the shipped help desk
+    ROUTER_CACHE             folder for the fitted recogniser; by default the user's cache
+    ROUTER_MID_CONVERSATION  user_block (the default), system or developer: what all models behind the proxy take
+
+LiteLLM hands every request to `async_pre_call_hook` before it chooses a deployment, so retries and fallbacks send the
+same words. What it does not hand over in a known form passes as it is: `tests/litellm_proxy` holds the list of routes.
+A pack that cannot be used stops the proxy at its start. Its models (`use`) are left alone: LiteLLM has checked by then
+whether the key may use the model that was asked for.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from contextvars import ContextVar
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, get_args, get_type_hints
+
+import msgspec
+from fastapi import HTTPException
+from litellm.integrations.custom_logger import CustomLogger
+
+from router.assembly import WIRES, default_cache, looker_for, shipped_pack, snapshot_of
+from router.core.decision import Decision
+from router.core.errors import Degraded, RequestError, SettingsError, did_you_mean
+from router.core.policy import ROOT
+from router.core.ports import Capability, Wire
+from router.engine.guarding import Guard
+from router.engine.identity import Identifier
+from router.engine.look import Call, blocked
+from router.engine.snapshot import Shelf
+from router.packs import Pack, load_pack
+
+log = logging.getLogger("router")
+
+SECRET = b"prompt-router litellm"
+"""Keys the hashes of conversations. The same in each worker, so that all put a conversation on the same level; the
+hashes never leave the process."""
+
+CONVERSATION_HEADERS = ("x-litellm-session-id", "x-session-id")
+"""The first is LiteLLM's own word for it (docs.litellm.ai, "Session logs")."""
+
+_WIRE_OF_CALL = {
+    "completion": "chat",
+    "acompletion": "chat",
+    "responses": "responses",
+    "aresponses": "responses",
+    "anthropic_messages": "messages",
+    "aanthropic_messages": "messages",
+}
+_PASS_THROUGH = "pass_through_endpoint"
+_WIRE_OF_ROUTE = {"/chat/completions": "chat", "/responses": "responses", "/messages": "messages"}
+"""Ends of the routes whose bodies LiteLLM relays as they are; it does not say more of their form."""
+
+_OWN = frozenset({"metadata", "litellm_metadata", "litellm_logging_obj", "proxy_server_request", "secret_fields"})
+"""What LiteLLM keeps beside a body's fields, or inside of one (`metadata`)."""
+_TEXTS = ("model", "messages", "system", "instructions", "input")
+"""What LiteLLM may have set although the client did not: a model in the path, a stored prompt."""
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+_DECIDED: ContextVar[Decision | None] = ContextVar("decided", default=None)
+
+
+class PromptRouter(CustomLogger):  # type: ignore[misc]
+    """Weaves a pack's instructions into the requests that the LiteLLM proxy serves. Safe with any number of workers."""
+
+    def __init__(self, pack: Pack, cache: Path, capability: Capability | None = None) -> None:
+        super().__init__()
+        guard = Guard(lambda code: log.warning("degraded: %s", code))
+        snapshot = snapshot_of(pack, cache, guard)
+        self._must_speak = any(instruction.required for instruction in pack.policy.tasks[ROOT].instructions)
+        self._capability = capability or Capability()
+        self._looker = looker_for(
+            Shelf({pack.policy.name: snapshot}, pack.policy.name), guard, Identifier(SECRET, CONVERSATION_HEADERS)
+        )
+
+    async def async_pre_call_hook(
+        self,
+        user_api_key_dict: Any,
+        cache: Any,
+        data: dict[str, Any],
+        call_type: str,
+    ) -> dict[str, Any]:
+        """Return the request with the mix woven in. Raises HTTPException for one that may not go out without it."""
+        _DECIDED.set(None)
+        wire = _wire(call_type, getattr(user_api_key_dict, "request_route", None) or "")
+        if wire is None:
+            return data
+        try:
+            fields = _fields(data)
+            call = Call(
+                wire,
+                msgspec.json.encode(fields),
+                _headers(data),
+                tenant=getattr(user_api_key_dict, "api_key", None) or "",
+            )
+            look = await self._looker.look_in_time(call)
+            woven = msgspec.json.decode(self._looker.weave(look, wire, capability=self._capability))
+        except RequestError as error:
+            raise _refusal(error) from error
+        except Exception as error:
+            fault = Degraded("plugin_failed", f"{type(error).__name__}: {error}")
+            log.warning("degraded: %s: %s", fault.code, fault)
+            if self._must_speak:
+                raise _refusal(blocked(fault)) from error
+            return data
+        _put(woven, fields, data)
+        _DECIDED.set(look.decision)
+        if call_type != _PASS_THROUGH:  # there, whatever is in `data` goes to the provider
+            _note(look.decision, data)
+        return data
+
+    async def async_post_call_response_headers_hook(
+        self,
+        data: dict[str, Any],
+        user_api_key_dict: Any,
+        response: Any,
+        request_headers: dict[str, str] | None = None,
+        litellm_call_info: dict[str, Any] | None = None,
+    ) -> dict[str, str] | None:
+        """Return the headers that say what was decided, as the router's own proxy sends them."""
+        decision = _DECIDED.get()
+        return {f"x-router-{name}": value for name, value in _told(decision).items()} if decision else None
+
+
+def from_environment(environment: Mapping[str, str] = os.environ) -> PromptRouter:
+    """Return the callback that the environment describes. Raises SettingsError and PolicyError."""
+    mid = environment.get("ROUTER_MID_CONVERSATION") or "user_block"
+    known = get_args(get_type_hints(Capability)["mid_conversation"])
+    if mid not in known:
+        raise SettingsError(f"ROUTER_MID_CONVERSATION: {mid!r} is unknown. {did_you_mean(mid, known)}")
+    cache = environment.get("ROUTER_CACHE")
+    return PromptRouter(
+        load_pack(environment.get("ROUTER_PACK") or shipped_pack()),
+        Path(cache) if cache else default_cache(),
+        Capability(mid_conversation=mid),
+    )
+
+
+def __getattr__(name: str) -> PromptRouter:
+    """Make `instance` when LiteLLM asks for it, so that to import this module loads no pack."""
+    if name != "instance":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    instance = globals()["instance"] = from_environment()
+    return instance
+
+
+def _wire(call_type: str, route: str) -> Wire | None:
+    """Return the format of a request, where its instructions can be woven in."""
+    if call_type != _PASS_THROUGH:
+        return WIRES.get(_WIRE_OF_CALL.get(call_type, ""))
+    return next((WIRES.get(wire) for end, wire in _WIRE_OF_ROUTE.items() if route.endswith(end)), None)
+
+
+def _fields(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a request as its client wrote it, with what LiteLLM has put in place of it, and without what is LiteLLM's."""
+    came: Mapping[str, Any] = _mapping(_mapping(data.get("proxy_server_request")).get("body")) or data
+    fields = {name: data[name] for name in (*came, *_TEXTS) if name in data and name not in _OWN}
+    # LiteLLM adds to the metadata of a chat completion, and keeps the client's own under a name inside of it.
+    metadata = _mapping(data.get("metadata"))
+    theirs = _mapping(metadata.get("requester_metadata")) if "requester_metadata" in metadata else metadata
+    plain = {name: value for name, value in theirs.items() if isinstance(value, str | int | float | bool)}
+    return {**fields, "metadata": plain} if plain else fields
+
+
+def _headers(data: Mapping[str, Any]) -> dict[str, str]:
+    """Return the client's headers, in small letters and without its key; LiteLLM tells none for relayed bodies."""
+    headers = _mapping(_mapping(data.get("proxy_server_request")).get("headers"))
+    return {str(name).lower(): str(value) for name, value in headers.items()}
+
+
+def _put(woven: Mapping[str, Any], fields: Mapping[str, Any], data: dict[str, Any]) -> None:
+    """Write what weaving changed; what LiteLLM or its operator has set beside the client's fields stays."""
+    for name, value in woven.items():
+        if name == "metadata":
+            continue
+        if name not in fields:
+            data.setdefault(name, value)
+        elif value != fields[name]:
+            data[name] = value
+
+
+def _note(decision: Decision, data: dict[str, Any]) -> None:
+    """Put the decision where LiteLLM's logs, its own and those of other callbacks, look for such things."""
+    name = "litellm_metadata" if "litellm_metadata" in data else "metadata"
+    metadata = data.setdefault(name, {})
+    logged = metadata.get("spend_logs_metadata") or {}
+    metadata["spend_logs_metadata"] = {**logged, "prompt_router": _told(decision)}
+
+
+def _told(decision: Decision) -> dict[str, str]:
+    return {
+        "task": decision.task,
+        "level": decision.level.word,
+        "revision": decision.revision,
+        "outcome": decision.outcome,
+    }
+
+
+def _refusal(error: RequestError) -> HTTPException:
+    detail = {"error": error.message, "code": error.code}
+    return HTTPException(error.status, detail, headers=error.headers or None)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else _NOTHING

@@ -1,0 +1,104 @@
+"""What a model takes: the operator's word for it, else for its backend, else what is known of it, else what is safe.
+
+What is known holds only where the model is asked in its maker's own format; a request that is bridged into another one
+gets the default. The table is small on purpose: a model that is not in it works, only less well.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from router.core.ports import Capability
+from router.server.settings import BackendSettings, ModelSettings
+
+OPENAI_HOST = "api.openai.com"
+OPENAI_ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
+ANTHROPIC_ADDRESS = "https://api.anthropic.com/v1"
+
+FORMATS = {"chat": "/chat/completions", "responses": "/responses", "messages": "/messages"}
+"""The formats by the names that settings use, and where they are asked."""
+
+
+class _Known(NamedTuple):
+    pattern: re.Pattern[str]
+    mid_conversation: bool
+    cache_min_tokens: int
+
+
+_CLAUDE = tuple(
+    _Known(re.compile(rf"(?:.*claude-)(?:{names})(?![0-9]).*"), system, least)
+    for names, system, least in (
+        ("opus-4-8|sonnet-5(?!-5)", True, 1024),
+        ("fable-5|mythos-5|opus-5|sonnet-5-5|haiku-5-5", True, 512),
+        ("mythos-preview", False, 512),
+        ("opus-4-7", False, 2048),
+        ("opus-4-[56]|haiku-4-5", False, 4096),
+        ("3-5-haiku", False, 2048),
+    )
+)
+"""Which Claude models take system messages in mid-conversation, and the least prefix that is cached. Others: 1,024.
+
+From `supports_mid_conversation_system` and `prompt_cache_min_tokens` in litellm 1.106's table of models.
+"""
+
+_BREAKPOINTS = re.compile(r"gpt-(?:5\.[6-9]|[6-9]|[1-9]\d).*")
+"""OpenAI's models that take explicit breakpoints: gpt-5.6 and later, by OpenAI's guide to prompt caching."""
+
+
+def speaks(backend: BackendSettings) -> frozenset[str] | None:
+    """Return the formats that a backend speaks itself; None where that is found out by asking it."""
+    if backend.speaks is not None:
+        return frozenset(backend.speaks)
+    if backend.type == "anthropic":
+        return frozenset({"messages"})
+    if backend.type == "openai":
+        return frozenset({"chat", "responses"}) if _is_openai(backend) else None
+    return frozenset(FORMATS)
+
+
+def speaks_at_first(formats: frozenset[str] | None) -> frozenset[str]:
+    """Return the wires in which a backend's capabilities hold, before it has been asked anything.
+
+    Tokens are counted as they will be sent, so what holds for messages holds for counting them.
+    """
+    spoken = frozenset({"chat"}) if formats is None else formats
+    return spoken | {"count_tokens"} if "messages" in spoken else spoken
+
+
+def capability_of(backend: BackendSettings, model: ModelSettings, name: str) -> Capability:
+    """Return what the model that the backend knows as `name` takes in a format that the backend speaks itself."""
+    known = _known_of(backend, name)
+    return Capability(
+        mid_conversation=model.mid_conversation or backend.mid_conversation or known.mid_conversation,
+        roles=next(roles for roles in (model.roles, backend.roles, known.roles) if roles is not None),
+        cache_marks=model.cache_marks or backend.cache_marks or known.cache_marks,
+        cache_min_tokens=model.cache_min_tokens or backend.cache_min_tokens or known.cache_min_tokens,
+        usage_in_streams=backend.usage_in_streams,
+    )
+
+
+def bridged(capability: Capability) -> Capability:
+    """Return what of a capability is left where the request is bridged into another format on its way."""
+    return Capability(usage_in_streams=capability.usage_in_streams)
+
+
+def _known_of(backend: BackendSettings, name: str) -> Capability:
+    if backend.type == "anthropic":
+        for known in _CLAUDE:
+            if known.pattern.fullmatch(name):
+                return Capability(
+                    "system" if known.mid_conversation else "user_block",
+                    cache_marks="auto",
+                    cache_min_tokens=known.cache_min_tokens,
+                )
+        return Capability(cache_marks="auto")
+    if backend.type == "openai" and _is_openai(backend):
+        # OpenAI takes system and developer messages at any place; of others that is not known.
+        return Capability("system", OPENAI_ROLES, cache_marks="auto" if _BREAKPOINTS.fullmatch(name) else "off")
+    return Capability()
+
+
+def _is_openai(backend: BackendSettings) -> bool:
+    return urlsplit(backend.base_url).hostname == OPENAI_HOST

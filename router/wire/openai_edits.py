@@ -1,0 +1,159 @@
+"""Edits that chat completions and Responses share: more content, one more member of an object, parameters.
+
+What is edited was decoded from the body as `msgspec.Raw`, so that its place is known; see `router.wire.splice`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from router.core.decision import TASK_GAP
+from router.wire.cache_marks import Marks
+from router.wire.placement import Placed
+from router.wire.splice import Edit, find_span
+
+Side = Literal["before", "after", "replace"]
+
+GAP = "\n\n"
+"""Stands between the app's text and ours."""
+
+
+class Part(NamedTuple):
+    """A text of ours as a content part of its own. `mark` is JSON behind its last member: a cache mark, or nothing."""
+
+    text: str
+    mark: bytes = b""
+
+
+class _Content(msgspec.Struct, gc=False):
+    content: msgspec.Raw = msgspec.Raw()
+
+
+class _Tools(msgspec.Struct, gc=False):
+    tools: msgspec.Raw = msgspec.Raw()
+
+
+_CONTENT = msgspec.json.Decoder(_Content)
+_TOOLS = msgspec.json.Decoder(_Tools)
+_KEYS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+encode = msgspec.json.Encoder().encode
+
+
+def is_given(value: msgspec.Raw) -> bool:
+    """Say whether a raw value was in the body at all; a null was."""
+    return memoryview(value).nbytes > 0
+
+
+def members_of(value: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:
+    """Return the members of an object, each raw. Raises msgspec.ValidationError when it is none."""
+    return _KEYS.decode(value)
+
+
+def count_tools(body: bytes) -> int:
+    """Return how many bytes of the prompt the tools take; every provider puts them in front."""
+    return memoryview(_TOOLS.decode(body).tools).nbytes
+
+
+def write_parts(parts: Sequence[Part], kind: str) -> bytes:
+    """Return content parts of type `kind` as JSON, without the brackets."""
+    head = b'{"type":"' + kind.encode() + b'","text":'
+    return b",".join([head + encode(part.text) + part.mark + b"}" for part in parts])
+
+
+def write_content(parts: Sequence[Part], kind: str) -> bytes:
+    """Return a message's content as JSON: a string, unless a part has a mark."""
+    if any(part.mark for part in parts):
+        return b"[" + write_parts(parts, kind) + b"]"
+    return encode("".join(part.text for part in parts))
+
+
+def split_head(placed: Placed, marks: Marks, side: Side = "replace") -> list[Part]:
+    """Return the head as parts that can be marked; joined they are the head.
+
+    With a `side` but `replace` there is text beside them, from which a gap sets them off.
+    """
+    if not marks.general or not placed.special:
+        parts = [Part(placed.head, marks.special or marks.general)]
+    else:
+        parts = [Part(placed.general, marks.general), Part(TASK_GAP + placed.special, marks.special)]
+    return parts if side == "replace" else _set_off(parts, side, GAP)
+
+
+def _set_off(parts: Sequence[Part], side: Side, gap: str) -> list[Part]:
+    """Add the gap on the side where other text stands."""
+    if side == "before":
+        return [*parts[:-1], Part(parts[-1].text + gap, parts[-1].mark)]
+    return [Part(gap + parts[0].text, parts[0].mark), *parts[1:]]
+
+
+def extend_content(
+    body: bytes, message: msgspec.Raw, parts: Sequence[Part], side: Side, gap: str, kind: str
+) -> list[Edit]:
+    """Put text into a message's content, `gap` between it and what is there, whatever form the content has.
+
+    A list gets more parts of type `kind`. A string stays a string, unless a part has a mark: then it becomes a part of
+    its own, unchanged. Null, and the empty string or list, keep nothing.
+    """
+    whole = write_content(parts, kind)
+    content = _CONTENT.decode(message).content
+    if not is_given(content):
+        start = find_span(body, message)[0] + 1
+        return [Edit(start, start, b'"content":' + whole + b",")]
+    start, end = find_span(body, content)
+    inner = body[start + 1 : end - 1]
+    listed = body.startswith(b"[", start)
+    if side == "replace" or body.startswith(b"n", start) or (not inner and not listed):
+        return [Edit(start, end, whole)]
+    if listed and not inner.strip():
+        return [Edit(start, end, b"[" + write_parts(parts, kind) + b"]")]
+    before = side == "before"
+    if not listed and not any(part.mark for part in parts):
+        text = "".join(part.text for part in parts)
+        if before:
+            return [Edit(start + 1, start + 1, encode(text + gap)[1:-1])]
+        return [Edit(end - 1, end - 1, encode(gap + text)[1:-1])]
+    new = write_parts(_set_off(parts, side, gap), kind)
+    if listed:
+        return [Edit(start + 1, start + 1, new + b",") if before else Edit(end - 1, end - 1, b"," + new)]
+    opening = b'{"type":"' + kind.encode() + b'","text":'
+    if before:
+        return [Edit(start, start, b"[" + new + b"," + opening), Edit(end, end, b"}]")]
+    return [Edit(start, start, b"[" + opening), Edit(end, end, b"}," + new + b"]")]
+
+
+def extend_leading(
+    body: bytes, leading: Sequence[msgspec.Raw], parts: Sequence[Part], side: Side, kind: str
+) -> list[Edit]:
+    """Put our text into the last of the app's leading system messages; `replace` takes out those before it."""
+    edits = extend_content(body, leading[-1], parts, side, GAP, kind)
+    if side == "replace" and len(leading) > 1:
+        edits.append(Edit(find_span(body, leading[0])[0], find_span(body, leading[-1])[0], b""))
+    return edits
+
+
+def add_members(body: bytes, members: Mapping[str, Any]) -> list[Edit]:
+    """Put members at the end of the body, which has others already. A value may be `msgspec.Raw`."""
+    new = b"".join(b"," + encode(name) + b":" + encode(value) for name, value in members.items())
+    end = body.rindex(b"}")
+    return [Edit(end, end, new)] if new else []
+
+
+def put_member(body: bytes, name: str, value: msgspec.Raw, member: str, new: Any) -> list[Edit]:
+    """Set one member of the body's object `name`, which stands at `value` if it is there at all.
+
+    Without the object, or where it is null, there is one with this member alone; other members are left as they are.
+    """
+    if not is_given(value):
+        return add_members(body, {name: {member: new}})
+    start, end = find_span(body, value)
+    if body.startswith(b"n", start):
+        return [Edit(start, end, encode({member: new}))]
+    members = members_of(value)
+    if member in members:
+        return [Edit(*find_span(body, members[member]), encode(new))]
+    written = encode({member: new})[1:-1]
+    return [Edit(start + 1, start + 1, written + b"," if members else written)]

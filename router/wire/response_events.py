@@ -1,0 +1,192 @@
+"""The end of a streamed answer of `/responses`: is what passed a whole answer?
+
+    state    event                                                   next state
+    open     response.completed, response.incomplete                 whole
+    open     response.failed, error, or any event with an `error`    failed
+    open     no JSON object, or a whole ending without `response`    broken
+    open     any other, known or not                                 open
+    whole, failed, broken    whatever                                the same
+
+`whole` and `failed` are endings that the format knows: the client was told the truth, and nothing may be added. `open`
+and `broken` are not. Sources: https://platform.openai.com/docs/api-reference/responses-streaming and the types of the
+official Python SDK. Three things are not judged, since real servers differ and no truth hangs on them:
+
+- how it began: one that is taken up again (`starting_after`) has no `response.created`, and the ending holds it all;
+- `sequence_number`: llama.cpp's server sends none, and bridges begin anew;
+- `data: [DONE]`, which the format does not have and some proxies send.
+
+Framing is `router.wire.events`; the `type` in the data counts, not the event's name, as with the SDKs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Literal
+
+import msgspec
+
+from router.core.errors import BackendError, RouterError
+from router.core.ports import Told
+from router.core.usage import Usage
+from router.wire.chunks import code_of
+from router.wire.events import Framing, cut, read
+from router.wire.faults import describe, error_of
+
+State = Literal["open", "whole", "failed", "broken"]
+
+ENDINGS: Mapping[str, State] = MappingProxyType(
+    {"response.completed": "whole", "response.incomplete": "whole", "response.failed": "failed", "error": "failed"}
+)
+"""The events that end an answer."""
+
+
+class _Event(msgspec.Struct, gc=False):
+    type: Any = None
+    sequence_number: Any = None
+    response: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    error: Any = None
+    code: Any = None
+
+
+class _Response(msgspec.Struct, gc=False):
+    id: Any = None
+    error: Any = None
+    usage: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class _Details(msgspec.Struct, gc=False):
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+
+
+class _Usage(msgspec.Struct, gc=False):
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    input_tokens_details: _Details | None = None
+
+
+_EVENT = msgspec.json.Decoder(_Event)
+_RESPONSE = msgspec.json.Decoder(_Response)
+_USAGE = msgspec.json.Decoder(_Usage | None)
+_NO_DETAILS = _Details()
+
+
+def read_answer(body: bytes) -> Told:
+    """Return id and usage of a whole answer, one that failed too. Raises BackendError (502) when it is no object."""
+    try:
+        answer = _RESPONSE.decode(body)
+    except (ValueError, RecursionError):
+        raise BackendError(
+            "The backend answered with something that is not a JSON object.", code="backend_garbage"
+        ) from None
+    return Told(answer.id if isinstance(answer.id, str) else "", _read_usage(answer.usage))
+
+
+def error_event(error: RouterError, number: int = 0) -> bytes:
+    """Return the error as the event number `number` of a stream that has begun. Nothing may follow it.
+
+    The API reference has the fields flat, the API sends them inside `error`: so both. The official SDKs raise only on
+    an `error` inside, and the Vercel AI SDK wants `type` and `code` to be strings and `sequence_number` to be there.
+    """
+    told = describe(error)
+    theirs = error_of(error.body) if isinstance(error, BackendError) else {}
+    told |= {name: value for name, value in theirs.items() if isinstance(value, str) or name not in told}
+    flat = {"type": "error", "code": told["code"], "message": told["message"], "param": told["param"]}
+    return b"event: error\ndata: " + msgspec.json.encode(flat | {"sequence_number": number, "error": told}) + b"\n\n"
+
+
+class ResponseGuard:
+    """Watches the events of `/responses` pass, byte for byte.
+
+    `error` is the code of the failure that the stream itself told, or empty. Usage is told always, so there is none to
+    be asked for or hidden.
+    """
+
+    __slots__ = ("_framing", "_number", "_state", "error", "response_id", "usage")
+
+    def __init__(self) -> None:
+        self._framing = Framing()
+        self._state: State = "open"
+        self._number = -1
+        self.error = ""
+        self.response_id = ""
+        self.usage: Usage | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether the answer has ended as its format demands: whole, or with a failure that it told itself."""
+        return self._state in ("whole", "failed")
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next bytes, cut anywhere."""
+        self.release(chunk)
+
+    def release(self, chunk: bytes) -> bytes:
+        """Take the next bytes, cut anywhere, and return the events that are whole now, byte for byte."""
+        whole = self._framing.release(chunk)
+        if whole:
+            for event in cut(whole):
+                name, data = read(event)
+                if data and self._state == "open":  # an event with empty data is never dispatched
+                    self._note(data, name)
+        return whole
+
+    def boundary(self) -> bytes:
+        """Return the bytes that end a half-written event, for whoever sent it, so that another event may follow."""
+        return self._framing.boundary()
+
+    def error_event(self, error: RouterError) -> bytes:
+        """Return the error as the event that follows what has passed."""
+        return error_event(error, self._number + 1)
+
+    def _note(self, data: bytes, name: bytes) -> None:
+        if data == b"[DONE]":
+            return
+        try:
+            event = _EVENT.decode(data)
+        except (ValueError, RecursionError):
+            self._state = "broken"
+            return
+        if isinstance(event.sequence_number, int):
+            self._number = event.sequence_number
+        state: State = ENDINGS.get(event.type, "open") if isinstance(event.type, str) else "open"
+        if event.error or name == b"error":
+            state = "failed"
+        if state != "open" or (not self.response_id and event.response is not msgspec.UNSET):
+            self._turn(event, state)
+
+    def _turn(self, event: _Event, state: State) -> None:
+        """Note an event that tells of the answer as such: the first with an id, or an ending."""
+        response = _Response()
+        if not isinstance(event.response, msgspec.UnsetType):
+            try:
+                response = _RESPONSE.decode(event.response)
+            except msgspec.ValidationError:
+                state = "broken"
+        elif state == "whole":
+            state = "broken"
+        if isinstance(response.id, str):
+            self.response_id = response.id
+        self.usage = _read_usage(response.usage) or self.usage
+        if state == "failed":
+            self.error = code_of(event.error or response.error or {"code": event.code})
+        self._state = state
+
+
+def _read_usage(value: msgspec.Raw | msgspec.UnsetType) -> Usage | None:
+    if isinstance(value, msgspec.UnsetType):
+        return None
+    try:
+        told = _USAGE.decode(value)
+    except msgspec.ValidationError:
+        return None
+    if told is None:
+        return None
+    details = told.input_tokens_details or _NO_DETAILS
+    return Usage(
+        told.input_tokens or 0,
+        details.cached_tokens or 0,
+        details.cache_write_tokens or 0,
+        told.output_tokens or 0,
+    )
