@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from router.classify import recogniser_for
-from router.core.errors import Degraded
+from router.core.errors import Degraded, RequestError, did_you_mean
 from router.core.ports import Recogniser, Wire
 from router.cues import reader_for
 from router.engine.guarding import Guard
@@ -29,8 +29,17 @@ WIRES: Mapping[str, Wire] = MappingProxyType(
 )
 """The wire formats by the name that `Router.wrap` and traces use."""
 
+
 COUNT_TOKENS: Wire = CountTokens()
 """Asks what a Messages request would cost."""
+
+
+def wire_named(name: str) -> Wire:
+    """Return the wire format with this name. Raises RequestError."""
+    wire = WIRES.get(name)
+    if wire is None:
+        raise RequestError(f'There is no wire format "{name}". {did_you_mean(name, WIRES)}', code="unknown_wire")
+    return wire
 
 
 def default_cache() -> Path:

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from router.assembly import WIRES, default_cache, looker_for, snapshot_of
+from router.assembly import default_cache, looker_for, snapshot_of, wire_named
 from router.core.decision import Decision
-from router.core.errors import RequestError, did_you_mean
+from router.core.errors import RequestError
 from router.core.policy import Policy
 from router.core.ports import Wire
 from router.engine.explain import explanation
@@ -87,7 +87,7 @@ class Router:
         `context` gives cue values by the cue's name or by its metadata field, and may hold `headers`. Raises
         RequestError for a body that the wire format does not allow.
         """
-        format_ = _wire(wire)
+        format_ = wire_named(wire)
         look = self._look(body, format_, context)
         return Wrapped(json.loads(self._looker.weave(look, format_)), look.decision)
 
@@ -95,7 +95,7 @@ class Router:
         self, body: Mapping[str, Any], wire: str = "chat", context: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         """Return the decision for a body as JSON-ready data: path, scores, mix, what was dropped, and why."""
-        return explanation(self._look(body, _wire(wire), context))
+        return explanation(self._look(body, wire_named(wire), context))
 
     def test(self) -> tuple[TestResult, ...]:
         """Run the pack's own tests."""
@@ -103,7 +103,7 @@ class Router:
 
     def _try(self, test: PackTest) -> tuple[Mismatch, ...]:
         messages = [{"role": ("user", "assistant")[at % 2], "content": text} for at, text in enumerate(test.turns)]
-        return judge(test, self._look({"model": "test", "messages": messages}, _wire("chat"), test.cues).decision)
+        return judge(test, self._look({"model": "test", "messages": messages}, wire_named("chat"), test.cues).decision)
 
     def _look(self, body: Mapping[str, Any], wire: Wire, context: Mapping[str, Any] | None) -> Look:
         metadata = dict(context or {})
@@ -117,10 +117,3 @@ class Router:
         except (TypeError, ValueError) as error:
             raise RequestError(f"The body cannot be written as JSON: {error}", code="invalid_json") from error
         return self._looker.look(Call(wire, raw, headers, metadata=metadata))
-
-
-def _wire(name: str) -> Wire:
-    wire = WIRES.get(name)
-    if wire is None:
-        raise RequestError(f'There is no wire format "{name}". {did_you_mean(name, WIRES)}', code="unknown_wire")
-    return wire

@@ -13,6 +13,8 @@ and in its environment:
 
 LiteLLM hands every request to `async_pre_call_hook` before it chooses a deployment, so retries and fallbacks send the
 same words. What it does not hand over in a known form passes as it is: `tests/litellm_proxy` holds the list of routes.
+A conversation that the provider keeps (`previous_response_id`) is known again if the answer before was no stream.
+
 A pack that cannot be used stops the proxy at its start. Its models (`use`) are left alone: LiteLLM has checked by then
 whether the key may use the model that was asked for.
 """
@@ -25,7 +27,7 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, get_args, get_type_hints
+from typing import Any, Literal
 
 import msgspec
 from fastapi import HTTPException
@@ -38,7 +40,7 @@ from router.core.policy import ROOT
 from router.core.ports import Capability, Wire
 from router.engine.guarding import Guard
 from router.engine.identity import Identifier
-from router.engine.look import Call, blocked
+from router.engine.look import Call, Look, blocked
 from router.engine.snapshot import Shelf
 from router.packs import Pack, load_pack
 
@@ -51,6 +53,9 @@ hashes never leave the process."""
 CONVERSATION_HEADERS = ("x-litellm-session-id", "x-session-id")
 """The first is LiteLLM's own word for it (docs.litellm.ai, "Session logs")."""
 
+_MID_CONVERSATION: Mapping[str, Literal["user_block", "system", "developer"]] = MappingProxyType(
+    {"user_block": "user_block", "system": "system", "developer": "developer"}
+)
 _WIRE_OF_CALL = {
     "completion": "chat",
     "acompletion": "chat",
@@ -69,10 +74,11 @@ _TEXTS = ("model", "messages", "system", "instructions", "input")
 """What LiteLLM may have set although the client did not: a model in the path, a stored prompt."""
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
-_DECIDED: ContextVar[Decision | None] = ContextVar("decided", default=None)
+_SEEN: ContextVar[tuple[Call, Look] | None] = ContextVar("seen", default=None)
+"""What was seen of the request that this task serves, for the headers of its answer."""
 
 
-class PromptRouter(CustomLogger):  # type: ignore[misc]
+class PromptRouter(CustomLogger):
     """Weaves a pack's instructions into the requests that the LiteLLM proxy serves. Safe with any number of workers."""
 
     def __init__(self, pack: Pack, cache: Path, capability: Capability | None = None) -> None:
@@ -93,7 +99,7 @@ class PromptRouter(CustomLogger):  # type: ignore[misc]
         call_type: str,
     ) -> dict[str, Any]:
         """Return the request with the mix woven in. Raises HTTPException for one that may not go out without it."""
-        _DECIDED.set(None)
+        _SEEN.set(None)
         wire = _wire(call_type, getattr(user_api_key_dict, "request_route", None) or "")
         if wire is None:
             return data
@@ -116,7 +122,7 @@ class PromptRouter(CustomLogger):  # type: ignore[misc]
                 raise _refusal(blocked(fault)) from error
             return data
         _put(woven, fields, data)
-        _DECIDED.set(look.decision)
+        _SEEN.set((call, look))
         if call_type != _PASS_THROUGH:  # there, whatever is in `data` goes to the provider
             _note(look.decision, data)
         return data
@@ -129,22 +135,30 @@ class PromptRouter(CustomLogger):  # type: ignore[misc]
         request_headers: dict[str, str] | None = None,
         litellm_call_info: dict[str, Any] | None = None,
     ) -> dict[str, str] | None:
-        """Return the headers that say what was decided, as the router's own proxy sends them."""
-        decision = _DECIDED.get()
-        return {f"x-router-{name}": value for name, value in _told(decision).items()} if decision else None
+        """Return the headers that say what was decided, as the router's own proxy sends them.
+
+        This is also where the answer's id is the one that the client gets, and will go on from.
+        """
+        seen = _SEEN.get()
+        if seen is None:
+            return None
+        call, look = seen
+        answered = getattr(response, "id", None)  # a stream has none yet
+        if call.wire.chains and isinstance(answered, str):
+            self._looker.remember(call.tenant, look, answered)
+        return {f"x-router-{name}": value for name, value in _told(look.decision).items()}
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> PromptRouter:
     """Return the callback that the environment describes. Raises SettingsError and PolicyError."""
     mid = environment.get("ROUTER_MID_CONVERSATION") or "user_block"
-    known = get_args(get_type_hints(Capability)["mid_conversation"])
-    if mid not in known:
-        raise SettingsError(f"ROUTER_MID_CONVERSATION: {mid!r} is unknown. {did_you_mean(mid, known)}")
+    if mid not in _MID_CONVERSATION:
+        raise SettingsError(f'ROUTER_MID_CONVERSATION: "{mid}" is unknown. {did_you_mean(mid, _MID_CONVERSATION)}')
     cache = environment.get("ROUTER_CACHE")
     return PromptRouter(
         load_pack(environment.get("ROUTER_PACK") or shipped_pack()),
         Path(cache) if cache else default_cache(),
-        Capability(mid_conversation=mid),
+        Capability(mid_conversation=_MID_CONVERSATION[mid]),
     )
 
 
@@ -164,7 +178,7 @@ def _wire(call_type: str, route: str) -> Wire | None:
 
 
 def _fields(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a request as its client wrote it, with what LiteLLM has put in place of it, and without what is LiteLLM's."""
+    """Return a request as LiteLLM means to send it, without what is LiteLLM's own."""
     came: Mapping[str, Any] = _mapping(_mapping(data.get("proxy_server_request")).get("body")) or data
     fields = {name: data[name] for name in (*came, *_TEXTS) if name in data and name not in _OWN}
     # LiteLLM adds to the metadata of a chat completion, and keeps the client's own under a name inside of it.

@@ -10,11 +10,18 @@ echo          EchoBackend: `readable` says what it got; `example`, `echo_answers
 """
 
 from router.backends.allowlist import FORWARDED_HEADERS
+from router.backends.bridged import BridgedBackend
 from router.backends.echo import EchoBackend
 from router.backends.passthrough import PassThroughBackend
 from router.backends.transport import Limits, Timeouts
 from router.backends.via_litellm import LiteLLMBackend
 
-OpenAIBackend = PassThroughBackend  # the name by which the composition still calls it
-
-__all__ = ["FORWARDED_HEADERS", "EchoBackend", "Limits", "LiteLLMBackend", "OpenAIBackend", "Timeouts"]
+__all__ = [
+    "FORWARDED_HEADERS",
+    "BridgedBackend",
+    "EchoBackend",
+    "Limits",
+    "LiteLLMBackend",
+    "PassThroughBackend",
+    "Timeouts",
+]

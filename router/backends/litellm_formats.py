@@ -10,8 +10,8 @@ A chat carries less, so this is lost on the way:
 - Responses: whatever a server keeps. `previous_response_id`, `conversation`, `background`, `prompt` and items that only
   name a kept one are refused with the way out; `store`, `include`, `truncation`, `max_tool_calls`, `top_logprobs` and
   `metadata` have no effect, and an answer says `store: false`. Encrypted reasoning is not passed on.
-- Messages: `container`, `context_management`, `mcp_servers`, `service_tier`, citations, and `metadata` but for the user.
-  The input tokens of a stream are told at its end. Signed thinking survives only where the provider is Anthropic.
+- Messages: `container`, `context_management`, `mcp_servers`, `service_tier`, citations, and of `metadata` all but the
+  user. The input tokens of a stream are told at its end. Signed thinking survives only where the provider is Anthropic.
 - Both: tools that are run by the provider, and tools of the type `mcp`, are refused.
 - Client headers (`anthropic-beta`) stay below: litellm sets its own.
 """
@@ -71,6 +71,9 @@ _ITEMS = frozenset(
         "reasoning",
     }
 )
+_BLOCKS = frozenset({"text", "image", "document", "tool_use", "tool_result", "thinking", "redacted_thinking"})
+"""What a translator knows. It drops the rest without a word; and litellm fetches what an `image_url` names."""
+
 _CUSTOM = (None, "custom")
 
 
@@ -91,6 +94,7 @@ def from_messages(body: Mapping[str, Any], model: str, *, links: bool) -> Transl
     from litellm.llms.anthropic.pass_through.adapters.transformation import AnthropicAdapter  # noqa: PLC0415
 
     given = _given(body, MESSAGES)
+    _check_messages(given["messages"])
     check_tools(given.get("tools"), _CUSTOM)
     metadata = body.get("metadata")
     if isinstance(metadata, Mapping) and isinstance(metadata.get("user_id"), str):
@@ -105,9 +109,10 @@ def from_messages(body: Mapping[str, Any], model: str, *, links: bool) -> Transl
         said: Payload = dict(adapter.translate_completion_output_params(answer, tool_name_mapping=names) or {})
         return said | {"id": f"msg_{_bare(said.get('id'))}", "model": body.get("model")}
 
-    async def events(chunks: Chunks) -> AsyncIterator[Payload]:
-        shown = str(body.get("model"))
-        async for payload in AnthropicStreamWrapper(chunks, model=shown, tool_name_mapping=names):
+    async def events(chunks: Any) -> AsyncIterator[Payload]:
+        async for payload in AnthropicStreamWrapper(chunks, model=str(body.get("model")), tool_name_mapping=names):
+            if payload["type"] == "message_delta":
+                payload["delta"].setdefault("stop_sequence", None)
             yield payload
 
     return Translation(_asked(chat or {}, links), whole, events)
@@ -125,17 +130,23 @@ def from_responses(body: Mapping[str, Any], model: str, *, links: bool) -> Trans
     given = _given(body, RESPONSES)
     _check_responses(body, given["input"])
     check_tools(given.get("tools"))
-    request = {name: value for name, value in given.items() if name != "input"}
+    request: Any = {name: value for name, value in given.items() if name != "input"}
     try:
         chat = Translator.transform_responses_api_request_to_chat_completion_request(
             model=model, input=given["input"], responses_api_request=request
         )
     except BUILT_IN_ERRORS as error:
         raise _untranslatable(error, "input") from error
-    verbosity = given["text"].get("verbosity") if isinstance(given.get("text"), dict) else None
+    verbosity = given.get("text", {}).get("verbosity")
     further = {"prompt_cache_key": body.get("prompt_cache_key"), "verbosity": verbosity}
-    fixed = {"id": f"resp_{uuid.uuid4().hex}", "model": body.get("model"), "store": False}
-    fixed |= {"metadata": body.get("metadata") or {}}
+    fixed = {
+        "id": f"resp_{uuid.uuid4().hex}",
+        "model": body.get("model"),
+        "metadata": body.get("metadata") or {},
+        "parallel_tool_calls": given.get("parallel_tool_calls", True),
+        "store": False,
+        "text": {"format": {"type": "text"}} | given.get("text", {}),
+    }
 
     def whole(answer: Any) -> Payload:
         said = Translator.transform_chat_completion_response_to_responses_api_response(
@@ -143,7 +154,7 @@ def from_responses(body: Mapping[str, Any], model: str, *, links: bool) -> Trans
         )
         return _said(said) | fixed
 
-    async def events(chunks: Chunks) -> AsyncIterator[Payload]:
+    async def events(chunks: Any) -> AsyncIterator[Payload]:
         source = LiteLLMCompletionStreamingIterator(
             model=model,
             litellm_custom_stream_wrapper=chunks,
@@ -173,17 +184,40 @@ def _asked(chat: Mapping[str, Any], links: bool) -> dict[str, Any]:
     return arguments(chat, CHAT, links=links)
 
 
+def _check_messages(messages: Any) -> None:
+    if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
+        raise invalid("messages must be a list of objects", "messages")
+    for at, message in enumerate(messages):
+        _check_content(message.get("content"), f"messages[{at}].content")
+
+
+def _check_content(content: Any, place: str) -> None:
+    if isinstance(content, str | None):
+        return
+    if not isinstance(content, list):
+        raise invalid("content must be a text or a list of blocks", place)
+    for number, block in enumerate(content):
+        kind = block.get("type") if isinstance(block, dict) else None
+        if kind not in _BLOCKS:
+            known = ", ".join(sorted(_BLOCKS))
+            raise invalid(f"blocks of this type cannot go to this model; known: {known}", f"{place}[{number}].type")
+        if kind == "tool_result":
+            _check_content(block.get("content"), f"{place}[{number}].content")
+
+
 def _check_responses(body: Mapping[str, Any], items: Any) -> None:
     for name, way_out in _KEPT_ELSEWHERE.items():
         if body.get(name):
             raise invalid(f"{name} needs a model whose own server keeps answers; {way_out}", name)
     if not isinstance(items, str | list):
         raise invalid("input must be a text or a list of items", "input")
+    if not isinstance(body.get("text") or {}, dict):
+        raise invalid("text must be an object", "text")
     for at, item in enumerate(items if isinstance(items, list) else ()):
         kind = item.get("type", "message") if isinstance(item, dict) else None
         if kind not in _ITEMS:
             known = ", ".join(sorted(_ITEMS))
-            raise invalid(f"input[{at}]: items of this type cannot go to this model; known: {known}", f"input[{at}]")
+            raise invalid(f"items of this type cannot go to this model; known: {known}", f"input[{at}].type")
 
 
 def _said(made: Any) -> Payload:
@@ -193,7 +227,7 @@ def _said(made: Any) -> Payload:
 
 
 def _bare(chat_id: Any) -> str:
-    return str(chat_id or uuid.uuid4().hex).removeprefix("chatcmpl-").removeprefix("msg_")
+    return str(chat_id or uuid.uuid4().hex).removeprefix("chatcmpl-").removeprefix("resp_")
 
 
 def _untranslatable(error: Exception, param: str) -> Exception:

@@ -153,8 +153,6 @@ class LiteLLMStream:
     async def __anext__(self) -> bytes:
         while not self._over:
             chunk = await anext(self._chunks, None)
-            if self._over:
-                break  # closed while we waited
             if chunk is None:
                 self._over = True
                 return DONE

@@ -1,10 +1,14 @@
-"""The backend for every provider that does not speak the OpenAI format, by way of litellm (the only import of it).
+"""The backend for every provider that speaks none of the client's formats, by way of litellm.
 
 litellm is big (an import of 3 to 8 s, some 160 MB) and wide open, hence four rules. It is imported in a thread, when it
-is first needed or by `prepare`. Before that, its environment is set so that it reaches neither for the network nor for
-a `.env` file. It is called with a constant list of arguments (`litellm_arguments`), and with the provider that the
-operator named, whatever a model's name looks like. And it never tries again: retries have one owner, and it is not
-this.
+is first needed or by `prepare` (`litellm_loading`). It is called with a constant list of arguments
+(`litellm_arguments`), never with a client's body, and with the provider that the operator named, whatever a model's
+name looks like. It fetches nothing and runs no tools for a client. And it never tries again: retries have one owner,
+and it is not this.
+
+Chat completions, text completions and embeddings are its own. Responses and Anthropic Messages become chats and come
+back as what they were (`litellm_formats` says what is lost); tokens are counted by the provider where that is
+Anthropic, else estimated here. So it is a bridge too: `bridge_to` makes one to a server that speaks a single format.
 
 What cannot be seen through litellm. It joins or splits events, so a stream is not byte for byte the provider's. Where
 a provider's stream ends without a reason, litellm invents `stop`; this is detected by what it has received, and becomes
@@ -17,42 +21,29 @@ request once more when the connection closes before any answer, which no argumen
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from router.backends.litellm_arguments import CHAT, EMBEDDING, TEXT, arguments, chat_arguments
+from router.backends.litellm_count import count_by_anthropic, count_here
 from router.backends.litellm_errors import translated
-from router.backends.litellm_stream import LiteLLMStream, as_text, plain
+from router.backends.litellm_formats import Translation, from_messages, from_responses
+from router.backends.litellm_loading import Library, load
+from router.backends.litellm_stream import Chunks, LiteLLMStream, TranslatedStream, as_text, plain
 from router.backends.transport import Timeouts, failed
 from router.core.errors import BackendError, SettingsError
 from router.core.ports import Answer, Outgoing
 
-_ENVIRONMENT = {
-    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
-    "LITELLM_LOCAL_BLOG_POSTS": "True",
-    "LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS": "True",
-    "LITELLM_MODE": "PRODUCTION",
-    "DISABLE_AIOHTTP_TRANSPORT": "True",  # its sessions outlive close_litellm_async_clients; httpx's do not
-}
-_ROUTES = {
+_OWN = {
     "/chat/completions": ("acompletion", CHAT),
     "/completions": ("atext_completion", TEXT),
     "/embeddings": ("aembedding", EMBEDDING),
 }
-_BUILT_IN_ERRORS = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
-"""litellm wraps most of what goes wrong in errors of its own; what it does not wrap is one of these."""
+_TRANSLATED = {"/messages": from_messages, "/responses": from_responses}
+_COUNT = "/messages/count_tokens"
+_OVER = ("", "/chat/completions", "/responses")
 
 _JSON = ("content-type", "application/json")
 _EVENTS = ("content-type", "text/event-stream; charset=utf-8")
@@ -64,7 +55,8 @@ class LiteLLMBackend:
     A model is named as the provider names it; the prefix `provider/` may stand before it. Without `api_key` litellm
     looks for the provider's own variable in the environment. `options` are further arguments of litellm's that the
     operator sets, such as `api_version` or `aws_region_name`. `links` lets litellm fetch pictures and files whose
-    links stand in a message: off, since a client chooses them.
+    links stand in a message: off, since a client chooses them. `over` is the path by which a provider of OpenAI's
+    format is asked, `/chat/completions` or `/responses`; empty leaves it to what litellm knows of the model.
 
     Parameters that a provider does not know are dropped. Raises SettingsError for a provider that is not named.
     """
@@ -80,11 +72,15 @@ class LiteLLMBackend:
         options: Mapping[str, Any] | None = None,
         timeouts: Timeouts | None = None,
         links: bool = False,
+        over: str = "",
     ) -> None:
         if not provider or "/" in provider:
             raise SettingsError(f'backend "{name}": provider must be one of litellm\'s names, such as anthropic')
+        if over not in _OVER or (over == "/responses" and provider not in ("openai", "azure")):
+            raise SettingsError(f'backend "{name}": provider {provider} cannot be asked over "{over}"')
         self.name = name
         self._provider = provider
+        self._prefix = "responses/" if over == "/responses" else ""
         self._secrets = tuple(word for word in (api_key, *(headers or {}).values()) if word)
         self._timeouts = timeouts or Timeouts()
         self._links = links
@@ -97,68 +93,112 @@ class LiteLLMBackend:
         }
         given = {"api_key": api_key, "api_base": api_base, "extra_headers": dict(headers or {})}
         self._fixed |= {argument: value for argument, value in given.items() if value}
-        self._litellm: Any = None
-        self._errors: tuple[type[Exception], ...] = ()
+        self._skip = {"_skip_responses_api_bridge": True} if over == "/chat/completions" else {}
+        self._library: Library | None = None
 
     async def prepare(self) -> None:
         """Import litellm now, so that the first request need not wait. Raises BackendError when it is missing."""
-        if self._litellm is None:
+        await self._loaded()
+
+    async def send(self, outgoing: Outgoing) -> Answer:
+        """Send and return as soon as the answer, or the first chunk of a stream, is there. Raises BackendError."""
+        path = outgoing.path
+        known = path in _OWN or path in _TRANSLATED or path == _COUNT
+        if not known or outgoing.method != "POST":
+            message = f"{self.name} does not serve {outgoing.method} {path[:128]}"
+            raise BackendError(message, status=404, code="unknown_path", retryable=False)
+        body = _decoded(outgoing.body)
+        model = self._model(body.get("model"))
+        if path in _OWN:
+            return await self._own(*_OWN[path], body, model)
+        library = await self._loaded()
+        translation = _TRANSLATED.get(path, from_messages)(body, model, links=self._links)
+        if path == _COUNT:
+            return await self._count(library, translation, body, model)
+        return await self._translated(translation, model, stream=body.get("stream") is True)
+
+    async def aclose(self) -> None:
+        """Close the connections that litellm holds for the event loop."""
+        if self._library is not None:
+            await self._library.litellm.close_litellm_async_clients()
+
+    async def _own(self, function: str, names: tuple[str, ...], body: dict[str, Any], model: str) -> Answer:
+        given = arguments(body, names, links=self._links)
+        if given.get("stream") is True and names is not EMBEDDING:
+            if names is TEXT:
+                # What atext_completion gives can be neither stopped nor checked. It asks a chat model all the same.
+                given = chat_arguments(given)
+            options = given.get("stream_options")
+            usage = isinstance(options, Mapping) and options.get("include_usage") is True
+            chunks = await self._chunks(given, model)
+            return Answer(
+                200, (_EVENTS,), chunks=LiteLLMStream(chunks, usage=usage, shape=as_text if names is TEXT else None)
+            )
+        return _whole(plain(await self._call(function, given, model)))
+
+    async def _translated(self, translation: Translation, model: str, *, stream: bool) -> Answer:
+        library = await self._loaded()
+        if not stream:
+            answer = await self._call("acompletion", translation.asked, model)
             try:
-                self._litellm, self._errors = await asyncio.to_thread(_import_litellm)
+                return _whole(translation.whole(answer))
+            except library.errors as error:
+                raise self._failure(error) from error
+        asked = translation.asked | {"stream": True, "stream_options": {"include_usage": True}}
+        chunks = await self._chunks(asked, model)
+        events = translation.events(chunks)
+        stream_of = TranslatedStream(chunks, events, failure=self._failure, errors=library.errors)
+        return Answer(200, (_EVENTS,), chunks=stream_of)
+
+    async def _chunks(self, asked: dict[str, Any], model: str) -> Chunks:
+        """Ask for a stream, and return it when its first chunk is there."""
+        ends = asyncio.get_running_loop().time() + self._timeouts.total_s
+        source = await self._call("acompletion", asked, model)
+        library = await self._loaded()
+        chunks = Chunks(source, failure=self._failure, errors=library.errors, timeouts=self._timeouts, ends=ends)
+        await chunks.start()
+        return chunks
+
+    async def _count(self, library: Library, translation: Translation, body: dict[str, Any], model: str) -> Answer:
+        if self._provider != "anthropic":
+            return _whole(await asyncio.to_thread(count_here, library, translation.asked, model))
+        name = model.removeprefix("anthropic/")
+        try:
+            async with asyncio.timeout(self._timeouts.first_byte_s):
+                return _whole(await count_by_anthropic(body, name, self._fixed))
+        except TimeoutError:
+            raise self._too_slow() from None
+        except library.errors as error:
+            raise self._failure(error) from error
+
+    async def _call(self, function: str, given: dict[str, Any], model: str) -> Any:
+        library = await self._loaded()
+        asked = given | self._fixed | {"model": model}
+        if "tools" in asked:
+            # Otherwise every call with tools imports litellm.proxy, which needs packages that only its proxy installs.
+            asked["_skip_mcp_handler"] = True
+        if function == "acompletion":
+            asked |= self._skip
+        try:
+            async with asyncio.timeout(self._timeouts.first_byte_s):
+                return await getattr(library.litellm, function)(**asked)
+        except TimeoutError:
+            raise self._too_slow() from None
+        except library.errors as error:
+            raise self._failure(error) from error
+
+    async def _loaded(self) -> Library:
+        if self._library is None:
+            try:
+                self._library = await asyncio.to_thread(load)
             except ImportError as error:
                 message = f'backend "{self.name}" needs litellm, which cannot be imported: {error}'
                 hint = "install prompt-router[litellm]"
                 raise BackendError(f"{message}; {hint}", status=503, code="not_installed", retryable=False) from error
+        return self._library
 
-    async def send(self, outgoing: Outgoing) -> Answer:
-        """Send and return as soon as the answer, or the first chunk of a stream, is there. Raises BackendError."""
-        route = _ROUTES.get(outgoing.path)
-        if route is None or outgoing.method != "POST":
-            message = f"{self.name} does not serve {outgoing.method} {outgoing.path[:128]}"
-            raise BackendError(message, status=404, code="unknown_path", retryable=False)
-        function, names = route
-        body = _decoded(outgoing.body)
-        asked = arguments(body, names, links=self._links) | self._fixed | {"model": self._model(body.get("model"))}
-        if "tools" in asked:
-            # Otherwise every call with tools imports litellm.proxy, which needs packages that only its proxy installs.
-            asked["_skip_mcp_handler"] = True
-        await self.prepare()
-        if asked.get("stream") is True and names is not EMBEDDING:
-            return await self._stream(asked, text=names is TEXT)
-        return Answer(200, (_JSON,), msgspec.json.encode(plain(await self._call(function, asked))))
-
-    async def _stream(self, asked: dict[str, Any], *, text: bool) -> Answer:
-        if text:
-            # What atext_completion gives can be neither stopped nor checked. It asks a chat model all the same.
-            asked = chat_arguments(asked)
-        ends = asyncio.get_running_loop().time() + self._timeouts.total_s
-        options = asked.get("stream_options")
-        stream = LiteLLMStream(
-            await self._call("acompletion", asked),
-            failure=self._failure,
-            errors=self._errors,
-            timeouts=self._timeouts,
-            ends=ends,
-            usage=isinstance(options, Mapping) and options.get("include_usage") is True,
-            shape=as_text if text else None,
-        )
-        await stream.start()
-        return Answer(200, (_EVENTS,), chunks=stream)
-
-    async def aclose(self) -> None:
-        """Close the connections that litellm holds for the event loop."""
-        if self._litellm is not None:
-            await self._litellm.close_litellm_async_clients()
-
-    async def _call(self, function: str, asked: dict[str, Any]) -> Any:
-        try:
-            async with asyncio.timeout(self._timeouts.first_byte_s):
-                return await getattr(self._litellm, function)(**asked)
-        except TimeoutError:
-            message = f"{self.name} sent nothing within {self._timeouts.first_byte_s:g} s"
-            raise failed("timeout_first_byte", message) from None
-        except self._errors as error:
-            raise self._failure(error) from error
+    def _too_slow(self) -> BackendError:
+        return failed("timeout_first_byte", f"{self.name} sent nothing within {self._timeouts.first_byte_s:g} s")
 
     def _failure(self, error: Exception) -> BackendError:
         return translated(self.name, error, self._secrets)
@@ -167,21 +207,33 @@ class LiteLLMBackend:
         if not isinstance(model, str) or not model:
             raise BackendError("the body names no model", status=400, code="invalid_request", retryable=False)
         # Always with the provider before it: litellm lets some names, such as azure/..., choose another one.
-        return f"{self._provider}/{model.removeprefix(self._provider + '/')}"
+        return f"{self._provider}/{self._prefix}{model.removeprefix(self._provider + '/')}"
 
 
-def _import_litellm() -> tuple[Any, tuple[type[Exception], ...]]:
-    """Return litellm and what its functions raise. Takes seconds; runs in a thread."""
-    for variable, value in _ENVIRONMENT.items():
-        os.environ[variable] = value
-    import litellm  # noqa: PLC0415
-    import openai.resources  # noqa: PLC0415  the root of litellm's errors; its client would load the rest in the loop
-    from litellm.llms.base_llm.chat.transformation import BaseLLMException  # noqa: PLC0415
+def bridge_to(
+    path: str,
+    *,
+    name: str,
+    base_url: str,
+    api_key: str = "",
+    headers: Mapping[str, str] | None = None,
+    timeouts: Timeouts | None = None,
+) -> LiteLLMBackend:
+    """Return a backend that takes all three formats and asks the server at `base_url` over `path` alone.
 
-    litellm.suppress_debug_info = True  # it prints to standard output
-    litellm.disable_hf_tokenizer_download = True  # it would fetch a vocabulary to count tokens
-    litellm.turn_off_message_logging = True
-    return litellm, (openai.OpenAIError, BaseLLMException, *_BUILT_IN_ERRORS)
+    `path` is one that the server speaks: `/chat/completions`, `/responses` or `/messages`. Raises SettingsError for
+    another.
+    """
+    more: dict[str, Any] = {"name": name, "headers": headers, "timeouts": timeouts, "api_key": api_key or "none"}
+    if path != "/messages":
+        return LiteLLMBackend(provider="openai", api_base=base_url, over=path, **more)
+    # litellm puts /v1/messages behind what does not end with it.
+    address = base_url.rstrip("/").removesuffix("/v1")
+    return LiteLLMBackend(provider="anthropic", api_base=address, **more)
+
+
+def _whole(payload: Mapping[str, Any]) -> Answer:
+    return Answer(200, (_JSON,), msgspec.json.encode(payload))
 
 
 def _decoded(raw: bytes) -> dict[str, Any]:

@@ -81,7 +81,8 @@ class Line:
         except BackendError as error:
             self._finish(progress, error.status, error.code)
             body = call.wire.error_body(error)
-            headers = (*error.headers, ("content-type", "application/json"))
+            kept = (header for header in error.headers if header[0].lower() != "content-type")
+            headers = (*kept, ("content-type", "application/json"))
             return Reply(error.status, headers, body, decision=look.decision, id=call.id)
         except RequestError as error:
             self._finish(progress, error.status, error.code)
@@ -96,8 +97,8 @@ class Line:
         """Ask what a request would cost, our text included. Nothing is answered, so nothing is recorded."""
         look = await self.looker.look_in_time(call)
         progress = Progress(call, look)
-        sent = await self.sender.send(self._targets(look), lambda target: self._outgoing(progress, target))
-        return self._reply(progress, sent)
+        answer = (await self.sender.send(self._targets(look), lambda target: self._outgoing(progress, target))).answer
+        return Reply(answer.status, answer.headers, answer.body, id=call.id)
 
     async def pass_on(self, call: Call) -> Reply:
         """Send a request that is no conversation as it came, but for the model's name. Raises BackendError too."""

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from router import __version__
-from router.assembly import WIRES
+from router.assembly import wire_named
 from router.core.errors import BackendError, RequestError
 from router.core.ports import Outgoing
 from router.engine.explain import explanation
@@ -21,6 +21,8 @@ from router.server.keys import Caller
 from router.server.settings import Scope
 
 OWNER = "prompt-router"
+ANTHROPIC_VERSION = "anthropic-version"
+"""The header that every Anthropic client sends, and no other."""
 
 
 def admin_routes(parts: Parts) -> APIRouter:
@@ -66,27 +68,32 @@ def _add_questions(routes: APIRouter, parts: Parts) -> None:
     async def models(request: Request) -> dict[str, Any]:
         """List the model aliases and, where any name may be asked for, what the backend behind it lists."""
         admit(request, "infer")
-        listed = {name: model_json(name) for name in parts.aliases.names}
-        for model in await _upstream_models(parts):
-            listed.setdefault(model["id"], model)
-        return {"object": "list", "data": list(listed.values())}
+        names = dict.fromkeys(parts.aliases.names) | {model["id"]: model for model in await _upstream_models(parts)}
+        if ANTHROPIC_VERSION in request.headers:
+            ids = list(names)
+            page = {"has_more": False, "first_id": next(iter(ids), None), "last_id": next(reversed(ids), None)}
+            return {"data": [anthropic_model_json(name) for name in ids], **page}
+        return {"object": "list", "data": [model_json(name) | (told or {}) for name, told in names.items()]}
 
     @routes.get("/v1/models/{name:path}")
     async def model(name: str, request: Request) -> dict[str, Any]:
         """Describe one model alias."""
         admit(request, "infer")
         parts.line.resolve(name)
-        return model_json(name)
+        return anthropic_model_json(name) if ANTHROPIC_VERSION in request.headers else model_json(name)
 
     @routes.post("/v1/router/explain")
     async def explain(request: Request) -> JSONResponse:
-        """Decide about a chat completions body, send nothing, and return the decision with its reasons."""
+        """Decide about a body, send nothing, and return the decision with its reasons.
+
+        The body's format is the query's `wire`, else what the request looks like.
+        """
         caller = admit(request, "infer")
         headers = HeaderView(request.scope["headers"])
         policy = caller.policy_for(request.scope.get("router.policy") or headers.get("x-router-policy"))
-        wire = WIRES["chat"]
-        call = Call(wire, await request.body(), headers, caller.tenant, policy)
-        look = await parts.line.looker.look_in_time(call)
+        body = await request.body()
+        wire = wire_named(request.query_params.get("wire") or _wire_of(headers, body))
+        look = await parts.line.looker.look_in_time(Call(wire, body, headers, caller.tenant, policy))
         return JSONResponse(explanation(look))
 
     @routes.get("/v1/router/decisions/{decision_id}")
@@ -111,6 +118,22 @@ async def _upstream_models(parts: Parts) -> list[dict[str, Any]]:
     except (BackendError, ValueError, KeyError, TypeError):
         parts.telemetry.note("models_unavailable")
         return []
+
+
+def _wire_of(headers: HeaderView, body: bytes) -> str:
+    """Return the format that a request looks to be in."""
+    if ANTHROPIC_VERSION in headers:
+        return "messages"
+    try:
+        fields = json.loads(body)
+    except (ValueError, RecursionError):
+        return "chat"  # and its parser says what is wrong
+    return "responses" if isinstance(fields, dict) and "input" in fields and "messages" not in fields else "chat"
+
+
+def anthropic_model_json(name: str) -> dict[str, Any]:
+    """Return a model alias as Anthropic describes a model."""
+    return {"type": "model", "id": name, "display_name": name, "created_at": "1970-01-01T00:00:00Z"}
 
 
 def model_json(name: str) -> dict[str, Any]:

@@ -69,5 +69,5 @@ async def error_answer(
     headers: RawHeaders = [(b"content-type", b"application/json"), (id_header, request_id.encode())]
     if isinstance(error, RequestError | BackendError):
         given = error.headers.items() if isinstance(error, RequestError) else error.headers
-        headers += encoded(given)
+        headers += [header for header in encoded(given) if header[0] != b"content-type"]
     await send_whole(status_of(error), headers, wire.error_body(error), send)

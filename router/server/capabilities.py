@@ -7,6 +7,7 @@ gets the default. The table is small on purpose: a model that is not in it works
 from __future__ import annotations
 
 import re
+from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -17,7 +18,13 @@ OPENAI_HOST = "api.openai.com"
 OPENAI_ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
 ANTHROPIC_ADDRESS = "https://api.anthropic.com/v1"
 
-FORMATS = {"chat": "/chat/completions", "responses": "/responses", "messages": "/messages"}
+FORMATS = MappingProxyType(
+    {
+        "chat": ("/chat/completions",),
+        "responses": ("/responses",),
+        "messages": ("/messages", "/messages/count_tokens"),
+    }
+)
 """The formats by the names that settings use, and where they are asked."""
 
 
@@ -65,6 +72,11 @@ def speaks_at_first(formats: frozenset[str] | None) -> frozenset[str]:
     """
     spoken = frozenset({"chat"}) if formats is None else formats
     return spoken | {"count_tokens"} if "messages" in spoken else spoken
+
+
+def paths_of(formats: frozenset[str]) -> frozenset[str]:
+    """Return the paths at which formats are asked."""
+    return frozenset(path for name in formats for path in FORMATS[name])
 
 
 def capability_of(backend: BackendSettings, model: ModelSettings, name: str) -> Capability:

@@ -114,7 +114,10 @@ def drop_anthropic_marks(part: bytes) -> bytes:
 
     A client that marks a message writes its text as a block, and as a plain string again once its mark has moved on.
     """
-    value = msgspec.json.decode(part)
+    try:
+        value = msgspec.json.decode(part)
+    except msgspec.ValidationError:  # a number out of range, which the provider may know how to hold
+        return part
     if isinstance(value, dict):
         value = _drop(value)
         content = value.get("content")

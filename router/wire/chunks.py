@@ -189,11 +189,11 @@ def _leave_out(chunk: bytes, usage: msgspec.Raw) -> bytes:
     key = chunk.rfind(b'"usage"', 0, start)
     if key < 0 or chunk[key + 7 : start].strip(_SPACE) != b":":  # a key written with escapes is left as it is
         return chunk
-    before, after = chunk[:key], chunk[end:]
-    if before.rstrip(_SPACE).endswith(b","):
-        return before.rstrip(_SPACE)[:-1] + after
-    rest = after.lstrip(_SPACE)
-    return before + (rest[1:].lstrip(_SPACE) if rest.startswith(b",") else rest)
+    before, rest = chunk[:key], chunk[end:].lstrip(_SPACE)
+    if rest.startswith(b","):
+        return before + rest[1:].lstrip(_SPACE)
+    others = before.rstrip(_SPACE)
+    return others[:-1].rstrip(_SPACE) + chunk[end:] if others.endswith(b",") else before + rest
 
 
 def code_of(error: Any) -> str:

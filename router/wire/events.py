@@ -57,6 +57,8 @@ def cut(whole: bytes) -> list[bytes]:
     for blank in _BLANK_LINE.finditer(whole):
         events.append(whole[start : blank.end()])
         start = blank.end()
+    if start < len(whole):  # a third line break in a row, which ends nothing
+        events.append(whole[start:])
     return events
 
 

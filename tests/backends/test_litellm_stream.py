@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from router.backends.litellm_stream import LiteLLMStream
+from router.backends.litellm_stream import Chunks, LiteLLMStream, TranslatedStream
 from router.backends.transport import Timeouts
 from router.core.errors import BackendError
 
@@ -18,6 +19,10 @@ class Chunk:
 
     def model_dump(self, **_: Any) -> dict[str, Any]:
         return dict(self.payload)
+
+    @property
+    def choices(self) -> list[Any]:
+        return [SimpleNamespace(**choice) for choice in self.payload.get("choices", ())]
 
 
 def said(text: str, finish: str | None = None, **more: Any) -> Chunk:
@@ -51,24 +56,32 @@ class Source:
         self.closed += 1
 
 
-def over(source: Source, *, usage: bool = False, total_s: float = 60, **timeouts: float) -> LiteLLMStream:
-    return LiteLLMStream(
+def failure(error: Exception) -> BackendError:
+    return BackendError(str(error), code="mapped")
+
+
+def chunks_of(source: Source, *, total_s: float = 60, **timeouts: float) -> Chunks:
+    return Chunks(
         source,
-        failure=lambda error: BackendError(str(error), code="mapped"),
+        failure=failure,
         errors=(ValueError,),
         timeouts=Timeouts(total_s=total_s, **timeouts),
         ends=asyncio.get_running_loop().time() + total_s,
-        usage=usage,
     )
 
 
-async def read(stream: LiteLLMStream) -> list[bytes]:
-    await stream.start()
-    return [event async for event in stream]
+async def over(source: Source, *, usage: bool = False, **timeouts: float) -> LiteLLMStream:
+    chunks = chunks_of(source, **timeouts)
+    await chunks.start()
+    return LiteLLMStream(chunks, usage=usage)
+
+
+async def read(source: Source, **more: Any) -> list[bytes]:
+    return [event async for event in await over(source, **more)]
 
 
 async def test_a_whole_stream_ends_with_its_mark():
-    events = await read(over(Source(said("a"), said("", "stop"), received="stop")))
+    events = await read(Source(said("a"), said("", "stop"), received="stop"))
     assert len(events) == 3 and events[-1] == b"data: [DONE]\n\n"
 
 
@@ -84,12 +97,12 @@ async def test_a_whole_stream_ends_with_its_mark():
 )
 async def test_a_stream_without_a_reason_is_cut_and_closed(source):
     with pytest.raises(BackendError) as caught:
-        await read(over(source))
+        await read(source)
     assert (caught.value.code, source.closed) == ("truncated", 1)
 
 
 async def test_a_reason_in_the_middle_counts():
-    events = await read(over(Source(said("a"), said("", "length"), intermittent="length")))
+    events = await read(Source(said("a"), said("", "length"), intermittent="length"))
     assert b'"length"' in events[1]
 
 
@@ -97,15 +110,14 @@ async def test_usage_in_passing_is_left_out_and_at_the_end_as_asked():
     def source():
         return Source(said("a", usage={"n": 1}), said("", "stop"), said("", usage={"n": 2}), received="stop")
 
-    assert b"usage" not in b"".join(await read(over(source())))
-    events = await read(over(source(), usage=True))
+    assert b"usage" not in b"".join(await read(source()))
+    events = await read(source(), usage=True)
     assert events[2] == b'data: {"choices":[],"usage":{"n":2}}\n\n'
 
 
 async def test_errors_are_mapped_where_they_come():
     source = Source(said("a"), ValueError("no"))
-    stream = over(source)
-    await stream.start()
+    stream = await over(source)
     assert b'"a"' in await anext(stream)
     with pytest.raises(BackendError) as caught:
         await anext(stream)
@@ -123,14 +135,79 @@ async def test_errors_are_mapped_where_they_come():
 async def test_silence_is_told_apart(steps, timeouts, code):
     source = Source(*steps)
     with pytest.raises(BackendError) as caught:
-        await read(over(source, **timeouts))
+        await read(source, **timeouts)
     assert (caught.value.code, caught.value.status, source.closed) == (code, 504, 1)
 
 
 async def test_closing_closes_the_source_and_ends_the_stream():
     source = Source(said("a"), said("b"))
-    stream = over(source)
-    await stream.start()
+    stream = await over(source)
     await stream.aclose()
     assert source.closed == 1
     assert [event async for event in stream] == []
+
+
+class Translator:
+    """Stands for litellm's translators: makes one event of each chunk, and may do worse."""
+
+    def __init__(self, chunks: Chunks, *, swallow: bool = False, stumble: bool = False) -> None:
+        self.chunks = chunks
+        self.swallow = swallow
+        self.stumble = stumble
+        self.ended = False
+
+    def __aiter__(self) -> Translator:
+        return self
+
+    async def __anext__(self) -> dict[str, Any]:
+        if self.ended:
+            raise StopAsyncIteration
+        if self.stumble:
+            raise ValueError("no such field")
+        try:
+            await anext(self.chunks)
+        except StopAsyncIteration:
+            self.ended = True
+            return {"type": "end"}
+        except BackendError:
+            if not self.swallow:
+                raise
+            return {"type": "end"}
+        return {"type": "piece"}
+
+
+async def translated(source: Source, **how: bool) -> TranslatedStream:
+    chunks = chunks_of(source)
+    await chunks.start()
+    return TranslatedStream(chunks, Translator(chunks, **how), failure=failure, errors=(ValueError,))
+
+
+async def test_translated_events_have_names():
+    stream = await translated(Source(said("a"), said("", "stop"), received="stop"))
+    kinds = [event.partition(b"\n")[0] for event in [event async for event in stream]]
+    assert kinds == [b"event: piece", b"event: piece", b"event: end"]
+
+
+@pytest.mark.parametrize("swallow", [False, True])
+async def test_a_translator_cannot_hide_a_cut(swallow):
+    source = Source(said("a"), said("", "stop"))
+    stream, events = await translated(source, swallow=swallow), []
+    with pytest.raises(BackendError) as caught:
+        async for event in stream:
+            events.append(event)
+    assert (caught.value.code, source.closed, len(events)) == ("truncated", 1, 1)
+
+
+async def test_a_translator_that_stumbles_is_a_failure():
+    source = Source(said("a"))
+    stream = await translated(source, stumble=True)
+    with pytest.raises(BackendError, match="no such field"):
+        await anext(stream)
+    assert source.closed == 1
+
+
+async def test_closing_ends_a_translated_stream():
+    source = Source(said("a"), said("b"))
+    stream = await translated(source)
+    await stream.aclose()
+    assert source.closed == 1 and [event async for event in stream] == []

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.clients.cases import KEY, Twice
 from tests.clients.driver import CLIENTS, PATHS, Driver
 from tests.clients.environments import EnvironmentMissing
 from tests.clients.upstream import Upstream, scripted_upstream
@@ -17,7 +18,6 @@ from tests.support.serving import LOOPBACK, Server, free_port, serving_router
 
 HERE = Path(__file__).parent
 PACK = HERE.parent / "model" / "shop.yaml"
-KEY = "key-of-the-conformance-tests"
 REQUIRED = "PROMPT_ROUTER_CLIENTS_REQUIRED"
 """Set where a client that cannot be installed is a failure."""
 
@@ -91,3 +91,17 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str],
     yield of
     for each in running.values():
         each.close()
+
+
+@pytest.fixture
+def twice(
+    name: str,
+    wire: str,
+    driver: Callable[[str], Driver],
+    serves: Callable[[str], None],
+    upstream: Upstream,
+    router: Server,
+) -> Twice:
+    """One client in one format, to be asked directly and through the router."""
+    serves(wire)
+    return Twice(driver(name), wire, upstream, router.url)

@@ -79,19 +79,23 @@ class Driver:
             )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+        self._number = 0
         self.cases = frozenset(self._next()["cases"])
 
     def begin(self, ask: Ask) -> None:
         """Start a case without waiting for its end."""
-        self._write(asdict(ask))
+        self._number += 1
+        self._write({**asdict(ask), "number": self._number})
 
     def cancel(self) -> None:
         """Cancel the case under way, as an app would."""
         self._write({"cancel": True})
 
     def end(self) -> dict[str, Any]:
-        """Return what became of the case under way."""
-        return self._next()
+        """Return what became of the case under way; what is left of cases before it is passed over."""
+        while (outcome := self._next()).pop("number") != self._number:
+            pass
+        return outcome
 
     def ask(self, ask: Ask) -> dict[str, Any]:
         """Do a case and return what became of it: `seen` or `raised`."""

@@ -1,7 +1,7 @@
 """What the scripted backend says, whatever the format: the same request always gets the same answer.
 
-    an output schema            JSON that fits it
     a tool that must be called  a call of it, with arguments that fit its schema
+    an output schema            JSON that fits it
     tools                       two calls in parallel; once their results are in, one more; then a text with all results
     anything else               a fixed text
 
@@ -84,11 +84,11 @@ class Speaker(Protocol):
 
 def answer_to(asked: Asked) -> Said:
     """Return what the script says to a request."""
-    if asked.schema is not None:
-        return _in_pieces(json.dumps(sample(asked.schema)))
     if asked.forced:
         name = asked.forced if asked.forced in asked.tools else next(iter(asked.tools))
         return Said(calls=[_call(1, name, sample(asked.tools[name]))])
+    if asked.schema is not None:
+        return _in_pieces(json.dumps(sample(asked.schema)))
     if asked.tools:
         names = list(asked.tools)
         if not asked.results:

@@ -75,7 +75,7 @@ class MessagesSpeaker:
             events += [_event({"type": "content_block_delta", "index": index, "delta": delta}) for delta in deltas]
             events.append(_event({"type": "content_block_stop", "index": index}))
         delta = {"stop_reason": _stop(said), "stop_sequence": None}
-        events.append(_event({"type": "message_delta", "delta": delta, "usage": {"output_tokens": COMPLETION_TOKENS}}))
+        events.append(_event({"type": "message_delta", "delta": delta, "usage": _USAGE}))
         return [*events, _event({"type": "message_stop"})]
 
     def error(self, status: int) -> dict[str, Any]:

@@ -15,7 +15,9 @@ What it does is in the model's name, after `scripted`:
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
+import struct
 import threading
 import time
 from collections import Counter
@@ -154,13 +156,11 @@ class Upstream(uvicorn.Server):
 
 
 async def _stream(taken: Taken, asked: Asked, speaker: Speaker, manner: str, send: Any) -> None:
-    said = answer_to(asked)
-    events = speaker.events(asked, said)
+    events = speaker.events(asked, answer_to(asked))
     headers = [(b"content-type", b"text/event-stream; charset=utf-8"), *_TOLD]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     if manner in ("halting", "endless", "late-error", "cut"):
-        # Up to the second piece of text, whose event is then repeated for as long as somebody listens.
-        middle = next(at for at, event in enumerate(events) if said.words[1].encode() in event)
+        middle = len(events) // 2  # a piece of the text or of a call's arguments, repeated while somebody listens
         await _push(send, b"".join(events[: middle + 1]))
         taken.begun.set()
         if manner == "late-error":
@@ -204,12 +204,11 @@ async def _until_gone(receive: Any) -> None:
 
 def _embeddings(body: dict[str, Any]) -> dict[str, Any]:
     inputs = body["input"] if isinstance(body["input"], list) else [body["input"]]
-    rows = [{"object": "embedding", "index": index, "embedding": VECTOR} for index in range(len(inputs))]
-    usage = {"prompt_tokens": PROMPT_TOKENS_OF_EMBEDDINGS, "total_tokens": PROMPT_TOKENS_OF_EMBEDDINGS}
+    coded = base64.b64encode(struct.pack(f"<{len(VECTOR)}f", *VECTOR)).decode()
+    vector = coded if body.get("encoding_format") == "base64" else VECTOR
+    rows = [{"object": "embedding", "index": index, "embedding": vector} for index in range(len(inputs))]
+    usage = {"prompt_tokens": 5, "total_tokens": 5}
     return {"object": "list", "data": rows, "model": body["model"], "usage": usage}
-
-
-PROMPT_TOKENS_OF_EMBEDDINGS = 5
 
 
 @contextmanager

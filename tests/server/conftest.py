@@ -33,9 +33,10 @@ async def start(tmp_path: Path, support_pack: Path, recognisers: Path) -> AsyncI
                 file.write_text(config)
             settings = load_settings(file, {}, {"packs": [support_pack], "data": data, **overrides})
             parts = compose(settings)
-            await stack.enter_async_context(running(parts))
+            alive = await stack.enter_async_context(AsyncExitStack())
+            await alive.enter_async_context(running(parts))
             transport = httpx.ASGITransport(build_app(parts), raise_app_exceptions=True)
             client = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080")
-            return Running(parts, await stack.enter_async_context(client))
+            return Running(parts, await alive.enter_async_context(client), alive.aclose)
 
         yield begin

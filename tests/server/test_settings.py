@@ -112,7 +112,10 @@ FAULTS = {
     "a group that is none": ("listen: 8080", r"router\.yaml:1: listen: must be a mapping"),
     "a list that is none": ("packs: one", r"router\.yaml:1: packs: must be a list"),
     "out of range": ("listen: {port: 65536}", r"listen\.port: must be less than or equal to 65535"),
-    "no such type": ("backends: {a: {type: openay}}", r"backends\.a\.type: must be 'openai', 'anthropic', 'litellm' or 'echo'"),
+    "no such type": (
+        "backends: {a: {type: openay}}",
+        r"backends\.a\.type: must be 'openai', 'anthropic', 'litellm' or 'echo'",
+    ),
     "no address": ("backends: {a: {type: openai}}", r"backends\.a: .*needs base_url"),
     "no http": ("backends: {a: {type: openai, base_url: 'ftp://x'}}", r"base_url: must begin with http"),
     "no host": ("backends: {a: {type: openai, base_url: 'https://'}}", r"base_url: must begin with http.*name a host"),

@@ -15,9 +15,10 @@ Start = Callable[..., Awaitable["Running"]]
 class Running:
     """An application that runs, a client for it, and its parts."""
 
-    def __init__(self, parts: Parts, client: httpx.AsyncClient) -> None:
+    def __init__(self, parts: Parts, client: httpx.AsyncClient, stop: Callable[[], Awaitable[None]]) -> None:
         self.parts = parts
         self.client = client
+        self.stop = stop
 
     async def ask(self, text: str, **more: Any) -> httpx.Response:
         """Send one user message."""

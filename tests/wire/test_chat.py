@@ -100,6 +100,16 @@ def test_view(messages, system, turns):
         ({}, "stream", False),
         ({"stream": None}, "stream", False),
         ({"stream": True}, "stream", True),
+        ({}, "tells_usage", True),
+        ({"stream_options": {"include_usage": False}}, "tells_usage", True),
+        ({"stream": True}, "tells_usage", False),
+        ({"stream": True, "stream_options": None}, "tells_usage", False),
+        ({"stream": True, "stream_options": {}}, "tells_usage", False),
+        ({"stream": True, "stream_options": {"include_usage": None}}, "tells_usage", False),
+        ({"stream": True, "stream_options": {"include_usage": False, "x": 1}}, "tells_usage", False),
+        ({"stream": True, "stream_options": {"include_usage": True}}, "tells_usage", True),
+        ({"stream": True, "stream_options": {"include_usage": "no"}}, "tells_usage", True),
+        ({"stream": True, "stream_options": ["x"]}, "tells_usage", True),
         ({}, "user", ""),
         ({"user": "u"}, "user", "u"),
         ({"user": "u", "safety_identifier": "s"}, "user", "s"),
@@ -226,3 +236,8 @@ def test_answers_are_watched_and_identified():
     assert guard.complete
     assert CHAT.guard() is not guard
     assert CHAT.read_answer(b'{"id":"chatcmpl-2"}').id == "chatcmpl-2"
+
+
+def test_the_prompt_is_each_message_as_written():
+    sent = b'{"messages":[ {"role" : "system"}, {"x":[1, 2]} ],"model":"m"}'
+    assert CHAT.prompt(sent) == [b'{"role" : "system"}', b'{"x":[1, 2]}']

@@ -305,3 +305,128 @@ def test_edits_say_what_changes_where():
 def test_decisions_that_do_not_match_the_user_turns_are_refused():
     with pytest.raises(ValueError, match="2 decisions for 1 user turns"):
         CHAT.weave(CHAT.parse(BODY), [FIRST, SECOND], Weaving())
+
+
+STREAM = '{"messages":[{"role":"user","content":"Hi"}],"model":"m","stream":true'
+ASKED = {
+    "no options": ("}", ',"stream_options":{"include_usage":true}}'),
+    "null options": (',"stream_options": null } ', ',"stream_options": {"include_usage":true} } '),
+    "no members": (',"stream_options":{ }}', ',"stream_options":{"include_usage":true }}'),
+    "another member": (
+        ',"stream_options":{ "include_obfuscation":false}}',
+        ',"stream_options":{"include_usage":true, "include_obfuscation":false}}',
+    ),
+    "refused": (
+        ',"stream_options":{"a":false, "include_usage" : false}}',
+        ',"stream_options":{"a":false, "include_usage" : true}}',
+    ),
+    "null": (',"stream_options":{"include_usage":null}}', ',"stream_options":{"include_usage":true}}'),
+    "asked by the client": (',"stream_options":{"include_usage": true}}', None),
+    "nonsense": (',"stream_options":[]}', None),
+    "no stream": (',"stream":false}', None),
+}
+
+
+@pytest.mark.parametrize(("options", "expected"), ASKED.values(), ids=ASKED)
+def test_usage_is_asked_for_where_the_client_does_not(options, expected):
+    request = CHAT.parse((STREAM + options).encode())
+    out = CHAT.weave(request, (), Weaving(ask_usage=True))
+    assert out == (STREAM + (expected or options)).encode()
+    assert (out is request.body) == (expected is None)
+    assert CHAT.weave(request, (), Weaving()) is request.body
+    assert CHAT.parse(out).tells_usage
+
+
+def test_usage_and_parameters_are_asked_for_together():
+    request = CHAT.parse((STREAM + "}").encode())
+    weaving = Weaving(ask_usage=True, parameters={"seed": 1, "stream_options": {"include_usage": False}})
+    out = CHAT.weave(request, (), weaving)
+    assert out == (STREAM + ',"seed":1,"stream_options":{"include_usage":true}}').encode()
+
+
+MARK = ',"prompt_cache_breakpoint":{"mode":"explicit"}'
+GENERAL_PART = '{"type":"text","text":"%sBe \\"kind\\"."' + MARK + "}"
+TASK_PART = '{"type":"text","text":"\\n\\nGrüße.%s"' + MARK + "}"
+MARKED = Capability("system", cache_marks="auto", cache_min_tokens=1)
+LISTED = '{"role":"system","content":[ {"type":"text","text":"A"} ]}'
+
+MARKS = {
+    "a message of ours": (
+        f"[{U}]",
+        {},
+        f'[{{"role":"system","content":[{GENERAL_PART % ""},{TASK_PART % ""}]}},{U}]',
+    ),
+    "behind a string": (
+        f"[{S},{U}]",
+        {},
+        f"[{S},{U}]".replace(
+            '"App\\u0021"',
+            '[{"type":"text","text":"App\\u0021"},' + GENERAL_PART % "\\n\\n" + "," + TASK_PART % "" + "]",
+        ),
+    ),
+    "before a string": (
+        f"[{S},{U}]",
+        {"place": "before"},
+        f"[{S},{U}]".replace(
+            '"App\\u0021"',
+            f"[{GENERAL_PART % ''}," + TASK_PART % "\\n\\n" + ',{"type":"text","text":"App\\u0021"}]',
+        ),
+    ),
+    "instead of a string": (
+        f"[{S},{U}]",
+        {"place": "replace"},
+        f"[{S},{U}]".replace('"App\\u0021"', f"[{GENERAL_PART % ''},{TASK_PART % ''}]"),
+    ),
+    "behind a list": (
+        f"[{LISTED},{U}]",
+        {},
+        f"[{LISTED},{U}]".replace(" ]", " ," + GENERAL_PART % "\\n\\n" + "," + TASK_PART % "" + "]"),
+    ),
+    "before a list": (
+        f"[{LISTED},{U}]",
+        {"place": "before"},
+        f"[{LISTED},{U}]".replace("[ ", "[" + GENERAL_PART % "" + "," + TASK_PART % "\\n\\n" + ", "),
+    ),
+    "in place of nothing": (
+        f'[{{"role":"system","content":[ ]}},{U}]',
+        {},
+        f'[{{"role":"system","content":[{GENERAL_PART % ""},{TASK_PART % ""}]}},{U}]',
+    ),
+    "in place of null": (
+        f'[{{"role":"system","content": null}},{U}]',
+        {},
+        f'[{{"role":"system","content": [{GENERAL_PART % ""},{TASK_PART % ""}]}},{U}]',
+    ),
+    "where the client marks none of its own": (
+        f'[{{"role":"user","content":[{{"type":"text","text":"Hi"{MARK}}}]}}]',
+        {},
+        f'[{{"role":"system","content":"{HEAD}"}},{{"role":"user","content":[{{"type":"text","text":"Hi"{MARK}}}]}}]',
+    ),
+    "never in a block": (
+        f"[{U}]",
+        {"capability": replace(NO_SYSTEM, cache_marks="always", cache_min_tokens=1)},
+        f"[{U}]".replace('"Hi', '"' + BLOCK % HEAD + "Hi"),
+    ),
+    "only where the prompt is long enough": (
+        f"[{U}]",
+        {"capability": replace(MARKED, cache_min_tokens=1024)},
+        f'[{{"role":"system","content":"{HEAD}"}},{U}]',
+    ),
+}
+
+
+@pytest.mark.parametrize(("messages", "weaving", "expected"), MARKS.values(), ids=MARKS)
+def test_cache_marks(messages, weaving, expected):
+    assert woven(messages, [FIRST], **({"capability": MARKED} | weaving)) == expected
+
+
+def test_tools_and_the_apps_text_count_for_the_length_of_the_prompt():
+    capability = replace(MARKED, cache_min_tokens=50)
+    before, after = '{"model":"m","tools":["' + "x" * 100 + '"],"messages":[', U + "]}"
+    lead = '{"role":"system","content":"' + "y" * 100 + '"},'
+    marked = {
+        place: MARK in CHAT.weave(CHAT.parse((before + lead + after).encode()), [FIRST], weaving).decode()
+        for place in ("after", "before")
+        for weaving in [Weaving(place, capability=capability)]
+    }
+    assert marked == {"after": True, "before": False}

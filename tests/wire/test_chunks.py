@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from openai._streaming import SSEDecoder
 
 from router.core.errors import BackendError
+from router.core.usage import Usage
 from router.wire.chunks import ChunkGuard, read_answer
 from router.wire.faults import error_event
 
@@ -139,12 +143,36 @@ def test_events_are_released_when_whole_and_the_official_client_reads_the_error_
         assert json.loads(last.data)["error"]["code"] == "backend_error"
 
 
+COUNTED = {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}
+CACHED = COUNTED | {"prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 5}}
+
+COUNTS = {
+    "without details": (COUNTED, Usage(9, 0, 0, 2)),
+    "with details": (CACHED, Usage(9, 4, 5, 2)),
+    "null details": (COUNTED | {"prompt_tokens_details": None}, Usage(9, 0, 0, 2)),
+    "null counts": ({"prompt_tokens": None, "prompt_tokens_details": {"cached_tokens": None}}, Usage()),
+    "of an embedding": ({"prompt_tokens": 9, "total_tokens": 9}, Usage(9)),
+    "null": (None, None),
+    "nonsense": ({"prompt_tokens": "9"}, None),
+    "no object": ([], None),
+}
+
+
+@pytest.mark.parametrize(("usage", "counted"), COUNTS.values(), ids=COUNTS)
+def test_usage(usage, counted):
+    alone, beside = event(usage=usage), event((0, "", "stop"), usage=usage)
+    for stream in (A + STOP + alone + DONE, A + beside + DONE, A + beside + event(usage=None) + DONE):
+        guard = watch(stream)
+        assert (guard.usage, guard.complete) == (counted, True)
+    assert read_answer(json.dumps({"id": "x", "usage": usage}).encode()) == ("x", counted)
+
+
 @pytest.mark.parametrize(
     ("body", "id_"),
     [(b'{"id": "chatcmpl-9", "choices": []}', "chatcmpl-9"), (b' {"object": "list"}\n', ""), (b'{"id": null}', "")],
 )
 def test_answer_id(body, id_):
-    assert read_answer(body).id == id_
+    assert read_answer(body) == (id_, None)
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'"x"', b'{"id": "a"', b'{"id": "\xff"}', b'{"a":' * 100_000])
@@ -152,3 +180,138 @@ def test_what_is_no_answer_is_the_backends_fault(body):
     with pytest.raises(BackendError) as caught:
         read_answer(body)
     assert caught.value.status == 502
+
+
+# ------------------------------------------------------------------------------- usage asked for on our own account
+
+
+def hide(*parts):
+    guard = ChunkGuard(hide_usage=True)
+    return guard, b"".join(guard.release(part) for part in parts)
+
+
+def chunk(told):
+    return b"data: " + told + b"\n\n"
+
+
+NULLS = {
+    "as OpenAI writes it": (b'{"id":"c","choices":[],"usage":null}', b'{"id":"c","choices":[]}'),
+    "with something behind": (b'{"choices":[],"usage":null,"obfuscation":"x"}', b'{"choices":[],"obfuscation":"x"}'),
+    "first": (b'{"usage":null,"choices":[]}', b'{"choices":[]}'),
+    "alone": (b'{"usage":null}', b"{}"),
+    "with white space": (b'{"choices": [] ,\t"usage" : null }', b'{"choices": [] }'),
+    "first, with white space": (b'{ "usage" : null , "choices": [] }', b'{ "choices": [] }'),
+    "in the middle": (b'{"id": "c", "usage": null, "choices": []}', b'{"id": "c", "choices": []}'),
+    "alone, with white space": (b'{ "usage" : null }', b"{ }"),
+    "deeper": (b'{"choices":[],"x":{"a":1,"usage":null}}', None),
+    "deeper too": (
+        b'{"x":{"a":1,"usage":null},"usage":null,"choices":[{"index":0,"usage":null}]}',
+        b'{"x":{"a":1,"usage":null},"choices":[{"index":0,"usage":null}]}',
+    ),
+    "in a text": (b'{"choices":[{"index":0,"delta":{"content":",\\"usage\\":null"}}]}', None),
+    "with escapes in its name": (b'{"choices":[],"\\u0075sage":null}', None),
+    "beside an error": (b'{"error":{"message":"x"},"usage":null}', None),
+    "in what is no JSON": (b'{"choices":[,"usage":null}', None),
+}
+
+
+@pytest.mark.parametrize(("told", "left"), NULLS.values(), ids=NULLS)
+def test_a_null_usage_is_taken_out(told, left):
+    assert hide(chunk(told))[1] == chunk(told if left is None else left)
+
+
+def test_a_null_usage_over_several_lines_is_left():
+    told = b'data: {"choices":[],\ndata: "usage":null}\n\n'
+    assert hide(told)[1] == told
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        b'{"choices":[],"usage":{"prompt_tokens":9}}',
+        b'{"id":"c", "usage" : {"prompt_tokens":9}, "choices": [ ], "x":1}',
+        b'{"usage":{"prompt_tokens":9},"choices":null}',
+        b'{"choices":[],"usage":{"prompt_tokens":9,"x":[1]},"obfuscation":"x"}',
+    ],
+)
+@pytest.mark.parametrize("frame", [b"data: %s\n\n", b"data:%s\r\n\r\n", b"event: chunk\ndata: %s\nid: 5\n\n"])
+def test_a_chunk_of_usage_alone_is_taken_out(told, frame):
+    guard, sent = hide(A + frame % told + DONE)
+    assert sent == A + DONE
+    assert guard.usage == Usage(9)
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        event((0, "", "stop"), usage=CACHED),
+        event(prompt_filter_results=[]),
+        event(usage=CACHED, error={"message": "x"}),
+        b": comment\n\n",
+    ],
+)
+def test_all_else_is_left(kept):
+    assert hide(A + kept + DONE)[1] == A + kept + DONE
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_hiding_changes_nothing_about_the_end(case):
+    stream = case.stream.replace(USAGE, b"")
+    guard, sent = hide(case.stream)
+    assert seen(guard) == (case.complete, case.error, case.id)
+    assert stream.startswith(sent)
+    assert sent == stream or not BLANK_LINE.search(stream)
+
+
+MEMBERS = [
+    ("id", '"chatcmpl-1"'),
+    ("choices", '[{"index":0,"delta":{"content":"Grüße, \\"usage\\":null"},"finish_reason":null}]'),
+    ("choices", '[{"index":0, "delta":{"x":{"a":1,"usage":null}}, "finish_reason":"stop"}]'),
+    ("choices", "[]"),
+    ("obfuscation", '"xyz"'),
+    ("error", "null"),
+]
+STYLES = st.sampled_from([(",", ":"), (", ", ": "), (" , ", " : "), (",\t", ":")])
+FRAMES = st.sampled_from(
+    ["data: {}\n\n", "data:{}\n\n", "data: {}\r\n\r\n", ": x\n\ndata: {}\n\n", "id: 1\ndata: {}\n\n"]
+)
+
+
+def told_as(members, style):
+    comma, colon = style
+    return "{" + comma.join(f'"{name}"{colon}{value}' for name, value in members) + "}"
+
+
+@st.composite
+def recorded(draw):
+    """A stream as it is without asking for usage, and the same stream with it."""
+    style, frame = draw(STYLES), draw(FRAMES)
+    plain, asked = "", ""
+    for members in draw(st.lists(st.lists(st.sampled_from(MEMBERS), unique_by=lambda m: m[0], min_size=1), max_size=4)):
+        at = draw(st.integers(0, len(members)))
+        plain += frame.replace("{}", told_as(members, style))
+        asked += frame.replace("{}", told_as([*members[:at], ("usage", "null"), *members[at:]], style))
+    total = [("id", '"chatcmpl-1"'), ("choices", "[]"), ("usage", json.dumps(CACHED))]
+    counted = draw(st.permutations(total))
+    end = "data: [DONE]\n\n"
+    return (plain + end).encode(), (asked + f"data: {told_as(counted, style)}\n\n" + end).encode()
+
+
+@given(recorded(), st.data())
+def test_a_client_that_did_not_ask_gets_what_it_gets_directly(streams, data):
+    plain, asked = streams
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(asked)), max_size=6)))
+    guard, sent = hide(*(asked[i:j] for i, j in pairwise([0, *cuts, len(asked)])))
+    assert sent == plain
+    assert guard.usage == Usage(9, 4, 5, 2)
+    assert (guard.complete, guard.response_id) == (watch(plain).complete, "chatcmpl-1")
+
+
+@given(recorded())
+def test_no_half_event_is_passed_on_while_usage_is_hidden(streams):
+    plain, asked = streams
+    for end in range(len(asked)):
+        guard, sent = hide(asked[:end])
+        assert plain.startswith(sent)
+        assert not sent or BLANK_LINE.search(sent)
+        assert not guard.complete

@@ -7,7 +7,7 @@ import pytest
 from router.core.conversation import Conversation
 from router.core.errors import RequestError
 from router.core.ports import Weaving
-from router.wire.plain import COMPLETIONS, EMBEDDINGS
+from router.wire.plain import COMPLETIONS, EMBEDDINGS, MODERATIONS
 
 BODY = b'{ "input": ["a", "b"], "model" : "m", "dimensions": 1e2, "user": "u1" }'
 
@@ -57,3 +57,29 @@ def test_bad_bodies(body, code, param):
 def test_paths():
     assert (COMPLETIONS.name, COMPLETIONS.path) == ("completions", "/completions")
     assert (EMBEDDINGS.name, EMBEDDINGS.path) == ("embeddings", "/embeddings")
+    assert (MODERATIONS.name, MODERATIONS.path) == ("moderations", "/moderations")
+
+
+def test_moderations_need_no_model_and_are_not_given_one():
+    request = MODERATIONS.parse(b'{"input": "x"}')
+    assert request.model == "omni-moderation-latest"
+    assert MODERATIONS.weave(request, (), Weaving(model="other")) is request.body
+    named = MODERATIONS.parse(b'{"input": "x", "model": "m"}')
+    assert MODERATIONS.weave(named, (), Weaving(model="other")) == b'{"input": "x", "model": "other"}'
+
+
+@pytest.mark.parametrize(
+    ("wire", "more", "told"),
+    [
+        (COMPLETIONS, "", True),
+        (COMPLETIONS, ',"stream":true', False),
+        (COMPLETIONS, ',"stream":true,"stream_options":{"include_usage":true}', True),
+        (EMBEDDINGS, "", True),
+        (MODERATIONS, "", True),
+    ],
+)
+def test_usage_is_never_asked_for(wire, more, told):
+    request = wire.parse(('{"model":"m"' + more + "}").encode())
+    assert request.tells_usage == told
+    assert wire.weave(request, (), Weaving(ask_usage=True)) is request.body
+    assert wire.prompt(request.body) == ()

@@ -268,10 +268,10 @@ def test_with_nothing_to_say_the_body_is_the_very_same(conversation, model):
 @given(growing())
 def test_all_that_is_to_be_said_is_said(conversation):
     out = json.loads(conversation.weave(longest(conversation)))
-    texts = [text for item in out["input"] for text in texts_of(item.get("content")) if isinstance(text, str)]
-    instructions = out.get("instructions") or ""
-    listed = [] if isinstance(instructions, str) else [t for item in instructions for t in texts_of(item["content"])]
-    texts += [instructions] if isinstance(instructions, str) else listed
+    instructions = out.get("instructions") or []
+    items = [item for item in out["input"] if "role" in item] + (instructions if isinstance(instructions, list) else [])
+    texts = [text for item in items for text in texts_of(item["content"])]
+    texts += [instructions] if isinstance(instructions, str) else []
     for decision in conversation.decided(longest(conversation)):
         for piece in decision.mix if speaks(decision) else ():
             assert any(piece.text in text for text in texts)

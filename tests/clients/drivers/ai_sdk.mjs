@@ -6,7 +6,7 @@ import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { Output, embedMany, generateText, isStepCount, streamText, tool } from "ai";
 import { z } from "zod";
 
-import { QUESTION, ROUNDS, STRUCTURED_QUESTION, SYSTEM, TOOLS, TOOLS_QUESTION, drive } from "./driving.mjs";
+import { QUESTION, ROUNDS, STRUCTURED_QUESTION, TOOLS, TOOLS_QUESTION, drive, instructions } from "./driving.mjs";
 
 globalThis.AI_SDK_LOG_WARNINGS = false; // standard output is the protocol's
 const VERDICT = z.object({ refund: z.boolean(), days: z.int(), reason: z.string() });
@@ -23,7 +23,7 @@ function request(ask, signal, prompt = QUESTION) {
   return {
     model: provider(ask)(ask.model),
     prompt,
-    ...(ask.system ? { instructions: SYSTEM } : {}),
+    ...(ask.system ? { instructions: instructions(ask) } : {}),
     maxRetries: ask.retries,
     abortSignal: AbortSignal.any([signal, AbortSignal.timeout(ask.timeout_s * 1000)]),
   };

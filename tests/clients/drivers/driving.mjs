@@ -2,10 +2,13 @@
 import { createInterface } from "node:readline";
 
 export const QUESTION = "Where is my parcel – order 4711? 📦";
-export const SYSTEM = "You are Ada.\nBe brief – “always”.";
+const SYSTEM = "You are Ada.\nBe brief – “always”.";
 export const TOOLS_QUESTION = "Where are my orders 4711 and 4712?";
 export const STRUCTURED_QUESTION = "Is that a refund?";
 export const ROUNDS = 8;
+
+/** The app's own system text, or the empty string. */
+export const instructions = (ask) => SYSTEM.repeat(Number(ask.system));
 
 export const TOOLS = {
   find_order: { description: "Find an order by its number.", run: ({ number }) => `order ${number} – sent 📦` },
@@ -26,7 +29,7 @@ export async function drive(cases) {
     const run = cases[`${given.format}/${given.case}`] ?? cases[given.case];
     run(given, controller.signal)
       .then((seen) => ({ seen }), (error) => ({ raised: describe(error) }))
-      .then((outcome) => console.log(JSON.stringify(outcome)));
+      .then((outcome) => console.log(JSON.stringify({ ...outcome, number: given.number })));
   }
 }
 

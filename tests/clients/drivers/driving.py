@@ -23,14 +23,19 @@ PATIENCE_S = 30.0
 
 @dataclass(frozen=True)
 class Ask:
-    """What a client is to do. `retries` is how often it may try again."""
+    """What a client is to do.
+
+    `number` comes back with the answer. `system` is how often the app's own system text is said; `retries` is how often
+    the client may try again.
+    """
 
     case: str
     format: str
     base_url: str
     model: str
+    number: int = 0
     key: str = "none"
-    system: bool = False
+    system: int = 0
     timeout_s: float = PATIENCE_S
     retries: int = 0
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -38,7 +43,7 @@ class Ask:
     @property
     def instructions(self) -> str:
         """The app's own system text, or the empty string."""
-        return SYSTEM if self.system else ""
+        return SYSTEM * self.system
 
 
 Case = Callable[[Ask], Awaitable[Mapping[str, Any]]]
@@ -58,7 +63,8 @@ async def _drive(cases: Mapping[str, Case]) -> None:
         given = json.loads(line)
         if given.get("cancel"):
             continue  # too late: it was over already
-        task = asyncio.create_task(_outcome(cases, Ask(**given)))
+        ask = Ask(**given)
+        task = asyncio.create_task(_outcome(cases, ask))
         while not task.done():
             next_line = asyncio.create_task(lines.get())
             await asyncio.wait({task, next_line}, return_when=asyncio.FIRST_COMPLETED)
@@ -67,7 +73,7 @@ async def _drive(cases: Mapping[str, Case]) -> None:
             else:
                 next_line.cancel()
         outcome = {"raised": {"class": "asyncio.CancelledError"}} if task.cancelled() else task.result()
-        print(json.dumps(outcome), flush=True)
+        print(json.dumps({**outcome, "number": ask.number}), flush=True)
     reader.cancel()
 
 

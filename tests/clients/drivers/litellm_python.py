@@ -22,6 +22,9 @@ from tests.clients.drivers.driving import (
 from tests.clients.drivers.verdict import Verdict
 
 ROUNDS = 8
+SKIP_MCP = {"_skip_mcp_handler": True}
+"""Otherwise tools and responses import what only LiteLLM's proxy installs."""
+
 litellm.suppress_debug_info = True
 
 
@@ -95,7 +98,7 @@ async def tools(ask: Ask, streamed: bool = False) -> Mapping[str, Any]:
             messages=said,
             tools=OFFERED,
             stream=streamed,
-            _skip_mcp_handler=True,  # a call with tools imports what only LiteLLM's proxy installs
+            **SKIP_MCP,
             **common(ask),
         )
         if streamed:
@@ -131,7 +134,7 @@ async def structured(ask: Ask) -> Mapping[str, Any]:
 async def responses(ask: Ask) -> Mapping[str, Any]:
     """One whole response."""
     told = {"instructions": ask.instructions} if ask.system else {}
-    answer = await litellm.aresponses(input=QUESTION, **told, **common(ask))
+    answer = await litellm.aresponses(input=QUESTION, **told, **SKIP_MCP, **common(ask))
     return {"text": answer.output_text, "finish": answer.status}
 
 
@@ -139,7 +142,7 @@ async def responses_stream(ask: Ask) -> Mapping[str, Any]:
     """One streamed response."""
     told = {"instructions": ask.instructions} if ask.system else {}
     pieces, kinds = [], []
-    async for event in await litellm.aresponses(input=QUESTION, stream=True, **told, **common(ask)):
+    async for event in await litellm.aresponses(input=QUESTION, stream=True, **told, **SKIP_MCP, **common(ask)):
         kinds.append(str(event.type))
         if event.type == "response.output_text.delta":
             pieces.append(event.delta)

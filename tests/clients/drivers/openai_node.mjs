@@ -3,7 +3,7 @@ import OpenAI from "openai";
 import { zodResponseFormat, zodTextFormat } from "openai/helpers/zod";
 import { z } from "zod";
 
-import { QUESTION, ROUNDS, STRUCTURED_QUESTION, TOOLS, TOOLS_QUESTION, SYSTEM, drive } from "./driving.mjs";
+import { QUESTION, ROUNDS, STRUCTURED_QUESTION, TOOLS, TOOLS_QUESTION, drive, instructions } from "./driving.mjs";
 
 const VERDICT = z.object({ refund: z.boolean(), days: z.int(), reason: z.string() });
 const PARAMETERS = {
@@ -24,7 +24,7 @@ function client(ask) {
 }
 
 const messages = (ask, question = QUESTION) => [
-  ...(ask.system ? [{ role: "system", content: SYSTEM }] : []),
+  ...(ask.system ? [{ role: "system", content: instructions(ask) }] : []),
   { role: "user", content: question },
 ];
 
@@ -129,7 +129,7 @@ async function chatStructured(ask, signal) {
   return { value: answer.choices[0].message.parsed };
 }
 
-const told = (ask) => (ask.system ? { instructions: SYSTEM } : {});
+const told = (ask) => (ask.system ? { instructions: instructions(ask) } : {});
 const responseUsage = (usage) =>
   usage && [usage.input_tokens, usage.input_tokens_details.cached_tokens, usage.output_tokens];
 

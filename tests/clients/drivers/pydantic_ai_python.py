@@ -115,6 +115,7 @@ if __name__ == "__main__":
             "tools": tools,
             "tools_stream": tools_stream,
             "structured": structured,
-            "structured_native": structured_native,
+            "chat/structured_native": structured_native,
+            "responses/structured_native": structured_native,
         }
     )

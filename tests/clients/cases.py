@@ -1,0 +1,79 @@
+"""A case of a client, run against the scripted backend directly and through the router."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.clients.driver import CLIENTS, Driver
+from tests.clients.drivers.driving import Ask
+from tests.clients.lossless import added
+from tests.clients.upstream import MODEL, Upstream
+
+KEY = "key-of-the-conformance-tests"
+SPOKEN = [(name, wire) for name, client in CLIENTS.items() for wire in client.formats]
+
+
+def spoken(*names: str) -> pytest.MarkDecorator:
+    """Run a test for every client (or those named) and every format it speaks; its fixtures see `name` and `wire`."""
+    pairs = [(name, wire) for name, wire in SPOKEN if not names or name in names]
+    return pytest.mark.parametrize(("name", "wire"), pairs, ids=["-".join(pair) for pair in pairs])
+
+
+def seen(outcome: dict[str, Any]) -> dict[str, Any]:
+    """Return what a client saw, of an outcome that is no exception."""
+    assert "seen" in outcome, outcome
+    return outcome["seen"]
+
+
+def raised(outcome: dict[str, Any]) -> dict[str, Any]:
+    """Return what a client raised, of an outcome that is an exception."""
+    assert "raised" in outcome, outcome
+    return outcome["raised"]
+
+
+class Twice:
+    """One client in one format, with two addresses to ask: the backend's own, and the router's."""
+
+    def __init__(self, driver: Driver, wire: str, upstream: Upstream, router_url: str) -> None:
+        self.driver = driver
+        self.wire = wire
+        self.upstream = upstream
+        self._router_url = router_url
+        self.whole = driver.client.whole
+        self.streamed = driver.client.streamed
+
+    def needs(self, case: str) -> None:
+        """Skip the test where the library has no such thing."""
+        if case not in self.driver.cases and f"{self.wire}/{case}" not in self.driver.cases:
+            pytest.skip(f"{self.driver.client.name} has no {case} in {self.wire}")
+
+    def asking(self, case: str, model: str = MODEL, **more: Any) -> Ask:
+        """Return what is to be asked of the router."""
+        self.needs(case)
+        return Ask(case, self.wire, self._router_url, model, **{"key": KEY, **more})
+
+    def direct(self, case: str, model: str = MODEL, **more: Any) -> dict[str, Any]:
+        """Ask the backend itself."""
+        self.needs(case)
+        return self.driver.ask(Ask(case, self.wire, self.upstream.url, model, **{"key": KEY, **more}))
+
+    def through(self, case: str, model: str = MODEL, **more: Any) -> dict[str, Any]:
+        """Ask the router."""
+        return self.driver.ask(self.asking(case, model, **more))
+
+    def compared(self, case: str, model: str = MODEL, **more: Any) -> tuple[dict[str, Any], list[str]]:
+        """Ask both, and hold them to the same outcome; return it, and the text that was added to each request."""
+        direct = self.direct(case, model, **more)
+        sent = self._taken()
+        through = self.through(case, model, **more)
+        arrived = self._taken()
+        assert through == direct
+        assert len(arrived) == len(sent)
+        return through, ["\n".join(added(mine, theirs)) for mine, theirs in zip(sent, arrived, strict=True)]
+
+    def _taken(self) -> list[Any]:
+        bodies = [taken.body for taken in self.upstream.taken]
+        self.upstream.forget()
+        return bodies
