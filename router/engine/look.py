@@ -176,13 +176,16 @@ class Looker:
             metadata,
             _personal(policy, cues),
         )
-        turn = sum(turn.role == "user" for turn in request.conversation.turns) - 1
+        turns = request.conversation.turns
+        turn = sum(turn.role == "user" for turn in turns) - 1
+        # Tool results, and the beginning of an answer, keep what was decided about the user turn that they go on from.
+        answering = not turns or turns[-1].role == "user"
         observer = self._observer(snapshot)
-        stable = observer.stable(cues)
+        lasting, passing = observer.parted(cues)
         now = self._clock()
-        pin = self.pins.find(policy.name, identity.conversation, turn, stable, now)
+        pin = self.pins.find(policy.name, identity.conversation, turn, lasting, now, answering=answering)
         if pin is None:
-            pin = begin(policy, stable, now)
+            pin = begin(policy, lasting, now)
             self.pins.keep(policy.name, identity.conversation, pin)
         elif pin.revision != policy.revision:
             earlier = self.shelf.pinned(policy.name, pin.revision)
@@ -191,6 +194,11 @@ class Looker:
             else:
                 observer = self._observer(earlier)
                 cues, faults = earlier.cues.read(call.headers, metadata)
+                lasting, passing = observer.parted(cues)
+        if answering:
+            pin.hold(turn, lasting, passing)
+        else:
+            cues = pin.held(turn, lasting, passing)
         return observer, pin, identity, cues, faults
 
     def _thread(self, call: Call, continues: str) -> Thread | None:

@@ -29,6 +29,9 @@ REPLY_CHARS = 500
 """Of the assistant's last words, so many are handed to the recogniser."""
 
 
+_NO_CUES: Mapping[str, CueValue] = MappingProxyType({})
+
+
 @dataclass(slots=True)
 class Sight:
     """What is known at one user turn: the recogniser's state, the evidence and, once made, the decision.
@@ -57,11 +60,12 @@ class Observer:
         self._faults = snapshot.faults + (() if snapshot.recogniser else ("recogniser_absent",))
         self._thresholds = snapshot.recogniser.thresholds if snapshot.recogniser else None
 
-    def stable(self, cues: Mapping[str, CueValue]) -> dict[str, CueValue]:
-        """Return the cues that hold for more than one call."""
+    def parted(self, cues: Mapping[str, CueValue]) -> tuple[Mapping[str, CueValue], Mapping[str, CueValue]]:
+        """Return the cues that hold for more than one call, and those that are passing."""
         if not self._volatile:
-            return dict(cues)
-        return {name: value for name, value in cues.items() if name not in self._volatile}
+            return cues, _NO_CUES
+        passing = {name: value for name, value in cues.items() if name in self._volatile}
+        return {name: value for name, value in cues.items() if name not in passing}, passing
 
     def observe(
         self,

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
+from types import MappingProxyType
 
 from router.core.evidence import Evidence
 from router.core.policy import CueValue, Policy
@@ -34,7 +35,8 @@ class Pin:
     `faulted` keeps the state and the evidence of turns at which something was missing: they must not be gathered anew,
     better, on the next call, or the text sent earlier would change. `began_s` and `seen_s` are seconds of the wall
     clock; a pin is void when it was not used for `idle_s`. `first` tells it from other pins under its key, which differ
-    in the cues of their first turn and only there for good. `stored` is what of it was last stored (`mark`).
+    in the cues of their first turn and only there for good. `moment` holds the passing cues of the newest user turn; it
+    is not stored. `stored` is what of it was last stored (`mark`).
     """
 
     revision: str
@@ -44,6 +46,7 @@ class Pin:
     cues: list[tuple[int, Mapping[str, CueValue]]]
     faulted: dict[int, tuple[State | None, Evidence]] = field(default_factory=dict)
     first: str = ""
+    moment: tuple[int, Mapping[str, CueValue]] = (-1, MappingProxyType({}))
     stored: tuple[str, int, int, float] = ("", 0, 0, 0.0)
 
     @property
@@ -60,14 +63,26 @@ class Pin:
             found = values
         return found
 
-    def change(self, turn: int, values: Mapping[str, CueValue]) -> None:
-        """Record that from user turn `turn` on other values hold; what was recorded of later turns is void."""
-        while len(self.cues) > 1 and self.cues[-1][0] >= turn:
-            self.cues.pop()
-        self.cues.append((turn, values))
-        self.stored = ("", 0, 0, 0.0)
+    def hold(self, turn: int, values: Mapping[str, CueValue], passing: Mapping[str, CueValue]) -> None:
+        """Record with which cues user turn `turn` is decided: those that last, and those that are passing.
 
-    def reveal(self, values: Mapping[str, CueValue]) -> None:
+        Where others held before, these hold from here on, and what was recorded of later turns is void.
+        """
+        self.moment = turn, passing
+        self._reveal(values)
+        if self.cues_at(turn) != values:
+            while len(self.cues) > 1 and self.cues[-1][0] >= turn:
+                self.cues.pop()
+            self.cues.append((turn, values))
+            self.stored = ("", 0, 0, 0.0)
+
+    def held(self, turn: int, values: Mapping[str, CueValue], passing: Mapping[str, CueValue]) -> dict[str, CueValue]:
+        """Return the cues with which user turn `turn` was decided; this call's own where they are not known."""
+        self._reveal(values)
+        at, before = self.moment
+        return {**self.cues_at(turn), **(before if at == turn else passing)}
+
+    def _reveal(self, values: Mapping[str, CueValue]) -> None:
         """Put this call's free text where a pin that was stored has none."""
         for number, (turn, kept) in enumerate(self.cues):
             if WITHHELD in kept.values():
@@ -87,19 +102,30 @@ class Pins:
         self._limit = limit
         self._used: dict[int, tuple[str, str, Pin]] = {}
 
-    def find(self, policy: str, conversation: str, turn: int, cues: Mapping[str, CueValue], now_s: float) -> Pin | None:
-        """Return the live pin that a request at user turn `turn` with these cues belongs to, noting changed cues."""
+    def find(
+        self,
+        policy: str,
+        conversation: str,
+        turn: int,
+        cues: Mapping[str, CueValue],
+        now_s: float,
+        *,
+        answering: bool = True,
+    ) -> Pin | None:
+        """Return the live pin that a request at user turn `turn` with these cues belongs to.
+
+        `answering` is false for a request that goes on with a turn that was decided already, as with tool results.
+        """
         key = (policy, conversation)
         alike = self._pins.get(key)
         if alike is None:
             return None
         alike[:] = [pin for pin in alike if now_s - pin.seen_s <= pin.idle_s]
         pin = next((pin for pin in alike if _fits(pin.cues_at(turn), cues)), None)
-        if pin is None and turn > 0 and alike:
+        # With other cues it is the same conversation after a change, unless it is a new one of many that begin alike.
+        if pin is None and alike and (turn > 0 or (not answering and len(alike) == 1)):
             pin = max(alike, key=lambda pin: pin.seen_s)
-            pin.change(turn, cues)
         if pin is not None:
-            pin.reveal(cues)
             self.use(policy, conversation, pin, now_s)
             self._pins.move_to_end(key)
         return pin

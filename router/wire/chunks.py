@@ -61,6 +61,7 @@ _USAGE = msgspec.json.Decoder(_Usage | None)
 _NO_DETAILS = _Details()
 _VOID = _Chunk()
 _SPACE = b" \t\r\n"
+_KEY = b'"usage"'
 _NULL_USAGE = b',"usage":null'
 
 
@@ -152,8 +153,9 @@ class ChunkGuard:
             return event
         if bytes(chunk.usage) != b"null":
             return event if chunk.choices else b""
-        if event.endswith(_NULL_USAGE + b"}\n\n"):
-            return event[: -len(_NULL_USAGE) - 3] + b"}\n\n"
+        at = event.find(_NULL_USAGE)
+        if at >= 0 and event.count(_KEY) == 1:  # no quote is bare inside a string, so this is the member itself
+            return event[:at] + event[at + len(_NULL_USAGE) :]
         at = event.rfind(data)
         if at < 0:  # a text of several `data` lines, which no provider sends, is left as it is
             return event
@@ -186,8 +188,8 @@ class ChunkGuard:
 def _leave_out(chunk: bytes, usage: msgspec.Raw) -> bytes:
     """Return a chunk without its member `usage`, which stands at `usage`, and without one comma beside it."""
     start, end = find_span(chunk, usage)
-    key = chunk.rfind(b'"usage"', 0, start)
-    if key < 0 or chunk[key + 7 : start].strip(_SPACE) != b":":  # a key written with escapes is left as it is
+    key = chunk.rfind(_KEY, 0, start)
+    if key < 0 or chunk[key + len(_KEY) : start].strip(_SPACE) != b":":  # a key written with escapes is left as it is
         return chunk
     before, rest = chunk[:key], chunk[end:].lstrip(_SPACE)
     if rest.startswith(b","):

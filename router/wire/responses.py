@@ -221,7 +221,7 @@ def _view(items: list[_Item]) -> tuple[list[str], list[Turn], int]:
         if item.role is None:
             place = f"input[{at}].role"
             raise RequestError(f"{place}: missing.", code="missing_field", param=place)
-        text, attachments = _read_content(item.content, f"input[{at}]")
+        text, attachments = _read_content(item.content, "input", at)
         if item.role in LEADING and at == leading:
             leading += 1
             if text:
@@ -237,14 +237,14 @@ def _read_instructions(instructions: str | list[msgspec.Raw] | None) -> list[str
     if isinstance(instructions, str):
         return [instructions]
     messages = [
-        _read_content(item.content, f"instructions[{at}]")[0]
+        _read_content(item.content, "instructions", at)[0]
         for at, item in enumerate(_read_items(instructions, "instructions"))
         if _is_message(item)
     ]
     return [text for text in messages if text]
 
 
-def _read_content(content: str | list[_Part] | None, place: str) -> tuple[str, tuple[str, ...]]:
+def _read_content(content: str | list[_Part] | None, place: str, at: int) -> tuple[str, tuple[str, ...]]:
     """Return the text of a message and the kinds of its other parts."""
     if content is None:
         return "", ()
@@ -258,7 +258,7 @@ def _read_content(content: str | list[_Part] | None, place: str) -> tuple[str, t
         elif isinstance(part.text, str):
             texts.append(part.text)
         else:
-            where = f"{place}.content[{i}].text"
+            where = f"{place}[{at}].content[{i}].text"
             raise RequestError(f"{where}: expected a string.", code="invalid_type", param=where)
     return "\n".join(texts), tuple(attachments)
 

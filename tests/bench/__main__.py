@@ -2,7 +2,7 @@
 
 Figures are printed with their conditions and never fail a run; a benchmark that cannot run says why, and the next one
 follows. BENCH_PEERS names the folder of the programs to compare with (see install_peers), BENCH_DATA one with texts
-(CLINC150 and others) for the benchmarks that take them.
+(CLINC150, Schema-Guided Dialogue and others) for the benchmarks that take them.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ RUNS = {
     "latency": [["tests.bench.latency"]],
     "streams": [["tests.bench.streams"]],
     "proxy": [["tests.bench.proxy"], ["tests.bench.proxy", "--stream"]],
+    "cache": [["tests.bench.cache"]],
 }
 
 

@@ -7,7 +7,6 @@ on; a dialogue that is over makes room for the next. Each keeps to a slot of its
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -25,12 +24,11 @@ TIMEOUT_S = 300.0
 class Spent(NamedTuple):
     """What one request cost the model: tokens of the prompt, of them from its cache, and the time to read the rest.
 
-    `prompt_ms` is the model's own figure, which only chat completions tell; `wall_ms` is the client's.
+    `prompt_ms` is the model's own figure, which only chat completions tell.
     """
 
     prompt: int
     cached: int
-    wall_ms: float
     prompt_ms: float | None
 
 
@@ -87,17 +85,17 @@ def decorated(router: Router, *, front: bool) -> Callable[[str, Sequence[Mapping
     return change
 
 
-def replay(arm: Arm, wire: str, app: str, dialogues: Sequence[Dialogue], lanes: int) -> list[Spent]:
-    """Send every user turn of every dialogue but the first, and return what each request cost.
-
-    The opening of the first dialogue goes to each slot before, so that an app is measured that has been running for
-    a while. Raises httpx.HTTPError.
-    """
-    warm_up, *counted = dialogues
+def warm_up(arm: Arm, wire: str, app: str, dialogue: Dialogue, lanes: int) -> None:
+    """Send the opening of a dialogue to each slot: what is measured is an app that has been running for a while."""
     with httpx.Client(base_url=arm.url, timeout=TIMEOUT_S, trust_env=False) as client:
         for lane in range(lanes):
-            _ask(client, arm, wire, app, (lane, warm_up, 0))
-        return [_ask(client, arm, wire, app, step) for step in interleaved(counted, lanes)]
+            _ask(client, arm, wire, app, (lane, dialogue, 0))
+
+
+def replay(arm: Arm, wire: str, app: str, dialogues: Sequence[Dialogue], lanes: int) -> list[Spent]:
+    """Send every user turn of every dialogue, and return what each request cost. Raises httpx.HTTPError."""
+    with httpx.Client(base_url=arm.url, timeout=TIMEOUT_S, trust_env=False) as client:
+        return [_ask(client, arm, wire, app, step) for step in interleaved(dialogues, lanes)]
 
 
 def _ask(client: httpx.Client, arm: Arm, wire: str, app: str, step: tuple[int, Dialogue, int]) -> Spent:
@@ -107,12 +105,9 @@ def _ask(client: httpx.Client, arm: Arm, wire: str, app: str, step: tuple[int, D
     body = {"model": MODEL, **format_.body(arm.system(app, said), said)}
     if wire in TAKES_SLOT:
         body["id_slot"] = lane
-    began = time.perf_counter()
-    answer = client.post(format_.path, json=body).raise_for_status()
-    wall = time.perf_counter() - began
-    told = json.loads(answer.content)
+    told = json.loads(client.post(format_.path, json=body).raise_for_status().content)
     prompt, cached = format_.tokens(told["usage"])
-    return Spent(prompt, cached, wall * 1000, (told.get("timings") or {}).get("prompt_ms"))
+    return Spent(prompt, cached, (told.get("timings") or {}).get("prompt_ms"))
 
 
 def changes(router: Router, dialogues: Sequence[Dialogue]) -> int:

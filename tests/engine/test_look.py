@@ -204,3 +204,13 @@ def test_unknown_policy_is_a_404_with_a_hint() -> None:
     with pytest.raises(RequestError, match='did you mean "desk"') as caught:
         looker().look(call(body("hello"), policy="desc"))
     assert caught.value.status == 404
+
+
+def test_tool_results_keep_what_was_decided_about_their_turn_whatever_the_facts_say_now() -> None:
+    seen = looker()
+    asked = body("refund", metadata={"tier": "free", "queue": 7})
+    first = sent_messages(seen, asked)
+    called = {"role": "assistant", "content": None, "tool_calls": []}
+    asked["messages"] += [called, {"role": "tool", "tool_call_id": "c", "content": "found"}]
+    second = sent_messages(seen, asked | {"metadata": {"tier": "pro", "queue": 9}})
+    assert second[: len(first)] == first

@@ -40,7 +40,9 @@ def test_what_is_new_or_has_changed_is_stored_and_what_is_only_used_is_not() -> 
     assert pins.changed(POLICIES) == []
     pins.find("desk", "c", 1, {"tier": "free"}, STORED_AGAIN_S - 1)
     assert pins.changed(POLICIES) == []
-    pins.find("desk", "c", 2, {"tier": "pro"}, STORED_AGAIN_S - 1)
+    found = pins.find("desk", "c", 2, {"tier": "pro"}, STORED_AGAIN_S - 1)
+    assert found is not None
+    found.hold(2, {"tier": "pro"}, {})
     assert [record.cues for record in pins.changed(POLICIES)] == [((0, {"tier": "free"}), (2, {"tier": "pro"}))]
 
 
@@ -61,7 +63,9 @@ def test_free_text_is_never_stored_and_comes_back_with_the_next_request() -> Non
     again.restore([record])
     assert again.find("desk", "c", 0, {"name": "Ann", "tier": "free"}, 1.0) is None
     found = again.find("desk", "c", 1, {"name": "Ann", "tier": "pro"}, 1.0)
-    assert found is not None and found.cues_at(0) == {"name": "Ann", "tier": "pro"}
+    assert found is not None
+    found.hold(1, {"name": "Ann", "tier": "pro"}, {})
+    assert found.cues_at(0) == {"name": "Ann", "tier": "pro"}
     assert again.changed(POLICIES) == []  # nothing about it is new
 
 

@@ -1,7 +1,7 @@
 """The LiteLLM proxy itself, as a process with the plug-in, in front of a provider that remembers what it was asked.
 
 LITELLM_PROXY names its program, in an environment that also has what this package needs (`make litellm-proxy` makes
-one); without it these tests are skipped.
+one); without it, what needs the proxy is skipped, and the plug-in is tested alone.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def test_what_was_sent_once_is_the_beginning_of_what_is_sent_next(model: str, pr
         sent(proxy, {"model": model, "max_tokens": 9, "messages": [APP, *TURNS[:upto]]})["messages"]
         for upto in (1, 3, 5)
     ]
-    for before, after in zip(said, said[1:], strict=False):
+    for before, after in pairwise(said):
         assert after[: len(before)] == before
     assert PARCEL in json.dumps(said[1][-1])
     assert PARCEL not in json.dumps(said[2][-1])
@@ -59,7 +60,7 @@ def test_a_stream_is_woven_and_told(proxy: Proxy) -> None:
 
 def test_the_rest_of_a_body_passes_and_nothing_of_ours_is_added(proxy: Proxy) -> None:
     tools = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}]
-    rest = {"temperature": 0.9, "tools": tools, "seed": 7, "user": "u-1", "top_p": 0.5}
+    rest = {"temperature": 0.9, "tools": tools, "seed": 7, "top_p": 0.5}
     body = sent(proxy, {"model": "gpt", "messages": TURNS[:1], "metadata": {"tier": "pro"}, **rest})
     assert {name: body.get(name) for name in rest} == rest
     assert "prompt_router" not in json.dumps(body)

@@ -233,7 +233,7 @@ def test_where_a_client_moves_its_mark_the_prompt_is_a_prefix_all_the_same(conve
 def test_system_messages_of_ours_stand_where_the_api_takes_them(conversation):
     size = longest(conversation)
     told = [json.loads(m) for m in sent_messages(conversation.weave(size))]
-    theirs = [json.loads(m) for m in conversation.messages[:size]]
+    theirs = json.loads(conversation.parse(size).body)["messages"]
     for before, message, after in zip([None, *told], told, [*told[1:], None], strict=False):
         if message["role"] == "system" and message not in theirs:
             assert before["role"] == "user"

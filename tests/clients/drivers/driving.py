@@ -69,12 +69,19 @@ async def _drive(cases: Mapping[str, Case]) -> None:
             next_line = asyncio.create_task(lines.get())
             await asyncio.wait({task, next_line}, return_when=asyncio.FIRST_COMPLETED)
             if next_line.done():
-                task.cancel()
+                await _cancel(task)
             else:
                 next_line.cancel()
         outcome = {"raised": {"class": "asyncio.CancelledError"}} if task.cancelled() else task.result()
         print(json.dumps({**outcome, "number": ask.number}), flush=True)
     reader.cancel()
+
+
+async def _cancel(task: asyncio.Task[Any]) -> None:
+    # More than once if need be: asyncio.wait_for of Python 3.11 can lose a cancellation (python/cpython#86296).
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=0.1)
 
 
 async def _read(lines: asyncio.Queue[str]) -> None:
