@@ -8,7 +8,7 @@ ADDED_BESIDES_TEXT = {"stream_options": {"include_usage": True}}
 """What the router may ask of the backend for its own accounting; it is hidden from the client again."""
 
 GROWING = (".content", ".text", ".system", ".instructions")
-"""Where a string may gain text."""
+"""Where a string may gain text, or nothing become one."""
 
 
 class Lost(AssertionError):
@@ -26,8 +26,11 @@ def added(sent: Any, arrived: Any, at: str = "body") -> list[str]:
         return _added_to_list(sent, arrived, at)
     if isinstance(sent, str) and isinstance(arrived, list):  # a string that has become a list of parts, as its own part
         return _added_to_list([{"text": sent}], [{"text": part.get("text")} for part in arrived], at)
-    if sent != arrived and isinstance(sent, str) and isinstance(arrived, str) and at.endswith(GROWING) and sent in arrived:
-        return [part for part in arrived.split(sent, 1) if part] if sent else [arrived]
+    if sent != arrived and isinstance(sent, str | None) and isinstance(arrived, str) and at.endswith(GROWING):
+        if not sent:
+            return [arrived]
+        if sent in arrived:
+            return [part for part in arrived.split(sent, 1) if part]
     if type(sent) is not type(arrived) or sent != arrived:
         raise Lost(f"{at}: {sent!r} arrived as {arrived!r}")
     return []
