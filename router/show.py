@@ -42,6 +42,9 @@ def explanation_view(found: Mapping[str, Any]) -> RenderableType:
             parts.append(
                 Text.assemble((f"{title}: ", "bold"), ("; " if title == "cues" else "\n  ").join(["", *lines])[2:])
             )
+    if found["cache_lost_tokens"]:
+        lost = f"about {found['cache_lost_tokens']:,} tokens are processed anew, by `on_switch: head`"
+        parts.append(Text.assemble(("cost: ", "bold"), lost))
     if found["certificates"]:
         parts.append(_promises(found["certificates"]))
     return Group(*parts)

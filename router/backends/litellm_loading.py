@@ -60,9 +60,17 @@ def load() -> Library:
     litellm.suppress_debug_info = True  # it prints to standard output
     litellm.disable_hf_tokenizer_download = True  # it would fetch a vocabulary to count tokens
     litellm.turn_off_message_logging = True
-    asked = {"model": "openai/m", "messages": [{"role": "user", "content": "Hi"}], "mock_response": "Hi"}
-    litellm.completion(**asked, api_key="none", max_retries=0, num_retries=0)
+    _warm_up(litellm)
     return Library(litellm, (openai.OpenAIError, BaseLLMException, *BUILT_IN_ERRORS))
+
+
+def _warm_up(litellm: Any) -> None:
+    asked = {"model": "openai/m", "messages": [{"role": "user", "content": "Hi"}], "mock_response": "Hi"}
+    fixed = {"api_key": "none", "max_retries": 0, "num_retries": 0}
+    litellm.completion(**asked, **fixed)
+    for _ in litellm.completion(**asked, **fixed, stream=True):
+        pass
+    litellm.token_counter(model="openai/m", text="Hi")
 
 
 def _stand_in_for_the_gateway() -> None:

@@ -8,12 +8,16 @@ made up.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from router.backends.sse import DONE, event, named_event
 from router.backends.transport import Timeouts, failed
 from router.core.errors import BackendError
+
+_LAYERS = ("completion_stream", "streaming_response", "http_response", "response", "stream_iterator")
+"""What litellm's streams call the stream beneath them; `completion_stream` comes first."""
 
 Payload = dict[str, Any]
 Failure = Callable[[Exception], BackendError]
@@ -91,12 +95,15 @@ class Chunks:
         return chunk
 
     async def aclose(self) -> None:
-        """Stop the provider: only closing litellm's stream does, leaving it does not. Safe to call twice."""
+        """Stop the provider, which leaving its stream does not. Safe to call twice."""
         self._over = True
         self._first = None
-        close = getattr(self._source, "aclose", None)
-        if close is not None:
-            await close()
+        # For some providers litellm closes its own stream and leaves the answer beneath it open.
+        for each in [self._source, *_beneath(self._source)]:
+            close = getattr(each, "aclose", None)
+            if close is not None:
+                with suppress(RuntimeError):  # a generator that is just being read closes with its reader
+                    await close()
 
     async def _next(self, patience_s: float, code: str) -> Any:
         """Return the next chunk, or None at a proper end."""
@@ -133,6 +140,15 @@ class Chunks:
             self.finished = any(getattr(self._source, name, None) for name in given)
         if not self.finished:
             raise failed("truncated", "the provider's stream ended without a reason")
+
+
+def _beneath(source: Any, depth: int = 0) -> Iterator[Any]:
+    """Yield the streams that a stream of litellm's is made of, down to the answer of the HTTP client."""
+    for name in _LAYERS:
+        layer = getattr(source, name, None)
+        if layer is not None and depth < len(_LAYERS):
+            yield layer
+            yield from _beneath(layer, depth + 1)
 
 
 class LiteLLMStream:

@@ -78,6 +78,8 @@ class LiteLLMBackend:
             raise SettingsError(f'backend "{name}": provider must be one of litellm\'s names, such as anthropic')
         if over not in _OVER or (over == "/responses" and provider not in ("openai", "azure")):
             raise SettingsError(f'backend "{name}": provider {provider} cannot be asked over "{over}"')
+        if provider == "anthropic":
+            api_base = api_base.rstrip("/").removesuffix("/v1")  # litellm puts /v1/messages behind it
         self.name = name
         self._provider = provider
         self._prefix = "responses/" if over == "/responses" else ""
@@ -94,6 +96,8 @@ class LiteLLMBackend:
         given = {"api_key": api_key, "api_base": api_base, "extra_headers": dict(headers or {})}
         self._fixed |= {argument: value for argument, value in given.items() if value}
         self._skip = {"_skip_responses_api_bridge": True} if over == "/chat/completions" else {}
+        # A chat is not kept by the provider unless it says so; in the Responses format it is the other way round.
+        self._unless_given = {"store": False} if over == "/responses" else {}
         self._library: Library | None = None
 
     async def prepare(self) -> None:
@@ -160,12 +164,11 @@ class LiteLLMBackend:
         return chunks
 
     async def _count(self, library: Library, translation: Translation, body: dict[str, Any], model: str) -> Answer:
-        if self._provider != "anthropic":
-            return _whole(await asyncio.to_thread(count_here, library, translation.asked, model))
-        name = model.removeprefix("anthropic/")
         try:
+            if self._provider != "anthropic":
+                return _whole(await asyncio.to_thread(count_here, library, translation.asked, model))
             async with asyncio.timeout(self._timeouts.first_byte_s):
-                return _whole(await count_by_anthropic(body, name, self._fixed))
+                return _whole(await count_by_anthropic(body, model.removeprefix("anthropic/"), self._fixed))
         except TimeoutError:
             raise self._too_slow() from None
         except library.errors as error:
@@ -178,7 +181,7 @@ class LiteLLMBackend:
             # Otherwise every call with tools imports litellm.proxy, which needs packages that only its proxy installs.
             asked["_skip_mcp_handler"] = True
         if function == "acompletion":
-            asked |= self._skip
+            asked = self._unless_given | asked | self._skip
         try:
             async with asyncio.timeout(self._timeouts.first_byte_s):
                 return await getattr(library.litellm, function)(**asked)
@@ -217,19 +220,30 @@ def bridge_to(
     base_url: str,
     api_key: str = "",
     headers: Mapping[str, str] | None = None,
+    options: Mapping[str, Any] | None = None,
     timeouts: Timeouts | None = None,
+    links: bool = False,
 ) -> LiteLLMBackend:
     """Return a backend that takes all three formats and asks the server at `base_url` over `path` alone.
 
     `path` is one that the server speaks: `/chat/completions`, `/responses` or `/messages`. Raises SettingsError for
-    another.
+    another, and for an address that litellm would change.
     """
-    more: dict[str, Any] = {"name": name, "headers": headers, "timeouts": timeouts, "api_key": api_key or "none"}
-    if path != "/messages":
-        return LiteLLMBackend(provider="openai", api_base=base_url, over=path, **more)
-    # litellm puts /v1/messages behind what does not end with it.
-    address = base_url.rstrip("/").removesuffix("/v1")
-    return LiteLLMBackend(provider="anthropic", api_base=address, **more)
+    anthropic = path == "/messages"
+    if anthropic and not base_url.rstrip("/").endswith("/v1"):
+        hint = "litellm asks for /v1/messages there"
+        raise SettingsError(f'backend "{name}": a base_url that is bridged over /messages must end with /v1; {hint}')
+    return LiteLLMBackend(
+        name=name,
+        provider="anthropic" if anthropic else "openai",
+        api_base=base_url,
+        api_key=api_key or "none",  # otherwise litellm takes one from the environment, which is not this server's
+        headers=headers,
+        options=options,
+        timeouts=timeouts,
+        links=links,
+        over="" if anthropic else path,
+    )
 
 
 def _whole(payload: Mapping[str, Any]) -> Answer:

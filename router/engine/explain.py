@@ -7,6 +7,7 @@ from typing import Any
 from router.core.decision import Decision
 from router.core.evidence import Certificate, Evidence, Thresholds
 from router.core.policy import ROOT, Policy
+from router.core.tokens import count_tokens
 from router.engine.look import Look
 from router.engine.snapshot import Snapshot
 
@@ -19,11 +20,30 @@ def explanation(look: Look) -> dict[str, Any]:
         "scores": scores_json(look.snapshot.policy, look.evidence),
         "certificates": certificates_json(look.snapshot, look.evidence.thresholds),
         "cues": dict(look.evidence.cues),
+        "on_switch": look.snapshot.policy.settings.on_switch,
+        "cache_lost_tokens": cache_lost_tokens(look),
         "turns": [
             {"task": decision.task, "level": decision.level.word, "outcome": decision.outcome}
             for decision in look.decisions
         ],
     }
+
+
+def cache_lost_tokens(look: Look) -> int:
+    """Return how many tokens a provider must process anew because of where this decision's text stands, by estimate.
+
+    None where text that is new is said at its own turn. With `on_switch: head` a switch changes the head, and with it
+    the cached prefix of all that was said before.
+    """
+    if look.snapshot.policy.settings.on_switch == "tail" or len(look.decisions) < 2:
+        return 0
+    *_, before, newest = look.decisions
+    if before.text == newest.text:
+        return 0
+    spoken = look.request.conversation
+    asked = max(at for at, turn in enumerate(spoken.turns) if turn.role == "user")
+    earlier = (spoken.system, before.text, *(turn.text for turn in spoken.turns[:asked]))
+    return sum(map(count_tokens, earlier))
 
 
 def decision_json(decision: Decision) -> dict[str, Any]:

@@ -35,6 +35,7 @@ class Speaker:
         self.refusal: tuple[int, Json] | None = None
         self.left = asyncio.Event()
         self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> str:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -43,14 +44,23 @@ class Speaker:
     async def stop(self) -> None:
         assert self._server is not None
         self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
         try:
             while True:
                 await self._answer(reader, writer)
         except (asyncio.IncompleteReadError, ConnectionError):
             self.left.set()
+        except asyncio.CancelledError:
+            pass  # the end of the test
         finally:
+            self._tasks.discard(task)
             writer.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -80,7 +90,7 @@ class Speaker:
         if not self.held:
             return _http(200, raw, "text/event-stream")
         head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 100000\r\n\r\n"
-        return head + b"".join(said[: len(said) // 2])
+        return head + b"".join(said[: len(said) * 3 // 5])
 
 
 def _http(status: int, body: Json | bytes, kind: str = "application/json") -> bytes:
@@ -91,7 +101,12 @@ def _http(status: int, body: Json | bytes, kind: str = "application/json") -> by
 def _chat(body: Json) -> Json | list[bytes]:
     results = [message["content"] for message in body["messages"] if message["role"] == "tool"]
     calls = bool(body.get("tools")) and not results
-    usage = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12, "prompt_tokens_details": {"cached_tokens": 3}}
+    usage = {
+        "prompt_tokens": 5,
+        "completion_tokens": 7,
+        "total_tokens": 12,
+        "prompt_tokens_details": {"cached_tokens": 3},
+    }
     function = {"name": "find", "arguments": ARGUMENTS}
     message: Json = {"role": "assistant", "content": f"Told: {results[0]}" if results else GREETING}
     if calls:
@@ -124,7 +139,9 @@ def _responses(body: Json) -> Json | list[bytes]:
 
 
 def _messages(body: Json) -> Json | list[bytes]:
-    blocks = [block for message in body["messages"] if isinstance(message["content"], list) for block in message["content"]]
+    blocks = [
+        block for message in body["messages"] if isinstance(message["content"], list) for block in message["content"]
+    ]
     results = [block.get("content") for block in blocks if block["type"] == "tool_result"]
     calls = bool(body.get("tools")) and not results
     text = f"Told: {_plain(results[0])}" if results else GREETING
@@ -213,6 +230,7 @@ class Read:
     def __init__(self, path: str, answer: bytes | list[bytes]) -> None:
         self.text, self.call, self.call_id, self.arguments, self.end = "", "", "", "", ""
         self.usage: Mapping[str, int] = {}
+        self.told: dict[str, int] = {}
         payloads = [json.loads(answer)] if isinstance(answer, bytes) else _payloads(answer)
         self.kinds = [payload.get("type", payload.get("object")) for payload in payloads]
         read = {CHAT: self._chat, RESPONSES: self._responses, MESSAGES: self._messages}[path]
@@ -256,7 +274,13 @@ class Read:
 
     def _messages(self, payload: Json) -> None:
         kind = payload["type"]
-        blocks = payload["content"] if kind == "message" else [payload["content_block"]] if "content_block" in payload else []
+        blocks = (
+            payload["content"]
+            if kind == "message"
+            else [payload["content_block"]]
+            if "content_block" in payload
+            else []
+        )
         for block in blocks:
             self.text += block.get("text", "")
             if block["type"] == "tool_use":
@@ -266,15 +290,17 @@ class Read:
         self.text += delta.get("text", "")
         self.arguments += delta.get("partial_json", "")
         self.end = payload.get("stop_reason") or delta.get("stop_reason") or self.end
-        if usage := payload.get("usage"):
-            cached = usage.get("cache_read_input_tokens", 0)
-            self.usage = {"in": usage["input_tokens"] + cached, "cached": cached, "out": usage["output_tokens"]}
+        if usage := payload.get("usage") or payload.get("message", {}).get("usage"):
+            self.told |= usage
+            cached = self.told.get("cache_read_input_tokens", 0)
+            total = self.told["input_tokens"] + cached
+            self.usage = {"in": total, "cached": cached, "out": self.told["output_tokens"]}
 
 
 def _payloads(events: list[bytes]) -> list[Json]:
-    read = []
-    for event in events:
-        lines = event.decode().strip("\n").split("\n")
+    read: list[Json] = []
+    for event in b"".join(events).decode().split("\n\n")[:-1]:
+        lines = event.split("\n")
         data = lines[-1].removeprefix("data: ")
         if data == "[DONE]":
             continue

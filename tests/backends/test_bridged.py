@@ -117,7 +117,10 @@ UNKNOWN = {
     "not implemented": (501, error("The model does not support Chat Completions API", "NotImplementedError", 501)),
 }
 KNOWN = {
-    "openai, model": (404, error("The model `x` does not exist or you do not have access to it.", code="model_not_found")),
+    "openai, model": (
+        404,
+        error("The model `x` does not exist or you do not have access to it.", code="model_not_found"),
+    ),
     "anthropic, model": (404, {"type": "error", "error": {"type": "not_found_error", "message": "model: claude-x"}}),
     "vllm, model": (404, error("The model `x` does not exist.", "NotFoundError", 404, "model")),
     "vllm, older": (404, {"object": "error", "message": "The model `x` does not exist.", "type": "NotFoundError"}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
 import sys
@@ -87,7 +88,7 @@ class TestEachOverEach:
         (asked,) = speaker.asked
         assert asked["temperature"] == 0.5 and bool(asked.get("stream")) is stream
         assert "Be kind." in json.dumps(asked) and not speaker.strangers
-        assert KEY in speaker.heads[0]
+        assert KEY in speaker.heads[0] and asked.get("store") is (False if speaker.path == RESPONSES else None)
 
     async def test_it_calls_a_tool_and_hears_of_it(self, speaker, bridge, path, stream):
         got = await read(bridge, path, with_tools(path, stream=stream))
@@ -130,7 +131,8 @@ async def test_closing_a_stream_stops_the_provider(speaker, bridge, path):
     await anext(got.chunks)
     await got.aclose()
     await got.aclose()
-    await speaker.left.wait()
+    async with asyncio.timeout(10):
+        await speaker.left.wait()
     assert [chunk async for chunk in got.chunks] == []
 
 
@@ -206,8 +208,16 @@ class TestWhatIsRefused:
             (RESPONSES, {"text": 7}, "text must be an object"),
             (RESPONSES, {"tools": [{"type": "mcp", "server_url": "http://evil.example"}]}, r"tools\[0\]"),
             (RESPONSES, {"tools": [{"type": "web_search"}]}, r"tools\[0\]"),
-            (RESPONSES, {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "http://a/b"}]}]}, "links"),
-            (RESPONSES, {"input": [{"role": "user", "content": [{"type": "input_file", "file_url": "http://a/b"}]}]}, "links"),
+            (
+                RESPONSES,
+                {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "http://a/b"}]}]},
+                "links",
+            ),
+            (
+                RESPONSES,
+                {"input": [{"role": "user", "content": [{"type": "input_file", "file_url": "http://a/b"}]}]},
+                "links",
+            ),
             (MESSAGES, {"messages": None}, "no messages"),
             (MESSAGES, {"messages": "Hi"}, "must be a list"),
             (MESSAGES, {"messages": ["Hi"]}, "must be a list of objects"),
@@ -216,14 +226,23 @@ class TestWhatIsRefused:
             (MESSAGES, {"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, r"tools\[0\]"),
             (
                 MESSAGES,
-                {"messages": [{"role": "user", "content": [{"type": "image", "source": {"type": "url", "url": "http://a/b"}}]}]},
+                {
+                    "messages": [
+                        {"role": "user", "content": [{"type": "image", "source": {"type": "url", "url": "http://a/b"}}]}
+                    ]
+                },
                 "links",
             ),
             (
                 MESSAGES,
                 {
                     "messages": [
-                        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": [{"type": "image_url"}]}]}
+                        {
+                            "role": "user",
+                            "content": [
+                                {"type": "tool_result", "tool_use_id": "t", "content": [{"type": "image_url"}]}
+                            ],
+                        }
                     ]
                 },
                 r"messages\[0\].content\[0\].content\[0\]",
@@ -265,16 +284,27 @@ async def test_nothing_that_is_not_listed_arrives(speaker, bridge, path, stream)
 
 @pytest.mark.parametrize("path", PATHS)
 async def test_fields_that_both_formats_have_are_carried(speaker, bridge, path):
-    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": False}
+    schema = {
+        "type": "object",
+        "properties": {"n": {"type": "integer"}},
+        "required": ["n"],
+        "additionalProperties": False,
+    }
     shape = {
-        CHAT: {"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": schema, "strict": True}}},
+        CHAT: {
+            "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": schema, "strict": True}}
+        },
         RESPONSES: {"text": {"format": {"type": "json_schema", "name": "n", "schema": schema, "strict": True}}},
         MESSAGES: {"output_config": {"format": {"type": "json_schema", "schema": schema}}},
     }
     limit = {CHAT: "max_tokens", RESPONSES: "max_output_tokens", MESSAGES: "max_tokens"}
     await answer_of(bridge, path, greeting(path, top_p=0.25, **shape[path]) | {limit[path]: 77})
     (asked,) = speaker.asked
-    assert asked["top_p"] == 0.25 and 77 in asked.values() and '"properties": {"n": {"type": "integer"}}' in json.dumps(asked)
+    assert (
+        asked["top_p"] == 0.25
+        and 77 in asked.values()
+        and '"properties": {"n": {"type": "integer"}}' in json.dumps(asked)
+    )
 
 
 async def test_litellms_proxy_is_never_imported(bridge):
@@ -285,8 +315,13 @@ async def test_litellms_proxy_is_never_imported(bridge):
         await answer_of(bridge, path, with_tools(path, stream=True))
     await answer_of(bridge, MESSAGES + "/count_tokens", with_tools(MESSAGES))
     after = {name for name in sys.modules if name.startswith("litellm.proxy")}
-    assert not {name for name in after if "proxy_server" in name or "mcp" in name}
-    assert after == before
+    assert after == before and "litellm.proxy.proxy_server" not in after
+    assert "litellm.proxy._experimental.mcp_server.catalog" not in after
+
+
+def test_an_address_that_litellm_would_change_is_an_error():
+    with pytest.raises(SettingsError, match="must end with /v1"):
+        bridge_to(MESSAGES, name="main", base_url="https://gateway.example/anthropic")
 
 
 @pytest.mark.parametrize(("provider", "over"), [("openai", "/messages"), ("anthropic", "/responses"), ("openai", "x")])

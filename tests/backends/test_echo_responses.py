@@ -45,9 +45,16 @@ async def text_of(backend, **body):
 
 async def test_it_shows_the_request(client):
     answer = await client.responses.create(**ASKED, temperature=0.2, metadata={"a": "b"})
-    shown = '[instructions]\nBe kind.\n\n[user]\nWhere is my order 17?\n\n[model echo; metadata {"a":"b"}; temperature 0.2]'
+    shown = (
+        '[instructions]\nBe kind.\n\n[user]\nWhere is my order 17?\n\n[model echo; metadata {"a":"b"}; temperature 0.2]'
+    )
     assert answer.output_text == shown
-    assert (answer.id, answer.created_at, answer.status, answer.model) == ("resp_n-1", 1_700_000_000, "completed", "echo")
+    assert (answer.id, answer.created_at, answer.status, answer.model) == (
+        "resp_n-1",
+        1_700_000_000,
+        "completed",
+        "echo",
+    )
     assert (answer.temperature, answer.instructions, answer.metadata) == (0.2, "Be kind.", {"a": "b"})
     assert answer.usage.total_tokens == answer.usage.input_tokens + answer.usage.output_tokens > 0
 
@@ -84,7 +91,9 @@ async def test_it_shows_items(backend):
     )
 
 
-@pytest.mark.parametrize("given", [None, 1, {}, [], [1, None], [{}], [{"type": 1}], [{"type": "message", "content": 2}]])
+@pytest.mark.parametrize(
+    "given", [None, 1, {}, [], [1, None], [{}], [{"type": 1}], [{"type": "message", "content": 2}]]
+)
 async def test_any_json_can_be_shown(backend, given):
     assert (await text_of(backend, input=given)).startswith("[instructions]\nBe kind.")
 

@@ -77,7 +77,11 @@ async def test_a_key_in_the_way_of_anthropic(origin, answering, backend_at, inbo
     backend = backend_at(await origin.start(answering(answer(200, WHOLE))), auth="x-api-key", headers=configured)
     await backend.send(Outgoing("/messages", BODY, headers=(*inbound, ("anthropic-beta", "context-1m"))))
     headers = {name.lower(): value for name, value in sent_headers(origin).items()}
-    assert (headers["x-api-key"], headers["anthropic-version"], headers["anthropic-beta"]) == (KEY, version, "context-1m")
+    assert (headers["x-api-key"], headers["anthropic-version"], headers["anthropic-beta"]) == (
+        KEY,
+        version,
+        "context-1m",
+    )
     assert "authorization" not in headers
 
 

@@ -1,6 +1,6 @@
 """How much of a prompt the model's cache serves: no router, ours, and instructions injected at the head.
 
-    python -m tests.bench.cache [--full] [--wire chat|responses|messages]
+    python -m tests.bench.cache [--dialogues 20] [--timed 2] [--wire chat|responses|messages]
 
 Multi-turn dialogues that change their task are replayed turn by turn against a real llama.cpp server, which tells how
 many tokens of each prompt it had in its cache. The assistant's turns are those of the data, so that every arm sends the
@@ -45,8 +45,8 @@ from tests.support.serving import StartError, serving_router
 
 LANES = 4
 LAYERS = 1
-QUICK, FULL = (20, 2), (200, 8)
-"""Dialogues whose tokens are counted, and of them those that the whole model reads: four minutes, half an hour."""
+COUNTED, TIMED = 20, 2
+"""Dialogues whose tokens are counted, and of them those that the whole model reads: some four minutes."""
 TASKS = sum(map(len, SERVICES.values()))
 NO_ROUTER, HEAD, FRONT, BEHIND = "no router", "router, head", "decorator, in front", "decorator, behind"
 USER_BLOCK, SYSTEM = "router, tail (user block)", "router, tail (system message)"
@@ -168,7 +168,8 @@ def print_times(found: Mapping[str, Found]) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description="Share of prompt tokens served from the model's cache.")
-    parser.add_argument("--full", action="store_true", help=f"{FULL[0]} dialogues instead of {QUICK[0]}")
+    parser.add_argument("--dialogues", type=int, default=COUNTED, help="dialogues whose tokens are counted")
+    parser.add_argument("--timed", type=int, default=TIMED, help="of them, those that the whole model reads")
     parser.add_argument("--wire", choices=FORMATS, default="chat")
     arguments = parser.parse_args(argv)
     source = data_folder()
@@ -176,8 +177,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(f"skipped: {source} lacks sgd/dev.jsonl; name the folder of the data sets in BENCH_DATA")
     if missing():
         sys.exit(f"skipped: {missing()}")
-    counted, timed = FULL if arguments.full else QUICK
-    dialogues = replayed(source, 1 + counted)  # the first one warms up
+    dialogues = replayed(source, 1 + arguments.dialogues)  # the first one warms up
     with tempfile.TemporaryDirectory(prefix="bench-cache-") as folder:
         data = Path(folder, "data")
         data.mkdir()
@@ -186,7 +186,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print_conditions(
             "Prompt tokens served from the cache",
             wire=FORMATS[bench.wire].path,
-            dialogues=f"{counted} of Schema-Guided Dialogue, {turns} user turns, {bench.lanes} dialogues under way at once",
+            dialogues=f"{len(dialogues) - 1} of Schema-Guided Dialogue, {turns} user turns, {bench.lanes} dialogues under way at once",
             instructions=f"a task for each of {TASKS} intents; others than at the turn before at "
             f"{changes(bench.router(), dialogues[1:])} turns",
             model=f"SmolLM2-135M-Instruct on llama.cpp, one thread; tokens counted with {LAYERS} of its layers",
@@ -194,11 +194,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         found = measure(bench, dialogues, app_prompt(long=True), LAYERS)
         print("The app's own system prompt is long, as with rules and a list of functions:\n")
         print_tokens(found)
-        print_bill(found, counted)
+        print_bill(found, len(dialogues) - 1)
         print("\nThe app's own system prompt is two lines:\n", flush=True)
         print_tokens(measure(bench, dialogues, app_prompt(long=False), LAYERS))
-        print(f"\nThe whole model, two lines, the first {timed} of these dialogues:\n", flush=True)
-        print_times(measure(bench, dialogues[: 1 + timed], app_prompt(long=False), None))
+        if arguments.timed:
+            print(f"\nThe whole model, two lines, the first {arguments.timed} of these dialogues:\n", flush=True)
+            print_times(measure(bench, dialogues[: 1 + arguments.timed], app_prompt(long=False), None))
 
 
 if __name__ == "__main__":

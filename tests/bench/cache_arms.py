@@ -48,7 +48,11 @@ FORMATS: Mapping[str, Format] = {
     ),
     "responses": Format(
         "/v1/responses",
-        lambda system, said: {"instructions": system, "input": list(said), "max_output_tokens": 1},
+        lambda system, said: {
+            "instructions": system,
+            "input": [{"type": "message", **each} for each in said],  # llama.cpp wants the type of assistant's messages
+            "max_output_tokens": 1,
+        },
         lambda usage: (usage["input_tokens"], usage["input_tokens_details"]["cached_tokens"]),
     ),
     # Anthropic's `input_tokens` are those that were not read from the cache.
@@ -105,7 +109,10 @@ def _ask(client: httpx.Client, arm: Arm, wire: str, app: str, step: tuple[int, D
     body = {"model": MODEL, **format_.body(arm.system(app, said), said)}
     if wire in TAKES_SLOT:
         body["id_slot"] = lane
-    told = json.loads(client.post(format_.path, json=body).raise_for_status().content)
+    answer = client.post(format_.path, json=body)
+    if answer.is_error:
+        raise httpx.HTTPError(f"status {answer.status_code}: {answer.text[:200]}")
+    told = json.loads(answer.content)
     prompt, cached = format_.tokens(told["usage"])
     return Spent(prompt, cached, (told.get("timings") or {}).get("prompt_ms"))
 

@@ -50,7 +50,7 @@ CLIENTS = {
         Client("llama-index", "openai2", "llama_index_python.py", (CHAT, RESPONSES)),
         Client("pydantic-ai", "openai3", "pydantic_ai_python.py", (CHAT, RESPONSES, MESSAGES)),
         Client("instructor", "openai2", "instructor_python.py", (CHAT, RESPONSES, MESSAGES), *_TYPED),
-        Client("litellm", "own", "litellm_python.py", (CHAT, RESPONSES, MESSAGES)),
+        Client("litellm", "openai2", "litellm_python.py", (CHAT, RESPONSES, MESSAGES)),
         Client("openai-node", NODE, "openai_node.mjs", (CHAT, RESPONSES)),
         Client("ai-sdk", NODE, "ai_sdk.mjs", (CHAT, RESPONSES, MESSAGES)),
     )

@@ -1,8 +1,7 @@
 """The client libraries, each set in an environment of its own outside the tree, installed once and by hash.
 
 Two Python environments, because some libraries have not moved to the OpenAI SDK's third major version; the newer one
-also brings Node.js (as a wheel), so nothing but Python and pip is needed to run the clients that are JavaScript. LiteLLM
-is in the project's own environment already.
+also brings Node.js (as a wheel), so nothing but Python and pip is needed to run the clients that are JavaScript.
 
     python -m tests.clients.environments     # install all of them now, and say where they are
 
@@ -22,10 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 HERE = Path(__file__).parent
-OWN = "own"
-"""The environment that the tests themselves run in."""
-
-PYTHON_ENVIRONMENTS = (OWN, "openai2", "openai3")
+PYTHON_ENVIRONMENTS = ("openai2", "openai3")
 NODE = "node"
 _PIP = ("-m", "pip", "--disable-pip-version-check", "--quiet", "install", "--only-binary", ":all:", "--require-hashes")
 _INSTALL_S = 600.0
@@ -38,8 +34,6 @@ class EnvironmentMissing(RuntimeError):
 
 def python_of(name: str) -> Path:
     """Return the interpreter of a Python environment. Raises EnvironmentMissing."""
-    if name == OWN:
-        return Path(sys.executable)
     lock = HERE / f"{name}.lock"
     folder = _folder(name, lock.read_bytes() + sys.version.encode())
     python = folder / "bin" / "python"

@@ -159,7 +159,7 @@ CASES = {
     "an error without data": Case(START + b"event: error\n\n", False, "stream_error", usage=EARLY),
     "data that is no JSON": Case(START + opens() + says("a")[:-3] + b"\n\n" + closes() + END + STOP, False),
     "data that is no object": Case(START + b"event: content_block_delta\ndata: 1\n\n" + END + STOP, False),
-    "data that is not UTF-8": Case(START + opens() + says("x").replace(b"x", b"\xff") + closes() + END + STOP, False),
+    "data that is not UTF-8": Case(START + opens() + says("@").replace(b"@", b"\xff") + closes() + END + STOP, False),
     "a new event that is no JSON": Case(START + b"event: new\ndata: <html>\n\n" + HELLO + END + STOP, False),
     "data too deep to read": Case(START + b"event: new\ndata: " + b'{"a":' * 50_000 + b"\n\n" + END + STOP, False),
     "OpenAI's form": Case(b'data: {"id":"c","choices":[]}\n\ndata: [DONE]\n\n', False, id="", usage=None),

@@ -149,7 +149,13 @@ class Growing:
             told = [*told[:-1], json.dumps(last)]
         around = [f'"{k}": {v}' for k, v in (("system", self.system), ("tools", self.tools)) if v]
         return "\n{ " + ",".join(
-            ['"model":"m"', *around[:1], '"messages" : [' + ",\n".join(told) + " ]", *around[1:], '"max_tokens":100, "x":1.0e2 }']
+            [
+                '"model":"m"',
+                *around[:1],
+                '"messages" : [' + ",\n".join(told) + " ]",
+                *around[1:],
+                '"max_tokens":100, "x":1.0e2 }',
+            ]
         )
 
     def parse(self, size):

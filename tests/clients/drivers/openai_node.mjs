@@ -151,6 +151,7 @@ async function responsesStream(ask, signal) {
   let last = null;
   for await (const event of await client(ask).responses.create(body, { signal })) {
     events.push([event.type, event.sequence_number]);
+    if (event.type === "error") throw new Error(event.message); // as an app would
     if (event.type === "response.output_text.delta") words.push(event.delta);
     if (event.type === "response.completed") last = event.response;
   }

@@ -24,6 +24,10 @@ from tests.clients.drivers.verdict import Verdict
 ROUNDS = 8
 
 
+class StreamError(Exception):
+    """What an app makes of an event that reports an error."""
+
+
 def client(ask: Ask) -> openai.AsyncOpenAI:
     """Return a client as an app makes one."""
     return openai.AsyncOpenAI(
@@ -198,6 +202,8 @@ async def responses_stream(ask: Ask) -> Mapping[str, Any]:
             async for event in stream:
                 kinds.append(event.type)
                 numbers.append(event.sequence_number)
+                if event.type == "error":
+                    raise StreamError(event.message)
                 if event.type == "response.output_text.delta":
                     words.append(event.delta)
                 if event.type == "response.completed":
