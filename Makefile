@@ -4,10 +4,12 @@ VENV ?= .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 BIN := $(VENV)/bin
 PORT ?= 8080
-# A provider that does not speak the OpenAI format is reached through litellm, which is installed only then.
-RUN_LOCK := $(if $(strip $(ANTHROPIC_API_KEY)$(COHERE_API_KEY)),requirements-litellm.lock,requirements.lock)
+# With a provider's key, any client may ask in any format; what the provider does not speak is bridged by litellm.
+PROVIDERS := OPENAI ANTHROPIC GEMINI MISTRAL GROQ OPENROUTER DEEPSEEK XAI CEREBRAS COHERE
+HAS_KEY := $(strip $(foreach provider,$(PROVIDERS),$($(provider)_API_KEY)))
+RUN_LOCK := $(if $(HAS_KEY),requirements-litellm.lock,requirements.lock)
 
-.PHONY: run test lint format bench bench-recognition lock schema clean help
+.PHONY: run test test-laws lint format bench bench-recognition lock schema clean help
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -17,6 +19,9 @@ run: $(VENV)/.installed-$(RUN_LOCK) ## install into .venv and start the proxy wi
 
 test: $(VENV)/.installed-requirements-dev.lock ## run every test that belongs to a commit
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+test-laws: $(VENV)/.installed-requirements-dev.lock ## 10,000 made-up conversations a format: what is sent only grows (minutes)
+	LAW_EXAMPLES=10000 $(BIN)/python -m pytest --timeout 3600 tests/engine/test_prefix_law.py $(ARGS)
 
 lint: $(VENV)/.installed-requirements-dev.lock ## format, lint, types, floors
 	$(BIN)/ruff format --check router tests

@@ -115,7 +115,7 @@ class PromptRouter(CustomLogger):
             woven = msgspec.json.decode(self._looker.weave(look, wire, capability=self._capability))
         except RequestError as error:
             raise _refusal(error) from error
-        except Exception as error:
+        except Exception as error:  # the border to a program that must not fail because of us
             fault = Degraded("plugin_failed", f"{type(error).__name__}: {error}")
             log.warning("degraded: %s: %s", fault.code, fault)
             if self._must_speak:

@@ -61,17 +61,15 @@ _KEPT_ELSEWHERE = {
     "background": "ask for a stream instead",
     "prompt": "send its text as `instructions` and `input` instead",
 }
-_ITEMS = frozenset(
-    {
-        "message",
-        "function_call",
-        "function_call_output",
-        "custom_tool_call",
-        "custom_tool_call_output",
-        "reasoning",
-    }
+_ITEMS = (
+    "message",
+    "function_call",
+    "function_call_output",
+    "custom_tool_call",
+    "custom_tool_call_output",
+    "reasoning",
 )
-_BLOCKS = frozenset({"text", "image", "document", "tool_use", "tool_result", "thinking", "redacted_thinking"})
+_BLOCKS = ("text", "image", "document", "tool_use", "tool_result", "thinking", "redacted_thinking")
 """What a translator knows. It drops the rest without a word; and litellm fetches what an `image_url` names."""
 
 _CUSTOM = (None, "custom")
@@ -199,7 +197,7 @@ def _check_content(content: Any, place: str) -> None:
     for number, block in enumerate(content):
         kind = block.get("type") if isinstance(block, dict) else None
         if kind not in _BLOCKS:
-            known = ", ".join(sorted(_BLOCKS))
+            known = ", ".join(_BLOCKS)
             raise invalid(f"blocks of this type cannot go to this model; known: {known}", f"{place}[{number}].type")
         if kind == "tool_result":
             _check_content(block.get("content"), f"{place}[{number}].content")
@@ -211,12 +209,12 @@ def _check_responses(body: Mapping[str, Any], items: Any) -> None:
             raise invalid(f"{name} needs a model whose own server keeps answers; {way_out}", name)
     if not isinstance(items, str | list):
         raise invalid("input must be a text or a list of items", "input")
-    if not isinstance(body.get("text") or {}, dict):
+    if not isinstance(body.get("text"), dict | None):
         raise invalid("text must be an object", "text")
     for at, item in enumerate(items if isinstance(items, list) else ()):
         kind = item.get("type", "message") if isinstance(item, dict) else None
         if kind not in _ITEMS:
-            known = ", ".join(sorted(_ITEMS))
+            known = ", ".join(_ITEMS)
             raise invalid(f"items of this type cannot go to this model; known: {known}", f"input[{at}].type")
 
 

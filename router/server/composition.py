@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from router import __version__
 from router.assembly import looker_for, shipped_pack, snapshot_builder
-from router.backends import BridgedBackend, EchoBackend, LiteLLMBackend, PassThroughBackend, Timeouts
+from router.backends import BridgedBackend, EchoBackend, LiteLLMBackend, PassThroughBackend, Timeouts, bridge_to
 from router.core.errors import Degraded, PolicyError, SettingsError
 from router.core.ports import Backend
 from router.engine.audits import Tightening
@@ -28,7 +28,7 @@ from router.engine.send import RetryBudget, Sender, Target
 from router.engine.snapshot import OLD_REVISIONS_KEPT, Build, Shelf, Snapshot
 from router.packs import Archive
 from router.server.aliases import REMEMBERED_CHARS, REMEMBERED_NAMES, Aliases, Route
-from router.server.capabilities import ANTHROPIC_ADDRESS, bridged, paths_of, speaks, speaks_at_first
+from router.server.capabilities import ANTHROPIC_ADDRESS, FORMATS, bridged, paths_of, speaks, speaks_at_first
 from router.server.keys import Keyring
 from router.server.settings import BackendSettings, Settings
 from router.server.settings_source import load_salt
@@ -120,24 +120,24 @@ def backend_of(name: str, chosen: BackendSettings) -> Backend:
     """Return the backend that the settings describe. Raises SettingsError."""
     if chosen.type == "echo":
         return EchoBackend(name=name, nonce=secrets.token_hex(4))
+    address = chosen.base_url or (ANTHROPIC_ADDRESS if chosen.type == "anthropic" else "")
     common: dict[str, Any] = {
         "name": name,
         "api_key": chosen.api_key.get_secret_value() if chosen.api_key else "",
         "headers": {field: value.get_secret_value() for field, value in chosen.headers.items()},
         "timeouts": Timeouts(**chosen.timeouts.model_dump()),
     }
-    address = chosen.base_url
-    provider = chosen.provider or name
-    if chosen.type != "litellm":
-        address = address or ANTHROPIC_ADDRESS
-        provider = chosen.type
-    through = LiteLLMBackend(provider=provider, api_base=address, options=chosen.options, links=chosen.links, **common)
+    through: dict[str, Any] = {"options": chosen.options, "links": chosen.links, **common}
     if chosen.type == "litellm":
-        return through
+        return LiteLLMBackend(provider=chosen.provider or name, api_base=address, **through)
     auth: Literal["bearer", "x-api-key"] = "x-api-key" if chosen.type == "anthropic" else "bearer"
     native = PassThroughBackend(base_url=address, auth=auth, **common)
     spoken = speaks(chosen)
-    return BridgedBackend(native, through, None if spoken is None else paths_of(spoken))
+    if spoken == frozenset(FORMATS):
+        return native
+    first = next(name for name in FORMATS if name in speaks_at_first(spoken))
+    bridge = bridge_to(FORMATS[first][0], base_url=address, **through)
+    return BridgedBackend(native, bridge, None if spoken is None else paths_of(spoken))
 
 
 def target_finder(aliases: Aliases, backends: Mapping[str, Backend]) -> Callable[[str], tuple[Target, ...]]:

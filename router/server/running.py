@@ -11,8 +11,9 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import TypeAlias
 
+from router.backends import LiteLLMBackend
 from router.core.errors import BackendError, Degraded
 from router.engine.reload import Reloader
 from router.server.composition import Parts
@@ -45,7 +46,7 @@ async def running(parts: Parts) -> AsyncIterator[None]:
         asyncio.create_task(_heed_audits(parts)),
         asyncio.create_task(_keep_pins(parts)),
     ]
-    tasks += [asyncio.create_task(_prepare(b)) for b in parts.backends.values() if isinstance(b, Preparing)]
+    tasks += [asyncio.create_task(_prepare(b)) for b in parts.backends.values() if isinstance(b, LiteLLMBackend)]
     try:
         yield
     finally:
@@ -89,19 +90,11 @@ def _stat(path: Path) -> tuple[int, int, int] | None:
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-@runtime_checkable
-class Preparing(Protocol):
-    """A backend that has something to load before its first request."""
+async def _prepare(backend: LiteLLMBackend) -> None:
+    """Import litellm beside the first requests instead of in one of them: it takes seconds.
 
-    name: str
-
-    async def prepare(self) -> None:
-        """Load it. Raises BackendError."""
-        ...
-
-
-async def _prepare(backend: Preparing) -> None:
-    """Import litellm beside the first requests instead of in one of them: it takes seconds."""
+    Not for a backend that only bridges with it: most of these never need to, and it takes 160 MB.
+    """
     try:
         await backend.prepare()
     except BackendError as error:

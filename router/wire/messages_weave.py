@@ -38,11 +38,8 @@ from router.wire.openai_edits import (
     write_content,
     write_parts,
 )
-from router.wire.placement import SWITCH_LINE, Placed, mark, place
+from router.wire.placement import Placed, mark, place
 from router.wire.splice import Edit, find_span
-
-SWITCH_LINE_BEHIND = "For the message above:"
-"""Opens a tail that stands behind its user turn, in place of SWITCH_LINE."""
 
 _RESERVED = frozenset({"model", "messages", "system", "stream"})  # ours to weave, or what the client waits for
 _LIMITS = frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens"})  # names of one parameter
@@ -173,8 +170,6 @@ def _put_behind(request: MessagesRequest, tails: Sequence[tuple[int, str]]) -> I
     """Put each text behind its user turn; texts that land at one place share a message."""
     behind: dict[int, str] = {}
     for at, text in tails:
-        if text.startswith(SWITCH_LINE):
-            text = SWITCH_LINE_BEHIND + text.removeprefix(SWITCH_LINE)
         while request.roles[at + 1 : at + 2] == ["user"]:
             at += 1
         behind[at] = behind[at] + TASK_GAP + text if at in behind else text

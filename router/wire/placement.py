@@ -20,8 +20,11 @@ from typing import Literal, NamedTuple
 from router.core.decision import TASK_GAP, Decision, say
 from router.core.policy import ROOT, Piece
 
-SWITCH_LINE = "For the message that follows:"
-"""Opens a tail when the settled task is another one than at the user turn before."""
+SWITCH_LINE = "For this part of the conversation:"
+"""Opens a tail when the settled task is another one than at the user turn before.
+
+It names no direction: a tail stands before its user turn or behind it, as the format demands.
+"""
 
 BLOCK_OPEN, BLOCK_CLOSE = "<instructions>\n", "\n</instructions>\n\n"
 """Mark our text where it must stand inside a user turn."""

@@ -1,6 +1,6 @@
 """How much of a prompt the model's cache serves: no router, ours, and instructions injected at the head.
 
-    python -m tests.bench.cache [--dialogues 20] [--timed 2] [--wire chat|responses|messages]
+    python -m tests.bench.cache [--dialogues 20] [--timed 4] [--wire chat|responses|messages]
 
 Multi-turn dialogues that change their task are replayed turn by turn against a real llama.cpp server, which tells how
 many tokens of each prompt it had in its cache. The assistant's turns are those of the data, so that every arm sends the
@@ -45,8 +45,8 @@ from tests.support.serving import StartError, serving_router
 
 LANES = 4
 LAYERS = 1
-COUNTED, TIMED = 20, 2
-"""Dialogues whose tokens are counted, and of them those that the whole model reads: some four minutes."""
+COUNTED, TIMED = 20, 4
+"""Dialogues whose tokens are counted, and of them those that the whole model reads: some five minutes."""
 TASKS = sum(map(len, SERVICES.values()))
 NO_ROUTER, HEAD, FRONT, BEHIND = "no router", "router, head", "decorator, in front", "decorator, behind"
 USER_BLOCK, SYSTEM = "router, tail (user block)", "router, tail (system message)"
@@ -81,7 +81,7 @@ def arm(name: str, model: str, bench: Bench) -> Iterator[Arm]:
     else:
         config = bench.data / "router.yaml"
         mid = "system" if name == SYSTEM else "user_block"
-        backend = {"type": "openai", "base_url": f"{model}/v1", "mid_conversation": mid}
+        backend = {"type": "openai", "base_url": f"{model}/v1", "mid_conversation": mid, "speaks": list(FORMATS)}
         config.write_text(yaml.safe_dump({"backends": {"local": backend}}), encoding="utf-8")
         pack = bench.packs["head" if name == HEAD else "tail"]
         with serving_router("--pack", str(pack), "--config", str(config), "--data", str(bench.data)) as server:

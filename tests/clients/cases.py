@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -12,6 +13,9 @@ from tests.clients.lossless import added
 from tests.clients.upstream import MODEL, Upstream
 
 KEY = "key-of-the-conformance-tests"
+ALL = os.environ.get("PROMPT_ROUTER_CLIENTS") == "all"
+"""Whether the whole table runs, and a client that cannot be installed is a failure (`make test-clients`)."""
+
 SPOKEN = [(name, wire) for name, client in CLIENTS.items() for wire in client.formats]
 
 

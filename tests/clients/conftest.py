@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.clients.cases import KEY, Twice
+from tests.clients.cases import ALL, KEY, Twice
 from tests.clients.driver import CLIENTS, PATHS, Driver
 from tests.clients.environments import EnvironmentMissing
 from tests.clients.upstream import Upstream, scripted_upstream
@@ -18,8 +17,6 @@ from tests.support.serving import LOOPBACK, Server, free_port, serving_router
 
 HERE = Path(__file__).parent
 PACK = HERE.parent / "model" / "shop.yaml"
-REQUIRED = "PROMPT_ROUTER_CLIENTS_REQUIRED"
-"""Set where a client that cannot be installed is a failure."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -83,7 +80,7 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str],
             except EnvironmentMissing as error:
                 missing[name] = str(error)
         if name in missing:
-            if os.environ.get(REQUIRED):
+            if ALL:
                 pytest.fail(missing[name])
             pytest.skip(f"{name} is not installed, and cannot be: {missing[name]}")
         return running[name]

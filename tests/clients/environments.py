@@ -5,7 +5,7 @@ also brings Node.js (as a wheel), so nothing but Python and pip is needed to run
 
     python -m tests.clients.environments     # install all of them now, and say where they are
 
-They are kept under `PROMPT_ROUTER_CLIENTS`, else in the user's cache folder, by the digest of the lock file.
+They are kept under `PROMPT_ROUTER_CLIENTS_CACHE`, else in the user's cache folder, by the digest of the lock file.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def node_modules() -> tuple[Path, Path]:
 
 
 def _folder(name: str, content: bytes) -> Path:
-    chosen = os.environ.get("PROMPT_ROUTER_CLIENTS")
+    chosen = os.environ.get("PROMPT_ROUTER_CLIENTS_CACHE")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return (Path(chosen) if chosen else cache / "prompt-router-clients") / f"{name}-{_digest(content)}"
 
@@ -92,7 +92,13 @@ def _made_once(folder: Path) -> Iterator[bool]:
 def _run(*command: str, cwd: Path | None = None) -> None:
     try:
         done = subprocess.run(
-            command, cwd=cwd, timeout=_INSTALL_S, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, text=True
+            command,
+            cwd=cwd,
+            timeout=_INSTALL_S,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+            text=True,
         )
     except subprocess.TimeoutExpired as error:
         raise EnvironmentMissing(f"{' '.join(command)} took more than {_INSTALL_S:.0f} s") from error

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from tests.clients.cases import Twice, raised, seen, spoken
-from tests.clients.driver import MESSAGES
+from tests.clients.cases import ALL, Twice, raised, seen, spoken
+from tests.clients.driver import MESSAGES, RESPONSES
 from tests.clients.upstream import MODEL
 
+COMMON = (400, 401, 404, 429, 503)
 STATUSES = (400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 500, 502, 503, 504)
 
 # The classes as the SDKs' own sources name them (openai/_exceptions.py, openai/core/error.ts, anthropic/_exceptions.py).
@@ -69,7 +70,7 @@ def check_class(error: dict[str, Any], name: str, wire: str, status: int) -> Non
 
 
 @spoken()
-@pytest.mark.parametrize("status", STATUSES)
+@pytest.mark.parametrize("status", STATUSES if ALL else COMMON)
 def test_an_error_of_the_backend_becomes_the_client_s_own(status: int, twice: Twice, name: str, wire: str) -> None:
     outcome, _ = twice.compared(twice.whole, f"{MODEL}-status-{status}")
     error = raised(outcome)
@@ -103,9 +104,17 @@ def test_an_error_of_the_router_becomes_the_client_s_own(what: str, twice: Twice
     check_class(error, name, wire, status)
 
 
+BLIND_TO_ERROR_EVENTS = {("llama-index", RESPONSES), ("instructor", RESPONSES)}
+"""They pass over an `error` event of Responses, and see the end of the stream; an event with an `error` object raises."""
+
+
 @spoken()
 @pytest.mark.parametrize("manner", ["late-error", "cut"])
-def test_a_stream_that_breaks_off_never_looks_whole(manner: str, twice: Twice) -> None:
+def test_a_stream_that_breaks_off_never_looks_whole(
+    manner: str, twice: Twice, name: str, wire: str, request: pytest.FixtureRequest
+) -> None:
+    if manner == "late-error" and (name, wire) in BLIND_TO_ERROR_EVENTS:
+        request.applymarker(pytest.mark.xfail(reason="the backend's own error event is the last word", strict=True))
     error = raised(twice.through(twice.streamed, f"{MODEL}-{manner}"))
     assert "CancelledError" not in error["class"]
 

@@ -28,7 +28,7 @@ from typing import Any
 
 import uvicorn
 
-from tests.clients.script import Asked, Speaker, answer_to
+from tests.clients.script import TEXT, Asked, Speaker, answer_to
 from tests.clients.speak_chat import ChatSpeaker
 from tests.clients.speak_messages import MessagesSpeaker
 from tests.clients.speak_responses import ResponsesSpeaker
@@ -128,6 +128,8 @@ class Upstream(uvicorn.Server):
             await self._speak(taken, speaker, send)
         elif method == "POST" and taken.path == "/v1/embeddings":
             await _whole(send, 200, _embeddings(taken.body))
+        elif method == "POST" and taken.path == "/v1/completions":
+            await _whole(send, 200, _completion(taken.body))
         elif method == "POST" and taken.path == "/v1/messages/count_tokens":
             await _whole(send, 200, {"input_tokens": len(taken.raw) // 4})
         elif taken.path == "/v1/models":
@@ -190,7 +192,9 @@ async def _push(send: Any, body: bytes) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": True})
 
 
-async def _whole(send: Any, status: int, answer: dict[str, Any], extra: list[tuple[bytes, bytes]] | None = None) -> None:
+async def _whole(
+    send: Any, status: int, answer: dict[str, Any], extra: list[tuple[bytes, bytes]] | None = None
+) -> None:
     body = json.dumps(answer, ensure_ascii=False).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *_TOLD, *(extra or [])]
     await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -209,6 +213,12 @@ def _embeddings(body: dict[str, Any]) -> dict[str, Any]:
     rows = [{"object": "embedding", "index": index, "embedding": vector} for index in range(len(inputs))]
     usage = {"prompt_tokens": 5, "total_tokens": 5}
     return {"object": "list", "data": rows, "model": body["model"], "usage": usage}
+
+
+def _completion(body: dict[str, Any]) -> dict[str, Any]:
+    choice = {"index": 0, "text": TEXT, "logprobs": None, "finish_reason": "stop"}
+    head = {"id": "cmpl-scripted", "object": "text_completion", "created": 1_700_000_000, "model": body["model"]}
+    return {**head, "choices": [choice], "usage": {"prompt_tokens": 5, "completion_tokens": 5, "total_tokens": 10}}
 
 
 @contextmanager

@@ -22,9 +22,11 @@ import yaml
 from tests.litellm_proxy.provider import Asked, Provider, provider
 from tests.support.serving import ROOT, Server, clean_environment, free_port, serving
 
+os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # or to import litellm reaches for the network
+
 HERE = Path(__file__).parent
 SHOP = HERE.parent / "model" / "shop.yaml"
-START_S = 90.0  # it imports for a quarter of a minute where both cores are busy
+START_S = 240.0  # it takes a quarter of a minute, and minutes where others use both cores
 Start = Callable[[Path], AbstractContextManager[Server]]
 
 
@@ -32,6 +34,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent == HERE:
             item.add_marker(pytest.mark.xdist_group("litellm_proxy"))
+            item.add_marker(pytest.mark.timeout(2 * START_S))
 
 
 @pytest.fixture(scope="session")

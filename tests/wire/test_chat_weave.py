@@ -27,7 +27,7 @@ def settled(path, *mix, outcome="classified"):
 FIRST = settled("/refund", GENERAL, REFUND)
 SECOND = settled("/parcel", GENERAL, PARCEL)
 HEAD = r"Be \"kind\".\n\nGrüße."
-TAIL = r"For the message that follows:\nAsk."
+TAIL = r"For this part of the conversation:\nAsk."
 BLOCK = r"<instructions>\n%s\n</instructions>\n\n"
 
 SYSTEM_MID = Capability("system")
@@ -342,91 +342,3 @@ def test_usage_and_parameters_are_asked_for_together():
     weaving = Weaving(ask_usage=True, parameters={"seed": 1, "stream_options": {"include_usage": False}})
     out = CHAT.weave(request, (), weaving)
     assert out == (STREAM + ',"seed":1,"stream_options":{"include_usage":true}}').encode()
-
-
-MARK = ',"prompt_cache_breakpoint":{"mode":"explicit"}'
-GENERAL_PART = '{"type":"text","text":"%sBe \\"kind\\"."' + MARK + "}"
-TASK_PART = '{"type":"text","text":"\\n\\nGrüße.%s"' + MARK + "}"
-MARKED = Capability("system", cache_marks="auto", cache_min_tokens=1)
-LISTED = '{"role":"system","content":[ {"type":"text","text":"A"} ]}'
-
-MARKS = {
-    "a message of ours": (
-        f"[{U}]",
-        {},
-        f'[{{"role":"system","content":[{GENERAL_PART % ""},{TASK_PART % ""}]}},{U}]',
-    ),
-    "behind a string": (
-        f"[{S},{U}]",
-        {},
-        f"[{S},{U}]".replace(
-            '"App\\u0021"',
-            '[{"type":"text","text":"App\\u0021"},' + GENERAL_PART % "\\n\\n" + "," + TASK_PART % "" + "]",
-        ),
-    ),
-    "before a string": (
-        f"[{S},{U}]",
-        {"place": "before"},
-        f"[{S},{U}]".replace(
-            '"App\\u0021"',
-            f"[{GENERAL_PART % ''}," + TASK_PART % "\\n\\n" + ',{"type":"text","text":"App\\u0021"}]',
-        ),
-    ),
-    "instead of a string": (
-        f"[{S},{U}]",
-        {"place": "replace"},
-        f"[{S},{U}]".replace('"App\\u0021"', f"[{GENERAL_PART % ''},{TASK_PART % ''}]"),
-    ),
-    "behind a list": (
-        f"[{LISTED},{U}]",
-        {},
-        f"[{LISTED},{U}]".replace(" ]", " ," + GENERAL_PART % "\\n\\n" + "," + TASK_PART % "" + "]"),
-    ),
-    "before a list": (
-        f"[{LISTED},{U}]",
-        {"place": "before"},
-        f"[{LISTED},{U}]".replace("[ ", "[" + GENERAL_PART % "" + "," + TASK_PART % "\\n\\n" + ", "),
-    ),
-    "in place of nothing": (
-        f'[{{"role":"system","content":[ ]}},{U}]',
-        {},
-        f'[{{"role":"system","content":[{GENERAL_PART % ""},{TASK_PART % ""}]}},{U}]',
-    ),
-    "in place of null": (
-        f'[{{"role":"system","content": null}},{U}]',
-        {},
-        f'[{{"role":"system","content": [{GENERAL_PART % ""},{TASK_PART % ""}]}},{U}]',
-    ),
-    "where the client marks none of its own": (
-        f'[{{"role":"user","content":[{{"type":"text","text":"Hi"{MARK}}}]}}]',
-        {},
-        f'[{{"role":"system","content":"{HEAD}"}},{{"role":"user","content":[{{"type":"text","text":"Hi"{MARK}}}]}}]',
-    ),
-    "never in a block": (
-        f"[{U}]",
-        {"capability": replace(NO_SYSTEM, cache_marks="always", cache_min_tokens=1)},
-        f"[{U}]".replace('"Hi', '"' + BLOCK % HEAD + "Hi"),
-    ),
-    "only where the prompt is long enough": (
-        f"[{U}]",
-        {"capability": replace(MARKED, cache_min_tokens=1024)},
-        f'[{{"role":"system","content":"{HEAD}"}},{U}]',
-    ),
-}
-
-
-@pytest.mark.parametrize(("messages", "weaving", "expected"), MARKS.values(), ids=MARKS)
-def test_cache_marks(messages, weaving, expected):
-    assert woven(messages, [FIRST], **({"capability": MARKED} | weaving)) == expected
-
-
-def test_tools_and_the_apps_text_count_for_the_length_of_the_prompt():
-    capability = replace(MARKED, cache_min_tokens=50)
-    before, after = '{"model":"m","tools":["' + "x" * 100 + '"],"messages":[', U + "]}"
-    lead = '{"role":"system","content":"' + "y" * 100 + '"},'
-    marked = {
-        place: MARK in CHAT.weave(CHAT.parse((before + lead + after).encode()), [FIRST], weaving).decode()
-        for place in ("after", "before")
-        for weaving in [Weaving(place, capability=capability)]
-    }
-    assert marked == {"after": True, "before": False}

@@ -10,7 +10,6 @@ from router.core.decision import Decision, Piece, Settled, nothing
 from router.core.policy import Level
 from router.core.ports import Capability, Weaving
 from router.wire.messages import CountTokens, Messages
-from router.wire.messages_weave import SWITCH_LINE_BEHIND
 from router.wire.placement import SWITCH_LINE
 
 WIRE = Messages()
@@ -29,9 +28,9 @@ FIRST = settled("/refund", GENERAL, REFUND)
 SECOND = settled("/parcel", GENERAL, PARCEL)
 THIRD = settled("/x", Piece("x", "/x", Level.BRIEF, "X.", 1))
 HEAD = r"Be \"kind\".\n\nGrüße."
-TAIL = r"For the message above:\nAsk."
+TAIL = r"For this part of the conversation:\nAsk."
 BLOCK = r'{"type":"text","text":"<instructions>\n%s\n</instructions>\n\n"}'
-TAIL_BLOCK = BLOCK % r"For the message that follows:\nAsk."
+TAIL_BLOCK = BLOCK % r"For this part of the conversation:\nAsk."
 
 SYSTEM_MID = Capability("system")
 DEVELOPER_MID = Capability("developer")
@@ -201,9 +200,9 @@ def test_nothing_comes_between_tool_calls_and_their_results():
 def test_between_two_user_messages_the_api_takes_no_system_message_so_it_moves_behind_both():
     out = json.loads(woven_messages(f"[{U},{A},{U},{U},{A},{U}]", [FIRST, SECOND, FIRST, FIRST], capability=SYSTEM_MID))
     assert [m["role"][0] for m in out] == ["u", "a", "u", "u", "s", "a", "u"]
-    assert out[4]["content"] == f"{SWITCH_LINE_BEHIND}\nAsk."
+    assert out[4]["content"] == f"{SWITCH_LINE}\nAsk."
     out = json.loads(woven_messages(f"[{U},{A},{U},{U}]", [FIRST, SECOND, THIRD], capability=SYSTEM_MID))
-    assert out[4]["content"] == f"{SWITCH_LINE_BEHIND}\nAsk.\n\n{SWITCH_LINE_BEHIND}\nX."
+    assert out[4]["content"] == f"{SWITCH_LINE}\nAsk.\n\n{SWITCH_LINE}\nX."
 
 
 def test_volatile_text_stands_at_the_newest_user_turn_even_at_the_first():
@@ -294,7 +293,7 @@ def test_all_at_once():
             {"role": "user", "content": "Hi"},
             {"role": "assistant", "content": "?"},
             {"role": "user", "content": "Yo"},
-            {"role": "system", "content": f"{SWITCH_LINE_BEHIND}\nAsk."},
+            {"role": "system", "content": f"{SWITCH_LINE}\nAsk."},
         ],
         "model": "n",
         "temperature": None,

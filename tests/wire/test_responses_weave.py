@@ -25,7 +25,7 @@ def settled(path, *mix, outcome="classified"):
 FIRST = settled("/refund", GENERAL, REFUND)
 SECOND = settled("/parcel", GENERAL, PARCEL)
 HEAD = r"Be \"kind\".\n\nGrüße."
-TAIL = r"For the message that follows:\nAsk."
+TAIL = r"For this part of the conversation:\nAsk."
 BLOCK = r"<instructions>\n%s\n</instructions>\n\n"
 
 DEVELOPER_MID = Capability("developer", frozenset({"developer", "user", "assistant"}))

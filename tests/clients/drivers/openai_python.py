@@ -106,7 +106,10 @@ async def chat_leave(ask: Ask) -> Mapping[str, Any]:
 
 
 CHAT_TOOLS: list[Any] = [
-    {"type": "function", "function": {"name": name, "description": tool.__doc__, "parameters": PARAMETERS, "strict": True}}
+    {
+        "type": "function",
+        "function": {"name": name, "description": tool.__doc__, "parameters": PARAMETERS, "strict": True},
+    }
     for name, tool in TOOLS.items()
 ]
 
@@ -151,7 +154,11 @@ async def chat_tools_stream(ask: Ask) -> Mapping[str, Any]:
 
 def _bare(calls: Any) -> list[dict[str, Any]]:
     return [
-        {"id": call.id, "type": "function", "function": {"name": call.function.name, "arguments": call.function.arguments}}
+        {
+            "id": call.id,
+            "type": "function",
+            "function": {"name": call.function.name, "arguments": call.function.arguments},
+        }
         for call in calls
     ]
 
@@ -259,9 +266,10 @@ async def responses_tools_stream(ask: Ask) -> Mapping[str, Any]:
     called = []
     async with client(ask) as sdk:
         for _ in range(ROUNDS):
-            async with sdk.responses.stream(
-                model=ask.model, input=items, tools=RESPONSE_TOOLS, **_told(ask)
-            ) as stream, aclosing(aiter(stream)) as events:
+            async with (
+                sdk.responses.stream(model=ask.model, input=items, tools=RESPONSE_TOOLS, **_told(ask)) as stream,
+                aclosing(aiter(stream)) as events,
+            ):
                 async for _ in events:
                     pass
                 answer = await stream.get_final_response()
@@ -283,7 +291,9 @@ async def responses_tools_stream(ask: Ask) -> Mapping[str, Any]:
 async def responses_structured(ask: Ask) -> Mapping[str, Any]:
     """A response by schema, parsed by the SDK."""
     async with client(ask) as sdk:
-        answer = await sdk.responses.parse(model=ask.model, input=STRUCTURED_QUESTION, text_format=Verdict, **_told(ask))
+        answer = await sdk.responses.parse(
+            model=ask.model, input=STRUCTURED_QUESTION, text_format=Verdict, **_told(ask)
+        )
     assert answer.output_parsed is not None
     return {"value": answer.output_parsed.model_dump()}
 
