@@ -172,6 +172,10 @@ class StreamGuard(Protocol):
         """Return the bytes that end a half-written event, so that another event may follow."""
         ...
 
+    def error_event(self, error: RouterError) -> bytes:
+        """Return the error as the event that ends the stream."""
+        ...
+
 
 class Wire(Protocol):
     """One wire format. `chains` says that a request may go on from an answer that the backend keeps."""
@@ -205,10 +209,6 @@ class Wire(Protocol):
 
     def error_body(self, error: RouterError) -> bytes:
         """Return the error in the shape of the format."""
-        ...
-
-    def error_event(self, error: RouterError) -> bytes:
-        """Return the error as an event of a stream that has begun."""
         ...
 
 

@@ -42,13 +42,12 @@ async def relay(
                 chunk = await anext(chunks)
             except StopAsyncIteration:
                 break
-        if not guard.complete:
-            why = guard.error or "truncated"
-            raise BackendError("The backend's stream ended before the answer was complete.", code=why)
-        ending.error = ""
+        if not guard.complete and not guard.error:
+            raise BackendError("The backend's stream ended before the answer was complete.", code="truncated")
+        ending.error = guard.error  # the backend has told the client itself
     except BackendError as error:
         ending.error = error.code
-        yield guard.boundary() + wire.error_event(error)
+        yield guard.boundary() + guard.error_event(error)
     finally:
         ending.told = Told(guard.response_id, guard.usage)
         await sent.answer.aclose()

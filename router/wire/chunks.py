@@ -19,10 +19,11 @@ from typing import Any
 
 import msgspec
 
-from router.core.errors import BackendError
+from router.core.errors import BackendError, RouterError
 from router.core.ports import Told
 from router.core.usage import Usage
 from router.wire.events import Framing, cut, read
+from router.wire.faults import error_event
 from router.wire.splice import find_span
 
 
@@ -144,6 +145,10 @@ class ChunkGuard:
     def boundary(self) -> bytes:
         """Return the bytes that end a half-written event, for whoever sent it, so that another event may follow."""
         return self._framing.boundary()
+
+    def error_event(self, error: RouterError) -> bytes:
+        """Return the error as the last event of the stream."""
+        return error_event(error)
 
     def _strip(self, event: bytes) -> bytes:
         """Note an event and return it without the usage that was asked for; empty when it is nothing else."""

@@ -22,10 +22,11 @@ from typing import Any
 
 import msgspec
 
-from router.core.errors import BackendError
+from router.core.errors import BackendError, RouterError
 from router.core.ports import Told
 from router.core.usage import Usage
 from router.wire.events import Framing, cut, read
+from router.wire.messages_faults import error_event
 
 
 class State(Enum):
@@ -145,6 +146,10 @@ class MessageGuard:
     def boundary(self) -> bytes:
         """Return the bytes that end a half-written event, for whoever sent it, so that another event may follow."""
         return self._framing.boundary()
+
+    def error_event(self, error: RouterError) -> bytes:
+        """Return the error as the last event of the stream."""
+        return error_event(error)
 
     def _note(self, name: bytes, data: bytes) -> None:
         try:

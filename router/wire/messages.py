@@ -151,10 +151,6 @@ class Messages:
         """Return the error in Anthropic's shape, a provider's own as it came if it has it."""
         return messages_faults.error_body(error)
 
-    def error_event(self, error: RouterError) -> bytes:
-        """Return the error as the last event of a stream that has begun."""
-        return messages_faults.error_event(error)
-
 
 class CountTokens(Messages):
     """The wire of `/messages/count_tokens`: what a request of `/messages` would cost, our text included."""

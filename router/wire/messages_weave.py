@@ -27,7 +27,7 @@ from router.core.conversation import Conversation
 from router.core.decision import TASK_GAP, Decision
 from router.core.ports import Weaving
 from router.wire.cache_marks import NO_MARKS, Marks, Theirs, anthropic_marks, find_anthropic_marks
-from router.wire.openai_edits import (
+from router.wire.edits import (
     GAP,
     Part,
     add_members,

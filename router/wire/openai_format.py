@@ -43,10 +43,6 @@ class OpenAIFormat:
         """Return the error in OpenAI's shape, a provider's own as it came."""
         return faults.error_body(error)
 
-    def error_event(self, error: RouterError) -> bytes:
-        """Return the error as the last event of a stream that has begun."""
-        return faults.error_event(error)
-
 
 def gives_usage(stream_options: msgspec.Raw) -> bool:
     """Say whether a stream with these options tells its usage.

@@ -19,7 +19,7 @@ import msgspec
 
 from router.core.conversation import Conversation, Role, Turn
 from router.core.decision import Decision
-from router.core.errors import RequestError, RouterError
+from router.core.errors import RequestError
 from router.core.ports import StreamGuard, Told, Weaving
 from router.wire import response_events
 from router.wire.openai_format import OpenAIFormat, read_model
@@ -169,10 +169,6 @@ class Responses(OpenAIFormat):
     def read_answer(self, body: bytes) -> Told:
         """Return id and usage of a whole answer, one that failed too. Raises BackendError when it is no object."""
         return response_events.read_answer(body)
-
-    def error_event(self, error: RouterError) -> bytes:
-        """Return the error as an event, numbered as if it were the first: the guard knows the number that is due."""
-        return response_events.error_event(error)
 
 
 def _count(items: Sequence[object] | None, place: str) -> None:

@@ -31,7 +31,7 @@ from router.core.conversation import Conversation
 from router.core.decision import Decision
 from router.core.ports import Capability, Weaving
 from router.wire.cache_marks import openai_marks
-from router.wire.openai_edits import (
+from router.wire.edits import (
     GAP,
     Part,
     Side,

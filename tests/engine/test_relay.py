@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 
 import pytest
 
+from router.assembly import WIRES
+from router.backends import EchoBackend
 from router.core.errors import BackendError
-from router.core.ports import Answer
+from router.core.ports import Answer, Outgoing
 from router.engine.relay import CLIENT_LEFT, Ending, relay
 from router.engine.send import Sent, Target
-from tests.support.parts import CHAT
+
+FORMATS = list(WIRES)
+ASKED = {
+    "chat": {"messages": [{"role": "user", "content": "Grüße 😀"}]},
+    "responses": {"input": "Grüße 😀"},
+    "messages": {"max_tokens": 9, "messages": [{"role": "user", "content": "Grüße 😀"}]},
+}
+LAST_WORD = {"chat": b"data: [DONE]", "responses": b"event: response.completed", "messages": b"event: message_stop"}
+"""What a client takes for the end of a whole answer."""
 
 
-def chunk(**delta: object) -> bytes:
-    finish = delta.pop("finish", None)
-    choice = {"index": 0, "delta": delta, "finish_reason": finish}
-    return b"data: " + json.dumps({"id": "chatcmpl-1", "choices": [choice]}).encode() + b"\n\n"
-
-
-WHOLE = chunk(content="Hel") + chunk(content="lo") + chunk(finish="stop") + b"data: [DONE]\n\n"
+async def whole(format_: str) -> bytes:
+    """Return a whole stream, as the backend that ships sends it."""
+    wire = WIRES[format_]
+    body = json.dumps({"model": "echo", "stream": True} | ASKED[format_]).encode()
+    answer = await EchoBackend(name="echo", nonce="0").send(Outgoing(wire.path, body, stream=True, model="echo"))
+    assert answer.chunks is not None
+    return b"".join([chunk async for chunk in answer.chunks])
 
 
 class Stream:
@@ -45,42 +56,90 @@ class Stream:
         self.closed = True
 
 
-async def relayed(*chunks: bytes | BackendError) -> tuple[bytes, Ending, Stream]:
+async def relayed(format_: str, *chunks: bytes | BackendError) -> tuple[bytes, Ending, Stream]:
     stream = Stream(*chunks[1:])
     ending = Ending()
     sent = Sent(Answer(200, chunks=stream), Target(None), 1, chunks[0])  # type: ignore[arg-type]
-    return b"".join([piece async for piece in relay(sent, CHAT, ending)]), ending, stream
+    return b"".join([piece async for piece in relay(sent, WIRES[format_], ending)]), ending, stream
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 7, 50, len(WHOLE)])
-async def test_a_whole_stream_passes_byte_for_byte_however_it_is_cut(size: int) -> None:
-    pieces = [WHOLE[at : at + size] for at in range(0, len(WHOLE), size)]
-    out, ending, stream = await relayed(*pieces)
-    assert out == WHOLE
-    assert (ending.error, ending.told.id, stream.closed) == ("", "chatcmpl-1", True)
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 50, 100_000])
+@pytest.mark.parametrize("format_", FORMATS)
+async def test_a_whole_stream_passes_byte_for_byte_however_it_is_cut(format_: str, size: int) -> None:
+    stream = await whole(format_)
+    out, ending, closed = await relayed(format_, *(stream[at : at + size] for at in range(0, len(stream), size)))
+    assert out == stream
+    assert ending.error == "" and closed.closed
+    assert ending.told.id and ending.told.id.encode() in stream
+    assert (ending.told.usage is None) == (format_ == "chat")  # it was not asked for it
 
 
-async def test_a_stream_cut_anywhere_ends_in_an_error_and_never_looks_complete() -> None:
-    for cut in range(1, len(WHOLE) - 2):
-        out, ending, _ = await relayed(WHOLE[:cut])
-        if WHOLE[:cut].rstrip(b"\n").endswith(b"data: [DONE]"):
-            continue  # the terminator is there; only line ends are missing
+@pytest.mark.parametrize("format_", FORMATS)
+async def test_a_stream_split_in_two_anywhere_passes_byte_for_byte(format_: str) -> None:
+    stream = await whole(format_)
+    for at in range(1, len(stream)):
+        out, ending, _ = await relayed(format_, stream[:at], stream[at:])
+        assert (out, ending.error) == (stream, ""), at
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+async def test_a_stream_cut_anywhere_ends_in_an_error_and_never_looks_complete(format_: str) -> None:
+    stream = await whole(format_)
+    finished = re.compile(rb"(?:^|\n)" + re.escape(LAST_WORD[format_]) + rb".*?\n\n", re.DOTALL)
+    assert finished.search(stream)
+    for cut in range(1, len(stream)):
+        out, ending, _ = await relayed(format_, stream[:cut])
+        if ending.error == "":  # the last word was said whole; what is missing comes after it
+            assert finished.search(stream[:cut] + b"\n\n"), cut
+            continue
         assert ending.error == "truncated", cut
-        last = out.strip().rpartition(b"\n\n")[2]
-        assert json.loads(last.removeprefix(b"data: "))["error"]["message"], cut
-        assert not out.rstrip().endswith(b"[DONE]")
+        assert not finished.search(out), cut
+        last = out.rstrip(b"\n").rpartition(b"\n\n")[2]
+        assert (b"event: error" in last) == (format_ != "chat"), cut
+        told = json.loads(last[last.index(b"{") :])
+        assert (told.get("error") or told)["message"], cut
 
 
-async def test_a_stream_that_fails_says_so_in_the_stream() -> None:
-    out, ending, stream = await relayed(WHOLE[:60], BackendError("silent for 30 s", code="timeout_idle"))
+@pytest.mark.parametrize("format_", FORMATS)
+@pytest.mark.parametrize(
+    "rubbish",
+    [
+        b"<html>502 Bad Gateway</html>",
+        b"data: {broken\n\n",
+        b"data: \xff\xfe\n\n",
+        b"event: x\n\n",
+        b"\n\n",
+        b": only talk\n\n",
+    ],
+)
+async def test_rubbish_never_looks_complete(format_: str, rubbish: bytes) -> None:
+    stream = await whole(format_)
+    middle = stream.index(b"\n\n") + 2
+    alone, ending, _ = await relayed(format_, rubbish)
+    assert ending.error and b"error" in alone
+    if rubbish.startswith(b"data"):
+        named = (
+            b"event: content_block_delta\n" if format_ == "messages" else b""
+        )  # its clients look at named events only
+        out, ending, _ = await relayed(format_, stream[:middle] + named + rubbish + stream[middle:])
+        assert ending.error, out
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+async def test_a_stream_that_fails_says_so_in_the_stream(format_: str) -> None:
+    failed = BackendError("silent for 30 s", code="timeout_idle")
+    out, ending, stream = await relayed(format_, (await whole(format_))[:300], failed)
     assert ending.error == "timeout_idle"
-    assert b'"error"' in out and stream.closed
+    assert b"silent for 30 s" in out and stream.closed
 
 
-async def test_a_client_that_leaves_stops_the_backend() -> None:
-    stream = Stream(WHOLE)
+@pytest.mark.parametrize("format_", FORMATS)
+async def test_a_client_that_leaves_stops_the_backend(format_: str) -> None:
+    bytes_ = await whole(format_)
+    stream = Stream(bytes_)
     ending = Ending()
-    relaying = relay(Sent(Answer(200, chunks=stream), Target(None), 1, WHOLE[:10]), CHAT, ending)  # type: ignore[arg-type]
+    first = bytes_[: bytes_.index(b"\n\n") + 4]
+    relaying = relay(Sent(Answer(200, chunks=stream), Target(None), 1, first), WIRES[format_], ending)  # type: ignore[arg-type]
     await anext(relaying)
     await relaying.aclose()
     assert (ending.error, stream.closed) == (CLIENT_LEFT, True)
