@@ -47,6 +47,11 @@ class Identity:
     unit: str
     nonce: str
 
+    @classmethod
+    def of(cls, conversation: str, unit: str) -> Identity:
+        """Return the identity with these hashes."""
+        return cls(conversation, unit, conversation[: 2 * NONCE_BYTES])
+
 
 class Identifier:
     """Makes identities with one secret. Equal inputs and secret give equal identities, across restarts too."""
@@ -74,7 +79,7 @@ class Identifier:
         else:
             conversation = self._hash("h", tenant, *_beginning(spoken), user, *personal)
         unit = self._hash("u", tenant, user) if user else conversation
-        return Identity(conversation, unit, conversation[: 2 * NONCE_BYTES])
+        return Identity.of(conversation, unit)
 
     def _named(self, metadata: Mapping[str, object], headers: Mapping[str, str]) -> str:
         if metadata:

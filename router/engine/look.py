@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from router.core.conversation import Conversation
@@ -22,7 +22,7 @@ from router.engine.observe import Observer, Sight
 from router.engine.pins import Pin, Pins, begin
 from router.engine.snapshot import Shelf, Snapshot
 from router.engine.stages import Stages
-from router.engine.threads import Thread, Threads
+from router.engine.threads import Link, Thread, Threads, rebuild
 
 STORED_CONVERSATION = "conv_"
 """How the names of conversations begin that OpenAI keeps; other names that a request goes on from are of answers."""
@@ -124,6 +124,11 @@ class Looker:
         continues = look.request.conversation.continues
         for name in {response_id, continues if continues.startswith(STORED_CONVERSATION) else response_id}:
             self.threads.keep(tenant, name, thread)
+
+    def take_up(self, links: Iterable[Link]) -> None:
+        """Remember again what was decided before a restart, by the traces in the order of time."""
+        for link, thread in rebuild(links, self.pins, self.shelf):
+            self.threads.keep(link.tenant, link.response_id, thread)
 
     def weave(
         self,
@@ -230,15 +235,13 @@ class Looker:
     def _decide_all(self, policy: Policy, conversation: Conversation, sights: list[Sight]) -> list[Decision]:
         decisions: list[Decision] = []
         ends = [at for at, turn in enumerate(conversation.turns) if turn.role == "user"]
-        earlier = len(sights) - len(ends)  # of turns that the backend keeps: decided already
+        earlier = len(sights) - len(ends)  # so many turns are not here, but with the backend
         for number, sight in enumerate(sights):
             if sight.decision is None:
-                last = number == len(sights) - 1
-                upto = (
-                    conversation
-                    if last
-                    else replace(conversation, turns=conversation.turns[: ends[number - earlier] + 1])
-                )
+                upto = conversation
+                if number < len(sights) - 1 or number < earlier:
+                    turns = conversation.turns[: ends[number - earlier] + 1] if number >= earlier else ()
+                    upto = replace(conversation, turns=turns, max_tokens=None)  # that limits the newest answer alone
                 sight.decision = self._decide(policy, upto, sight.evidence)
             decisions.append(sight.decision)
         return decisions

@@ -18,6 +18,7 @@ from router.core.errors import Degraded
 from router.core.evidence import Belief, Evidence
 from router.core.policy import CueValue
 from router.core.ports import State
+from router.core.trace import WITHHELD
 from router.engine.guarding import Guard
 from router.engine.pins import Pin
 from router.engine.snapshot import Memo, Snapshot
@@ -43,6 +44,10 @@ class Sight:
     evidence: Evidence
     key: bytes
     decision: Decision | None = None
+
+    def revived(self, cues: Mapping[str, CueValue], nonce: str) -> Sight:
+        """Return a sight that comes from a trace as it was."""
+        return Sight(self.state, revived(self.evidence, cues, nonce), self.key)
 
 
 class Observer:
@@ -81,7 +86,7 @@ class Observer:
         `cues` are this call's own, volatile ones included. With `late`, turns that are not known yet go without
         recognition, and that is their fault code.
         """
-        sights = list(earlier)
+        sights = [sight if sight.evidence.nonce else sight.revived(cues, nonce) for sight in earlier]
         asked = list(_user_turns(conversation))
         if not asked and not earlier:
             return [self.unseen(cues, nonce)]
@@ -131,9 +136,7 @@ class Observer:
     ) -> Sight:
         if number in pin.faulted:
             state, evidence = pin.faulted[number]
-            if not evidence.nonce:  # it comes from a store, where neither nonces nor free text are kept
-                evidence = replace(evidence, nonce=nonce, cues=MappingProxyType({**evidence.cues, **cues}))
-            return Sight(state, evidence, key)
+            return Sight(state, revived(evidence, cues, nonce), key)
         faults = list(self._faults)
         known = dict(cues)
         belief: Belief | None = None
@@ -166,6 +169,15 @@ class Observer:
         if len(faults) > len(self._faults):
             pin.faulted[number] = (state, evidence)
         return Sight(state, evidence, key)
+
+
+def revived(evidence: Evidence, cues: Mapping[str, CueValue], nonce: str) -> Evidence:
+    """Return evidence that comes from a store with what is not kept there: the nonce, and free text of this call."""
+    if evidence.nonce:
+        return evidence
+    shown = {name: cues.get(name) if value == WITHHELD else value for name, value in evidence.cues.items()}
+    known = {name: value for name, value in shown.items() if value is not None}
+    return replace(evidence, nonce=nonce, cues=MappingProxyType(known))
 
 
 def _user_turns(conversation: Conversation) -> Iterator[tuple[Turn, str]]:

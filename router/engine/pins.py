@@ -130,6 +130,10 @@ class Pins:
             self._pins.move_to_end(key)
         return pin
 
+    def last(self, policy: str, conversation: str) -> Pin | None:
+        """Return the pin under a key that was used last."""
+        return max(self._pins.get((policy, conversation), ()), key=lambda pin: pin.seen_s, default=None)
+
     def keep(self, policy: str, conversation: str, pin: Pin) -> None:
         """Remember a new pin."""
         alike = self._pins.setdefault((policy, conversation), [])

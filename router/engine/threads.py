@@ -1,19 +1,22 @@
 """Conversations that the backend keeps: a client sends only what is new, and names the answer it goes on from.
 
 The earlier turns are not in the body then, so what was decided about them is remembered here, under the id of the
-answer (or of the stored conversation) and the tenant. No words are kept. What is forgotten, or was never seen, is
-decided from the new turns alone; the backend still has the text that was sent with the earlier ones.
+answer (or of the stored conversation) and the tenant. No words are kept. After a restart it is worked out again from
+the traces (`rebuild`). What is forgotten, or was never seen, is decided from the new turns alone; the backend still has
+the text that was sent with the earlier ones.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from router.core.evidence import Evidence
 from router.engine.identity import Identity
 from router.engine.observe import Sight
-from router.engine.pins import Pin
-from router.engine.snapshot import Snapshot
+from router.engine.pins import Pin, Pins
+from router.engine.snapshot import Shelf, Snapshot
 
 THREADS_KEPT = 20_000
 """Answers remembered at most. Each holds a list of sights that it shares with the answers before it: about 1 KB."""
@@ -27,6 +30,38 @@ class Thread:
     snapshot: Snapshot
     pin: Pin
     sights: tuple[Sight, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What the trace of one answer says that may be gone on from. `turn` counts the user turns before it, from 0."""
+
+    tenant: str
+    policy: str
+    revision: str
+    conversation: str
+    unit: str
+    turn: int
+    response_id: str
+    evidence: Evidence
+
+
+def rebuild(links: Iterable[Link], pins: Pins, shelf: Shelf) -> Iterator[tuple[Link, Thread]]:
+    """Yield the threads of the answers, given their traces in the order of time.
+
+    The evidence of a trace lacks the nonce and free text; whoever goes on from it brings both (`Sight.revived`). A
+    conversation that has no live pin any more, or not all of its turns, is left out.
+    """
+    seen: dict[tuple[str, str, str], list[Sight]] = {}
+    for link in links:
+        sights = seen.setdefault((link.tenant, link.policy, link.conversation), [])
+        pin = pins.last(link.policy, link.conversation)
+        snapshot = shelf.pinned(link.policy, link.revision) if pin is not None else None
+        if pin is None or snapshot is None or link.turn > len(sights):
+            continue
+        del sights[link.turn :]
+        sights.append(Sight(None, link.evidence, link.response_id.encode()))
+        yield link, Thread(Identity.of(link.conversation, link.unit), snapshot, pin, tuple(sights))
 
 
 class Threads:

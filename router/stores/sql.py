@@ -89,6 +89,19 @@ class SqlTraceStore:
             query = query.where(decisions.c.at_ms < before_ms)
         return self._all(query)
 
+    def chained(self, since_ms: int, limit: int) -> list[Row]:
+        """Return the last `limit` traces since then of answers that may be gone on from, in the order of time.
+
+        Raises Degraded.
+        """
+        query = select(decisions).where(
+            decisions.c.at_ms >= since_ms,
+            decisions.c.wire == "responses",
+            decisions.c.response_id != "",
+            decisions.c.outcome.in_(("classified", "unclassified", "unavailable")),
+        )
+        return self._all(_newest(query, limit))[::-1]
+
     def close(self) -> None:
         """Close all connections. Safe to call twice."""
         with self._writing:

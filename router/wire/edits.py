@@ -1,4 +1,4 @@
-"""Edits that chat completions and Responses share: more content, one more member of an object, parameters.
+"""Edits that the weaves share: more content, one more member of an object, parameters.
 
 What is edited was decoded from the body as `msgspec.Raw`, so that its place is known; see `router.wire.splice`.
 """

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 import sysconfig
 from collections.abc import Iterator
 from itertools import pairwise
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.environments import OWN, EnvironmentMissing, python_of
+from tests.clients.environments import EnvironmentMissing, python_of
 from tests.litellm_proxy.provider import Provider, provider
 from tests.support.serving import ROOT, clean_environment
 
@@ -49,7 +50,7 @@ def test_an_example_runs_and_the_provider_gets_the_instructions(
     code: str, upstream: Provider, recognisers: Path, tmp_path: Path
 ) -> None:
     try:
-        python = python_of("openai3" if "langchain" in code else OWN)
+        python = python_of("openai3") if "langchain" in code else sys.executable
     except EnvironmentMissing as missing:
         pytest.skip(str(missing))
     (tmp_path / "example.py").write_text(code, encoding="utf-8")

@@ -19,9 +19,20 @@ ALL = os.environ.get("PROMPT_ROUTER_CLIENTS") == "all"
 SPOKEN = [(name, wire) for name, client in CLIENTS.items() for wire in client.formats]
 
 
-def spoken(*names: str, without: tuple[str, ...] = ()) -> pytest.MarkDecorator:
-    """Run a test for every client (or those named) and every format it speaks; its fixtures see `name` and `wire`."""
-    pairs = [(name, wire) for name, wire in SPOKEN if name in (names or CLIENTS) and name not in without]
+def spoken(*cases: str, only: tuple[str, ...] = (), without: tuple[str, ...] = ()) -> pytest.MarkDecorator:
+    """Run a test for every client (`only` those, `without` those), in every format it speaks that has the cases.
+
+    Fixtures see `name` and `wire`; the test sees `case` where several are given.
+    """
+    rows = [
+        (name, wire, case)
+        for name, wire in SPOKEN
+        for case in cases or ("",)
+        if name in (only or CLIENTS) and name not in without and (not case or CLIENTS[name].has(case, wire))
+    ]
+    if len(cases) > 1:
+        return pytest.mark.parametrize(("name", "wire", "case"), rows, ids=["-".join(row) for row in rows])
+    pairs = [(name, wire) for name, wire, _ in rows]
     return pytest.mark.parametrize(("name", "wire"), pairs, ids=["-".join(pair) for pair in pairs])
 
 
@@ -48,19 +59,12 @@ class Twice:
         self.whole = driver.client.whole
         self.streamed = driver.client.streamed
 
-    def needs(self, case: str) -> None:
-        """Skip the test where the library has no such thing."""
-        if case not in self.driver.cases and f"{self.wire}/{case}" not in self.driver.cases:
-            pytest.skip(f"{self.driver.client.name} has no {case} in {self.wire}")
-
     def asking(self, case: str, model: str = MODEL, **more: Any) -> Ask:
         """Return what is to be asked of the router."""
-        self.needs(case)
         return Ask(case, self.wire, self._router_url, model, **{"key": KEY, **more})
 
     def direct(self, case: str, model: str = MODEL, **more: Any) -> dict[str, Any]:
         """Ask the backend itself."""
-        self.needs(case)
         return self.driver.ask(Ask(case, self.wire, self.upstream.url, model, **{"key": KEY, **more}))
 
     def through(self, case: str, model: str = MODEL, **more: Any) -> dict[str, Any]:

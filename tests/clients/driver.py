@@ -24,7 +24,7 @@ _SAID_CHARS = 2000
 class Client:
     """A client library: the environment it runs in, its driver's file name, and the formats it speaks.
 
-    `whole` and `streamed` name its simplest cases.
+    `whole` and `streamed` name its simplest cases; `more` are those that not every client has, as `FORMAT/CASE`.
     """
 
     name: str
@@ -33,26 +33,66 @@ class Client:
     formats: tuple[str, ...]
     whole: str = "ask"
     streamed: str = "stream"
+    more: frozenset[str] = frozenset()
+
+    def has(self, case: str, wire: str) -> bool:
+        """Whether there is such a case."""
+        typed_only = self.whole != "ask" and case in ("ask", "stream", "tools", "tools_stream")
+        return not typed_only if case in _EVERYBODY else f"{wire}/{case}" in self.more
 
 
 CHAT, RESPONSES, MESSAGES = "chat", "responses", "messages"
 PATHS = {CHAT: "/v1/chat/completions", RESPONSES: "/v1/responses", MESSAGES: "/v1/messages"}
 
+_EVERYBODY = ("ask", "stream", "leave", "tools", "tools_stream", "structured")
 _TYPED = ("structured", "structured_stream")
+
+
+def _more(*words: str) -> frozenset[str]:
+    return frozenset(
+        f"{wire}/{case}" for word in words for wires, case in [word.split("/")] for wire in wires.split(",")
+    )
+
+
+_OPENAI = (CHAT, RESPONSES)
+_ALL = (CHAT, RESPONSES, MESSAGES)
+_OPENAI_SDK = _more("chat/bare_stream", "chat,responses/models", "chat,responses/embeddings")
+_IDS = _more("chat,responses/request_id")
 
 CLIENTS = {
     client.name: client
     for client in (
-        Client("openai-python-2", "openai2", "openai_python.py", (CHAT, RESPONSES)),
-        Client("openai-python-3", "openai3", "openai_python.py", (CHAT, RESPONSES)),
-        Client("anthropic-python", "openai3", "anthropic_python.py", (MESSAGES,)),
-        Client("langchain", "openai3", "langchain_python.py", (CHAT, RESPONSES, MESSAGES)),
-        Client("llama-index", "openai2", "llama_index_python.py", (CHAT, RESPONSES)),
-        Client("pydantic-ai", "openai3", "pydantic_ai_python.py", (CHAT, RESPONSES, MESSAGES)),
-        Client("instructor", "openai2", "instructor_python.py", (CHAT, RESPONSES, MESSAGES), *_TYPED),
-        Client("litellm", "openai2", "litellm_python.py", (CHAT, RESPONSES, MESSAGES)),
-        Client("openai-node", NODE, "openai_node.mjs", (CHAT, RESPONSES)),
-        Client("ai-sdk", NODE, "ai_sdk.mjs", (CHAT, RESPONSES, MESSAGES)),
+        Client("openai-python-2", "openai2", "openai_python.py", _OPENAI, more=_OPENAI_SDK | _IDS),
+        Client("openai-python-3", "openai3", "openai_python.py", _OPENAI, more=_OPENAI_SDK | _IDS),
+        Client(
+            "anthropic-python",
+            "openai3",
+            "anthropic_python.py",
+            (MESSAGES,),
+            more=_more(
+                "messages/bare_stream", "messages/structured_stream", "messages/count_tokens", "messages/request_id"
+            ),
+        ),
+        Client("langchain", "openai3", "langchain_python.py", _ALL, more=_more("chat/embeddings")),
+        Client("llama-index", "openai2", "llama_index_python.py", _OPENAI),
+        Client("pydantic-ai", "openai3", "pydantic_ai_python.py", _ALL, more=_more("chat,responses/structured_native")),
+        Client(
+            "instructor",
+            "openai2",
+            "instructor_python.py",
+            _ALL,
+            *_TYPED,
+            more=_more("chat,responses,messages/structured_stream", "chat/structured_native"),
+        ),
+        Client("litellm", "openai2", "litellm_python.py", _ALL, more=_more("chat/embeddings")),
+        Client("openai-node", NODE, "openai_node.mjs", _OPENAI, more=_OPENAI_SDK),
+        Client(
+            "ai-sdk",
+            NODE,
+            "ai_sdk.mjs",
+            _ALL,
+            more=_more("chat,responses,messages/structured_stream", "chat,responses/embeddings"),
+        ),
     )
 }
 

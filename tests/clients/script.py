@@ -11,6 +11,7 @@ How a request asks, and how an answer is written, is the affair of the three `sp
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -18,7 +19,7 @@ from typing import Any, Protocol
 TEXT = "Your parcel is on its way – it should be with you on Thursday. 📦"
 """Has characters of two, three and four bytes."""
 
-WORDS = tuple(word + " " for word in TEXT.split(" ")[:-1]) + (TEXT.split(" ")[-1],)
+WORDS = tuple(re.findall(r"\S+\s?", TEXT))
 PROMPT_TOKENS, CACHED_TOKENS, COMPLETION_TOKENS = 42, 7, 25
 ORDERS = ("4711", "4712")
 

@@ -20,9 +20,8 @@ COUNTED = [PROMPT_TOKENS, CACHED_TOKENS, COMPLETION_TOKENS]
 VERDICT = {"refund": True, "days": 7, "reason": "fits – 📦"}
 
 
-@spoken()
+@spoken("ask", "stream")
 @pytest.mark.parametrize("system", [0, 1], ids=["plain", "with_system"])
-@pytest.mark.parametrize("case", ["ask", "stream"])
 def test_words(case: str, system: int, twice: Twice) -> None:
     outcome, (more,) = twice.compared(case, system=system)
     answer = seen(outcome)
@@ -36,12 +35,11 @@ def test_words(case: str, system: int, twice: Twice) -> None:
     assert SYSTEM not in more
 
 
-@spoken()
-@pytest.mark.parametrize("case", ["tools", "tools_stream"])
+@spoken("tools", "tools_stream")
 def test_several_rounds_of_tools(case: str, twice: Twice) -> None:
     outcome, rounds = twice.compared(case)
     answer = seen(outcome)
-    first, last = list(TOOLS)[0], list(TOOLS)[-1]
+    first, last = TOOLS
     asked_for = [(first, ORDERS[0]), (first, ORDERS[1]), (last, ORDERS[0])]
     assert answer["called"] == [[name, {"number": order}] for name, order in asked_for]
     assert answer["text"] == "Seen: " + "; ".join(TOOLS[name](order) for name, order in asked_for)
@@ -50,34 +48,37 @@ def test_several_rounds_of_tools(case: str, twice: Twice) -> None:
     assert all(text in rounds[0] for text in GENERAL)
 
 
-@spoken()
-@pytest.mark.parametrize("case", ["structured", "structured_native", "structured_stream"])
+@spoken("structured", "structured_native", "structured_stream")
 def test_an_answer_by_schema(case: str, twice: Twice) -> None:
     outcome, (more,) = twice.compared(case)
     assert seen(outcome)["value"] == VERDICT
     assert all(text in more for text in GENERAL)
 
 
-@spoken()
+@spoken("bare_stream")
 def test_every_event_of_a_bare_stream_is_the_backend_s(twice: Twice) -> None:
-    outcome, _ = twice.compared("stream_without_usage")
+    outcome, _ = twice.compared("bare_stream")
     assert seen(outcome)["chunks"]
 
 
-@spoken()
+@spoken("embeddings")
 def test_embeddings_pass_untouched(twice: Twice) -> None:
     outcome, (more,) = twice.compared("embeddings")
     assert seen(outcome)["vectors"] == [VECTOR, VECTOR]
     assert not more
 
 
-@spoken()
+@spoken("count_tokens")
 def test_tokens_are_counted_with_our_text(twice: Twice) -> None:
-    twice.needs("count_tokens")
     alone, with_us = seen(twice.direct("count_tokens")), seen(twice.through("count_tokens"))
     assert with_us["tokens"] > alone["tokens"]
 
 
-@spoken("openai-python-2", "openai-python-3", "openai-node")
+@spoken("models")
 def test_models(twice: Twice) -> None:
     assert seen(twice.through("models")) == {"models": ["late", "late-in-stream", "nobody"], "one": MODEL}
+
+
+@spoken("request_id")
+def test_the_sdk_knows_the_decision_by_its_request_id(twice: Twice) -> None:
+    assert seen(twice.through("request_id"))["id"].startswith("dec_")

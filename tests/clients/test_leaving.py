@@ -52,7 +52,7 @@ def test_cancelling_stops_the_backend(manner: str, twice: Twice) -> None:
     assert_stopped(twice)
 
 
-@spoken(without=LEAVE_STREAMS_OPEN)
+@spoken("leave", without=LEAVE_STREAMS_OPEN)
 def test_closing_a_stream_after_the_first_words_stops_the_backend(twice: Twice) -> None:
     assert seen(twice.through("leave", f"{MODEL}-endless")) == {"left": True}
     assert_stopped(twice)

@@ -26,13 +26,13 @@ def test_a_passing_failure_is_survived(status: int, twice: Twice, name: str, wir
         assert second.at - first.at >= RETRY_AFTER_S - CLOCK_S
 
 
-@spoken(*HEED_ADVICE)
+@spoken(only=HEED_ADVICE)
 def test_what_is_final_is_not_tried_again(twice: Twice) -> None:
     raised(twice.through(twice.whole, f"{MODEL}-firm-503", retries=2))
     assert len(twice.upstream.taken) == 1
 
 
-@spoken(*HEED_ADVICE)
+@spoken(only=HEED_ADVICE)
 def test_a_refusal_of_the_router_s_own_is_final(twice: Twice) -> None:
     raised(twice.through(twice.whole, retries=2, key="sk-wrong"))
     assert not twice.upstream.taken

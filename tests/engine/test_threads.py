@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
+from router.core.trace import withhold
 from router.engine.look import Call, Looker
-from router.engine.threads import Thread, Threads
+from router.engine.threads import Link, Thread, Threads
 from router.wire.responses import Responses
 from tests.support.parts import Clock, body, looker, sent_messages, small_policy, snapshot
 
@@ -83,6 +85,34 @@ def test_a_reload_or_an_idle_hour_between_two_answers() -> None:
     assert second["instructions"] == first["instructions"]
     clock.now += 10**6
     assert "Changed." in sent(seen, {"input": "ok", "previous_response_id": "resp_2"}, "resp_3")["instructions"]
+
+
+def test_after_a_restart_the_traces_tell_how_to_go_on() -> None:
+    clock = Clock()
+    old = looker(clock=clock)
+    asked = {"metadata": {"name": "Ann", "tier": "pro"}}
+    first = sent(old, {"input": "I want a refund", **asked}, "resp_1")
+    second = sent(old, {"input": "my parcel", "previous_response_id": "resp_1", **asked}, "resp_2")
+    links = [traced(old, "resp_1", 0), traced(old, "resp_2", 1), replace(traced(old, "resp_2", 3), response_id="gap")]
+
+    new = looker(snapshot(small_policy("rev-2", " Changed.")), clock)
+    new.shelf.keep_old(snapshot())
+    new.pins.restore(old.pins.changed({"desk": small_policy()}))
+    new.take_up(links)
+    third = sent(new, {"input": "ok", "previous_response_id": "resp_2", **asked}, "resp_3")
+    assert first["instructions"] == second["instructions"] == third["instructions"]
+    assert "Ann" in third["instructions"] and third["input"] == "ok"
+    assert new.threads.find("", "gap") is None
+
+
+def traced(of: Looker, answer: str, turn: int) -> Link:
+    """What the trace of an answer says: neither the nonce nor free text."""
+    thread = of.threads.find("", answer)
+    assert thread is not None
+    evidence = thread.sights[-1].evidence
+    stored = replace(evidence, nonce="", cues=withhold(thread.snapshot.policy, evidence.cues))
+    identity, policy = thread.identity, thread.snapshot.policy
+    return Link("", policy.name, policy.revision, identity.conversation, identity.unit, turn, answer, stored)
 
 
 def test_threads_are_bounded() -> None:

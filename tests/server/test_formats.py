@@ -197,3 +197,16 @@ async def test_a_conversation_under_way_outlives_a_restart_with_a_changed_pack(s
     assert after.headers["x-router-revision"] == before.headers["x-router-revision"] and "First text." in after.text
     fresh = await again.ask("something else")
     assert "Second text." in fresh.text
+
+
+async def test_a_chain_of_answers_outlives_a_restart_with_a_changed_pack(start: Start, tmp_path: Path) -> None:
+    pack = tmp_path / "desk.yaml"
+    pack.write_text("name: desk\nbrief: First text.\n")
+    running = await start(packs=[pack])
+    first = (await send(running, "responses", input="hello")).json()
+    await running.stop()
+    pack.write_text("name: desk\nbrief: Second text.\n")
+    again = await start(packs=[pack])
+    body = {"model": "echo-chained", "input": "and then?", "previous_response_id": first["id"]}
+    after = await again.client.post("/v1/router/explain", json=body)
+    assert after.json()["text"] == "First text." and len(after.json()["turns"]) == 2

@@ -147,17 +147,24 @@ async def count_tokens(ask: Ask) -> Mapping[str, Any]:
         return {"tokens": (await sdk.messages.count_tokens(**asking)).input_tokens}
 
 
+async def request_id(ask: Ask) -> Mapping[str, Any]:
+    """The id under which a provider's support would look for a call."""
+    async with client(ask) as sdk:
+        return {"id": (await sdk.messages.create(**request(ask)))._request_id}
+
+
 if __name__ == "__main__":
     drive(
         {
             "ask": ask_whole,
             "stream": stream,
-            "stream_without_usage": raw_stream,
+            "bare_stream": raw_stream,
             "leave": leave,
             "tools": tools,
             "tools_stream": tools_stream,
             "structured": structured,
             "structured_stream": structured_stream,
             "count_tokens": count_tokens,
+            "request_id": request_id,
         }
     )

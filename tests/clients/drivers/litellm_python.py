@@ -135,11 +135,15 @@ async def responses(ask: Ask) -> Mapping[str, Any]:
     return {"text": answer.output_text, "finish": answer.status}
 
 
-async def responses_stream(ask: Ask) -> Mapping[str, Any]:
-    """One streamed response."""
+def _know(ask: Ask) -> None:
     # Of a model that it does not know, LiteLLM asks a whole response and plays the stream.
     known = {"litellm_provider": "openai", "mode": "responses", "supports_native_streaming": True}
     litellm.register_model({ask.model: known, f"openai/{ask.model}": known})
+
+
+async def responses_stream(ask: Ask) -> Mapping[str, Any]:
+    """One streamed response."""
+    _know(ask)
     told = {"instructions": ask.instructions} if ask.system else {}
     pieces, kinds = [], []
     async for event in await litellm.aresponses(input=QUESTION, stream=True, **told, **common(ask)):
@@ -147,6 +151,50 @@ async def responses_stream(ask: Ask) -> Mapping[str, Any]:
         if event.type == "response.output_text.delta":
             pieces.append(event.delta)
     return {"text": "".join(pieces), "pieces": len(pieces), "events": kinds}
+
+
+async def responses_leave(ask: Ask) -> Mapping[str, Any]:
+    """Read the first words of a stream, then stop: this library closes nothing by itself, so the task ends."""
+    _know(ask)
+    async for event in await litellm.aresponses(input=QUESTION, stream=True, **common(ask)):
+        if event.type == "response.output_text.delta":
+            break
+    return {"left": True}
+
+
+async def responses_tools(ask: Ask, streamed: bool = False) -> Mapping[str, Any]:
+    """Several rounds of tools."""
+    _know(ask)
+    items: list[Any] = [{"role": "user", "content": TOOLS_QUESTION}]
+    offered = [{"type": "function", **tool["function"]} for tool in OFFERED]
+    called = []
+    for _ in range(ROUNDS):
+        answer = await litellm.aresponses(input=items, tools=offered, stream=streamed, **common(ask))
+        if streamed:
+            answer = [event async for event in answer][-1].response
+        calls = [item for item in answer.output if item.type == "function_call"]
+        if not calls:
+            return {"text": answer.output_text, "called": called}
+        for call in calls:
+            said = {"call_id": call.call_id, "name": call.name, "arguments": call.arguments}
+            items.append({"type": "function_call", **said})
+        for call in calls:
+            arguments = json.loads(call.arguments)
+            called.append([call.name, arguments])
+            result = run_tool(call.name, arguments)
+            items.append({"type": "function_call_output", "call_id": call.call_id, "output": result})
+    raise AssertionError("the rounds have no end")
+
+
+async def responses_tools_stream(ask: Ask) -> Mapping[str, Any]:
+    """The same, streamed."""
+    return await responses_tools(ask, streamed=True)
+
+
+async def responses_structured(ask: Ask) -> Mapping[str, Any]:
+    """An answer by schema."""
+    answer = await litellm.aresponses(input=STRUCTURED_QUESTION, text_format=Verdict, **common(ask))
+    return {"value": json.loads(answer.output_text)}
 
 
 async def embeddings(ask: Ask) -> Mapping[str, Any]:
@@ -164,7 +212,13 @@ if __name__ == "__main__":
         "tools_stream": tools_stream,
         "structured": structured,
     }
-    drive(
-        {f"{wire}/{name}": case for wire in ("chat", "messages") for name, case in chat.items()}
-        | {"responses/ask": responses, "responses/stream": responses_stream, "chat/embeddings": embeddings}
-    )
+    whole_responses = {
+        "ask": responses,
+        "stream": responses_stream,
+        "leave": responses_leave,
+        "tools": responses_tools,
+        "tools_stream": responses_tools_stream,
+        "structured": responses_structured,
+    }
+    formats = {"chat": {**chat, "embeddings": embeddings}, "messages": chat, "responses": whole_responses}
+    drive({f"{wire}/{name}": case for wire, cases in formats.items() for name, case in cases.items()})

@@ -61,7 +61,7 @@ async function chatStream(ask, signal) {
   return { text: words.join(""), pieces: words.length, finish, usage: chatUsage(usage) };
 }
 
-async function chatStreamWithoutUsage(ask, signal) {
+async function chatBareStream(ask, signal) {
   const body = { model: ask.model, messages: messages(ask), stream: true };
   const chunks = [];
   for await (const chunk of await client(ask).chat.completions.create(body, { signal })) chunks.push(chunk);
@@ -217,7 +217,7 @@ async function embeddings(ask) {
 await drive({
   "chat/ask": chat,
   "chat/stream": chatStream,
-  "chat/stream_without_usage": chatStreamWithoutUsage,
+  "chat/bare_stream": chatBareStream,
   "chat/leave": chatLeave,
   "chat/tools": chatTools,
   "chat/tools_stream": chatToolsStream,

@@ -85,7 +85,7 @@ async def chat_stream(ask: Ask) -> Mapping[str, Any]:
     return {"text": "".join(words), "pieces": len(words), "finish": finish, "usage": usage_of(usage)}
 
 
-async def chat_stream_without_usage(ask: Ask) -> Mapping[str, Any]:
+async def chat_bare_stream(ask: Ask) -> Mapping[str, Any]:
     """A stream whose app did not ask for the usage."""
     chunks = []
     async with client(ask) as sdk:
@@ -204,17 +204,17 @@ async def responses(ask: Ask) -> Mapping[str, Any]:
 async def responses_stream(ask: Ask) -> Mapping[str, Any]:
     """One streamed response; its sequence numbers must rise."""
     words, kinds, numbers, final = [], [], [], None
-    async with client(ask) as sdk:
-        async with await sdk.responses.create(model=ask.model, input=QUESTION, stream=True, **_told(ask)) as stream:
-            async for event in stream:
-                kinds.append(event.type)
-                numbers.append(event.sequence_number)
-                if event.type == "error":
-                    raise StreamError(event.message)
-                if event.type == "response.output_text.delta":
-                    words.append(event.delta)
-                if event.type == "response.completed":
-                    final = event.response
+    asked = {"model": ask.model, "input": QUESTION, **_told(ask)}
+    async with client(ask) as sdk, await sdk.responses.create(**asked, stream=True) as stream:
+        async for event in stream:
+            kinds.append(event.type)
+            numbers.append(event.sequence_number)
+            if event.type == "error":
+                raise StreamError(event.message)
+            if event.type == "response.output_text.delta":
+                words.append(event.delta)
+            if event.type == "response.completed":
+                final = event.response
     return {
         "text": "".join(words),
         "pieces": len(words),
@@ -227,11 +227,10 @@ async def responses_stream(ask: Ask) -> Mapping[str, Any]:
 
 async def responses_leave(ask: Ask) -> Mapping[str, Any]:
     """Read the first words of a stream, then close it."""
-    async with client(ask) as sdk:
-        async with await sdk.responses.create(model=ask.model, input=QUESTION, stream=True) as stream:
-            async for event in stream:
-                if event.type == "response.output_text.delta":
-                    break
+    async with client(ask) as sdk, await sdk.responses.create(model=ask.model, input=QUESTION, stream=True) as stream:
+        async for event in stream:
+            if event.type == "response.output_text.delta":
+                break
     return {"left": True}
 
 
@@ -301,6 +300,18 @@ async def responses_structured(ask: Ask) -> Mapping[str, Any]:
 # --------------------------------------------------------------------------------------------------------- the rest
 
 
+async def chat_request_id(ask: Ask) -> Mapping[str, Any]:
+    """The id under which a provider's support would look for a call."""
+    async with client(ask) as sdk:
+        return {"id": (await sdk.chat.completions.create(model=ask.model, messages=messages(ask)))._request_id}
+
+
+async def responses_request_id(ask: Ask) -> Mapping[str, Any]:
+    """The same, of a response."""
+    async with client(ask) as sdk:
+        return {"id": (await sdk.responses.create(model=ask.model, input=QUESTION))._request_id}
+
+
 async def models(ask: Ask) -> Mapping[str, Any]:
     """The list of models, and one of them."""
     async with client(ask) as sdk:
@@ -321,7 +332,7 @@ if __name__ == "__main__":
         {
             "chat/ask": chat,
             "chat/stream": chat_stream,
-            "chat/stream_without_usage": chat_stream_without_usage,
+            "chat/bare_stream": chat_bare_stream,
             "chat/leave": chat_leave,
             "chat/tools": chat_tools,
             "chat/tools_stream": chat_tools_stream,
@@ -332,6 +343,8 @@ if __name__ == "__main__":
             "responses/tools": responses_tools,
             "responses/tools_stream": responses_tools_stream,
             "responses/structured": responses_structured,
+            "chat/request_id": chat_request_id,
+            "responses/request_id": responses_request_id,
             "models": models,
             "embeddings": embeddings,
         }
