@@ -11,16 +11,16 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from router.assembly import default_cache, looker_for, snapshot_of, wire_named
 from router.core.decision import Decision
 from router.core.errors import RequestError
 from router.core.policy import Policy
-from router.core.ports import Wire
+from router.core.ports import Capability, Wire
 from router.engine.explain import explanation
 from router.engine.guarding import Guard
 from router.engine.identity import Identifier
@@ -29,6 +29,11 @@ from router.engine.snapshot import Shelf
 from router.packs import Mismatch, Pack, PackTest, judge, load_pack
 
 log = logging.getLogger("router")
+
+MidConversation = Literal["system", "developer", "user_block"]
+NAMELESS = "nameless"
+"""Stands for the model where only messages are given: formats ask for one."""
+_LISTS = {"chat": "messages", "responses": "input", "messages": "messages"}
 
 LIBRARY_SECRET = b"prompt-router library"
 """Keys the hashes of conversations where there is no server to own a secret; they never leave the process."""
@@ -60,36 +65,50 @@ class TestResult:
 class Router:
     """A pack, ready to wrap requests. Safe to share between threads; not bound to an event loop."""
 
-    def __init__(self, pack: Pack, cache: Path | None = None) -> None:
+    def __init__(self, pack: Pack, cache: Path | None = None, mid_conversation: MidConversation = "user_block") -> None:
         guard = Guard(lambda code: log.warning("degraded: %s", code))
         snapshot = snapshot_of(pack, cache, guard)
         self.pack = pack
+        self._capability = Capability(mid_conversation=mid_conversation)
         self._looker: Looker = looker_for(
             Shelf({pack.policy.name: snapshot}, pack.policy.name), guard, Identifier(LIBRARY_SECRET)
         )
 
     @classmethod
-    def load(cls, path: str | Path, *, cache: str | Path | None = None) -> Router:
+    def load(
+        cls, path: str | Path, *, cache: str | Path | None = None, mid_conversation: MidConversation = "user_block"
+    ) -> Router:
         """Load a pack (a folder or a single file). Raises PolicyError with every fault's file and line.
 
         The fitted recogniser is kept in `cache` (by default the user's cache folder) and found there by revision.
+        `mid_conversation` says what your models take there: a `system` or `developer` message, or neither.
         """
-        return cls(load_pack(path), Path(cache) if cache is not None else default_cache())
+        return cls(load_pack(path), Path(cache) if cache is not None else default_cache(), mid_conversation)
 
     @property
     def policy(self) -> Policy:
         """The loaded policy."""
         return self.pack.policy
 
-    def wrap(self, body: Mapping[str, Any], wire: str = "chat", context: Mapping[str, Any] | None = None) -> Wrapped:
+    def wrap(
+        self,
+        body: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        wire: str = "chat",
+        context: Mapping[str, Any] | None = None,
+    ) -> Wrapped:
         """Return a new body with the instructions woven in; `body` is left as it is.
 
+        It may also be a list of messages alone; the new body then holds `messages` and what belongs beside them.
         `context` gives cue values by the cue's name or by its metadata field, and may hold `headers`. Raises
         RequestError for a body that the wire format does not allow.
         """
         format_ = wire_named(wire)
-        look = self._look(body, format_, context)
-        return Wrapped(json.loads(self._looker.weave(look, format_)), look.decision)
+        whole = body if isinstance(body, Mapping) else {"model": NAMELESS, _LISTS[wire]: list(body)}
+        look = self._look(whole, format_, context)
+        woven = json.loads(self._looker.weave(look, format_, capability=self._capability))
+        if whole is not body:
+            del woven["model"]
+        return Wrapped(woven, look.decision)
 
     def explain(
         self, body: Mapping[str, Any], wire: str = "chat", context: Mapping[str, Any] | None = None

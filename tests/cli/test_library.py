@@ -42,6 +42,29 @@ def test_wrap_gives_a_new_body_with_everything_kept_and_leaves_the_old_one(desk:
     assert wrapped.decision.task.startswith("/")
 
 
+LISTS = {"chat": "messages", "responses": "input", "messages": "messages"}
+
+
+@pytest.mark.parametrize("wire", LISTS)
+def test_messages_alone_are_wrapped_too(desk: Router, wire: str) -> None:
+    messages = [{"role": "user", "content": "My blender arrived broken and I want my money back"}]
+    alone, whole = (desk.wrap(given, wire).body for given in (messages, {"model": "m", LISTS[wire]: messages}))
+    assert alone | {"model": "m"} == whole and "model" not in alone
+    assert "Help the customer get a refund." in str(alone) and len(messages) == 1
+
+
+def test_a_switch_is_said_as_the_models_take_it(support_pack: Path, recognisers: Path) -> None:
+    said = ("I want my money back for the broken lamp", "Sure.", "and where is my other parcel, order 4711?")
+    talk = [{"role": ("user", "assistant")[at % 2], "content": text} for at, text in enumerate(said)]
+    roles = {}
+    for where in ("user_block", "system", "developer"):
+        router = Router.load(support_pack, cache=recognisers, mid_conversation=where)
+        roles[where] = [message["role"] for message in router.wrap(talk).body["messages"]][2:]
+    assert roles["user_block"] == ["assistant", "user"]
+    assert roles["system"] == ["assistant", "system", "user"]
+    assert roles["developer"] == ["assistant", "developer", "user"]
+
+
 def test_context_gives_cues_by_name_or_by_field_and_headers(desk: Router) -> None:
     for context in ({"name": "Ann"}, {"customer_name": "Ann"}):
         assert "Ann" in desk.wrap(BODY, context=context).decision.text

@@ -36,6 +36,7 @@ def shown(certificates: tuple[Certificate, ...], in_force: tuple[float, ...]) ->
         "scores": [],
         "mix": [],
         "cues": {},
+        "cache_lost_tokens": 0,
         "dropped": [],
         "reasons": [],
         "certificates": certificates_json(snapshot(small_policy(), recogniser), Thresholds(in_force)),

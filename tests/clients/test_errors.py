@@ -132,7 +132,6 @@ def test_the_client_works_on_after_all_that(twice: Twice) -> None:
     seen(twice.through(twice.whole))
 
 
-@pytest.mark.xfail(reason="the router's own error event begins at 0 again", strict=True)
 def test_numbers_rise_up_to_the_router_s_own_error_event(upstream: Upstream, router: Server) -> None:
     body = {"model": f"{MODEL}-cut", "input": "hello", "stream": True}
     headers = {"authorization": f"Bearer {KEY}"}

@@ -11,7 +11,7 @@ PROMISE_S = 1.0
 MACHINE_S = 1.0
 """What a busy machine may take on top."""
 
-IMPATIENCE_S = 0.5
+IMPATIENCE_S = 0.25
 NO_TIME_OUT_IN_STREAMS = ("openai-node",)
 """Its `timeout` ends with the headers of the answer."""
 

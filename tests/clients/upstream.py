@@ -3,7 +3,7 @@
 What it does is in the model's name, after `scripted`:
 
     -status-S        answers with status S, always
-    -once-S          answers with status S once, then as usual; 429 asks for a second's patience (`retry-after`)
+    -once-S          answers with status S once, then as usual; 429 says for how long to wait
     -firm-S          like -status-S, with `x-should-retry: false`
     -silent          takes the request and says nothing
     -halting         begins its stream, then says nothing more
@@ -41,7 +41,9 @@ SPEAKERS: dict[str, Speaker] = {
     "/v1/messages": MessagesSpeaker(),
 }
 VECTOR = [0.25, -0.5, 0.125]
-RETRY_AFTER_S = 1
+RETRY_AFTER_S = 0.7
+"""Longer than the first pause that any SDK makes of itself but Vercel's."""
+
 _PACE_S = 0.02
 
 
@@ -146,7 +148,7 @@ class Upstream(uvicorn.Server):
             self._failed[asked.model] += 1
             extra = {"firm": [(b"x-should-retry", b"false")]}.get(word, [])
             if status == "429":
-                extra = [*extra, (b"retry-after", b"%d" % RETRY_AFTER_S)]
+                extra = [*extra, (b"retry-after", b"1"), (b"retry-after-ms", b"%d" % (1000 * RETRY_AFTER_S))]
             await _whole(send, int(status), speaker.error(int(status)), extra)
         elif manner == "silent":
             taken.begun.set()
