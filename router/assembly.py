@@ -20,7 +20,7 @@ from router.engine.snapshot import Build, Shelf, Snapshot
 from router.packs import Archive, Pack, load_pack
 from router.wire.chat import ChatCompletions
 from router.wire.messages import CountTokens, Messages
-from router.wire.responses import Responses
+from router.wire.responses import InputTokens, Responses
 
 log = logging.getLogger("router")
 
@@ -30,8 +30,8 @@ WIRES: Mapping[str, Wire] = MappingProxyType(
 """The wire formats by the name that `Router.wrap` and traces use."""
 
 
-COUNT_TOKENS: Wire = CountTokens()
-"""Asks what a Messages request would cost."""
+COUNTING: tuple[Wire, ...] = (CountTokens(), InputTokens())
+"""The formats in which is asked what a request would cost."""
 
 
 def wire_named(name: str) -> Wire:

@@ -1,8 +1,8 @@
 """The double that ships: answers with the request it got, made readable (see `readable`). Needs no model and no key.
 
 It serves chat completions, Responses and Anthropic Messages, each whole or as a stream in the format's own events
-(`echo_chat`, `echo_responses`, `echo_messages`), and beside them /messages/count_tokens, /completions, /embeddings
-(small vectors, equal for equal texts), /moderations and /models. Answers to /responses are kept for a while
+(`echo_chat`, `echo_responses`, `echo_messages`), and beside them /messages/count_tokens, /responses/input_tokens,
+/completions, /embeddings (small vectors, equal for equal texts), /moderations and /models. Answers to /responses are kept for a while
 (`echo_kept`), to be read, continued by `previous_response_id`, or deleted.
 
 A forced tool call gets arguments, and a demanded JSON Schema an object, that fit simple schemas (see `example`). Usage
@@ -51,6 +51,8 @@ FORMATS = MappingProxyType(
     {"/chat/completions": CHAT, "/completions": TEXT, "/responses": RESPONSES, "/messages": MESSAGES}
 )
 
+COUNTED = MappingProxyType({"/messages/count_tokens": MESSAGES, "/responses/input_tokens": RESPONSES})
+
 _ENCODER = msgspec.json.Encoder()
 _JSON = (("content-type", "application/json"),)
 _EVENTS = (("content-type", "text/event-stream; charset=utf-8"),)
@@ -78,7 +80,7 @@ class EchoBackend:
     async def send(self, outgoing: Outgoing) -> Answer:
         """Answer. Raises BackendError for what the API would refuse, and for what the model's name asks."""
         path = outgoing.path
-        if path.startswith("/responses/"):
+        if path.startswith("/responses/") and path not in COUNTED:
             found = self._kept.serve(outgoing.method, path)
             if isinstance(found, dict):
                 return Answer(200, _JSON, _ENCODER.encode(found))
@@ -112,8 +114,9 @@ class EchoBackend:
             return embeddings(body, self._tokens)
         if path == "/moderations":
             return moderations(body, self._number())
-        if path == "/messages/count_tokens":
-            return {"input_tokens": self._all_tokens(MESSAGES.blocks(body))}
+        if path in COUNTED:
+            named = {"object": "response.input_tokens"} if path.startswith("/responses") else {}
+            return named | {"input_tokens": self._all_tokens(COUNTED[path].blocks(body))}
         raise refusal(404, f"the echo does not serve {path}", code="unknown_path")
 
     def _said(self, form: Format, body: dict[str, Any], before: Sequence[str]) -> Said:

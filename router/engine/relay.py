@@ -46,8 +46,11 @@ async def relay(
             raise BackendError("The backend's stream ended before the answer was complete.", code="truncated")
         ending.error = guard.error  # the backend has told the client itself
     except BackendError as error:
-        ending.error = error.code
-        yield guard.boundary() + guard.error_event(error)
+        if guard.complete or guard.error:  # all is said: how the connection ends behind it is no news for the client
+            ending.error = guard.error
+        else:
+            ending.error = error.code
+            yield guard.boundary() + guard.error_event(error)
     finally:
         ending.told = Told(guard.response_id, guard.usage)
         await sent.answer.aclose()

@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
 from router import __version__
-from router.assembly import COUNT_TOKENS, WIRES
+from router.assembly import COUNTING, WIRES
 from router.core.errors import RequestError, RouterError
 from router.core.ports import Wire
 from router.server.admin import admin_routes
@@ -29,7 +29,7 @@ from router.server.kept import KeptRoute
 from router.server.running import running
 from router.server.settings import LimitSettings
 from router.wire.faults import error_body, status_of
-from router.wire.plain import COMPLETIONS, EMBEDDINGS, MODERATIONS
+from router.wire.plain import COMPACT, COMPLETIONS, EMBEDDINGS, MODERATIONS
 
 UNVERSIONED = frozenset(
     {"chat", "completions", "embeddings", "messages", "models", "moderations", "responses", "router"}
@@ -82,8 +82,8 @@ def build_app(parts: Parts) -> EdgeGuard:
         return HotRoute(wire, serve, parts.keyring, settings.limits, parts.new_id, settings.headers, _id_header(wire))
 
     routes = [hot_route(wire, parts.line.run) for wire in WIRES.values()]
-    routes.append(hot_route(COUNT_TOKENS, parts.line.count))
-    routes += [hot_route(wire, parts.line.pass_on) for wire in (COMPLETIONS, EMBEDDINGS, MODERATIONS)]
+    routes += [hot_route(wire, parts.line.count) for wire in COUNTING]
+    routes += [hot_route(wire, parts.line.pass_on) for wire in (COMPLETIONS, EMBEDDINGS, MODERATIONS, COMPACT)]
     hot = {f"/v1{route.wire.path}": route for route in routes}
 
     @asynccontextmanager

@@ -28,6 +28,10 @@ FORMATS = MappingProxyType(
 """The formats by the names that settings use, and where they are asked."""
 
 
+COUNTED = MappingProxyType({"messages": "count_tokens", "responses": "input_tokens"})
+"""The wire in which tokens of a format are counted."""
+
+
 class _Known(NamedTuple):
     pattern: re.Pattern[str]
     mid_conversation: bool
@@ -68,10 +72,10 @@ def speaks(backend: BackendSettings) -> frozenset[str] | None:
 def speaks_at_first(formats: frozenset[str] | None) -> frozenset[str]:
     """Return the wires in which a backend's capabilities hold, before it has been asked anything.
 
-    Tokens are counted as they will be sent, so what holds for messages holds for counting them.
+    Tokens are counted as they will be sent, so what holds for a format holds for counting in it.
     """
     spoken = frozenset({"chat"}) if formats is None else formats
-    return spoken | {"count_tokens"} if "messages" in spoken else spoken
+    return spoken | {counting for format_, counting in COUNTED.items() if format_ in spoken}
 
 
 def paths_of(formats: frozenset[str]) -> frozenset[str]:

@@ -12,6 +12,7 @@ and need not have a user turn.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -169,6 +170,22 @@ class Responses(OpenAIFormat):
     def read_answer(self, body: bytes) -> Told:
         """Return id and usage of a whole answer, one that failed too. Raises BackendError when it is no object."""
         return response_events.read_answer(body)
+
+
+class InputTokens(Responses):
+    """The wire of `/responses/input_tokens`: what a request of `/responses` would cost, our text included."""
+
+    name = "input_tokens"
+    path = "/responses/input_tokens"
+    chains = False
+
+    def parse(self, body: bytes) -> ResponsesRequest:
+        """Return the parsed body. Raises RequestError (400). Never streams."""
+        return msgspec.structs.replace(super().parse(body), stream=False)
+
+    def weave(self, request: ResponsesRequest, decisions: Sequence[Decision], weaving: Weaving) -> bytes:
+        """Return the body to send, as for `/responses` but without parameters, which have no place here."""
+        return super().weave(request, decisions, replace(weaving, parameters={}))
 
 
 def _count(items: Sequence[object] | None, place: str) -> None:

@@ -19,10 +19,18 @@ HERE = Path(__file__).parent
 PACK = HERE.parent / "model" / "shop.yaml"
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("clients"))  # one router and one backend for all of them
+            item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
+def _group(item: pytest.Item) -> str:
+    """Two groups of about equal length, each with a router and a backend of its own."""
+    call = getattr(item, "callspec", None)
+    name = call.params.get("name") if call else None
+    return "clients-new" if name in CLIENTS and CLIENTS[name].environment != "openai2" else "clients-openai2"
 
 
 @pytest.fixture(scope="session")

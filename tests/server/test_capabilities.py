@@ -66,7 +66,7 @@ def test_the_operator_has_the_last_word_the_models_before_the_backends() -> None
 @pytest.mark.parametrize(
     ("backend", "spoken", "first"),
     [
-        (OPENAI, {"chat", "responses"}, {"chat", "responses"}),
+        (OPENAI, {"chat", "responses"}, {"chat", "responses", "input_tokens"}),
         (ANTHROPIC, {"messages"}, {"messages", "count_tokens"}),
         (LOCAL, None, {"chat"}),
         (LOCAL.model_copy(update={"speaks": ("messages",)}), {"messages"}, {"messages", "count_tokens"}),

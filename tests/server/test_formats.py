@@ -17,7 +17,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "responses": {"input": ASKED},
     "messages": {"max_tokens": 100, "messages": [{"role": "user", "content": ASKED}]},
 }
-ID_HEADER = {"messages": "request-id", "messages/count_tokens": "request-id"}
+ID_HEADER = {"messages": "request-id"}
 OPENAI_ERROR, ANTHROPIC_ERROR = {"error"}, {"type", "error"}
 
 
@@ -53,17 +53,18 @@ async def test_the_usage_that_a_client_did_not_ask_for_is_not_shown(start: Start
     assert '"usage"' not in silent.text and '"usage":{' in told.text
 
 
-async def test_counting_counts_our_text_too_and_records_nothing(start: Start) -> None:
+@pytest.mark.parametrize("route", ["messages/count_tokens", "responses/input_tokens"])
+async def test_counting_counts_our_text_too_and_records_nothing(start: Start, route: str) -> None:
     running = await start()
-    route = "messages/count_tokens"
-    body = {"model": "echo", "messages": BODIES["messages"]["messages"]}
-    off = await running.client.post(
-        f"/v1/{route}", json={"model": "echo", "messages": [{"role": "user", "content": "x"}]}
-    )
-    counted = await running.client.post(f"/v1/{route}", json=body)
-    assert counted.json()["input_tokens"] > off.json()["input_tokens"] + 50
-    assert "x-router-decision" not in counted.headers
-    assert "router_requests_total{" not in (await running.client.get("/metrics")).text
+    format_ = route.partition("/")[0]
+    asked = {name: value for name, value in BODIES[format_].items() if name != "max_tokens"}
+    counted = (await running.client.post(f"/v1/{route}", json={"model": "echo", **asked})).json()
+    sent = (await send(running, format_)).json()
+    assert counted["input_tokens"] == sent["usage"]["input_tokens"] > 100
+    requests = [
+        line for line in (await running.client.get("/metrics")).text.splitlines() if "router_requests_total{" in line
+    ]
+    assert [line.rpartition(" ")[2] for line in requests] == ["1.0"]
 
 
 ERRORS: dict[str, tuple[str, dict[str, Any], int]] = {

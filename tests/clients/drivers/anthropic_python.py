@@ -20,7 +20,7 @@ from tests.clients.drivers.driving import (
 from tests.clients.drivers.verdict import Verdict
 
 ROUNDS = 8
-MAX_TOKENS = 256
+MAX_TOKENS = 64
 
 
 def client(ask: Ask) -> anthropic.AsyncAnthropic:

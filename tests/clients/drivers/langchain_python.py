@@ -30,7 +30,7 @@ def model(ask: Ask) -> BaseChatModel:
         "default_headers": dict(ask.headers),
     }
     if ask.format == "messages":
-        return ChatAnthropic(**common, max_tokens=256)
+        return ChatAnthropic(**common, max_tokens=64)
     return ChatOpenAI(**common, use_responses_api=ask.format == "responses", stream_usage=True)
 
 

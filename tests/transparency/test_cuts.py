@@ -1,0 +1,156 @@
+"""Wherever and however a backend breaks off, the client is told; nothing that was cut looks complete.
+
+Four ends after a part of the answer: the framing ends as it should (`whole`), the connection is closed before that
+(`broken`), it is reset, or nothing more comes. A client must get the events that came whole, byte for byte, then one
+error in the shape of its format; where a cut comes before the first event, an ordinary error.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.transparency.asking import Got, Stage, all_of, play_of
+from tests.transparency.exchanges import STREAMS, WHOLE, Exchange, events_of, says_the_last_word
+from tests.transparency.playing import Ending, Framing, Play
+
+LONGEST = 10_000
+CUT = [stream for stream in STREAMS if not stream.tells_its_error and len(stream.answer) < LONGEST]
+TELLING = [stream for stream in STREAMS if stream.tells_its_error]
+RANDOM_CUTS = 40
+ENDS: list[tuple[Framing, Ending]] = [
+    ("chunked", "whole"),
+    ("close", "whole"),
+    ("chunked", "broken"),
+    ("length", "broken"),
+    ("chunked", "reset"),
+]
+
+
+def cuts_of(exchange: Exchange) -> list[int]:
+    """Return where to cut a stream: around the end of every event, and anywhere."""
+    ends, at = [], 0
+    for event in events_of(exchange.answer):
+        at += len(event)
+        ends += [at - 2, at - 1, at, at + 1]
+    anywhere = random.Random(exchange.name).sample(range(len(exchange.answer)), RANDOM_CUTS)
+    return sorted({cut for cut in (0, 1, *ends, *anywhere) if cut < len(exchange.answer)})
+
+
+def cut_play(exchange: Exchange, cut: int, framing: Framing, ending: Ending) -> Play:
+    return replace(play_of(exchange, framing=framing, ending=ending), pieces=(exchange.answer[:cut],) * (cut > 0))
+
+
+def is_error(format_: str, told: Any) -> bool:
+    """Say whether a JSON value is an error in the shape of a format."""
+    error = told.get("error") if isinstance(told, dict) else None
+    shaped = isinstance(error, dict) and bool(error.get("type")) and isinstance(error.get("message"), str)
+    return shaped and (format_ != "messages" or told.get("type") == "error")
+
+
+def is_error_event(format_: str, event: bytes) -> bool:
+    """Say whether an event is one that makes the official clients of a format raise."""
+    name, _, data = event.rstrip(b"\n").rpartition(b"data: ")
+    if name != (b"" if format_ == "chat" else b"event: error\n") or not event.endswith(b"\n\n"):
+        return False
+    told = json.loads(data)
+    return is_error(format_, told) and (format_ != "responses" or told["type"] == "error")
+
+
+def lie(exchange: Exchange, cut: int, got: Got) -> str:
+    """Return what is wrong about an answer that broke off after `cut` bytes; empty if nothing is."""
+    if not got.whole:
+        return "the connection to the client broke, too"
+    if got.status != 200:
+        return "" if is_error(exchange.format, json.loads(got.body)) and got.status >= 500 else "no error of its format"
+    events = [event.lstrip(b"\r\n") for event in events_of(got.body) if event.strip()]  # blank lines say nothing
+    if any(says_the_last_word(exchange.format, event) for event in events):
+        return "it looks complete"
+    if not events or not is_error_event(exchange.format, events[-1]):
+        return "it does not end in an error"
+    before = got.body[: got.body.rindex(events[-1])].rstrip(b"\r\n")
+    return "" if exchange.answer[:cut].startswith(before) else "what came before the error was changed"
+
+
+def lies(exchange: Exchange, cuts: list[int], answers: list[tuple[Got, Any]]) -> list[str]:
+    """Return what is wrong about the answers to many cuts."""
+    found = ((cut, got, lie(exchange, cut, got)) for cut, (got, _) in zip(cuts, answers, strict=True))
+    return [f"{why} after {cut}: {got.status} {got.body[-400:]!r}" for cut, got, why in found if why]
+
+
+@pytest.mark.parametrize(("framing", "ending"), ENDS)
+@pytest.mark.parametrize("exchange", CUT, ids=str)
+async def test_a_stream_that_is_cut_ends_in_an_error(
+    exchange: Exchange, framing: Framing, ending: Ending, stage: Stage
+) -> None:
+    cuts = [cut for cut in cuts_of(exchange) if cut < exchange.end]
+    answers = await all_of(stage.through(exchange, cut_play(exchange, cut, framing, ending)) for cut in cuts)
+    assert lies(exchange, cuts, answers) == []
+    if ending == "whole":  # then the very events that came before the cut must be there
+        for cut, (got, _) in zip(cuts, answers, strict=True):
+            came = [event for event in events_of(exchange.answer[:cut]) if event.endswith((b"\n\n", b"\r\n\r\n"))]
+            assert cut == 0 or got.body.startswith(b"".join(came)), cut
+
+
+@pytest.mark.parametrize(("framing", "ending"), [*ENDS, ("chunked", "silence")])
+@pytest.mark.parametrize("exchange", [stream for stream in CUT if stream.method == "POST"], ids=str)
+async def test_an_answer_that_is_whole_stays_whole_however_its_connection_ends(
+    exchange: Exchange, framing: Framing, ending: Ending, stage: Stage
+) -> None:
+    play = play_of(exchange, framing=framing, ending=ending)
+    got, _ = await stage.through(impatient(exchange), play)
+    if ending == "reset" and not got.body.startswith(exchange.answer):
+        return  # what was on its way may be lost with the connection, and then there is an error to tell
+    assert (got.body, got.whole) == (exchange.answer, True)
+
+
+@pytest.mark.parametrize("exchange", CUT, ids=str)
+async def test_a_stream_that_falls_silent_ends_in_an_error(exchange: Exchange, stage: Stage) -> None:
+    if exchange.method != "POST":
+        pytest.skip("names no model, so it cannot ask the impatient backend")
+    cuts = [cut for cut in cuts_of(exchange)[::3] if cut < exchange.end]
+    asked = impatient(exchange)
+    answers = await all_of(stage.through(asked, cut_play(exchange, cut, "chunked", "silence")) for cut in cuts)
+    assert lies(exchange, cuts, answers) == []
+
+
+@pytest.mark.parametrize(("framing", "ending"), [*ENDS, ("chunked", "silence")])
+@pytest.mark.parametrize("exchange", TELLING, ids=str)
+async def test_an_error_that_the_backend_told_is_not_told_twice(
+    exchange: Exchange, framing: Framing, ending: Ending, stage: Stage
+) -> None:
+    play = play_of(exchange, framing=framing, ending=ending)
+    got, _ = await stage.through(impatient(exchange), play)
+    if ending == "reset" and not got.body.startswith(exchange.answer):
+        return
+    assert (got.status, got.body, got.whole) == (200, exchange.answer, True)
+
+
+@pytest.mark.parametrize(("framing", "ending"), ENDS)
+@pytest.mark.parametrize("exchange", [each for each in WHOLE if len(each.answer) < LONGEST], ids=str)
+async def test_a_whole_answer_that_is_cut_is_no_answer(
+    exchange: Exchange, framing: Framing, ending: Ending, stage: Stage
+) -> None:
+    said = len(exchange.answer.rstrip())
+    cuts = sorted({0, 1, said // 2, said - 1, *random.Random(exchange.name).sample(range(said), 4)})
+    answers = await all_of(stage.through(exchange, cut_play(exchange, cut, framing, ending)) for cut in cuts)
+    assert [cut for cut, (got, _) in zip(cuts, answers, strict=True) if not is_no_answer(exchange, got)] == []
+
+
+def is_no_answer(exchange: Exchange, got: Got) -> bool:
+    """Say whether a client learns that it has no whole answer: by an error, or by what no reader takes for JSON."""
+    try:
+        said = json.loads(got.body)
+    except ValueError:
+        return not exchange.weaves
+    return got.status >= 500 and is_error(exchange.format, said)
+
+
+def impatient(exchange: Exchange) -> Exchange:
+    """Return an exchange that asks the backend with little patience."""
+    model = b'"model":"'
+    return replace(exchange, sent=exchange.sent.replace(model, model + b"impatient-"))
