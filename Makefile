@@ -9,7 +9,7 @@ PROVIDERS := OPENAI ANTHROPIC GEMINI MISTRAL GROQ OPENROUTER DEEPSEEK XAI CEREBR
 HAS_KEY := $(strip $(foreach provider,$(PROVIDERS),$($(provider)_API_KEY)))
 RUN_LOCK := $(if $(HAS_KEY),requirements-litellm.lock,requirements.lock)
 
-.PHONY: run test test-laws litellm-proxy lint format bench bench-recognition lock schema clean help
+.PHONY: run test test-laws test-clients litellm-proxy lint format bench bench-recognition lock schema clean help
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -22,6 +22,10 @@ test: $(VENV)/.installed-requirements-dev.lock ## run every test that belongs to
 
 test-laws: $(VENV)/.installed-requirements-dev.lock ## 10,000 made-up conversations a format: what is sent only grows (minutes)
 	LAW_EXAMPLES=10000 $(BIN)/python -m pytest --timeout 3600 tests/engine/test_prefix_law.py $(ARGS)
+
+test-clients: $(VENV)/.installed-requirements-dev.lock ## the whole table of real clients; installs them first (minutes)
+	$(BIN)/python -m tests.clients.environments
+	PROMPT_ROUTER_CLIENTS=all $(BIN)/python -m pytest -n 2 --dist loadfile tests/clients $(ARGS)
 
 litellm-proxy: $(VENV)/.installed-requirements-dev.lock ## test the plug-in inside the real LiteLLM proxy (minutes)
 	$(PYTHON) -m venv .venv-litellm
@@ -54,6 +58,10 @@ lock: ## renew the lock files (hashes, no addresses); needs uv
 	done
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
 	  pyproject.toml tests/litellm_proxy/requirements.in -o tests/litellm_proxy/requirements.lock
+	cd tests/clients && for n in 2 3; do \
+	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	    --no-annotate openai$$n.in -o openai$$n.lock || exit 1; \
+	done
 
 clean: ## remove what was installed and made
 	rm -rf $(VENV) .venv-litellm .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -2,8 +2,8 @@
 
 It serves chat completions, Responses and Anthropic Messages, each whole or as a stream in the format's own events
 (`echo_chat`, `echo_responses`, `echo_messages`), and beside them /messages/count_tokens, /responses/input_tokens,
-/completions, /embeddings (small vectors, equal for equal texts), /moderations and /models. Answers to /responses are kept for a while
-(`echo_kept`), to be read, continued by `previous_response_id`, or deleted.
+/completions, /embeddings (small vectors, equal for equal texts), /moderations and /models. Answers to /responses are
+kept for a while (`echo_kept`), to be read, continued by `previous_response_id`, or deleted.
 
 A forced tool call gets arguments, and a demanded JSON Schema an object, that fit simple schemas (see `example`). Usage
 is estimated with `count_tokens`, block by block. `max_tokens` and `stop` cut nothing: the point is to see the request.

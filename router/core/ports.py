@@ -159,6 +159,11 @@ class StreamGuard(Protocol):
         ...
 
     @property
+    def heard(self) -> bool:
+        """Whether the official clients raise on the error that the stream itself reported."""
+        ...
+
+    @property
     def response_id(self) -> str:
         """The id of the answer, once seen."""
         ...

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
 from router.core.errors import BackendError
-from router.core.ports import Told, Wire
+from router.core.ports import StreamGuard, Told, Wire
 from router.engine.send import Sent
 
 CLIENT_LEFT = "client_gone"
@@ -42,11 +42,12 @@ async def relay(
                 chunk = await anext(chunks)
             except StopAsyncIteration:
                 break
-        if not guard.complete and not guard.error:
-            raise BackendError("The backend's stream ended before the answer was complete.", code="truncated")
-        ending.error = guard.error  # the backend has told the client itself
+        if not _all_is_said(guard):
+            why = guard.error or "truncated"
+            raise BackendError("The backend's stream ended before the answer was complete.", code=why)
+        ending.error = guard.error
     except BackendError as error:
-        if guard.complete or guard.error:  # all is said: how the connection ends behind it is no news for the client
+        if _all_is_said(guard):  # how the connection ends behind it is no news for the client
             ending.error = guard.error
         else:
             ending.error = error.code
@@ -54,3 +55,8 @@ async def relay(
     finally:
         ending.told = Told(guard.response_id, guard.usage)
         await sent.answer.aclose()
+
+
+def _all_is_said(guard: StreamGuard) -> bool:
+    """Say whether the client knows how the answer ended: it is whole, or the backend itself has told of a failure."""
+    return guard.complete if not guard.error else guard.heard

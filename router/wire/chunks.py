@@ -106,6 +106,8 @@ class ChunkGuard:
     client, on which the official SDKs fail with a JSON or Unicode error instead of the error that is told behind it.
     """
 
+    heard = True
+
     __slots__ = ("_done", "_finished", "_framing", "_garbled", "_hide_usage", "_seen", "error", "response_id", "usage")
 
     def __init__(self, hide_usage: bool = False) -> None:

@@ -118,6 +118,8 @@ def read_answer(body: bytes) -> Told:
 class MessageGuard:
     """Watches the events of `/messages` pass. `error` is the code of an error told in the stream, or empty."""
 
+    heard = True
+
     __slots__ = ("_framing", "_open", "error", "response_id", "state", "usage")
 
     def __init__(self) -> None:

@@ -2,13 +2,15 @@
 
     state    event                                                   next state
     open     response.completed, response.incomplete                 whole
-    open     response.failed, error, or any event with an `error`    failed
+    open     response.failed, or any event with an `error`           failed
+    open     error without an `error`                                failed, and not heard
     open     no JSON object, or a whole ending without `response`    broken
     open     any other, known or not                                 open
     whole, failed, broken    whatever                                the same
 
 `whole` and `failed` are endings that the format knows: the client was told the truth, and nothing may be added. `open`
-and `broken` are not. Sources: https://platform.openai.com/docs/api-reference/responses-streaming and the types of the
+and `broken` are not. An `error` event with flat fields, as the API reference has it, is passed over by most clients
+(openai-python 2.54, LlamaIndex, instructor), so it is `failed` but not `heard`. Sources: https://platform.openai.com/docs/api-reference/responses-streaming and the types of the
 official Python SDK. Three things are not judged, since real servers differ and no truth hangs on them:
 
 - how it began: one that is taken up again (`starting_after`) has no `response.created`, and the ending holds it all;
@@ -103,13 +105,14 @@ class ResponseGuard:
     be asked for or hidden.
     """
 
-    __slots__ = ("_framing", "_number", "_state", "error", "response_id", "usage")
+    __slots__ = ("_framing", "_number", "_state", "error", "heard", "response_id", "usage")
 
     def __init__(self) -> None:
         self._framing = Framing()
         self._state: State = "open"
         self._number = -1
         self.error = ""
+        self.heard = True
         self.response_id = ""
         self.usage: Usage | None = None
 
@@ -171,6 +174,7 @@ class ResponseGuard:
         self.usage = _read_usage(response.usage) or self.usage
         if state == "failed":
             self.error = code_of(event.error or response.error or {"code": event.code})
+            self.heard = bool(event.error) or event.type == "response.failed"
         self._state = state
 
 

@@ -107,17 +107,9 @@ def test_an_error_of_the_router_becomes_the_client_s_own(what: str, twice: Twice
     check_class(error, name, wire, status)
 
 
-BLIND_TO_ERROR_EVENTS = {("llama-index", RESPONSES), ("instructor", RESPONSES)}
-"""They pass over an `error` event of Responses, and see the end of the stream; an event with an `error` object raises."""
-
-
 @spoken()
 @pytest.mark.parametrize("manner", ["late-error", "cut"])
-def test_a_stream_that_breaks_off_never_looks_whole(
-    manner: str, twice: Twice, name: str, wire: str, request: pytest.FixtureRequest
-) -> None:
-    if manner == "late-error" and (name, wire) in BLIND_TO_ERROR_EVENTS:
-        request.applymarker(pytest.mark.xfail(reason="the backend's own error event is the last word", strict=True))
+def test_a_stream_that_breaks_off_never_looks_whole(manner: str, twice: Twice) -> None:
     error = raised(twice.through(twice.streamed, f"{MODEL}-{manner}"))
     assert "CancelledError" not in error["class"]
 

@@ -25,21 +25,6 @@ CONFIG = Path(__file__).parent / "platforms.router.yaml"
 PACKS = {"customer_support": "Never invent order data", "assistant": "Invent no facts"}
 """The shipped packs, each with words that it says in every conversation."""
 
-NOT_YET = {
-    "open_webui-title",
-    "open_webui-picture_prompt",
-    "dify-title",
-    "dify-title_before_2025",
-    "dify-suggested_questions",
-    "chatwoot-summary",
-    "chatwoot-reply_suggestion",
-    "chatwoot-better_words",
-    "chatwoot-another_tone",
-    "chatwoot-spelling",
-}
-"""Calls that the shipped packs do not know for a machine's own."""
-
-UNKNOWN = pytest.mark.xfail(reason="the shipped packs do not know it for a machine's own call", strict=True)
 HELP_DESKS, HELP_DESK_PACKS = ("chatwoot",), ("customer_support",)
 """Platforms of help desks only, and the packs that know them."""
 
@@ -98,7 +83,7 @@ def test_a_conversation_gets_the_pack_s_text_and_loses_nothing(
 @pytest.mark.parametrize(
     ("call", "pack"),
     [
-        pytest.param(call, pack, id=f"{call.id}-{pack}", marks=UNKNOWN if call.id in NOT_YET else ())
+        pytest.param(call, pack, id=f"{call.id}-{pack}")
         for call in platform_calls("machine")
         for pack in (HELP_DESK_PACKS if call.platform in HELP_DESKS else PACKS)
     ],

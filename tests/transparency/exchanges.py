@@ -58,7 +58,11 @@ class Exchange:
     @property
     def weaves(self) -> bool:
         """Whether the router may add text to such a request, so that it reads the answer, too."""
-        return self.method == "POST" and self.target.removeprefix("/v1/") in ("chat/completions", "responses", "messages")
+        return self.method == "POST" and self.target.removeprefix("/v1/") in (
+            "chat/completions",
+            "responses",
+            "messages",
+        )
 
     @cached_property
     def end(self) -> int:

@@ -1,6 +1,6 @@
 """Records exchanges with the local llama.cpp server into `exchanges/llama_cpp.yaml`, byte for byte.
 
-    python -m tests.transparency.record
+python -m tests.transparency.record
 """
 
 from __future__ import annotations

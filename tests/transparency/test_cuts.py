@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -152,5 +153,6 @@ def is_no_answer(exchange: Exchange, got: Got) -> bool:
 
 def impatient(exchange: Exchange) -> Exchange:
     """Return an exchange that asks the backend with little patience."""
-    model = b'"model":"'
-    return replace(exchange, sent=exchange.sent.replace(model, model + b"impatient-"))
+    asking, count = re.subn(rb'("model" ?: ?")', rb"\1impatient-", exchange.sent, count=1)
+    assert count, "it names no model"
+    return replace(exchange, sent=asking)

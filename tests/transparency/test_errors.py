@@ -25,9 +25,7 @@ RETRY = {
     "openai-processing-ms": "3",
 }
 OPENAI = '{{"error": {{"message": "told {status} \\u00e4 \\/ é", "type": "x", "param": null, "code": {status}.0}}, "x": 1E+2}}\n'
-ANTHROPIC = (
-    '{{"type":"error" , "error":{{"type":"x_error","message":"told {status} é"}},"request_id":"req_1","x":{status}.0}}\n'
-)
+ANTHROPIC = '{{"type":"error" , "error":{{"type":"x_error","message":"told {status} é"}},"request_id":"req_1","x":{status}.0}}\n'
 OTHERS = {  # of servers that speak OpenAI's format, by and large
     "llama.cpp": b'{"error":{"code":400,"message":"\'messages\' is required","type":"invalid_request_error"}}',
     "vllm": b'{"object":"error","message":"too long","type":"BadRequestError","param":null,"code":400}',
