@@ -15,7 +15,9 @@ from tests.transparency.playing import ID, Play, Player, Taken
 
 PATIENCE_S = 30.0
 AT_ONCE = 32
-"""How many requests are under way at most."""
+"""How many requests are under way at a time."""
+WAITING_AT_ONCE = 256
+"""The same where the backend says nothing and all of them only wait."""
 
 CANARIES = {"authorization": "Bearer canary", "cookie": "canary=1", "x-api-key": "canary", "x-secret": "canary"}
 """What a client may send that is no business of a backend's."""
@@ -116,9 +118,9 @@ def play_of(exchange: Exchange, size: int = 0, **more: object) -> Play:
     return replace(Play(pieces, exchange.status, exchange.answer_headers), **more)  # type: ignore[arg-type]
 
 
-async def all_of(asked: Iterable[Awaitable[T]]) -> list[T]:
-    """Return what comes of many questions, in their order, with AT_ONCE of them under way at a time."""
-    turns = asyncio.Semaphore(AT_ONCE)
+async def all_of(asked: Iterable[Awaitable[T]], at_once: int = AT_ONCE) -> list[T]:
+    """Return what comes of many questions, in their order, with `at_once` of them under way at a time."""
+    turns = asyncio.Semaphore(at_once)
 
     async def one(question: Awaitable[T]) -> T:
         async with turns:

@@ -39,7 +39,10 @@ def differences(exchange: Exchange, got: tuple[Got, Taken | None], direct: tuple
 
 
 def _relayed(got: Got) -> list[tuple[str, str]]:
-    return sorted((name, value) for name, value in got.headers if not OURS.fullmatch(name))
+    told = {name: value for name, value in got.headers if not OURS.fullmatch(name)}
+    if got.status >= 400:  # an error's body may be told anew, so its kind is always the same
+        told["content-type"] = told["content-type"].partition(";")[0]
+    return sorted(told.items())
 
 
 def _unexpected(exchange: Exchange, arrived: Taken) -> list[str]:
