@@ -10,15 +10,15 @@ a *stream* has ended as its format demands is for the wire's guard to say.
 
 from __future__ import annotations
 
+import json
 import re
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Literal
-
-import msgspec
 
 from router.backends.allowlist import FORWARDED_HEADERS, RELAYED_HEADERS, forwarded_names
 from router.backends.pool import PooledTransport
+from router.backends.rejoined import Rejoined
 from router.backends.transport import Headers, Limits, Response, Timeouts, Transport, failed
 from router.core.errors import BackendError, SettingsError
 from router.core.ports import Answer, Outgoing
@@ -83,9 +83,16 @@ class PassThroughBackend:
         )
         if not 200 <= response.status < 300:
             raise await self._refusal(response)
+        first = b""
         if response.streaming:
-            return Answer(response.status, self._relayed(response), chunks=response)
-        body = await response.read()
+            chunks: AsyncIterator[bytes] = response
+            if response.content_type.lower().startswith(b"application/json"):
+                # Asked for a stream, some send a whole answer; others send a stream under a wrong name.
+                first = await anext(response, b"")
+                chunks = Rejoined(first, response)
+            if not first.lstrip().startswith(b"{"):
+                return Answer(response.status, self._relayed(response), chunks=chunks)
+        body = first + await response.read()
         if response.until_close and b"json" in response.content_type.lower() and not _is_json(body):
             # With neither a length nor a last chunk, only the text itself can tell that it was cut.
             raise failed("truncated", f"{self.name} closed the connection in the middle of its answer")
@@ -160,7 +167,7 @@ def _secret_words(api_key: str, configured: Mapping[str, str]) -> list[str]:
 
 def _is_json(body: bytes) -> bool:
     try:
-        msgspec.json.decode(body)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+        json.loads(body)  # which takes the NaN and the halved characters that Python's servers write
+    except (ValueError, RecursionError):
         return False
     return True

@@ -98,6 +98,7 @@ class Line:
         look = await self.looker.look_in_time(call)
         progress = Progress(call, look)
         answer = (await self.sender.send(self._targets(look), lambda target: self._outgoing(progress, target))).answer
+        call.wire.read_answer(answer.body)
         return Reply(answer.status, answer.headers, answer.body, id=call.id)
 
     async def pass_on(self, call: Call) -> Reply:

@@ -1,6 +1,7 @@
 """Floor 1: wire formats. Pure: parse a body, weave a mix into it, watch a stream, shape an error.
 
 strict_json      what JSON is taken from a client, on every route
+loose_json       what JSON is taken from a backend: whatever its clients take
 splice           edits to a body that leave every other byte alone
 edits            what the weaves share: text put into content, members put into a body
 placement        which text goes where in a conversation, for every format

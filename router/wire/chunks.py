@@ -24,6 +24,7 @@ from router.core.ports import Told
 from router.core.usage import Usage
 from router.wire.events import Framing, cut, read
 from router.wire.faults import error_event
+from router.wire.loose_json import read_loosely
 from router.wire.splice import find_span
 
 
@@ -69,7 +70,7 @@ _NULL_USAGE = b',"usage":null'
 def read_answer(body: bytes) -> Told:
     """Return id and usage of a whole answer. Raises BackendError (502) when it is no JSON object."""
     try:
-        answer = _ANSWER.decode(body)
+        answer = read_loosely(body, _ANSWER)
     except (ValueError, RecursionError):
         raise BackendError(
             "The backend answered with something that is not a JSON object.", code="backend_garbage"
@@ -175,7 +176,7 @@ class ChunkGuard:
             self._done = True
             return _VOID
         try:
-            chunk = _CHUNK.decode(data)
+            chunk = read_loosely(data, _CHUNK)
         except (ValueError, RecursionError):
             self._garbled = True
             chunk = _VOID
@@ -194,7 +195,10 @@ class ChunkGuard:
 
 def _leave_out(chunk: bytes, usage: msgspec.Raw) -> bytes:
     """Return a chunk without its member `usage`, which stands at `usage`, and without one comma beside it."""
-    start, end = find_span(chunk, usage)
+    try:
+        start, end = find_span(chunk, usage)
+    except ValueError:  # it was read from a copy that was put right
+        return chunk
     key = chunk.rfind(_KEY, 0, start)
     if key < 0 or chunk[key + len(_KEY) : start].strip(_SPACE) != b":":  # a key written with escapes is left as it is
         return chunk

@@ -26,6 +26,7 @@ from router.core.errors import BackendError, RouterError
 from router.core.ports import Told
 from router.core.usage import Usage
 from router.wire.events import Framing, cut, read
+from router.wire.loose_json import read_loosely
 from router.wire.messages_faults import error_event
 
 
@@ -107,7 +108,7 @@ _ANSWER = msgspec.json.Decoder(_Message)
 def read_answer(body: bytes) -> Told:
     """Return id and usage of a whole answer. Raises BackendError (502) when it is no JSON object."""
     try:
-        answer = _ANSWER.decode(body)
+        answer = read_loosely(body, _ANSWER)
     except (ValueError, RecursionError):
         raise BackendError(
             "The backend answered with something that is not a JSON object.", code="backend_garbage"
@@ -157,7 +158,7 @@ class MessageGuard:
         try:
             if not data.isascii():
                 data.decode()  # the decoder does not look at the bytes of what it skips
-            event = _DECODERS.get(name, _OTHER).decode(data)
+            event = read_loosely(data, _DECODERS.get(name, _OTHER))
         except (ValueError, RecursionError):
             event = None
         if name == b"error":

@@ -10,8 +10,9 @@
 
 `whole` and `failed` are endings that the format knows: the client was told the truth, and nothing may be added. `open`
 and `broken` are not. An `error` event with flat fields, as the API reference has it, is passed over by most clients
-(openai-python 2.54, LlamaIndex, instructor), so it is `failed` but not `heard`. Sources: https://platform.openai.com/docs/api-reference/responses-streaming and the types of the
-official Python SDK. Three things are not judged, since real servers differ and no truth hangs on them:
+(openai-python 2.54, LlamaIndex, instructor), so it is `failed` but not `heard`. Sources:
+https://platform.openai.com/docs/api-reference/responses-streaming and the types of the official Python SDK. Three
+things are not judged, since real servers differ and no truth hangs on them:
 
 - how it began: one that is taken up again (`starting_after`) has no `response.created`, and the ending holds it all;
 - `sequence_number`: llama.cpp's server sends none, and bridges begin anew;
@@ -34,6 +35,7 @@ from router.core.usage import Usage
 from router.wire.chunks import code_of
 from router.wire.events import Framing, cut, read
 from router.wire.faults import describe, error_of
+from router.wire.loose_json import read_loosely
 
 State = Literal["open", "whole", "failed", "broken"]
 
@@ -77,7 +79,7 @@ _NO_DETAILS = _Details()
 def read_answer(body: bytes) -> Told:
     """Return id and usage of a whole answer, one that failed too. Raises BackendError (502) when it is no object."""
     try:
-        answer = _RESPONSE.decode(body)
+        answer = read_loosely(body, _RESPONSE)
     except (ValueError, RecursionError):
         raise BackendError(
             "The backend answered with something that is not a JSON object.", code="backend_garbage"
@@ -147,7 +149,7 @@ class ResponseGuard:
         if data == b"[DONE]":
             return
         try:
-            event = _EVENT.decode(data)
+            event = read_loosely(data, _EVENT)
         except (ValueError, RecursionError):
             self._state = "broken"
             return

@@ -93,6 +93,14 @@ async def test_every_event_is_there_before_the_next_is_said(exchange: Exchange, 
     assert (got.body, seen) == (exchange.answer, len(events))
 
 
+@pytest.mark.parametrize("exchange", [each for each in STREAMS if each.name.endswith("/plain")], ids=str)
+async def test_a_backend_that_does_not_stream_is_passed_too(exchange: Exchange, stage: Stage) -> None:
+    json = {"content-type": "application/json"}
+    whole = replace(exchange, answer=b'{"error":{"message":"streams are switched off"}}', answer_headers=json)
+    play = play_of(whole)
+    assert differences(whole, await stage.through(whole, play), await stage.direct(whole, play)) == []
+
+
 ADDRESSES = {
     "/p/empty{}": "/p/empty{}",
     "without a version": "{}",
