@@ -306,6 +306,10 @@ class PinStore(Protocol):
         """Store records, each in place of an earlier one of the same pin, in one transaction. Raises Degraded."""
         ...
 
+    def forget(self, now_s: float) -> None:
+        """Remove the records that are void. Raises Degraded."""
+        ...
+
     def read(self, now_s: float) -> Sequence[PinRecord]:
         """Return the records that are not void yet, the least recently used first, and forget the others."""
         ...

@@ -19,7 +19,7 @@ from router.core.ports import Capability, Request, Weaving, Wire
 from router.engine.guarding import Guard
 from router.engine.identity import Identifier, Identity
 from router.engine.observe import Observer, Sight
-from router.engine.pins import Pin, Pins, begin
+from router.engine.pins import Pin, Pins
 from router.engine.snapshot import Shelf, Snapshot
 from router.engine.stages import Stages
 from router.engine.threads import Link, Thread, Threads, rebuild
@@ -190,9 +190,11 @@ class Looker:
         now = self._clock()
         pin = self.pins.find(policy.name, identity.conversation, turn, lasting, now, answering=answering)
         if pin is None:
-            pin = begin(policy, lasting, now)
+            idle_s = policy.settings.pin_idle_s
+            pin = Pin(policy.revision, now, now, idle_s, [(0, lasting)], moment=(turn, passing))
             self.pins.keep(policy.name, identity.conversation, pin)
-        elif pin.revision != policy.revision:
+            return observer, pin, identity, cues, faults
+        if pin.revision != policy.revision:
             earlier = self.shelf.pinned(policy.name, pin.revision)
             if earlier is None:
                 pin.revision = policy.revision  # the old revision is gone from the shelf: the conversation moves on

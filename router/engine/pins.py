@@ -35,8 +35,8 @@ class Pin:
     `faulted` keeps the state and the evidence of turns at which something was missing: they must not be gathered anew,
     better, on the next call, or the text sent earlier would change. `began_s` and `seen_s` are seconds of the wall
     clock; a pin is void when it was not used for `idle_s`. `first` tells it from other pins under its key, which differ
-    in the cues of their first turn and only there for good. `moment` holds the passing cues of the newest user turn; it
-    is not stored. `stored` is what of it was last stored (`mark`).
+    in the cues of their first turn and only there for good (`name_pin`). `moment` holds the passing cues of the newest
+    user turn; it is not stored. `stored` is what of it was last stored (`mark`).
     """
 
     revision: str
@@ -178,11 +178,12 @@ class Pins:
             self.keep(record.policy, record.conversation, pin)
 
 
-def begin(policy: Policy, cues: Mapping[str, CueValue], now_s: float) -> Pin:
-    """Return the pin of a conversation that begins now."""
-    known = repr(sorted(withhold(policy, cues).items()))
-    first = blake2b(known.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
-    return Pin(policy.revision, now_s, now_s, policy.settings.pin_idle_s, [(0, cues)], first=first)
+def name_pin(policy: Policy, pin: Pin) -> str:
+    """Return what tells a pin from others under its key: a digest of its first turn's cues, free text left out."""
+    if not pin.first:
+        known = repr(sorted(withhold(policy, pin.cues[0][1]).items()))
+        pin.first = blake2b(known.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    return pin.first
 
 
 def _fits(kept: Mapping[str, CueValue], cues: Mapping[str, CueValue]) -> bool:
@@ -203,7 +204,7 @@ def _record(policy: Policy, conversation: str, pin: Pin) -> PinRecord:
     return PinRecord(
         policy=policy.name,
         conversation=conversation,
-        first=pin.first,
+        first=name_pin(policy, pin),
         revision=pin.revision,
         began_s=pin.began_s,
         seen_s=pin.seen_s,

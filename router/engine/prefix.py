@@ -6,7 +6,7 @@ client that edits its own history breaks its own prefix, and is not counted.
 
 The request path only appends to a queue; parts are compared in the recorder's rhythm, in a thread (`look`). Only
 digests are kept. Left out: text that is said only once by its nature (a volatile cue), so what is compared then ends
-before the newest user turn; conversations whose earlier turns the backend keeps; and bodies above LONGEST bytes.
+before the newest user turn; and conversations whose earlier turns the backend keeps.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from typing import NamedTuple
 from router.core.conversation import Conversation
 from router.core.ports import Wire
 from router.engine.look import Look
+from router.engine.pins import name_pin
 
 CONVERSATIONS_WATCHED = 20_000
 """Conversations whose last prefix is remembered; one is about 200 bytes."""
 
 WAITING = 500
-"""Sightings that wait at most; under more load than this only some are compared."""
-
-LONGEST = 256 << 10
+WAITING_BYTES = 16 << 20
+"""How many sightings wait at most, and how large in all; under more load than this only some are compared."""
 
 
 class Sighting(NamedTuple):
@@ -54,22 +54,33 @@ class PrefixWatch:
         self._count = count
         self._looking = threading.Lock()
         self._waiting: deque[Sighting] = deque(maxlen=WAITING)
+        self._bytes = 0
         self._known: OrderedDict[tuple[str, ...], _Prefix] = OrderedDict()
 
     def put(self, sighting: Sighting) -> None:
         """Take note of a request. Never blocks."""
-        if not sighting.look.request.conversation.continues and len(sighting.sent) <= LONGEST:
-            self._waiting.append(sighting)
+        if sighting.look.request.conversation.continues or self._bytes > WAITING_BYTES:
+            return
+        self._bytes += 2 * len(sighting.sent)
+        self._waiting.append(sighting)
 
     def look(self) -> None:
         """Compare what has come since."""
         with self._looking:
             while self._waiting:
                 self._compare(self._waiting.popleft())
+            self._bytes = 0
 
     def _compare(self, seen: Sighting) -> None:
         look, policy = seen.look, seen.look.snapshot.policy.name
-        key = (policy, look.identity.conversation, repr(look.pin.began_s), look.pin.first, seen.backend, seen.model)
+        key = (
+            policy,
+            look.identity.conversation,
+            repr(look.pin.began_s),
+            name_pin(look.snapshot.policy, look.pin),
+            seen.backend,
+            seen.model,
+        )
         came, sent = seen.wire.prompt(look.request.body), seen.wire.prompt(seen.sent)
         before = self._known.get(key)
         if (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import secrets
 import time
@@ -14,32 +13,26 @@ from typing import Any, Literal
 from router import __version__
 from router.assembly import looker_for, shipped_pack, snapshot_builder
 from router.backends import BridgedBackend, EchoBackend, LiteLLMBackend, PassThroughBackend, Timeouts, bridge_to
-from router.core.errors import Degraded, PolicyError, SettingsError
+from router.core.errors import SettingsError
 from router.core.ports import Backend
 from router.engine.audits import Tightening
 from router.engine.guarding import Guard
 from router.engine.identity import Identifier
 from router.engine.line import Line
-from router.engine.look import Looker
 from router.engine.prefix import PrefixWatch
 from router.engine.recorder import Recorder
 from router.engine.reload import Reloader
 from router.engine.send import RetryBudget, Sender, Target
-from router.engine.snapshot import OLD_REVISIONS_KEPT, Build, Shelf, Snapshot
-from router.engine.threads import Link
+from router.engine.snapshot import Shelf, Snapshot
 from router.packs import Archive
 from router.server.aliases import REMEMBERED_CHARS, REMEMBERED_NAMES, Aliases, Route
 from router.server.capabilities import ANTHROPIC_ADDRESS, FORMATS, bridged, paths_of, speaks, speaks_at_first
 from router.server.keys import Keyring
+from router.server.resuming import resume
 from router.server.settings import BackendSettings, Settings
 from router.server.settings_source import load_salt
 from router.server.telemetry import CountedStore, Telemetry
-from router.stores import SqlAuditStore, SqlPinStore, SqlTraceStore, evidence_of
-
-CHAINED_TAKEN_UP = 5_000
-"""Answers that may be gone on from after a restart; reading so many takes a quarter of a second."""
-
-log = logging.getLogger("router.server")
+from router.stores import SqlAuditStore, SqlPinStore, SqlTraceStore
 
 
 @dataclass(frozen=True)
@@ -82,7 +75,7 @@ def compose(settings: Settings) -> Parts:
     recorder = Recorder(CountedStore(store, telemetry), guard, telemetry.note_lost)
     prefixes = PrefixWatch(telemetry.note_prefix_break)
     looker = looker_for(shelf, guard, Identifier(salt, settings.conversation_headers))
-    _take_up(pins, store, looker, archive, build, telemetry)
+    resume(pins, store, looker, archive, build, telemetry.note)
     telemetry.revisions = lambda: shelf.revisions
     telemetry.watches = lambda: tightening.watches
     return Parts(
@@ -163,40 +156,6 @@ def target_finder(aliases: Aliases, backends: Mapping[str, Backend]) -> Callable
         return targets
 
     return find
-
-
-def _take_up(
-    pins: SqlPinStore, store: SqlTraceStore, looker: Looker, archive: Archive, build: Build, telemetry: Telemetry
-) -> None:
-    """Go on with the conversations that were under way, each on the revision on which it began."""
-    shelf = looker.shelf
-    try:
-        records = [record for record in pins.read(time.time()) if record.policy in shelf.revisions]
-        began = min((record.began_s for record in records), default=time.time())
-        chained = store.chained(int(began * 1000), CHAINED_TAKEN_UP)
-    except Degraded as fault:
-        telemetry.note(fault.code)
-        log.error("conversations under way move on to the present revisions: %s", fault)
-        return
-    wanted = dict.fromkeys((record.policy, record.revision) for record in records)  # the last used stand last
-    for name, revision in list(wanted)[-OLD_REVISIONS_KEPT:]:
-        kept = None if shelf.pinned(name, revision) else archive.find(name, revision)
-        if kept is not None:
-            try:
-                snapshot = build(kept)
-            except PolicyError as error:
-                log.warning("revision %s of policy %s cannot be loaded again: %s", revision, name, error)
-            else:
-                if (snapshot.policy.name, snapshot.policy.revision) == (name, revision):
-                    shelf.keep_old(snapshot)
-    looker.pins.restore(records)
-    looker.take_up(map(_link, chained))
-
-
-def _link(row: Mapping[str, Any]) -> Link:
-    """Return what a trace says of an answer that may be gone on from."""
-    names = ("tenant", "policy", "revision", "conversation", "unit", "turn", "response_id")
-    return Link(**{name: row[name] for name in names}, evidence=evidence_of(row))
 
 
 def _shelf(snapshots: list[Snapshot], paths: tuple[Path, ...]) -> Shelf:

@@ -6,8 +6,10 @@ Started and stopped with the application; stopping waits until every trace is wr
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import signal
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -28,6 +30,9 @@ AUDITS_EVERY_S = 1.0
 
 PINS_EVERY_S = 0.5
 """How often pins are stored, and so what of them a crash can lose."""
+
+FORGET_EVERY = 600
+"""In how many rounds of storing pins those that are void are removed once: five minutes."""
 
 Signature: TypeAlias = tuple[tuple[int, int, int] | None, ...]
 
@@ -110,17 +115,19 @@ async def _reload_when(parts: Parts, wake: asyncio.Event) -> None:
 
 async def _keep_pins(parts: Parts) -> None:
     """Store what running conversations keep, and compare what was sent with what was sent before."""
-    while True:
+    for round_ in itertools.count(1):
         await asyncio.sleep(PINS_EVERY_S)
-        await asyncio.to_thread(_store_pins, parts)
+        await asyncio.to_thread(_store_pins, parts, forget=round_ % FORGET_EVERY == 0)
 
 
-def _store_pins(parts: Parts) -> None:
+def _store_pins(parts: Parts, *, forget: bool = False) -> None:
     parts.prefixes.look()
     shelf = parts.shelf
     records = parts.line.looker.pins.changed({name: shelf.current(name).policy for name in shelf.names})
     try:
         parts.pins.write(records)
+        if forget:
+            parts.pins.forget(time.time())
     except Degraded as fault:
         parts.telemetry.note(fault.code)
         log.error("%s", fault)

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import bindparam, delete, insert, select
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.sql import Delete
 
 from router.core.errors import Degraded
 from router.core.ports import PinRecord
@@ -54,17 +55,30 @@ class SqlPinStore:
         with self._writing:
             try:
                 with self._writer.begin():
-                    self._writer.execute(delete(pins).where(pins.c.seen_s + pins.c.idle_s < now_s))
+                    self._writer.execute(_void(now_s))
                     found = self._writer.execute(select(pins).order_by(pins.c.seen_s)).mappings().all()
             except SQLAlchemyError as error:
                 raise Degraded("pins_failed", f"the pins cannot be read: {cause(error)}") from error
         return [_record(row) for row in found]
+
+    def forget(self, now_s: float) -> None:
+        """Remove the records that are void. Raises Degraded."""
+        with self._writing:
+            try:
+                with self._writer.begin():
+                    self._writer.execute(_void(now_s))
+            except SQLAlchemyError as error:
+                raise Degraded("pins_failed", f"void pins cannot be removed: {cause(error)}") from error
 
     def close(self) -> None:
         """Close all connections. Safe to call twice."""
         with self._writing:
             self._writer.close()
             self._engine.dispose()
+
+
+def _void(now_s: float) -> Delete:
+    return delete(pins).where(pins.c.seen_s + pins.c.idle_s < now_s)
 
 
 def _row(record: PinRecord) -> Row:

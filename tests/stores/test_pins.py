@@ -51,13 +51,18 @@ def test_what_is_void_is_forgotten(url: str) -> None:
     store.write([RECORD])
     assert store.read(260.1) == []
     assert store.read(200.0) == []
+    store.write([RECORD])
+    store.forget(260.0)
+    assert store.read(200.0) == [RECORD]
+    store.forget(260.1)
+    assert store.read(200.0) == []
 
 
 def test_a_store_that_is_gone_is_degraded(url: str) -> None:
     store = SqlPinStore(url)
     with create_engine(url).begin() as connection:
         connection.execute(text("DROP TABLE pins"))
-    for use in (lambda: store.write([RECORD]), lambda: store.read(0.0)):
+    for use in (lambda: store.write([RECORD]), lambda: store.read(0.0), lambda: store.forget(0.0)):
         with pytest.raises(Degraded) as caught:
             use()
         assert caught.value.code == "pins_failed"
