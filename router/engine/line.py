@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from router.core.decision import Decision
 from router.core.errors import BackendError, RequestError
-from router.core.ports import Outgoing, Told, Weaving
+from router.core.ports import Outgoing, Told, Weaving, Wire
 from router.core.trace import Trace, withhold
 from router.engine.look import Call, Look, Looker
 from router.engine.prefix import Sighting
@@ -109,11 +109,7 @@ class Line:
             body = call.wire.weave(request, (), Weaving(model=target.model))
             return Outgoing(call.wire.path, body, call.forward, request.stream, target.model or request.model)
 
-        sent = await self.sender.send(self.resolve(request.model), outgoing)
-        answer = sent.answer
-        if answer.chunks is None:
-            return Reply(answer.status, answer.headers, answer.body, id=call.id)
-        return Reply(answer.status, answer.headers, chunks=relay(sent, call.wire), id=call.id)
+        return reply_to(await self.sender.send(self.resolve(request.model), outgoing), call.wire, call.id)
 
     def _targets(self, look: Look) -> tuple[Target, ...]:
         """Return the targets of the policy's model for the task if that is a known alias, else the client's."""
@@ -187,6 +183,14 @@ class Line:
                 stages=stages.laps,
             )
         )
+
+
+def reply_to(sent: Sent, wire: Wire, id_: str) -> Reply:
+    """Return an answer about which nothing was decided, as it came."""
+    answer = sent.answer
+    if answer.chunks is None:
+        return Reply(answer.status, answer.headers, answer.body, id=id_)
+    return Reply(answer.status, answer.headers, chunks=relay(sent, wire), id=id_)
 
 
 def _retry(call: Call) -> int:

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from router.core.errors import Degraded, RequestError, RouterError
 from router.core.ports import Outgoing, Wire
 from router.engine.identity import HeaderView
-from router.engine.line import Reply
-from router.engine.relay import relay
+from router.engine.line import Reply, reply_to
 from router.engine.send import Target
 from router.server.answers import error_answer
 from router.server.composition import Parts
@@ -67,10 +66,7 @@ class KeptRoute:
             method=method,
         )
         sent = await self.parts.line.sender.send((Target(backend),), lambda _: outgoing)
-        answer = sent.answer
-        if answer.chunks is None:
-            return Reply(answer.status, answer.headers, answer.body, id=request_id)
-        return Reply(answer.status, answer.headers, chunks=relay(sent, self.wire), id=request_id)
+        return reply_to(sent, self.wire, request_id)
 
     async def _backend_of(self, answer_id: str, tenant: str) -> str:
         """Return the name of the backend that gave an answer. Raises RequestError (404) for another tenant's."""

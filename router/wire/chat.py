@@ -20,13 +20,7 @@ from router.core.ports import Weaving
 from router.wire.chat_weave import LEADING, ChatRequest, plan_edits
 from router.wire.openai_format import OpenAIFormat, gives_usage, read_model
 from router.wire.splice import Edit, apply_edits
-from router.wire.strict_json import check, decode, wrong_type
-
-MAX_MESSAGES = 10_000
-"""More are refused: 4 MiB can hold 250,000, which would block the event loop for half a second."""
-
-_LARGE = 1 << 20
-"""Bodies above this many bytes are outlined first: a million items that are no messages then fail at the first."""
+from router.wire.strict_json import LARGE, check, check_count, decode, decode_messages
 
 _VIEW: Mapping[str, Role] = MappingProxyType(
     {"user": "user", "assistant": "assistant", "tool": "tool", "function": "tool"}
@@ -82,8 +76,8 @@ class ChatCompletions(OpenAIFormat):
     def parse(self, body: bytes) -> ChatRequest:
         """Return the parsed body. Raises RequestError (400) that names the place, such as `messages[3].content`."""
         check(body)
-        if len(body) > _LARGE:
-            _count(decode(body, _OUTLINE).messages)
+        if len(body) > LARGE:
+            check_count(decode(body, _OUTLINE).messages, "messages", "messages")
         top = decode(body, _BODY)
         model = read_model(top.model)
         raws = top.messages
@@ -93,7 +87,7 @@ class ChatCompletions(OpenAIFormat):
                 code="missing_messages",
                 param="messages",
             )
-        messages = _read_messages(raws)
+        messages = decode_messages(raws, _MESSAGE)
         limit = top.max_completion_tokens
         leading, conversation = _view(messages, top.max_tokens if limit is None else limit)
         return ChatRequest(
@@ -126,29 +120,6 @@ class ChatCompletions(OpenAIFormat):
     def prompt(self, body: bytes) -> Sequence[bytes]:
         """Return each message's bytes as written."""
         return [bytes(message) for message in _PROMPT.decode(body).messages]
-
-
-def _read_messages(raws: list[msgspec.Raw]) -> list[_Message]:
-    if not raws:
-        raise RequestError("messages: the list is empty.", code="empty_messages", param="messages")
-    _count(raws)
-    read = _MESSAGE.decode
-    messages: list[_Message] = []
-    try:
-        for raw in raws:
-            messages.append(read(raw))
-    except msgspec.ValidationError as error:
-        raise wrong_type(error, inside=f"messages[{len(messages)}]") from None
-    return messages
-
-
-def _count(messages: Sequence[object]) -> None:
-    if len(messages) > MAX_MESSAGES:
-        raise RequestError(
-            f"messages: {len(messages)} messages; at most {MAX_MESSAGES} are taken.",
-            code="too_many_messages",
-            param="messages",
-        )
 
 
 def _view(messages: list[_Message], max_tokens: int | None) -> tuple[int, Conversation]:

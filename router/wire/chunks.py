@@ -15,17 +15,19 @@ that put it there do so unasked.
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
-from router.core.errors import BackendError, RouterError
+from router.core.errors import RouterError
 from router.core.ports import Told
 from router.core.usage import Usage
 from router.wire.events import Framing, cut, read
 from router.wire.faults import error_event
-from router.wire.loose_json import read_loosely
+from router.wire.loose_json import read_loosely, read_whole
 from router.wire.splice import find_span
+
+T = TypeVar("T")
 
 
 class _Choice(msgspec.Struct, gc=False):
@@ -45,7 +47,9 @@ class _Answer(msgspec.Struct, gc=False):
     usage: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
-class _Details(msgspec.Struct, gc=False):
+class Details(msgspec.Struct, gc=False):
+    """What of a prompt was read from the provider's cache, and written to it, as all of OpenAI's formats tell it."""
+
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
 
@@ -53,14 +57,14 @@ class _Details(msgspec.Struct, gc=False):
 class _Usage(msgspec.Struct, gc=False):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
-    prompt_tokens_details: _Details | None = None
+    prompt_tokens_details: Details | None = None
 
 
 _WORD = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _CHUNK = msgspec.json.Decoder(_Chunk)
 _ANSWER = msgspec.json.Decoder(_Answer)
 _USAGE = msgspec.json.Decoder(_Usage | None)
-_NO_DETAILS = _Details()
+NO_DETAILS = Details()
 _VOID = _Chunk()
 _SPACE = b" \t\r\n"
 _KEY = b'"usage"'
@@ -69,32 +73,32 @@ _NULL_USAGE = b',"usage":null'
 
 def read_answer(body: bytes) -> Told:
     """Return id and usage of a whole answer. Raises BackendError (502) when it is no JSON object."""
-    try:
-        answer = read_loosely(body, _ANSWER)
-    except (ValueError, RecursionError):
-        raise BackendError(
-            "The backend answered with something that is not a JSON object.", code="backend_garbage"
-        ) from None
+    answer = read_whole(body, _ANSWER)
     return Told(answer.id if isinstance(answer.id, str) else "", read_usage(answer.usage))
 
 
 def read_usage(value: msgspec.Raw | msgspec.UnsetType) -> Usage | None:
     """Return the usage that a chunk or a whole answer tells; None where there is none, or none that can be read."""
-    if isinstance(value, msgspec.UnsetType):
-        return None
-    try:
-        told = _USAGE.decode(value)
-    except msgspec.ValidationError:
-        return None
+    told = decode_usage(value, _USAGE)
     if told is None:
         return None
-    details = told.prompt_tokens_details or _NO_DETAILS
+    details = told.prompt_tokens_details or NO_DETAILS
     return Usage(
         told.prompt_tokens or 0,
         details.cached_tokens or 0,
         details.cache_write_tokens or 0,
         told.completion_tokens or 0,
     )
+
+
+def decode_usage(value: msgspec.Raw | msgspec.UnsetType, decoder: msgspec.json.Decoder[T | None]) -> T | None:
+    """Return the fields of a usage; None where there is none, or none that can be read."""
+    if isinstance(value, msgspec.UnsetType):
+        return None
+    try:
+        return decoder.decode(value)
+    except msgspec.ValidationError:
+        return None
 
 
 class ChunkGuard:

@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from router.core.errors import BackendError
+
 T = TypeVar("T")
 
 
@@ -29,3 +31,13 @@ def read_loosely(answer: bytes, decoder: msgspec.json.Decoder[T]) -> T:
         # No fraction is ever looked at: as a text it cannot be out of range.
         said: Any = json.loads(answer, parse_constant=lambda _: None, parse_float=str)
         return decoder.decode(json.dumps(said, ensure_ascii=False).encode("utf-8", "replace"))
+
+
+def read_whole(answer: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    """Return what `decoder` makes of a whole answer. Raises BackendError (502) when it is no JSON object."""
+    try:
+        return read_loosely(answer, decoder)
+    except (ValueError, RecursionError):
+        raise BackendError(
+            "The backend answered with something that is not a JSON object.", code="backend_garbage"
+        ) from None

@@ -22,11 +22,11 @@ from typing import Any
 
 import msgspec
 
-from router.core.errors import BackendError, RouterError
+from router.core.errors import RouterError
 from router.core.ports import Told
 from router.core.usage import Usage
 from router.wire.events import Framing, cut, read
-from router.wire.loose_json import read_loosely
+from router.wire.loose_json import read_loosely, read_whole
 from router.wire.messages_faults import error_event
 
 
@@ -107,12 +107,7 @@ _ANSWER = msgspec.json.Decoder(_Message)
 
 def read_answer(body: bytes) -> Told:
     """Return id and usage of a whole answer. Raises BackendError (502) when it is no JSON object."""
-    try:
-        answer = read_loosely(body, _ANSWER)
-    except (ValueError, RecursionError):
-        raise BackendError(
-            "The backend answered with something that is not a JSON object.", code="backend_garbage"
-        ) from None
+    answer = read_whole(body, _ANSWER)
     return Told(answer.id if isinstance(answer.id, str) else "", _add_usage(None, answer.usage))
 
 

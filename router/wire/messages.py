@@ -26,13 +26,7 @@ from router.wire.cache_marks import drop_anthropic_marks
 from router.wire.messages_weave import MessagesRequest, plan_edits
 from router.wire.openai_format import read_model
 from router.wire.splice import Edit, apply_edits
-from router.wire.strict_json import check, decode, wrong_type
-
-MAX_MESSAGES = 10_000
-"""More are refused: 4 MiB can hold 250,000, which would block the event loop for half a second."""
-
-_LARGE = 1 << 20
-"""Bodies above this many bytes are outlined first: a million items that are no messages then fail at the first."""
+from router.wire.strict_json import LARGE, check, check_count, decode, decode_messages, wrong_type
 
 _VIEW: Mapping[str, Role] = MappingProxyType({"user": "user", "assistant": "assistant"})
 _NO_METADATA: Mapping[str, Any] = MappingProxyType({})
@@ -94,14 +88,14 @@ class Messages:
     def parse(self, body: bytes) -> MessagesRequest:
         """Return the parsed body. Raises RequestError (400) that names the place, such as `messages[3].content`."""
         check(body)
-        if len(body) > _LARGE:
-            _limit(decode(body, _OUTLINE).messages)
+        if len(body) > LARGE:
+            check_count(decode(body, _OUTLINE).messages, "messages", "messages")
         top = decode(body, _BODY)
         model = read_model(top.model)
         raws = top.messages
         if raws is msgspec.UNSET:
             raise _refusal("messages: missing; send a list with at least one user message.", "missing_messages")
-        messages = _read_messages(raws)
+        messages = decode_messages(raws, _MESSAGE)
         metadata = top.metadata or _NO_METADATA
         user = metadata.get("user_id")
         return MessagesRequest(
@@ -174,25 +168,6 @@ class CountTokens(Messages):
         """Return nothing: a count has no id, and is no usage. Raises BackendError when it is no JSON object."""
         message_events.read_answer(body)
         return Told()
-
-
-def _read_messages(raws: list[msgspec.Raw]) -> list[_Message]:
-    if not raws:
-        raise _refusal("messages: the list is empty.", "empty_messages")
-    _limit(raws)
-    read = _MESSAGE.decode
-    messages: list[_Message] = []
-    try:
-        for raw in raws:
-            messages.append(read(raw))
-    except msgspec.ValidationError as error:
-        raise wrong_type(error, inside=f"messages[{len(messages)}]") from None
-    return messages
-
-
-def _limit(messages: Sequence[object]) -> None:
-    if len(messages) > MAX_MESSAGES:
-        raise _refusal(f"messages: {len(messages)} messages; at most {MAX_MESSAGES} are taken.", "too_many_messages")
 
 
 def _refusal(message: str, code: str, param: str = "messages") -> RequestError:

@@ -32,10 +32,10 @@ import msgspec
 from router.core.errors import BackendError, RouterError
 from router.core.ports import Told
 from router.core.usage import Usage
-from router.wire.chunks import code_of
+from router.wire.chunks import NO_DETAILS, Details, code_of, decode_usage
 from router.wire.events import Framing, cut, read
 from router.wire.faults import describe, error_of
-from router.wire.loose_json import read_loosely
+from router.wire.loose_json import read_loosely, read_whole
 
 State = Literal["open", "whole", "failed", "broken"]
 
@@ -59,31 +59,20 @@ class _Response(msgspec.Struct, gc=False):
     usage: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
-class _Details(msgspec.Struct, gc=False):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-
-
 class _Usage(msgspec.Struct, gc=False):
     input_tokens: int | None = None
     output_tokens: int | None = None
-    input_tokens_details: _Details | None = None
+    input_tokens_details: Details | None = None
 
 
 _EVENT = msgspec.json.Decoder(_Event)
 _RESPONSE = msgspec.json.Decoder(_Response)
 _USAGE = msgspec.json.Decoder(_Usage | None)
-_NO_DETAILS = _Details()
 
 
 def read_answer(body: bytes) -> Told:
     """Return id and usage of a whole answer, one that failed too. Raises BackendError (502) when it is no object."""
-    try:
-        answer = read_loosely(body, _RESPONSE)
-    except (ValueError, RecursionError):
-        raise BackendError(
-            "The backend answered with something that is not a JSON object.", code="backend_garbage"
-        ) from None
+    answer = read_whole(body, _RESPONSE)
     return Told(answer.id if isinstance(answer.id, str) else "", _read_usage(answer.usage))
 
 
@@ -181,15 +170,10 @@ class ResponseGuard:
 
 
 def _read_usage(value: msgspec.Raw | msgspec.UnsetType) -> Usage | None:
-    if isinstance(value, msgspec.UnsetType):
-        return None
-    try:
-        told = _USAGE.decode(value)
-    except msgspec.ValidationError:
-        return None
+    told = decode_usage(value, _USAGE)
     if told is None:
         return None
-    details = told.input_tokens_details or _NO_DETAILS
+    details = told.input_tokens_details or NO_DETAILS
     return Usage(
         told.input_tokens or 0,
         details.cached_tokens or 0,

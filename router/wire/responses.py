@@ -26,13 +26,7 @@ from router.wire import response_events
 from router.wire.openai_format import OpenAIFormat, read_model
 from router.wire.responses_weave import LEADING, ResponsesRequest, plan_edits
 from router.wire.splice import Edit, apply_edits
-from router.wire.strict_json import check, decode, wrong_type
-
-MAX_ITEMS = 10_000
-"""More are refused: 4 MiB can hold a million, which would block the event loop for seconds."""
-
-_LARGE = 1 << 20
-"""Bodies above this many bytes are outlined first: a million items that are no objects then fail at the first."""
+from router.wire.strict_json import LARGE, check, check_count, decode, wrong_type
 
 _VIEW: Mapping[str, Role] = MappingProxyType({"user": "user", "assistant": "assistant"})
 _TEXTS = frozenset({"input_text", "output_text", "text"})  # the last is not OpenAI's, but servers take it
@@ -110,7 +104,7 @@ class Responses(OpenAIFormat):
     def parse(self, body: bytes) -> ResponsesRequest:
         """Return the parsed body. Raises RequestError (400) that names the place, such as `input[3].content`."""
         check(body)
-        if len(body) > _LARGE:
+        if len(body) > LARGE:
             outline = decode(body, _OUTLINE)
             _count(outline.input, "input")
             _count(outline.instructions, "instructions")
@@ -189,10 +183,8 @@ class InputTokens(Responses):
 
 
 def _count(items: Sequence[object] | None, place: str) -> None:
-    if items is not None and not isinstance(items, str) and len(items) > MAX_ITEMS:
-        raise RequestError(
-            f"{place}: {len(items)} items; at most {MAX_ITEMS} are taken.", code="too_many_messages", param=place
-        )
+    if items is not None and not isinstance(items, str):
+        check_count(items, place, "items")
 
 
 def _read_items(raws: list[msgspec.Raw], place: str) -> list[_Item]:

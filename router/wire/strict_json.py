@@ -11,7 +11,7 @@ decoder (msgspec) refuses the rest, also inside values that it only skips. Both 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TypeAlias, TypeVar
 
 import msgspec
@@ -25,6 +25,12 @@ MAX_DEPTH = 64
 
 MAX_DIGITS = 4300
 """Digits in a row outside strings: what Python's own int() takes (sys.int_info.default_max_str_digits)."""
+
+MAX_ITEMS = 10_000
+"""Messages, or items, of one request: 4 MiB can hold a million, which would block the event loop for seconds."""
+
+LARGE = 1 << 20
+"""Bodies above this many bytes are outlined first: a million items that are no messages then fail at the first."""
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 
@@ -88,6 +94,29 @@ def check(body: bytes) -> None:
         _check_depth(body)
     if len(body) > MAX_DIGITS and _DIGIT_RUN in body[::_STRIDE].translate(_DIGIT_MARKS):
         _check_numbers(body)
+
+
+def check_count(items: Sequence[object], place: str, noun: str) -> None:
+    """Refuse a list of more than MAX_ITEMS. Raises RequestError (400)."""
+    if len(items) > MAX_ITEMS:
+        raise RequestError(
+            f"{place}: {len(items)} {noun}; at most {MAX_ITEMS} are taken.", code="too_many_messages", param=place
+        )
+
+
+def decode_messages(raws: Sequence[msgspec.Raw], decoder: msgspec.json.Decoder[T]) -> list[T]:
+    """Return what `decoder` makes of each message of a client. Raises RequestError (400) that names the one."""
+    if not raws:
+        raise RequestError("messages: the list is empty.", code="empty_messages", param="messages")
+    check_count(raws, "messages", "messages")
+    read = decoder.decode
+    messages: list[T] = []
+    try:
+        for raw in raws:
+            messages.append(read(raw))
+    except msgspec.ValidationError as error:
+        raise wrong_type(error, inside=f"messages[{len(messages)}]") from None
+    return messages
 
 
 def wrong_type(error: msgspec.ValidationError, inside: str = "") -> RequestError:

@@ -11,22 +11,18 @@ fast. Times are taken with the whole model.
 from __future__ import annotations
 
 import argparse
-import importlib
 import re
-import signal
 import struct
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from tests.support.local_model import MODEL, model_file
-from tests.support.serving import LOOPBACK, ROOT, Server, clean_environment, free_port, serving
+from tests.support.local_model import model_file, serve
+from tests.support.serving import ROOT, Server, clean_environment, free_port, serving
 
-SLOT_TOKENS = 4096
 _STRING, _ARRAY, _UINT32 = 8, 9, 4
 _WIDTHS = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 """Bytes of a value by its type (ggml-org/ggml, docs/gguf.md)."""
@@ -116,30 +112,14 @@ def _aligned(place: int) -> int:
     return -(-place // _ALIGNMENT) * _ALIGNMENT
 
 
-def serve(port: int, slots: int, layers: int | None) -> None:
+def serve_cut(port: int, slots: int, layers: int | None) -> None:
     """Serve in this process until SIGTERM or SIGINT."""
-    llama: Any = importlib.import_module("xllamacpp")  # a wheel that may be absent: only this process needs it
     with tempfile.TemporaryDirectory(prefix="cut-model-") as folder:
         weights = model_file()
         if layers is not None:
             weights = Path(folder, "cut.gguf")
             cut(model_file(), weights, layers)
-        params = llama.CommonParams()
-        params.model.path = str(weights)
-        params.model_alias = {MODEL}
-        params.hostnames = [LOOPBACK]
-        params.port = port
-        params.n_ctx = slots * SLOT_TOKENS
-        params.n_parallel = slots
-        params.cpuparams.n_threads = 1
-        params.cpuparams_batch.n_threads = 1
-        params.ui = False
-        stopped = threading.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stopped.set())
-        server = llama.Server(params)
-        print(f"ready {server.listening_address}", flush=True)
-        stopped.wait()
+        serve(port, weights, slots)
 
 
 if __name__ == "__main__":
@@ -148,4 +128,4 @@ if __name__ == "__main__":
     parser.add_argument("--slots", type=int, default=4)
     parser.add_argument("--layers", type=int, help="cut the model to its first layers (default: whole)")
     arguments = parser.parse_args()
-    serve(arguments.port, arguments.slots, arguments.layers)
+    serve_cut(arguments.port, arguments.slots, arguments.layers)

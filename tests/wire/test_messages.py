@@ -11,7 +11,8 @@ from router.core.errors import BackendError, RequestError
 from router.core.ports import Told
 from router.core.usage import Usage
 from router.wire.message_events import MessageGuard
-from router.wire.messages import MAX_MESSAGES, CountTokens, Messages
+from router.wire.messages import CountTokens, Messages
+from router.wire.strict_json import MAX_ITEMS
 
 WIRE = Messages()
 COUNT = CountTokens()
@@ -157,8 +158,8 @@ BAD = {
     "stream as text": (body(USER, stream="true"), "invalid_type", "stream"),
     "metadata as a list": (body(USER, metadata=[]), "invalid_type", "metadata"),
     "max_tokens as text": (body(USER, max_tokens="5"), "invalid_type", "max_tokens"),
-    "too many messages": (body(*[USER] * (MAX_MESSAGES + 1)), "too_many_messages", "messages"),
-    "too many messages in a large body": (body(*[{"role": "user", "content": "x" * 90}] * (MAX_MESSAGES + 1)), "too_many_messages", "messages"),
+    "too many messages": (body(*[USER] * (MAX_ITEMS + 1)), "too_many_messages", "messages"),
+    "too many messages in a large body": (body(*[{"role": "user", "content": "x" * 90}] * (MAX_ITEMS + 1)), "too_many_messages", "messages"),
     "a million items that are no messages": (b'{"model":"m","messages":[' + b"0," * 999_999 + b"0]}", "invalid_type", "messages[0]"),
     "100,000 levels": (b'{"model":"m","messages":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "json_too_deep", None),
 }  # fmt: skip

@@ -9,7 +9,8 @@ import pytest
 from router.core.conversation import Conversation, Turn
 from router.core.errors import BackendError, RequestError
 from router.core.usage import Usage
-from router.wire.responses import MAX_ITEMS, Responses
+from router.wire.responses import Responses
+from router.wire.strict_json import MAX_ITEMS
 
 RESPONSES = Responses()
 USER = {"role": "user", "content": "Hi"}
