@@ -9,7 +9,7 @@ PROVIDERS := OPENAI ANTHROPIC GEMINI MISTRAL GROQ OPENROUTER DEEPSEEK XAI CEREBR
 HAS_KEY := $(strip $(foreach provider,$(PROVIDERS),$($(provider)_API_KEY)))
 RUN_LOCK := $(if $(HAS_KEY),requirements-litellm.lock,requirements.lock)
 
-.PHONY: run test test-laws test-clients litellm-proxy lint format bench bench-recognition lock schema clean help
+.PHONY: run test test-laws test-clients simulate litellm-proxy lint format bench bench-recognition lock schema clean help
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -26,6 +26,9 @@ test-laws: $(VENV)/.installed-requirements-dev.lock ## 10,000 made-up conversati
 test-clients: $(VENV)/.installed-requirements-dev.lock ## the whole table of real clients; installs them first (minutes)
 	$(BIN)/python -m tests.clients.environments
 	PROMPT_ROUTER_CLIENTS=all $(BIN)/python -m pytest -n 2 --dist loadfile tests/clients $(ARGS)
+
+simulate: $(VENV)/.installed-requirements-dev.lock ## what tuning promises, proved on made-up traffic (LONG=1: every run, half an hour)
+	$(BIN)/python -m tests.sim $(if $(LONG),--long) $(ARGS)
 
 litellm-proxy: $(VENV)/.installed-requirements-dev.lock ## test the plug-in inside the real LiteLLM proxy (minutes)
 	$(PYTHON) -m venv .venv-litellm

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from router.client import FeedbackError, send_feedback
     from router.core.decision import Decision
     from router.core.errors import BackendError, PolicyError, RequestError, RouterError, SettingsError
     from router.library import Router, Wrapped
@@ -18,17 +19,20 @@ __version__ = "0.1.0"
 _HOMES = {
     "BackendError": "router.core.errors",
     "Decision": "router.core.decision",
+    "FeedbackError": "router.client",
     "PolicyError": "router.core.errors",
     "RequestError": "router.core.errors",
     "Router": "router.library",
     "RouterError": "router.core.errors",
     "SettingsError": "router.core.errors",
     "Wrapped": "router.library",
+    "send_feedback": "router.client",
 }
 
 __all__ = [
     "BackendError",
     "Decision",
+    "FeedbackError",
     "PolicyError",
     "RequestError",
     "Router",
@@ -36,6 +40,7 @@ __all__ = [
     "SettingsError",
     "Wrapped",
     "__version__",
+    "send_feedback",
 ]
 
 

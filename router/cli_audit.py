@@ -6,11 +6,10 @@ Exit codes as elsewhere: 0 good, 1 an alarm, 2 could not run.
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 from rich.box import SIMPLE
@@ -21,28 +20,21 @@ from router.auditing import draw, milliseconds, read_labels
 from router.classify import recogniser_for
 from router.classify.loading import watched
 from router.core.audit import ALARM_AT, AUDIT_RATE, Audit, Watch, least_rate, name_of, watch
-from router.core.errors import PolicyError, RouterError, SettingsError
+from router.core.errors import RouterError
 from router.engine.audits import alarm_lines
-from router.evaluate import LabelError
 from router.packs import load_pack
-from router.server.composition import database_url
-from router.server.settings import Settings
-from router.server.settings_source import load_settings
 from router.show import console_for, plain, waiting
 from router.stores import SqlAuditStore
+from router.terminal import ConfigOption, DataOption, JsonOption, fail, opened, print_json, settings_of
 
 FINDINGS = 1
-COULD_NOT_RUN = 2
 
 app = typer.Typer(
     help="Check by chance samples, labelled by a person or a strong model, that recognition keeps its promise.",
     no_args_is_help=True,
 )
 
-DataOption = Annotated[Path | None, typer.Option(help="Folder of the server's database.")]
-ConfigOption = Annotated[Path | None, typer.Option(help="Settings (router.yaml).")]
 RateOption = Annotated[float, typer.Option(min=0.0, max=1.0, help="The share of decisions that is drawn.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON for programs.")]
 
 
 @app.command("draw")
@@ -57,11 +49,8 @@ def draw_command(
     """Write decisions to label, drawn by chance, as JSON Lines. Those that have a label are left out."""
     try:
         since_ms = time.time_ns() // 1_000_000 - milliseconds(since)
-        store = open_store(settings_of(config, data))
-        try:
-            lines = draw(store.unaudited(since_ms, policy), rate, limit)
-        finally:
-            store.close()
+        with opened(settings_of(config, data)) as database:
+            lines = draw(SqlAuditStore(database).unaudited(since_ms, policy), rate, limit)
     except RouterError as error:
         fail(error)
     for line in lines:
@@ -86,13 +75,10 @@ def record_command(
         settings = settings_of(config, data, pack)
         policies = [load_pack(path).policy for path in settings.packs or (shipped_pack(),)]
         tasks = {policy.name: tuple(policy.tasks) for policy in policies}
-        store = open_store(settings)
-        try:
-            now_ms = time.time_ns() // 1_000_000
+        with opened(settings) as database:
+            store, now_ms = SqlAuditStore(database), time.time_ns() // 1_000_000
             given = read_labels(labels, store, tasks, rate=rate, auditor=by, now_ms=now_ms)
             new = store.record(given.audits)
-        finally:
-            store.close()
     except RouterError as error:
         fail(error, json_wanted)
     known = len(given.audits) - new
@@ -114,11 +100,8 @@ def status_command(
     try:
         settings = settings_of(config, data)
         policy = load_pack(pack).policy
-        store = open_store(settings)
-        try:
-            audits = store.read(policy.name)
-        finally:
-            store.close()
+        with opened(settings) as database:
+            audits = SqlAuditStore(database).read(policy.name)
         with waiting("fitting the recogniser") as progress, watched(progress):
             certificates = recogniser_for(policy, settings.data / "recognisers").certificates
     except RouterError as error:
@@ -197,34 +180,3 @@ def status_table(found: Mapping[str, Any]) -> Table:
         f"Evidence of {found['alarm_at']:g} alarms and moves the threshold up a rung."
     )
     return table
-
-
-def settings_of(config: Path | None, data: Path | None, packs: list[Path] | None = None) -> Settings:
-    """Return the settings as a server would have them. Raises SettingsError."""
-    return load_settings(config, os.environ, {"data": data, "packs": packs or None})
-
-
-def open_store(settings: Settings) -> SqlAuditStore:
-    """Return the audits of a data folder. Raises SettingsError where no server has ever written there."""
-    if not (settings.data / "router.db").is_file():
-        raise SettingsError(
-            f"there is no database in {settings.data}: name the server's data folder with --data, or start"
-            " `router serve` first"
-        )
-    return SqlAuditStore(database_url(settings))
-
-
-def fail(error: RouterError, json_wanted: bool = False) -> NoReturn:
-    """Say what is wrong, for a person or a program, and end."""
-    if json_wanted:
-        faults = error.faults if isinstance(error, PolicyError | LabelError) else ()
-        rows = [{"file": each.file, "line": each.line, "message": each.message, "hint": each.hint} for each in faults]
-        print_json({"error": str(error), "faults": rows})
-    else:
-        console_for(True).print(plain(str(error)), style="red")
-    raise typer.Exit(COULD_NOT_RUN)
-
-
-def print_json(value: Any) -> None:
-    """Write JSON to standard output."""
-    print(json.dumps(value, ensure_ascii=False, indent=2))

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 
 from router.core.decision import Dropped, Settled
 from router.core.evidence import Evidence
-from router.core.levels import choose_level
 from router.core.policy import ROOT, Cue, CueValue, Instruction, Level, Piece, Policy, depth
 from router.core.tokens import count_tokens
 
@@ -31,29 +30,51 @@ class Mix:
     levels: Mapping[str, Level]
 
 
-def compose(policy: Policy, paths: tuple[Settled, ...], evidence: Evidence, possible: tuple[str, ...] = ()) -> Mix:
-    """Return the mix for the settled paths. `possible` names the tasks of the soft line, if there is to be one."""
+def compose(
+    policy: Policy,
+    paths: tuple[Settled, ...],
+    evidence: Evidence,
+    levels: Mapping[str, Level],
+    possible: tuple[str, ...] = (),
+) -> Mix:
+    """Return the mix for the settled paths, every task that speaks at its level in `levels`.
+
+    `possible` names the tasks of the soft line, if there is to be one.
+    """
     if not policy.personal.isdisjoint(evidence.cues):
-        return _compose(policy, paths, evidence, possible)  # a person's own words: no other request has them
+        return _compose(policy, paths, evidence, levels, possible)  # a person's own words: no other request has them
     said = tuple(settled.path for settled in paths)
-    tuned = tuple(evidence.levels.items()) if evidence.levels else ()
-    asked = (said, possible, tuple(evidence.cues.items()), tuned)
+    asked = (said, possible, tuple(evidence.cues.items()), tuple(levels.values()))
     mix: Mix | None = policy.mixes.get(asked)
     if mix is None:
-        mix = _compose(policy, paths, evidence, possible)
+        mix = _compose(policy, paths, evidence, levels, possible)
         if len(policy.mixes) >= MIXES_KEPT:
             policy.mixes.clear()
         policy.mixes[asked] = mix
     return mix
 
 
-def _compose(policy: Policy, paths: tuple[Settled, ...], evidence: Evidence, possible: tuple[str, ...]) -> Mix:
-    speaking = _speaking(policy, paths)
-    levels = {path: choose_level(policy.tasks[path], policy.settings, evidence) for path in speaking}
+def speaking(policy: Policy, paths: tuple[Settled, ...]) -> dict[str, str]:
+    """Return the tasks that speak, ancestors first, each with the settled path that it speaks for first."""
+    if len(paths) == 1:
+        return dict.fromkeys(policy.lineages[paths[0].path], paths[0].path)
+    seen: dict[str, str] = {}
+    for settled in paths:
+        for path in policy.lineages[settled.path]:
+            seen.setdefault(path, settled.path)
+    return {path: seen[path] for path in sorted(seen, key=depth)}  # stable: equal depths stay in the settled order
+
+
+def _compose(
+    policy: Policy,
+    paths: tuple[Settled, ...],
+    evidence: Evidence,
+    levels: Mapping[str, Level],
+    possible: tuple[str, ...],
+) -> Mix:
     pieces: list[Piece] = []
     dropped: list[Dropped] = []
-    for path in speaking:
-        level = levels[path]
+    for path, level in levels.items():
         for instruction in policy.tasks[path].instructions:
             if instruction.level > level or level is Level.OFF:
                 continue
@@ -68,13 +89,6 @@ def _compose(policy: Policy, paths: tuple[Settled, ...], evidence: Evidence, pos
         pieces.append(_soft_line(policy, paths[0].path, possible))
     kept = _within_budget(pieces, policy.settings.budget_tokens, {settled.path for settled in paths}, dropped)
     return Mix(tuple(kept), tuple(dropped), levels)
-
-
-def _speaking(policy: Policy, paths: tuple[Settled, ...]) -> list[str]:
-    if len(paths) == 1:
-        return list(policy.lineages[paths[0].path])
-    seen = dict.fromkeys(path for settled in paths for path in policy.lineages[settled.path])
-    return sorted(seen, key=depth)  # a stable sort: equal depths stay in the order of the settled paths
 
 
 def _unfit(instruction: Instruction, cues: Mapping[str, CueValue]) -> str:

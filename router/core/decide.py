@@ -8,10 +8,11 @@ log, and the proxy runs it and then sends.
 
 from __future__ import annotations
 
-from router.core.compose import compose
+from router.core.compose import compose, speaking
 from router.core.conversation import Conversation
 from router.core.decision import Decision, Outcome, Reason, Settled, nothing
 from router.core.evidence import Evidence
+from router.core.levels import choose_levels
 from router.core.policy import ROOT, AuxiliaryRule, Policy
 from router.core.settle import CERTAIN_ROOT, candidates, settle
 
@@ -30,11 +31,14 @@ def decide(policy: Policy, conversation: Conversation, evidence: Evidence) -> De
         possible = candidates(policy.tasks, evidence.belief, evidence.thresholds, paths)
         outcome = "unclassified" if paths[0].path == ROOT else "classified"
         reasons.append(_why(paths, possible))
-    mix = compose(policy, paths, evidence, possible)
+    model, parameters = _model(policy, paths)
+    complexity = str(evidence.cues.get("complexity", ""))
+    asked = evidence.asked._replace(complexity=complexity, model=model or evidence.asked.model)
+    levels, draw = choose_levels(policy, speaking(policy, paths), evidence.tuned, evidence.levels, asked)
+    mix = compose(policy, paths, evidence, levels, possible)
     over = sum(piece.tokens for piece in mix.pieces) - policy.settings.budget_tokens
     if over > 0:
         reasons.append(Reason("required_over_budget", f"required text exceeds the budget by {over} tokens"))
-    model, parameters = _model(policy, paths)
     return Decision(
         revision=policy.revision,
         outcome=outcome,
@@ -45,6 +49,7 @@ def decide(policy: Policy, conversation: Conversation, evidence: Evidence) -> De
         reasons=tuple(reasons),
         model=model,
         parameters=parameters,
+        draw=draw,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
+from router.core.levels import Draw
 from router.core.policy import ROOT, Level, Piece
 
 TASK_GAP = "\n\n"
@@ -42,7 +43,8 @@ class Decision:
     """Path, level, mix and reasons for one user turn.
 
     `paths` are the settled paths, most certain first, and never empty: `/` alone when nothing is safe. `levels` gives
-    the level of every task that speaks. `mix` is in the order in which it is said.
+    the level of every task that speaks. `mix` is in the order in which it is said. `draw` is the draw of a trial, where
+    this decision made one.
     """
 
     revision: str
@@ -54,6 +56,7 @@ class Decision:
     reasons: tuple[Reason, ...] = ()
     model: str | None = None
     parameters: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    draw: Draw | None = None
 
     @property
     def task(self) -> str:

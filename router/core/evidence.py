@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
+from router.core.levels import NOBODY, Asked, Levels
 from router.core.policy import CueValue, Level
 
 MASS_FLOOR = 0.01
@@ -99,8 +100,9 @@ class Certificate:
 class Evidence:
     """What deciding reads. `belief` is None when recognition was not to be had; `faults` names what was missing.
 
-    `levels` is the level state: the tuned level per task, where tuning has moved it. `nonce` fences free-text cues; it
-    is a keyed hash of the conversation, so that a user cannot guess the closing mark.
+    `levels` are the levels that the conversation has already, by task; they stay. For other tasks `tuned` says how the
+    dials stand, None where nothing is tuned, and `asked` for whom. `nonce` fences free-text cues; it is a keyed hash of
+    the conversation, so that a user cannot guess the closing mark.
     """
 
     belief: Belief | None
@@ -109,3 +111,5 @@ class Evidence:
     levels: Mapping[str, Level] = field(default_factory=lambda: MappingProxyType({}))
     faults: tuple[str, ...] = ()
     nonce: str = ""
+    tuned: Levels | None = None
+    asked: Asked = NOBODY

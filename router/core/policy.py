@@ -10,6 +10,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import blake2b
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
@@ -103,7 +104,10 @@ class Instruction:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A node of the tree. `instructions` are in the order in which they are said: required, brief, guided, detailed."""
+    """A node of the tree. `instructions` are in the order in which they are said: required, brief, guided, detailed.
+
+    `levels` says where the task starts, by the request's complexity, "" for any; empty where it has no word of its own.
+    """
 
     path: str
     about: str = ""
@@ -114,6 +118,7 @@ class Task:
     model: str | None = None
     parameters: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     children: tuple[str, ...] = ()
+    levels: Mapping[str, Level] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def title(self) -> str:
@@ -144,7 +149,11 @@ class Cue:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A typed outcome that feedback may report."""
+    """A typed outcome that feedback may report.
+
+    `default` is the value of a conversation of which nobody said anything by the horizon; without one it has no value.
+    `better` says which end of the range is good. A `guardrail` stops a trial when it gets worse.
+    """
 
     name: str
     kind: Literal["boolean", "rating", "number", "checks"]
@@ -152,6 +161,42 @@ class Metric:
     high: float = 1.0
     primary: bool = False
     horizon_s: float = 72 * 3600.0
+    default: float | None = None
+    better: Literal["high", "low"] = "high"
+    guardrail: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """Something in how a conversation goes on that tells how the answer before was. It says `metric` is `value`.
+
+    One of the conditions is given. `user_says`: patterns (RE2), found in the user's next turn. `answer_says`: the same,
+    in the answer itself. `tasks`: the conversation comes to one of these tasks. `again_within_s`: the same user comes
+    back to the task within so long, in another conversation.
+    """
+
+    name: str
+    metric: str
+    value: float
+    user_says: tuple[str, ...] = ()
+    answer_says: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    again_within_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """A model that is asked how good an answer was, for a share `rate` of conversations, by a `rubric`.
+
+    It says `metric`, 0 to 1. Of the judged conversations a share `audit` is drawn for a person to judge as well; with
+    these the judge's errors are taken out of the mean.
+    """
+
+    model: str
+    metric: str
+    rubric: str
+    rate: float = 0.1
+    audit: float = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +259,8 @@ class Settings:
     on_switch: Literal["tail", "head"] = "tail"
     keep: Literal["none", "redacted", "full"] = "none"
     pin_idle_s: float = 3600.0
+    tuning: Literal["observe", "suggest", "auto"] = "suggest"
+    holdout: float = 0.02
     encoder: Literal["static", "lexical"] = "static"
     cascade: Cascade | None = None
 
@@ -233,6 +280,33 @@ class Policy:
     boilerplate: tuple[str, ...] = ()
     unrelated: tuple[str, ...] = ()
     dialogues: tuple[Dialogue, ...] = ()
+    signals: tuple[Signal, ...] = ()
+    judge: Judge | None = None
+
+    @cached_property
+    def primary(self) -> Metric | None:
+        """The metric that tuning improves, if the pack has one."""
+        return next((metric for metric in self.metrics.values() if metric.primary), None)
+
+    @cached_property
+    def heard(self) -> bool:
+        """Whether the words of answers tell this policy anything: for checks, signals, a judge, or corrections."""
+        lines = (line for task in self.tasks.values() for line in task.instructions)
+        return bool(self.metrics or self.signals or self.judge or any(line.check for line in lines))
+
+    @cached_property
+    def texts(self) -> Mapping[str, str]:
+        """By path, a digest of all that the task and those below it can say, and of where they start.
+
+        Where it changes, what was learned of the old text says nothing of the new one.
+        """
+        digests: dict[str, str] = {}
+        for path, task in reversed(list(self.tasks.items())):
+            said = [(i.level, i.text, i.required, i.when, i.unless) for i in task.instructions]
+            below = [digests[child] for child in task.children]
+            meaning = repr((path, said, task.complexity, sorted(task.levels.items()), below))
+            digests[path] = blake2b(meaning.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+        return MappingProxyType(digests)
 
     @cached_property
     def lineages(self) -> Mapping[str, tuple[str, ...]]:

@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from router.core.decision import Decision
 from router.core.evidence import Belief, Evidence
+from router.core.learning import Assignment
 from router.core.policy import CueValue, Policy
 from router.core.usage import Usage
 
@@ -27,7 +28,8 @@ class Trace:
     without the backend's own time; `first_ms` is the time to the first byte of the answer. `status` is the HTTP status
     the client got, `error` the code of what went wrong, if anything. `conversation` and `unit` are keyed hashes. `cues`
     are those of the evidence as they may be stored (`withhold`). `usage` is what the backend counted, where it told.
-    `retry` is how often the client had sent this request before, as its SDK counts.
+    `retry` is how often the client had sent this request before, as its SDK counts. `assignment` is there when the
+    conversation settled on its task for the first time.
     """
 
     id: str
@@ -54,6 +56,7 @@ class Trace:
     first_ms: float = 0.0
     total_ms: float = 0.0
     stages: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    assignment: Assignment | None = None
 
 
 def withhold(policy: Policy, cues: Mapping[str, CueValue]) -> dict[str, CueValue]:

@@ -75,11 +75,19 @@ class Identifier:
         """
         named = self._named(metadata, headers) or spoken.continues
         if named:
-            conversation = self._hash("c", tenant, named)
+            conversation = self.conversation_of(tenant, named)
         else:
             conversation = self._hash("h", tenant, *_beginning(spoken), user, *personal)
-        unit = self._hash("u", tenant, user) if user else conversation
+        unit = self.unit_of(tenant, user) if user else conversation
         return Identity.of(conversation, unit)
+
+    def conversation_of(self, tenant: str, name: str) -> str:
+        """Return the hash of a conversation by the name that a tenant's requests give it."""
+        return self._hash("c", tenant, name)
+
+    def unit_of(self, tenant: str, user: str) -> str:
+        """Return the hash of an end user by the name that a tenant's requests give them."""
+        return self._hash("u", tenant, user)
 
     def _named(self, metadata: Mapping[str, object], headers: Mapping[str, str]) -> str:
         if metadata:

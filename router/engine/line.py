@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 
 from router.core.decision import Decision
 from router.core.errors import BackendError, RequestError
+from router.core.learning import Assignment
 from router.core.ports import Outgoing, Told, Weaving, Wire
 from router.core.trace import Trace, withhold
+from router.engine.appraise import Answered
 from router.engine.look import Call, Look, Looker
 from router.engine.prefix import Sighting
-from router.engine.relay import CLIENT_LEFT, Ending, relay
+from router.engine.relay import CLIENT_LEFT, KEPT_BYTES, Ending, relay
 from router.engine.send import Sender, Sent, Target
 
 CLIENT_GONE = 499
@@ -54,8 +56,8 @@ class Progress:
 class Line:
     """Runs requests. `resolve` finds the targets of a model name and raises RequestError for an unknown one.
 
-    `record` takes the finished trace, and `watch` what came and what was sent; neither may block. `now_ms` is the wall
-    clock.
+    `record` takes the finished trace, `watch` what came and what was sent, and `examine` what was answered; none may
+    block. `now_ms` is the wall clock.
     """
 
     looker: Looker
@@ -63,6 +65,7 @@ class Line:
     resolve: Callable[[str], tuple[Target, ...]]
     record: Callable[[Trace], None]
     watch: Callable[[Sighting], None] = field(default=lambda _: None)
+    examine: Callable[[Answered], None] | None = None
     now_ms: Callable[[], int] = field(default=lambda: time.time_ns() // 1_000_000)
 
     async def run(self, call: Call) -> Reply:
@@ -91,6 +94,7 @@ class Line:
             self._finish(progress, CLIENT_GONE, CLIENT_LEFT)
             raise
         self._finish(progress, sent.answer.status)
+        self._examine(progress, sent, [sent.answer.body])
         return self._reply(progress, sent)
 
     async def count(self, call: Call) -> Reply:
@@ -141,13 +145,38 @@ class Line:
 
     async def _relay(self, progress: Progress, sent: Sent) -> AsyncGenerator[bytes, None]:
         """Pass a stream on and record what became of it."""
-        ending = Ending()
+        heard = self.examine is not None and progress.look.snapshot.policy.heard
+        ending = Ending(kept=[] if heard else None)
         try:
             async for chunk in relay(sent, progress.call.wire, ending, progress.hides_usage):
                 yield chunk
         finally:
             progress.told = ending.told
             self._finish(progress, CLIENT_GONE if ending.error == CLIENT_LEFT else sent.answer.status, ending.error)
+            if not ending.error and ending.kept:
+                self._examine(progress, sent, ending.kept)
+
+    def _examine(self, progress: Progress, sent: Sent, pieces: list[bytes]) -> None:
+        """Hand on an answer to be examined, where its policy wants to hear of it."""
+        call, look, target = progress.call, progress.look, progress.target
+        if self.examine is None or target is None or not look.snapshot.policy.heard:
+            return
+        size = sum(map(len, pieces))
+        self.examine(
+            Answered(
+                wire=call.wire,
+                look=look,
+                tenant=call.tenant,
+                decision=call.id,
+                model=target.model or look.request.model,
+                at_ms=self.now_ms(),
+                pieces=pieces,
+                size=size,
+                stream=look.request.stream,
+                whole=size < KEPT_BYTES,
+                status=sent.answer.status,
+            )
+        )
 
     def _finish(self, progress: Progress, status: int, error: str = "") -> None:
         call, look, target = progress.call, progress.look, progress.target
@@ -155,10 +184,11 @@ class Line:
         evidence, told = look.evidence, progress.told
         if told.id and call.wire.chains:
             self.looker.remember(call.tenant, look, told.id)
+        at_ms = self.now_ms()
         self.record(
             Trace(
                 id=call.id,
-                at_ms=self.now_ms(),
+                at_ms=at_ms,
                 policy=policy.name,
                 tenant=call.tenant,
                 conversation=identity.conversation,
@@ -181,6 +211,7 @@ class Line:
                 first_ms=progress.first_ms,
                 total_ms=stages.total_ms,
                 stages=stages.laps,
+                assignment=_assignment(call, look, at_ms) if look.given else None,
             )
         )
 
@@ -191,6 +222,34 @@ def reply_to(sent: Sent, wire: Wire, id_: str) -> Reply:
     if answer.chunks is None:
         return Reply(answer.status, answer.headers, answer.body, id=id_)
     return Reply(answer.status, answer.headers, chunks=relay(sent, wire), id=id_)
+
+
+def _assignment(call: Call, look: Look, at_ms: int) -> Assignment | None:
+    """Return the level that a conversation was given at a task, as the tuner reads it; None where nothing is tuned."""
+    given, policy = look.given, look.snapshot.policy
+    if given is None or policy.primary is None:
+        return None
+    draw = given.draw
+    node = draw.node if draw else given.task
+    return Assignment(
+        decision=call.id,
+        at_ms=at_ms,
+        tenant=call.tenant,
+        policy=policy.name,
+        conversation=look.identity.conversation,
+        unit=look.identity.unit,
+        task=given.task,
+        complexity=given.complexity,
+        model=given.model,
+        level=given.level,
+        text=policy.texts[node],
+        matures_ms=at_ms + round(1000 * policy.primary.horizon_s),
+        trial=draw.trial if draw else "",
+        node=node,
+        challenger=draw.challenger if draw else False,
+        share=draw.share if draw else 0.0,
+        holdout=given.holdout,
+    )
 
 
 def _retry(call: Call) -> int:

@@ -8,13 +8,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from router.core.conversation import Conversation
 from router.core.decide import decide
 from router.core.decision import Decision, Reason, nothing
 from router.core.errors import Degraded, RequestError
 from router.core.evidence import Evidence
-from router.core.policy import ROOT, CueValue, Policy
+from router.core.levels import NOBODY, Asked, Draw, Levels
+from router.core.policy import ROOT, CueValue, Level, Policy
 from router.core.ports import Capability, Request, Weaving, Wire
 from router.engine.guarding import Guard
 from router.engine.identity import Identifier, Identity
@@ -48,9 +50,23 @@ class Call:
     id: str = ""
 
 
+class Given(NamedTuple):
+    """The level that a conversation was given at a task when it first settled there, and what drew it, if anything."""
+
+    task: str
+    complexity: str
+    model: str
+    level: Level
+    draw: Draw | None
+    holdout: bool
+
+
 @dataclass(slots=True)
 class Look:
-    """A request with all that was found and decided about it. `decisions[j]` belongs to user turn j."""
+    """A request with all that was found and decided about it. `decisions[j]` belongs to user turn j.
+
+    `given` is there when the conversation was given a level at a task for the first time.
+    """
 
     request: Request
     snapshot: Snapshot
@@ -59,6 +75,7 @@ class Look:
     decisions: list[Decision]
     stages: Stages
     pin: Pin
+    given: Given | None = None
 
     @property
     def decision(self) -> Decision:
@@ -96,16 +113,18 @@ class Looker:
         earlier = thread.sights if thread else ()
         sights = observer.observe(request.conversation, pin, cues, identity.nonce, late, earlier)
         stages.mark("observe")
-        decisions = self._decide_all(observer.snapshot.policy, request.conversation, sights)
+        policy = observer.snapshot.policy
+        asked = Asked(identity.unit, model=request.model)
+        decisions, given = self._decide_all(policy, request.conversation, sights, pin, asked)
         notes = [Reason(fault, "the cue was not usable and fell to its default") for fault in faults]
         if request.conversation.continues and thread is None:
             notes.append(Reason("thread_unknown", "what was decided about the turns before is not known here"))
         if notes:
             decisions[-1] = replace(decisions[-1], reasons=(*decisions[-1].reasons, *notes))
         if call.off:
-            decisions = [_required_only(decision) for decision in decisions]
+            decisions, given = [_required_only(decision) for decision in decisions], None
         stages.mark("decide")
-        return Look(request, observer.snapshot, identity, sights, decisions, stages, pin)
+        return Look(request, observer.snapshot, identity, sights, decisions, stages, pin, given)
 
     async def look_in_time(self, call: Call) -> Look:
         """Like `look`, but never holds up the event loop: a slow recogniser runs in a thread, within its deadline."""
@@ -191,7 +210,8 @@ class Looker:
         pin = self.pins.find(policy.name, identity.conversation, turn, lasting, now, answering=answering)
         if pin is None:
             idle_s = policy.settings.pin_idle_s
-            pin = Pin(policy.revision, now, now, idle_s, [(0, lasting)], moment=(turn, passing))
+            levels: dict[str, Mapping[str, Level]] | None = None if self.shelf.levels(policy.name) is None else {}
+            pin = Pin(policy.revision, now, now, idle_s, [(0, lasting)], moment=(turn, passing), levels=levels)
             self.pins.keep(policy.name, identity.conversation, pin)
             return observer, pin, identity, cues, faults
         if pin.revision != policy.revision:
@@ -234,19 +254,40 @@ class Looker:
             self._observers = live
         return observer
 
-    def _decide_all(self, policy: Policy, conversation: Conversation, sights: list[Sight]) -> list[Decision]:
+    def _decide_all(
+        self, policy: Policy, conversation: Conversation, sights: list[Sight], pin: Pin, asked: Asked
+    ) -> tuple[list[Decision], Given | None]:
+        """Return the decision at every user turn, and what the conversation was given at the newest."""
         decisions: list[Decision] = []
         ends = [at for at, turn in enumerate(conversation.turns) if turn.role == "user"]
         earlier = len(sights) - len(ends)  # so many turns are not here, but with the backend
+        tuned = None if pin.levels is None else self.shelf.levels(policy.name)
+        fresh: set[str] = set()
+        drawn: Draw | None = None
         for number, sight in enumerate(sights):
-            if sight.decision is None:
+            complexity = str(sight.evidence.cues.get("complexity", ""))
+            held = pin.given(complexity)
+            if sight.decision is None or not _stands(sight, pin, held):
                 upto = conversation
                 if number < len(sights) - 1 or number < earlier:
                     turns = conversation.turns[: ends[number - earlier] + 1] if number >= earlier else ()
                     upto = replace(conversation, turns=turns, max_tokens=None)  # that limits the newest answer alone
-                sight.decision = self._decide(policy, upto, sight.evidence)
+                if tuned is not None or sight.evidence.levels:
+                    asked = asked._replace(drawn=pin.drawn)
+                    sight.evidence = replace(sight.evidence, levels=held, tuned=tuned, asked=asked)
+                decision = self._decide(policy, upto, sight.evidence)
+                sight.decision = decision
+                if tuned is not None:
+                    if not pin.knows(decision.task):
+                        fresh.add(decision.task)
+                    drawn = decision.draw or drawn
+                    pin.drawn |= drawn is not None
+                    pin.give(complexity, decision.levels)
+                    sight.evidence = replace(sight.evidence, levels=decision.levels, tuned=None, asked=NOBODY)
             decisions.append(sight.decision)
-        return decisions
+        if tuned is None or (drawn is None and decisions[-1].task not in fresh):
+            return decisions, None
+        return decisions, _given(decisions[-1], drawn, tuned, asked, sights[-1].evidence)
 
     def _decide(self, policy: Policy, conversation: Conversation, evidence: Evidence) -> Decision:
         try:
@@ -283,3 +324,21 @@ def _required_only(decision: Decision) -> Decision:
 def _personal(policy: Policy, cues: Mapping[str, CueValue]) -> tuple[str, ...]:
     """The free-text cues: conversations that begin alike but differ here belong to different people."""
     return tuple(f"{name}={cues[name]}" for name in sorted(policy.personal) if name in cues)
+
+
+def _stands(sight: Sight, pin: Pin, held: Mapping[str, Level]) -> bool:
+    """Say whether a decision that was made before was made with the levels that the conversation has."""
+    if pin.levels is None:
+        return not sight.evidence.levels
+    assert sight.decision is not None
+    return all(held.get(path) is level for path, level in sight.decision.levels.items())
+
+
+def _given(decision: Decision, drawn: Draw | None, tuned: Levels, asked: Asked, evidence: Evidence) -> Given | None:
+    task = drawn.task if drawn else decision.task
+    level = decision.levels.get(task)
+    if level is None or task == ROOT:
+        return None
+    complexity = str(evidence.cues.get("complexity", ""))
+    model = decision.model or asked.model
+    return Given(task, complexity, model, level, drawn, tuned.held_out(asked.unit))

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from router.core.conversation import Conversation, Turn
 from router.core.decision import Decision
 from router.core.errors import Degraded
-from router.core.evidence import Belief, Evidence
+from router.core.evidence import Belief, Evidence, Thresholds
 from router.core.policy import CueValue
 from router.core.ports import State
 from router.core.trace import WITHHELD
@@ -63,7 +63,7 @@ class Observer:
         self._rules_read_below = max((rule.max_tokens_below or 0 for rule in policy.auxiliary), default=0)
         self._volatile = frozenset(name for name, cue in policy.cues.items() if cue.volatile)
         self._faults = snapshot.faults + (() if snapshot.recogniser else ("recogniser_absent",))
-        self._thresholds = snapshot.recogniser.thresholds if snapshot.recogniser else None
+        self._thresholds = snapshot.recogniser.thresholds if snapshot.recogniser else Thresholds()
 
     def parted(self, cues: Mapping[str, CueValue]) -> tuple[Mapping[str, CueValue], Mapping[str, CueValue]]:
         """Return the cues that hold for more than one call, and those that are passing."""
@@ -116,7 +116,6 @@ class Observer:
         evidence = Evidence(
             belief=None,
             cues=MappingProxyType(dict(cues)),
-            levels=self.snapshot.levels,
             faults=(*self._faults, "thread_unknown"),
             nonce=nonce,
         )
@@ -161,10 +160,9 @@ class Observer:
         evidence = Evidence(
             belief=belief,
             cues=MappingProxyType(known),
-            levels=self.snapshot.levels,
             faults=tuple(faults),
             nonce=nonce,
-            **({"thresholds": thresholds} if thresholds else {}),
+            thresholds=thresholds,
         )
         if len(faults) > len(self._faults):
             pin.faulted[number] = (state, evidence)

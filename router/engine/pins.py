@@ -1,4 +1,4 @@
-"""What a conversation keeps from its first turn: the revision, and the cues of each turn at which they changed.
+"""What a conversation keeps: its revision, the cues of each turn at which they changed, and the levels it was given.
 
 Clients resend history without our text, so earlier decisions are made again on every call. They come out the same
 because whatever they depended on is either in the messages or pinned here. Requests find pins in memory alone; what
@@ -12,9 +12,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from types import MappingProxyType
+from typing import NamedTuple
 
 from router.core.evidence import Evidence
-from router.core.policy import CueValue, Policy
+from router.core.policy import CueValue, Level, Policy
 from router.core.ports import PinRecord, State
 from router.core.trace import WITHHELD, withhold
 
@@ -28,6 +29,22 @@ STORED_AGAIN_S = 60.0
 """A pin that is only used is stored again after so long: what a restart can cost of its time to live."""
 
 
+_NO_LEVELS: Mapping[str, Level] = MappingProxyType({})
+
+
+class Mark(NamedTuple):
+    """What tells a pin from its stored record."""
+
+    revision: str
+    cues: int
+    faulted: int
+    levels: int
+    seen_s: float
+
+
+UNSTORED = Mark("", 0, 0, 0, 0.0)
+
+
 @dataclass(slots=True)
 class Pin:
     """One conversation's record. `cues` holds (turn, values) where the values changed, in rising order of turn.
@@ -36,7 +53,9 @@ class Pin:
     better, on the next call, or the text sent earlier would change. `began_s` and `seen_s` are seconds of the wall
     clock; a pin is void when it was not used for `idle_s`. `first` tells it from other pins under its key, which differ
     in the cues of their first turn and only there for good (`name_pin`). `moment` holds the passing cues of the newest
-    user turn; it is not stored. `stored` is what of it was last stored (`mark`).
+    user turn; it is not stored. `levels` are the levels given, by complexity and task, None where the conversation
+    began while nothing was tuned; `drawn` says that a trial drew for it. `stored` is what of it was last stored
+    (`mark`).
     """
 
     revision: str
@@ -47,12 +66,30 @@ class Pin:
     faulted: dict[int, tuple[State | None, Evidence]] = field(default_factory=dict)
     first: str = ""
     moment: tuple[int, Mapping[str, CueValue]] = (-1, MappingProxyType({}))
-    stored: tuple[str, int, int, float] = ("", 0, 0, 0.0)
+    levels: dict[str, Mapping[str, Level]] | None = None
+    drawn: bool = False
+    stored: Mark = UNSTORED
 
     @property
-    def mark(self) -> tuple[str, int, int, float]:
-        """What tells a pin from its stored record: the revision, the numbers of changes and of faults, and the time."""
-        return self.revision, len(self.cues), len(self.faulted), self.seen_s
+    def mark(self) -> Mark:
+        """What tells a pin from its stored record: the revision, how much it holds of each kind, and the time."""
+        given = sum(map(len, self.levels.values())) if self.levels else 0
+        return Mark(self.revision, len(self.cues), len(self.faulted), given, self.seen_s)
+
+    def knows(self, task: str) -> bool:
+        """Say whether the conversation was given a level at a task."""
+        return self.levels is not None and any(task in given for given in self.levels.values())
+
+    def given(self, complexity: str) -> Mapping[str, Level]:
+        """Return the levels that the conversation has, for turns of one complexity."""
+        return self.levels.get(complexity, _NO_LEVELS) if self.levels else _NO_LEVELS
+
+    def give(self, complexity: str, levels: Mapping[str, Level]) -> None:
+        """Keep the levels that a decision gave."""
+        if self.levels is not None and levels:
+            before = self.levels.get(complexity)
+            # Shared with the decision, and so among the conversations that are given the same, as most are.
+            self.levels[complexity] = {**before, **levels} if before and before.keys() - levels else levels
 
     def cues_at(self, turn: int) -> Mapping[str, CueValue]:
         """Return the request cues that held at a user turn."""
@@ -74,7 +111,7 @@ class Pin:
             while len(self.cues) > 1 and self.cues[-1][0] >= turn:
                 self.cues.pop()
             self.cues.append((turn, values))
-            self.stored = ("", 0, 0, 0.0)
+            self.stored = UNSTORED
 
     def held(self, turn: int, values: Mapping[str, CueValue], passing: Mapping[str, CueValue]) -> dict[str, CueValue]:
         """Return the cues with which user turn `turn` was decided; this call's own where they are not known."""
@@ -157,7 +194,7 @@ class Pins:
         records = []
         for policy, conversation, pin in list(used.values()):
             mark = pin.mark
-            if mark[:3] == pin.stored[:3] and mark[3] - pin.stored[3] < STORED_AGAIN_S:
+            if mark[:-1] == pin.stored[:-1] and mark.seen_s - pin.stored.seen_s < STORED_AGAIN_S:
                 continue
             pin.stored = mark
             records.append(_record(policies[policy], conversation, pin))
@@ -174,6 +211,8 @@ class Pins:
                 list(record.cues),
                 {turn: (None, evidence) for turn, evidence in record.faulted.items()},
             )
+            pin.levels = None if record.levels is None else dict(record.levels)
+            pin.drawn = record.drawn
             pin.first, pin.stored = record.first, pin.mark
             self.keep(record.policy, record.conversation, pin)
 
@@ -211,4 +250,6 @@ def _record(policy: Policy, conversation: str, pin: Pin) -> PinRecord:
         idle_s=pin.idle_s,
         cues=cues,
         faulted=faulted,
+        levels=None if pin.levels is None else dict(pin.levels),
+        drawn=pin.drawn,
     )

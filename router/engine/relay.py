@@ -12,12 +12,20 @@ from router.engine.send import Sent
 CLIENT_LEFT = "client_gone"
 
 
+KEPT_BYTES = 256 << 10
+"""Of a stream that is to be examined, so many bytes are kept: more than the longest answers have."""
+
+
 @dataclass(slots=True)
 class Ending:
-    """How a stream ended. `error` is empty for a whole one; it stays CLIENT_LEFT when nobody read to the end."""
+    """How a stream ended. `error` is empty for a whole one; it stays CLIENT_LEFT when nobody read to the end.
+
+    `kept` takes what was sent, up to KEPT_BYTES, where it is not None.
+    """
 
     error: str = CLIENT_LEFT
     told: Told = field(default_factory=Told)
+    kept: list[bytes] | None = None
 
 
 async def relay(
@@ -31,10 +39,14 @@ async def relay(
     guard = wire.guard(hide_usage)
     chunks = sent.answer.chunks
     chunk = sent.first
+    room = KEPT_BYTES
     try:
         while True:
             whole = guard.release(chunk)
             if whole:
+                if ending.kept is not None and room > 0:
+                    ending.kept.append(whole)
+                    room -= len(whole)
                 yield whole
             if chunks is None:
                 break

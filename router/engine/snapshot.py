@@ -1,7 +1,7 @@
 """What requests are decided with: immutable snapshots, replaced whole.
 
 A snapshot is one revision of one policy with everything made from it. A shelf holds the current snapshot of each
-policy, and for a while the earlier revisions that running conversations are pinned to.
+policy with how its levels stand, and for a while the earlier revisions that running conversations are pinned to.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Generic, TypeVar
 
 from router.core.errors import RequestError, did_you_mean
-from router.core.policy import Level, Policy
+from router.core.levels import Levels
+from router.core.policy import Policy
 from router.core.ports import CueReader, Recogniser
 
 OLD_REVISIONS_KEPT = 8
@@ -61,7 +61,6 @@ class Snapshot:
     policy: Policy
     cues: CueReader
     recogniser: Recogniser | None
-    levels: Mapping[str, Level] = field(default_factory=lambda: MappingProxyType({}))
     files: tuple[Path, ...] = ()
     faults: tuple[str, ...] = ()
 
@@ -76,6 +75,7 @@ class Shelf:
     def __init__(self, snapshots: Mapping[str, Snapshot], default: str) -> None:
         self._current = dict(snapshots)
         self._old: dict[str, OrderedDict[str, Snapshot]] = {name: OrderedDict() for name in snapshots}
+        self._levels: dict[str, Levels] = {}
         self.default = default
 
     @property
@@ -100,6 +100,14 @@ class Shelf:
                 param="x-router-policy",
             )
         return snapshot
+
+    def levels(self, name: str) -> Levels | None:
+        """Return how the levels of a policy stand; None where nothing is tuned."""
+        return self._levels.get(name)
+
+    def tune(self, name: str, levels: Levels) -> None:
+        """Take up how the levels of a policy stand now."""
+        self._levels[name] = levels
 
     def pinned(self, name: str, revision: str) -> Snapshot | None:
         """Return an earlier revision if it is still on the shelf."""

@@ -20,7 +20,6 @@ from router.core.policy import (
     Cue,
     Instruction,
     Level,
-    Metric,
     Policy,
     Settings,
     Task,
@@ -31,7 +30,8 @@ from router.packs.dialogues import build_dialogues
 from router.packs.encoders import chosen, portable
 from router.packs.extends import LEVEL_KEYS, Draft, TaskDraft, Written, distinct
 from router.packs.facts import conditions, declare, misfit, unknown_cue
-from router.packs.forms import AuxiliaryForm, CheckForm, MetricForm, TrialForm
+from router.packs.forms import AuxiliaryForm, CheckForm, TrialForm
+from router.packs.outcomes import declare_judge, declare_metric, declare_signals
 from router.packs.reading import Node
 from router.packs.revision import revision_of
 from router.packs.trial import Expected, PackTest
@@ -42,7 +42,6 @@ Place = tuple[str, int]
 _PLACEHOLDER = re.compile(r"\{([A-Za-z][A-Za-z0-9_-]*)\}")
 """What looks like a cue in a text. Braces around anything else, such as JSON, are plain text."""
 
-_RATING = (1.0, 5.0)
 _TITLE_LENGTH = 60
 
 
@@ -66,8 +65,11 @@ def build(draft: Draft, faults: list[Fault]) -> tuple[Policy, tuple[PackTest, ..
         built.places[f"cue:{name}"] = node.place
     metrics = {}
     for name, (metric_form, node) in sorted(draft.metrics.items()):
-        metrics[name] = _metric(name, metric_form)
+        metrics[name] = declare_metric(name, metric_form, node, faults)
         built.places[f"metric:{name}"] = node.place
+    built.places.update({f"signal:{name}": node.place for name, (_, node) in draft.signals.items()})
+    if draft.judge:
+        built.places["pack:judge"] = draft.judge[1].place
     built.places["pack:settings"] = draft.settings_node.place
     for key, lines in (("boilerplate", draft.boilerplate), ("unrelated", draft.unrelated)):
         built.places.update({f"pack:{key}.{i}": line.place for i, line in enumerate(distinct(lines), 1)})
@@ -86,6 +88,8 @@ def build(draft: Draft, faults: list[Fault]) -> tuple[Policy, tuple[PackTest, ..
         boilerplate=tuple(line.text for line in distinct(draft.boilerplate)),
         unrelated=tuple(line.text for line in distinct(draft.unrelated)),
         dialogues=tuple(dialogues),
+        signals=declare_signals(draft.signals, metrics, draft.tasks, faults),
+        judge=declare_judge(*draft.judge, metrics, faults) if draft.judge else None,
     )
     tests = tuple(_test(path, *test, built) for path, task in draft.tasks.items() for test in task.tests or ())
     revision = revision_of(replace(policy, settings=portable(policy.settings)), draft.name)
@@ -120,6 +124,7 @@ def _task(draft: TaskDraft, children: tuple[str, ...], built: Built) -> Task:
         model=use,
         parameters=MappingProxyType(model),
         children=children,
+        levels=MappingProxyType({complexity: Level[word.upper()] for complexity, word in draft.levels.items()}),
     )
 
 
@@ -173,12 +178,6 @@ def _check(form: CheckForm | None) -> Check | None:
     return Check(kind, tuple(value) if isinstance(value, list) else value)
 
 
-def _metric(name: str, form: MetricForm) -> Metric:
-    low, high = form.range or (_RATING if form.type == "rating" else (0.0, 1.0))
-    metric = Metric(name, form.type, low, high, bool(form.primary))
-    return replace(metric, horizon_s=seconds(form.horizon)) if form.horizon else metric
-
-
 def _rule(form: AuxiliaryForm) -> AuxiliaryRule:
     return AuxiliaryRule(
         name=form.name,
@@ -207,7 +206,7 @@ def _settings(given: Mapping[str, Any], node: Node, faults: list[Fault]) -> Sett
     return Settings(**fields, **chosen(given, node, faults))
 
 
-_PLAIN_SETTINGS = ("budget_tokens", "max_tasks", "place", "on_switch", "keep")
+_PLAIN_SETTINGS = ("budget_tokens", "max_tasks", "place", "on_switch", "keep", "tuning", "holdout")
 
 
 def _test(path: str, form: TrialForm, node: Node, built: Built) -> PackTest:

@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from router.packs.lint.examples import few_examples, overlaps
 from router.packs.lint.finding import Finding
-from router.packs.lint.promises import primary_metric, thresholds_by_hand, unknown_tasks, untested_tasks
+from router.packs.lint.promises import (
+    deaf_signals,
+    primary_metric,
+    silent_metrics,
+    thresholds_by_hand,
+    unknown_tasks,
+    untested_tasks,
+)
 from router.packs.lint.reach import dead_cues, unreachable, weight
 from router.packs.lint.secrets import secrets
 from router.packs.lint.texts import contradictions, duplicates, silent_tasks
@@ -28,6 +35,8 @@ RULES = (
     untested_tasks,
     thresholds_by_hand,
     primary_metric,
+    silent_metrics,
+    deaf_signals,
 )
 
 

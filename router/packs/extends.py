@@ -2,16 +2,16 @@
 
 Rules. `extends` names a sibling pack, or is a path relative to the pack; either way the other pack lies in the folder
 that holds the outermost pack. The pack that extends has the last word, task by task and key by key: its list of
-instructions for a level replaces the other list, its tests of a task replace the other tests, its cues, metrics and
-rules replace those of the same name, its settings and parameters replace single values. Examples, `unrelated`,
-`boilerplate` and `dialogues` are added. A task that is `off` in the end is left out with all below it, and with the
-dialogues about it.
+instructions for a level replaces the other list, its tests of a task replace the other tests, its cues, metrics,
+signals and rules replace those of the same name, its judge replaces the judge, its settings, parameters and levels by
+complexity replace single values. Examples, `unrelated`, `boilerplate` and `dialogues` are added. A task that is `off`
+in the end is left out with all below it, with the dialogues about it and as a place where a signal is met.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,9 @@ from router.core.errors import Fault, did_you_mean
 from router.core.policy import ROOT, lineage
 from router.packs.dialogues import WrittenDialogue
 from router.packs.encoders import located, model_files
-from router.packs.forms import AuxiliaryForm, CueForm, InstructionForm, MetricForm, TrialForm
+from router.packs.forms import AuxiliaryForm, CueForm, InstructionForm, LevelsForm, TrialForm
 from router.packs.intake import Intake
+from router.packs.outcome_forms import JudgeForm, MetricForm, SignalForm
 from router.packs.reading import Node
 from router.packs.tree import OWN, SUFFIXES, Entry, Layer, Line, own_file, read_layer
 
@@ -47,6 +48,7 @@ class TaskDraft:
     about: str | None = None
     complexity: str | None = None
     stakes: str | None = None
+    levels: Mapping[str, str] = field(default_factory=dict)
     off: bool | None = None
     model: Mapping[str, Any] = field(default_factory=dict)
     examples: tuple[Line, ...] = ()
@@ -67,6 +69,8 @@ class Draft:
     settings_node: Node
     cues: Mapping[str, tuple[CueForm, Node]]
     metrics: Mapping[str, tuple[MetricForm, Node]]
+    signals: Mapping[str, tuple[SignalForm, Node]]
+    judge: tuple[JudgeForm, Node] | None
     auxiliary: Mapping[str, tuple[AuxiliaryForm, Node]]
     boilerplate: tuple[Line, ...]
     unrelated: tuple[Line, ...]
@@ -151,6 +155,8 @@ def _draft(layer: Layer, faults: list[Fault]) -> Draft:
         settings_node=node.at("settings"),
         cues={name: (form, node.at("cues", name)) for name, form in (root.cues or {}).items()},
         metrics={name: (form, node.at("metrics", name)) for name, form in (root.metrics or {}).items()},
+        signals={name: (form, node.at("signals", name)) for name, form in (root.signals or {}).items()},
+        judge=(root.judge, node.at("judge")) if root.judge else None,
         auxiliary=_named(root.auxiliary or [], node.at("auxiliary"), faults),
         boilerplate=tuple(Line(pattern, node.at("boilerplate", i).place) for i, pattern in patterns),
         unrelated=layer.unrelated,
@@ -184,6 +190,7 @@ def _task(entry: Entry) -> TaskDraft:
         about=form.about,
         complexity=form.complexity,
         stakes=form.stakes,
+        levels=_given(form.level) if isinstance(form.level, LevelsForm) else {"": form.level} if form.level else {},
         off=form.off,
         model=_given(form.model),
         examples=entry.examples,
@@ -212,6 +219,8 @@ def _merge(base: Draft, over: Draft) -> Draft:
         settings_node=over.settings_node if over.settings else base.settings_node,
         cues={**base.cues, **over.cues},
         metrics={**base.metrics, **over.metrics},
+        signals={**base.signals, **over.signals},
+        judge=over.judge or base.judge,
         auxiliary={**base.auxiliary, **over.auxiliary},
         boilerplate=base.boilerplate + over.boilerplate,
         unrelated=base.unrelated + over.unrelated,
@@ -234,6 +243,7 @@ def _merge_task(base: TaskDraft, over: TaskDraft) -> TaskDraft:
         about=over.about or base.about,
         complexity=over.complexity or base.complexity,
         stakes=over.stakes or base.stakes,
+        levels=over.levels if "" in over.levels else {**base.levels, **over.levels},
         off=base.off if over.off is None else over.off,
         model={**base.model, **over.model},
         examples=base.examples + over.examples,
@@ -249,7 +259,25 @@ def _prune(draft: Draft, faults: list[Fault]) -> Draft:
         faults.append(Fault(*draft.tasks[ROOT].place, "the root cannot be off", "set settings: {level: off} instead"))
     paths = sorted(draft.tasks, key=lambda path: path.split("/"))
     kept = {path: draft.tasks[path] for path in paths if not off.intersection(lineage(path))}
-    return replace(draft, tasks=kept, dialogues=tuple(d for d in draft.dialogues if not d.is_about(off)))
+    return replace(
+        draft,
+        tasks=kept,
+        dialogues=tuple(d for d in draft.dialogues if not d.is_about(off)),
+        signals=dict(_met_somewhere(draft.signals, off)),
+    )
+
+
+def _met_somewhere(
+    signals: Mapping[str, tuple[SignalForm, Node]], off: set[str]
+) -> Iterator[tuple[str, tuple[SignalForm, Node]]]:
+    """Yield the signals without the tasks that are off; one that has no other is left out."""
+    for name, (form, node) in signals.items():
+        gone = [path for path in form.tasks or () if off.intersection(lineage(path))]
+        if not gone:
+            yield name, (form, node)
+        elif len(gone) < len(form.tasks or ()):
+            left = [path for path in form.tasks or () if path not in gone]
+            yield name, (form.model_copy(update={"tasks": left}), node)
 
 
 def distinct(lines: Iterable[Line]) -> tuple[Line, ...]:

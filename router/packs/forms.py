@@ -13,6 +13,7 @@ from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag, mode
 from router.core.decision import Outcome
 from router.packs.dialogue_forms import DialogueLines
 from router.packs.encoders import CascadeForm, Encoder
+from router.packs.outcome_forms import JudgeForm, MetricForm, SignalForm
 from router.packs.words import (
     Alias,
     Duration,
@@ -73,10 +74,14 @@ class CheckForm(Form):
     model_config = ConfigDict(json_schema_extra=exactly_one(CHECKS))
 
     mentions_any: list[Text] | None = Field(
-        default=None, min_length=1, description="At least one of these phrases occurs"
+        default=None, min_length=1, description="At least one of these phrases occurs, in any case"
     )
-    mentions_all: list[Text] | None = Field(default=None, min_length=1, description="All of these phrases occur")
-    mentions_none: list[Text] | None = Field(default=None, min_length=1, description="None of these phrases occurs")
+    mentions_all: list[Text] | None = Field(
+        default=None, min_length=1, description="All of these phrases occur, in any case"
+    )
+    mentions_none: list[Text] | None = Field(
+        default=None, min_length=1, description="None of these phrases occurs, in any case"
+    )
     matches: Pattern | None = Field(default=None, description="The pattern (RE2) is found in the answer")
     max_words: int | None = Field(default=None, ge=1, description="The answer has at most this many words")
     max_sentences: int | None = Field(default=None, ge=1, description="The answer has at most this many sentences")
@@ -205,12 +210,29 @@ class TrialForm(Form):
         return self
 
 
+class LevelsForm(Form):
+    """Level by the complexity cue."""
+
+    simple: LevelWord | None = Field(default=None, description="Level of simple requests")
+    standard: LevelWord | None = Field(default=None, description="Level of ordinary requests")
+    complex: LevelWord | None = Field(default=None, description="Level of complex requests")
+
+
+Start: TypeAlias = Annotated[
+    Annotated[LevelWord, Tag("<level>")] | Annotated[LevelsForm, Tag("<levels>")],
+    Discriminator(by_kind(**{"<level>": str, "<levels>": dict})),
+]
+
+
 class TaskForm(Form):
     """A task: what it is about, how it is recognised, and what is said at each level."""
 
     about: Text | None = Field(default=None, description="What the task is about, in words for people")
     complexity: Literal["core", "standard", "complex"] | None = Field(
         default=None, description="Where the level starts: core at brief, standard at guided, complex at detailed"
+    )
+    level: Start | None = Field(
+        default=None, description="Where the level starts, whatever else says so: a level, or one by the complexity cue"
     )
     stakes: Literal["normal", "high"] | None = Field(default=None, description="high: recognised only when very sure")
     examples: list[Example] | None = Field(default=None, description="What users write; a dozen varied ones")
@@ -240,14 +262,6 @@ class ThresholdForm(Form):
     task: float | None = Field(default=None, ge=0, le=1, description="Least mass to act on deeper")
 
 
-class LevelsForm(Form):
-    """Level by the complexity cue."""
-
-    simple: LevelWord | None = Field(default=None, description="Level of simple requests")
-    standard: LevelWord | None = Field(default=None, description="Level of ordinary requests")
-    complex: LevelWord | None = Field(default=None, description="Level of complex requests")
-
-
 class SettingsForm(Form):
     """How the pack behaves as a whole."""
 
@@ -270,6 +284,14 @@ class SettingsForm(Form):
     )
     pin_idle: Duration | None = Field(
         default=None, description="How long an idle conversation keeps its revision (60m)"
+    )
+    tuning: Literal["observe", "suggest", "auto"] | None = Field(
+        default=None,
+        description="observe: nothing is tried; suggest: levels are tried and a person accepts steps; auto: steps are "
+        "taken (suggest)",
+    )
+    holdout: float | None = Field(
+        default=None, ge=0, le=0.5, description="Share of users for whom nothing is tuned, to measure the gain (0.02)"
     )
     encoder: Encoder | None = Field(
         default=None,
@@ -324,26 +346,6 @@ class CueForm(Form):
         return self
 
 
-class MetricForm(Form):
-    """A typed outcome that feedback may report."""
-
-    type: Literal["boolean", "rating", "number", "checks"] = Field(description="What a value is")
-    range: list[float] | None = Field(default=None, min_length=2, max_length=2, description="Least and greatest value")
-    primary: bool | None = Field(default=None, description="true: what tuning improves; one metric has it")
-    horizon: Duration | None = Field(default=None, description="How long after the decision feedback counts (72h)")
-
-    @model_validator(mode="after")
-    def _range_fits(self) -> MetricForm:
-        if self.range is None:
-            if self.type == "number":
-                raise wrong("a number needs a range", "for example range: [0, 100]")
-        elif self.type in ("boolean", "checks"):
-            raise wrong(f"a metric of type {self.type} has no range", "remove it")
-        elif self.range[0] >= self.range[1]:
-            raise wrong("the range does not rise", "the least value comes first: [1, 5]")
-        return self
-
-
 class AuxiliaryForm(Form):
     """A rule for calls that machines make for themselves; all given keys must hold."""
 
@@ -370,6 +372,10 @@ class PackForm(TaskForm):
     settings: SettingsForm | None = Field(default=None, description="How the pack behaves as a whole")
     cues: dict[Name, CueForm] | None = Field(default=None, description="Facts about a request, by name")
     metrics: dict[Name, MetricForm] | None = Field(default=None, description="What feedback may report, by name")
+    signals: dict[Name, SignalForm] | None = Field(
+        default=None, description="What the way a conversation goes on says of its answers, by name"
+    )
+    judge: JudgeForm | None = Field(default=None, description="A model that judges the answers of some conversations")
     auxiliary: list[AuxiliaryForm] | None = Field(default=None, description="Calls that pass untouched")
     boilerplate: list[Pattern] | None = Field(
         default=None, description="Patterns (RE2) cut from user turns when recognising"

@@ -18,6 +18,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Discriminator,
+    Field,
     StringConstraints,
     Tag,
     WithJsonSchema,
@@ -141,6 +142,12 @@ def _fact(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value  # 1.0 and 1 are one value
 
 
+def _value(value: Any) -> bool | float:
+    if not isinstance(value, int | float):
+        raise wrong("the value of a metric is a number, true or false", "write it without quotes")
+    return value
+
+
 def _say(text: str) -> str:
     if "{value}" not in text:
         raise wrong("say does not hold {value}", 'for example "The customer\'s tier: {value}"')
@@ -198,10 +205,17 @@ Header: TypeAlias = Annotated[
 TaskPath: TypeAlias = Annotated[
     str, AfterValidator(_task_path), WithJsonSchema({"type": "string", "pattern": f"^(/|(/{NAME})+)$"})
 ]
+Value: TypeAlias = Annotated[bool | float, BeforeValidator(_value), WithJsonSchema({"type": ["number", "boolean"]})]
+"""The value of a metric."""
+
 Fact: TypeAlias = Annotated[
     Any, BeforeValidator(_fact), WithJsonSchema({"type": ["string", "number", "boolean"], "minLength": 1})
 ]
 Texts: TypeAlias = Annotated[
     Annotated[Text, Tag("<text>")] | Annotated[list[Text], Tag("<list>")],
+    Discriminator(by_kind(**{"<text>": str, "<list>": list})),
+]
+Patterns: TypeAlias = Annotated[
+    Annotated[Pattern, Tag("<text>")] | Annotated[Annotated[list[Pattern], Field(min_length=1)], Tag("<list>")],
     Discriminator(by_kind(**{"<text>": str, "<list>": list})),
 ]

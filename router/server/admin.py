@@ -12,11 +12,12 @@ from fastapi.responses import JSONResponse
 from router import __version__
 from router.assembly import wire_named
 from router.core.errors import BackendError, RequestError
-from router.core.ports import Outgoing
+from router.core.ports import Located, Outgoing
 from router.engine.explain import explanation
 from router.engine.identity import HeaderView
 from router.engine.look import Call
 from router.server.composition import Parts
+from router.server.feedback import feedback_json
 from router.server.keys import Caller
 from router.server.settings import Scope
 
@@ -30,6 +31,7 @@ def admin_routes(parts: Parts) -> APIRouter:
     routes = APIRouter()
     _add_probes(routes, parts)
     _add_questions(routes, parts)
+    _add_decisions(routes, parts)
     return routes
 
 
@@ -60,14 +62,15 @@ def _add_probes(routes: APIRouter, parts: Parts) -> None:
         return Response(parts.telemetry.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-def _add_questions(routes: APIRouter, parts: Parts) -> None:
-    def admit(request: Request, scope: Scope) -> Caller:
-        return parts.keyring.admit(HeaderView(request.scope["headers"]), scope)
+def _admit(parts: Parts, request: Request, scope: Scope) -> Caller:
+    return parts.keyring.admit(HeaderView(request.scope["headers"]), scope)
 
+
+def _add_questions(routes: APIRouter, parts: Parts) -> None:
     @routes.get("/v1/models")
     async def models(request: Request) -> dict[str, Any]:
         """List the model aliases and, where any name may be asked for, what the backend behind it lists."""
-        admit(request, "infer")
+        _admit(parts, request, "infer")
         names = dict.fromkeys(parts.aliases.names) | {model["id"]: model for model in await _upstream_models(parts)}
         if ANTHROPIC_VERSION in request.headers:
             ids = list(names)
@@ -78,7 +81,7 @@ def _add_questions(routes: APIRouter, parts: Parts) -> None:
     @routes.get("/v1/models/{name:path}")
     async def model(name: str, request: Request) -> dict[str, Any]:
         """Describe one model alias."""
-        admit(request, "infer")
+        _admit(parts, request, "infer")
         parts.line.resolve(name)
         return anthropic_model_json(name) if ANTHROPIC_VERSION in request.headers else model_json(name)
 
@@ -88,7 +91,7 @@ def _add_questions(routes: APIRouter, parts: Parts) -> None:
 
         The body's format is the query's `wire`, else what the request looks like.
         """
-        caller = admit(request, "infer")
+        caller = _admit(parts, request, "infer")
         headers = HeaderView(request.scope["headers"])
         policy = caller.policy_for(request.scope.get("router.policy") or headers.get("x-router-policy"))
         body = await request.body()
@@ -96,15 +99,21 @@ def _add_questions(routes: APIRouter, parts: Parts) -> None:
         look = await parts.line.looker.look_in_time(Call(wire, body, headers, caller.tenant, policy))
         return JSONResponse(explanation(look))
 
+
+def _add_decisions(routes: APIRouter, parts: Parts) -> None:
     @routes.get("/v1/router/decisions/{decision_id}")
     async def decision(decision_id: str, request: Request) -> JSONResponse:
-        """Return a recorded decision of the caller's tenant."""
-        caller = admit(request, "read")
+        """Return a recorded decision of the caller's tenant, with the feedback on it and on its conversation."""
+        caller = _admit(parts, request, "read")
         await asyncio.to_thread(parts.recorder.flush)
         found = await asyncio.to_thread(parts.store.read, decision_id)
         if found is None or found["tenant"] != caller.tenant:
             raise RequestError(f'There is no decision "{decision_id}".', status=404, code="decision_not_found")
-        return JSONResponse(dict(found))
+        policy = found["policy"]
+        about = Located(policy, found["conversation"], found["unit"], found["id"], found["at_ms"])
+        said = await asyncio.to_thread(parts.feedback.store.about, caller.tenant, about)
+        metrics = parts.shelf.current(policy).policy.metrics if policy in parts.shelf.names else {}
+        return JSONResponse({**found, "feedback": [feedback_json(each, metrics) for each in said]})
 
 
 async def _upstream_models(parts: Parts) -> list[dict[str, Any]]:

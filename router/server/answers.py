@@ -23,14 +23,23 @@ STREAM_HEADERS: RawHeaders = [(b"cache-control", b"no-cache"), (b"x-accel-buffer
 """Keep proxies in front of us from collecting a stream before they pass it on."""
 
 
-def reply_headers(reply: Reply, tell: bool, id_header: bytes = b"x-request-id") -> RawHeaders:
-    """Return the headers of a reply. `tell` adds what was decided, `id_header` carries the request's id."""
+FEEDBACK_HEADER = b"x-router-feedback"
+"""Carries the token with which feedback on an answer can be sent."""
+
+
+def reply_headers(reply: Reply, tell: bool, id_header: bytes = b"x-request-id", token: bytes = b"") -> RawHeaders:
+    """Return the headers of a reply. `tell` adds what was decided, `id_header` carries the request's id.
+
+    A `token` for feedback goes with it where there is one.
+    """
     headers = encoded(reply.headers)
     headers.append((id_header, reply.id.encode()))
     if reply.chunks is not None:
         headers += STREAM_HEADERS
     if tell and reply.decision is not None:
         headers += decision_headers(reply.decision, reply.id)
+        if token:
+            headers.append((FEEDBACK_HEADER, token))
     return headers
 
 

@@ -7,9 +7,9 @@ the prefix `/p/POLICY`) and looked up again, and only then does it reach FastAPI
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -23,6 +23,8 @@ from router.core.ports import Wire
 from router.server.admin import admin_routes
 from router.server.composition import Parts
 from router.server.edge import EdgeGuard, bounded_receive
+from router.server.feedback import PATH as FEEDBACK_PATH
+from router.server.feedback import SCRIPT_PATH, FeedbackRoute, script_route
 from router.server.hot import HotRoute, Serve
 from router.server.kept import PATH as KEPT_PATH
 from router.server.kept import KeptRoute
@@ -32,11 +34,14 @@ from router.wire.faults import error_body, status_of
 from router.wire.plain import COMPACT, COMPLETIONS, EMBEDDINGS, MODERATIONS
 
 UNVERSIONED = frozenset(
-    {"chat", "completions", "embeddings", "messages", "models", "moderations", "responses", "router"}
+    {"chat", "completions", "embeddings", "feedback", "messages", "models", "moderations", "responses", "router"}
 )
 """First words of paths that also work without `/v1`."""
 
 ANTHROPIC_PATH = "/messages"
+
+Hot: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
+"""A route in plain ASGI."""
 
 _POLICY_PREFIX = re.compile(r"^/p/([A-Za-z0-9_.-]+)(/.*)$")
 
@@ -44,7 +49,7 @@ _POLICY_PREFIX = re.compile(r"^/p/([A-Za-z0-9_.-]+)(/.*)$")
 class Application(FastAPI):
     """A FastAPI application with hot routes in front of its own machinery."""
 
-    def __init__(self, hot: Mapping[str, HotRoute], kept: KeptRoute, limits: LimitSettings, **settings: Any) -> None:
+    def __init__(self, hot: Mapping[str, Hot], kept: KeptRoute, limits: LimitSettings, **settings: Any) -> None:
         super().__init__(**settings)
         self.hot = dict(hot)
         self.kept = kept
@@ -55,12 +60,12 @@ class Application(FastAPI):
         if scope["type"] == "http":
             route = self.hot.get(scope["path"]) or self._tidied(scope)
             if route is not None:
-                await route(scope, receive, send)  # type: ignore[arg-type]
+                await route(scope, receive, send)
                 return
             receive = bounded_receive(receive, scope["headers"], self.limits)  # type: ignore[arg-type]
         await super().__call__(scope, receive, send)
 
-    def _tidied(self, scope: Scope) -> HotRoute | KeptRoute | None:
+    def _tidied(self, scope: Scope) -> Hot | None:
         """Bring the path to its plain form, note a policy named by it, and look again."""
         path: str = re.sub("/{2,}", "/", scope["path"])
         named = _POLICY_PREFIX.match(path)
@@ -77,14 +82,18 @@ class Application(FastAPI):
 def build_app(parts: Parts) -> EdgeGuard:
     """Return the whole ASGI application over these parts."""
     settings = parts.settings
+    sign = parts.feedback.tokens.sign if settings.feedback.tokens else None
 
     def hot_route(wire: Wire, serve: Serve) -> HotRoute:
-        return HotRoute(wire, serve, parts.keyring, settings.limits, parts.new_id, settings.headers, _id_header(wire))
+        named = _id_header(wire)
+        return HotRoute(wire, serve, parts.keyring, settings.limits, parts.new_id, settings.headers, named, sign)
 
     routes = [hot_route(wire, parts.line.run) for wire in WIRES.values()]
     routes += [hot_route(wire, parts.line.count) for wire in COUNTING]
     routes += [hot_route(wire, parts.line.pass_on) for wire in (COMPLETIONS, EMBEDDINGS, MODERATIONS, COMPACT)]
-    hot = {f"/v1{route.wire.path}": route for route in routes}
+    hot: dict[str, Hot] = {f"/v1{route.wire.path}": route for route in routes}
+    hot[FEEDBACK_PATH] = FeedbackRoute(parts.feedback, parts.keyring, settings, parts.shelf.default)
+    hot[SCRIPT_PATH] = script_route
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -2,37 +2,55 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from router import __version__
-from router.assembly import looker_for, shipped_pack, snapshot_builder
+from router.assembly import WIRES, looker_for, shipped_pack, snapshot_builder
 from router.backends import BridgedBackend, EchoBackend, LiteLLMBackend, PassThroughBackend, Timeouts, bridge_to
 from router.core.errors import SettingsError
 from router.core.ports import Backend
+from router.cues.language import detect_language
+from router.engine.appraise import Appraisal
 from router.engine.audits import Tightening
+from router.engine.examine import Examiner
 from router.engine.guarding import Guard
 from router.engine.identity import Identifier
 from router.engine.line import Line
+from router.engine.look import Call
 from router.engine.prefix import PrefixWatch
 from router.engine.recorder import Recorder
 from router.engine.reload import Reloader
 from router.engine.send import RetryBudget, Sender, Target
 from router.engine.snapshot import Shelf, Snapshot
+from router.learner import Learner
 from router.packs import Archive
+from router.rewards.appraiser import Appraiser
+from router.rewards.correction import left_unchanged
 from router.server.aliases import REMEMBERED_CHARS, REMEMBERED_NAMES, Aliases, Route
 from router.server.capabilities import ANTHROPIC_ADDRESS, FORMATS, bridged, paths_of, speaks, speaks_at_first
+from router.server.feedback import FeedbackParts, feedback_parts
 from router.server.keys import Keyring
 from router.server.resuming import resume
 from router.server.settings import BackendSettings, Settings
 from router.server.settings_source import load_salt
-from router.server.telemetry import CountedStore, Telemetry
-from router.stores import SqlAuditStore, SqlPinStore, SqlTraceStore
+from router.server.telemetry import CountedFeedback, CountedStore, Telemetry
+from router.stores import (
+    Database,
+    Retention,
+    SqlAuditStore,
+    SqlFeedbackStore,
+    SqlLearningStore,
+    SqlPinStore,
+    SqlTraceStore,
+    open_database,
+)
 
 
 @dataclass(frozen=True)
@@ -42,11 +60,16 @@ class Parts:
     settings: Settings
     shelf: Shelf
     reloader: Reloader
+    database: Database
     store: SqlTraceStore
     audits: SqlAuditStore
     pins: SqlPinStore
     prefixes: PrefixWatch
     tightening: Tightening
+    learner: Learner
+    examiner: Examiner
+    feedback: FeedbackParts
+    retention: Retention
     recorder: Recorder
     telemetry: Telemetry
     line: Line
@@ -65,37 +88,56 @@ def compose(settings: Settings) -> Parts:
     build = snapshot_builder(settings.data / "recognisers", guard, archive)
     paths = settings.packs or (shipped_pack(),)
     built = [build(path) for path in paths]
-    store = SqlTraceStore(database_url(settings))
-    audits = SqlAuditStore(database_url(settings))
-    pins = SqlPinStore(database_url(settings))
+    database = open_database(database_url(settings))
+    store, audits, pins = SqlTraceStore(database), SqlAuditStore(database), SqlPinStore(database)
     tightening = Tightening(build, audits.read, telemetry.note)
     shelf = _shelf([tightening.again(snapshot) for snapshot in built], paths)
+    learner = Learner(SqlLearningStore(database), shelf, salt, guard)
+    learner.heed()
     backends = {name: backend_of(name, chosen) for name, chosen in settings.backends.items()}
     aliases = Aliases(settings.models, settings.backends)
     recorder = Recorder(CountedStore(store, telemetry), guard, telemetry.note_lost)
     prefixes = PrefixWatch(telemetry.note_prefix_break)
-    looker = looker_for(shelf, guard, Identifier(salt, settings.conversation_headers))
+    identifier = Identifier(salt, settings.conversation_headers)
+    looker = looker_for(shelf, guard, identifier)
     resume(pins, store, looker, archive, build, telemetry.note)
+    line = Line(
+        looker=looker,
+        sender=Sender(settings.retries.attempts, RetryBudget(settings.retries.budget)),
+        resolve=target_finder(aliases, backends),
+        record=recorder.put,
+        watch=prefixes.put,
+    )
+    examiner = examiner_for(database, line, guard, telemetry, salt)
     telemetry.revisions = lambda: shelf.revisions
     telemetry.watches = lambda: tightening.watches
+    telemetry.learned = learner.all_records
     return Parts(
         settings=settings,
         shelf=shelf,
         reloader=Reloader(shelf, dict(zip(shelf.names, paths, strict=True)), tightening, telemetry.note),
+        database=database,
         store=store,
         audits=audits,
         pins=pins,
         prefixes=prefixes,
         tightening=tightening,
+        learner=learner,
+        examiner=examiner,
+        feedback=feedback_parts(
+            settings,
+            salt,
+            store=CountedFeedback(SqlFeedbackStore(database), telemetry),
+            shelf=shelf,
+            identifier=identifier,
+            guard=guard,
+            flush=recorder.flush,
+            compare=comparer(examiner),
+        ),
+        retention=Retention(database, settings.retention.days, settings.retention.size),
         recorder=recorder,
         telemetry=telemetry,
-        line=Line(
-            looker=looker,
-            sender=Sender(settings.retries.attempts, RetryBudget(settings.retries.budget)),
-            resolve=target_finder(aliases, backends),
-            record=recorder.put,
-            watch=prefixes.put,
-        ),
+        line=replace(line, examine=examiner.put),
         keyring=Keyring(settings),
         backends=backends,
         aliases=aliases,
@@ -103,8 +145,44 @@ def compose(settings: Settings) -> Parts:
     )
 
 
+def examiner_for(database: Database, line: Line, guard: Guard, telemetry: Telemetry, salt: bytes) -> Examiner:
+    """Return the examiner of answers; the judge is asked through the line, as a request that is no conversation."""
+    learning, said = SqlLearningStore(database), CountedFeedback(SqlFeedbackStore(database), telemetry)
+    chat = WIRES["chat"]
+
+    async def ask(model: str, body: bytes) -> str:
+        asked = json.loads(body) | {"model": model}
+        reply = await line.pass_on(Call(chat, json.dumps(asked).encode(), id=new_decision_id()))
+        return chat.spoken(reply.body, stream=False)
+
+    appraisal = Appraisal(
+        lambda policy: Appraiser(policy, detect_language, salt), guard, earlier=learning.earlier, salt=salt
+    )
+    return Examiner(
+        appraisal,
+        said.record,
+        learning.tally,
+        guard,
+        ask=ask,
+        count_dropped=telemetry.note_unexamined,
+        count_signal=telemetry.note_signal,
+    )
+
+
+def comparer(examiner: Examiner) -> Callable[[str, str], float | None]:
+    """Return the function that compares a correction with the answer of a decision, where that is remembered."""
+
+    def compare(decision: str, correction: str) -> float | None:
+        answer = examiner.recent(decision)
+        return None if answer is None else left_unchanged(answer, correction)
+
+    return compare
+
+
 def database_url(settings: Settings) -> str:
-    """Return the address of the database of traces and audits."""
+    """Return the address of the database: a server's, or that of a file in the data folder."""
+    if settings.database is not None:
+        return settings.database.get_secret_value()
     return f"sqlite:///{settings.data / 'router.db'}"
 
 

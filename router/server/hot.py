@@ -36,7 +36,7 @@ class HotRoute:
     """One wire format's route. `serve` is `Line.run`, or `Line.pass_on` for what is no conversation.
 
     `tell` says whether answers carry what was decided. `id_header` is where clients of the format look for the id of
-    their request.
+    their request. `sign` makes the token of a decision of a tenant with which a web page may send feedback on it.
     """
 
     wire: Wire
@@ -46,6 +46,7 @@ class HotRoute:
     new_id: Callable[[], str]
     tell: bool = True
     id_header: bytes = b"x-request-id"
+    sign: Callable[[str, str], bytes] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; every error leaves in the shape of the wire format."""
@@ -59,7 +60,10 @@ class HotRoute:
                 body = await read_body(receive, scope["headers"], self.limits)
                 call = self._call(scope, headers, caller, body, request_id)
                 with watch_disconnect(receive, asyncio.current_task()):
-                    await send_reply(await self.serve(call), send, self.tell, self.id_header)
+                    reply = await self.serve(call)
+                    told = self.tell and reply.decision is not None
+                    token = self.sign(request_id, caller.tenant) if told and self.sign is not None else b""
+                    await send_reply(reply, send, self.tell, self.id_header, token)
         except RouterError as error:
             await error_answer(error, self.wire, request_id, send, self.id_header)
 
@@ -88,9 +92,11 @@ def forwarded(scope: Scope) -> tuple[tuple[str, str], ...]:
     )
 
 
-async def send_reply(reply: Reply, send: Send, tell: bool = True, id_header: bytes = b"x-request-id") -> None:
+async def send_reply(
+    reply: Reply, send: Send, tell: bool = True, id_header: bytes = b"x-request-id", token: bytes = b""
+) -> None:
     """Send a reply, whole or as a stream that is closed come what may."""
-    headers = reply_headers(reply, tell, id_header)
+    headers = reply_headers(reply, tell, id_header, token)
     if reply.chunks is None:
         await send_whole(reply.status, headers, reply.body, send)
         return

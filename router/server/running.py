@@ -1,6 +1,6 @@
-"""What runs beside the requests: the recorder's thread, and the watch over pack files, SIGHUP and audits.
+"""What runs beside the requests: threads that record, examine and take feedback in; watches over packs, audits, levels.
 
-Started and stopped with the application; stopping waits until every trace is written.
+Started and stopped with the application; stopping waits until every trace is written and every answer examined.
 """
 
 from __future__ import annotations
@@ -34,6 +34,15 @@ PINS_EVERY_S = 0.5
 FORGET_EVERY = 600
 """In how many rounds of storing pins those that are void are removed once: five minutes."""
 
+LEVELS_EVERY_S = 1.0
+"""How often the tuner's log is read, and so how soon all replicas have new levels: one look-up, as for audits."""
+
+TUNE_EVERY = 10
+"""In how many rounds of that the tuner works once."""
+
+SWEEP_EVERY_S = 3600.0
+"""How often what is too old or too much is removed."""
+
 Signature: TypeAlias = tuple[tuple[int, int, int] | None, ...]
 
 
@@ -41,8 +50,10 @@ Signature: TypeAlias = tuple[tuple[int, int, int] | None, ...]
 async def running(parts: Parts) -> AsyncIterator[None]:
     """Run what belongs to the parts while the application serves."""
     parts.recorder.start()
-    wake = asyncio.Event()
+    parts.feedback.intake.start()
     loop = asyncio.get_running_loop()
+    parts.examiner.start(loop)
+    wake = asyncio.Event()
     with suppress(NotImplementedError, ValueError, RuntimeError):  # no signals outside the main thread, or on Windows
         loop.add_signal_handler(signal.SIGHUP, wake.set)
     tasks = [
@@ -50,6 +61,8 @@ async def running(parts: Parts) -> AsyncIterator[None]:
         asyncio.create_task(_reload_when(parts, wake)),
         asyncio.create_task(_heed_audits(parts)),
         asyncio.create_task(_keep_pins(parts)),
+        asyncio.create_task(_learn(parts)),
+        asyncio.create_task(_sweep(parts)),
     ]
     tasks += [asyncio.create_task(_prepare(b)) for b in parts.backends.values() if isinstance(b, LiteLLMBackend)]
     try:
@@ -60,10 +73,11 @@ async def running(parts: Parts) -> AsyncIterator[None]:
         await asyncio.gather(*tasks, return_exceptions=True)
         for backend in parts.backends.values():
             await backend.aclose()
+        await asyncio.to_thread(parts.feedback.intake.close)
+        await asyncio.to_thread(parts.examiner.close)
         await asyncio.to_thread(parts.recorder.close)
         await asyncio.to_thread(_store_pins, parts)
-        await asyncio.to_thread(parts.pins.close)
-        await asyncio.to_thread(parts.audits.close)
+        await asyncio.to_thread(parts.database.close)
 
 
 async def _watch(reloader: Reloader, wake: asyncio.Event, loaded: Signature) -> None:
@@ -152,3 +166,23 @@ async def _heed_audits(parts: Parts) -> None:
             after = await asyncio.to_thread(parts.tightening.again, before)
             if shelf.current(name) is before and shelf.swap(name, after):
                 log.info("policy %s is now at revision %s", name, after.policy.revision)
+
+
+async def _learn(parts: Parts) -> None:
+    """Have the levels follow the tuner's log, and do the tuner's work now and then."""
+    for round_ in itertools.count(1):
+        await asyncio.sleep(LEVELS_EVERY_S)
+        await asyncio.to_thread(parts.learner.advance if round_ % TUNE_EVERY == 0 else parts.learner.heed)
+
+
+async def _sweep(parts: Parts) -> None:
+    """Remove decisions, and what was said of them, that are too old or too much."""
+    while True:
+        try:
+            swept = await asyncio.to_thread(parts.retention.sweep, time.time_ns() // 1_000_000)
+            if any(swept):
+                log.info("removed by age or size: %s", swept)
+        except Degraded as fault:
+            parts.telemetry.note(fault.code)
+            log.error("%s", fault)
+        await asyncio.sleep(SWEEP_EVERY_S)

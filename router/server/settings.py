@@ -62,6 +62,15 @@ Digest: TypeAlias = Annotated[
 ]
 Salt: TypeAlias = Annotated[SecretStr, Field(min_length=16)]
 
+
+def _database(address: SecretStr) -> SecretStr:
+    if not address.get_secret_value().startswith(("postgresql://", "postgresql+asyncpg://", "sqlite:///")):
+        raise ValueError("must begin with postgresql:// or sqlite:///, as in postgresql://router:secret@db:5432/router")
+    return address
+
+
+Database: TypeAlias = Annotated[SecretStr, AfterValidator(_database)]
+
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1", "host.docker.internal")
 """Names by which a program on this machine, or in a container on it, calls a server that is bound to loopback."""
 
@@ -215,6 +224,33 @@ class RetrySettings(Strict):
     budget: float = Field(default=0.1, ge=0, le=1)
 
 
+class RetentionSettings(Strict):
+    """How long decisions and what was said of them are kept: `days`, and no more than fits into a database of `size`.
+
+    What levels were tuned by is kept; it names nobody.
+    """
+
+    days: PositiveInt = 90
+    size: ByteSize = Field(default=ByteSize(2 << 30), ge=16 << 20)
+
+
+class FeedbackSettings(Strict):
+    """How feedback comes in. With `tokens`, answers carry a signed token with which a web page may send it.
+
+    The first of `secrets` signs the tokens, all of them verify, so they can be changed without a gap; without any, the
+    salt makes one. A token is good for `expires`, as 45s, 60m, 72h or 7d. `origins` are the web pages' (`*` for any).
+    One end user may say so much `per_minute`.
+    """
+
+    tokens: bool = True
+    secrets: tuple[Salt, ...] = ()
+    expires: Annotated[str, _like(r"[1-9][0-9]{0,5}[smhd]", "a duration such as 45s, 60m, 72h or 7d")] = "7d"
+    origins: tuple[
+        Annotated[str, _like(r"\*|null|https?://[^/?#\s*]+", "an origin such as https://shop.example.com, or *")], ...
+    ] = ("*",)
+    per_minute: PositiveInt = 30
+
+
 class LogSettings(Strict):
     """How much is logged, and whether as JSON."""
 
@@ -227,11 +263,14 @@ class Settings(Strict):
 
     `hosts` are the Host headers that are answered (`*.example.com` and `*` allowed). `headers` says whether answers
     carry x-router-* headers. `salt` keys the hashes under which conversations and users are stored; without one, it is
-    made once and kept in the data folder.
+    made once and kept in the data folder. `database` is the address of a PostgreSQL server for several replicas, such
+    as `postgresql://router:secret@db/router`; without it a SQLite file in the data folder is used.
     """
 
     listen: ListenSettings = ListenSettings()
     data: Path = Path("data")
+    database: Database | None = None
+    retention: RetentionSettings = RetentionSettings()
     packs: tuple[Path, ...] = ()
     backends: dict[Name, BackendSettings] = Field(default_factory=lambda: {"echo": BackendSettings(type="echo")})
     models: dict[Alias, ModelSettings] = Field(default_factory=lambda: {"*": ModelSettings(backend="echo")})
@@ -242,6 +281,7 @@ class Settings(Strict):
     headers: bool = True
     conversation_headers: tuple[HeaderName, ...] = CONVERSATION_HEADERS
     salt: Salt | None = None
+    feedback: FeedbackSettings = FeedbackSettings()
     log: LogSettings = LogSettings()
 
     @property

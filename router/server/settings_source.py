@@ -26,6 +26,7 @@ from router.server.settings import Place, Settings
 
 MAX_FILE_BYTES = 1 << 20
 KEY_VARIABLE = "ROUTER_API_KEY"
+DATABASE_VARIABLE = "ROUTER_DATABASE"
 MIN_KEY_CHARS = 20
 SALT_BYTES = 32
 
@@ -46,6 +47,7 @@ def load_settings(
     `overrides` is what the command line says: `host`, `port`, `data`, `packs`, and `backend`, which is `echo` or the
     address of an OpenAI-compatible server. None counts as not said.
 
+    ROUTER_DATABASE is the address of the database where the file names none.
     ROUTER_API_KEY adds a key named `environment` that may infer, give feedback and read, unless the file has that key.
     Raises SettingsError.
     """
@@ -55,6 +57,8 @@ def load_settings(
     written = source.read(environ)
     _choose_backends(written, environ, said.get("backend"))
     _add_environment_key(written, environ)
+    if environ.get(DATABASE_VARIABLE) and not written.get("database"):
+        written["database"] = environ[DATABASE_VARIABLE]
     source.raise_faults()
     for place, name in _OVERRIDDEN:
         if name in said:

@@ -17,9 +17,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from router.core.audit import Watch
-from router.core.ports import TraceStore
+from router.core.learning import Feedback
+from router.core.ports import FeedbackStore, TraceStore
 from router.core.trace import Trace
 from router.core.usage import Usage
+from router.learner import Records
+from router.server.learning_metrics import learning_metrics
 
 MODEL_CHARS = 100
 BUCKETS_MS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 3, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000)
@@ -51,7 +54,9 @@ class Histogram:
 
 
 class Telemetry(Collector):
-    """All counts of one process. `revisions`, `watches` and `in_flight` are asked when metrics are."""
+    """All counts of one process. `revisions`, `watches`, `learned` and `in_flight` are asked when
+    metrics are.
+    """
 
     def __init__(self, version: str) -> None:
         self._version = version
@@ -68,7 +73,11 @@ class Telemetry(Collector):
         self._stages: dict[str, Histogram] = {}
         self._overhead = Histogram()
         self._first = Histogram()
+        self._said: Counter[tuple[str, ...]] = Counter()
+        self._signals: Counter[tuple[str, ...]] = Counter()
         self.lost_traces = 0
+        self.unexamined = 0
+        self.learned: Callable[[], Mapping[str, Records]] = dict
         self.revisions: Callable[[], Mapping[str, str]] = dict
         self.watches: Callable[[], Mapping[str, Sequence[Watch]]] = dict
         self.in_flight: Callable[[], int] = int
@@ -86,6 +95,21 @@ class Telemetry(Collector):
         """Count traces that could not be kept."""
         with self._lock:
             self.lost_traces += traces
+
+    def note_unexamined(self, answers: int) -> None:
+        """Count answers that were not examined, since more came than can be."""
+        with self._lock:
+            self.unexamined += answers
+
+    def note_feedback(self, rows: Iterable[Feedback]) -> None:
+        """Count feedback that was stored."""
+        with self._lock:
+            self._said.update((row.policy, row.metric, row.source) for row in rows)
+
+    def note_signal(self, policy: str, signal: str) -> None:
+        """Count a signal that was met."""
+        with self._lock:
+            self._signals[(policy, signal)] += 1
 
     def note_prefix_break(self, policy: str) -> None:
         """Count a conversation whose prefix was not sent again as it was: the provider's cache of it is lost."""
@@ -131,7 +155,11 @@ class Telemetry(Collector):
             for policy, revision in self.revisions().items():
                 build.add_metric((self._version, policy, revision), 1)
             yield build
-            yield from _audit_metrics(self.watches())
+            yield _counter("router_feedback", "Feedback stored.", ("policy", "metric", "source"), self._said)
+            yield _counter("router_signals", "Signals met in conversations.", ("policy", "signal"), self._signals)
+            yield _counter("router_answers_unexamined", "Answers not examined.", (), Counter({(): self.unexamined}))
+        yield from _audit_metrics(self.watches())
+        yield from learning_metrics(self.learned())
 
     def _fold(self, trace: Trace) -> None:
         decision, policy = trace.decision, trace.policy
@@ -156,6 +184,21 @@ class Telemetry(Collector):
         self._overhead.add(trace.overhead_ms)
         if trace.first_ms:
             self._first.add(trace.first_ms)
+
+
+class CountedFeedback:
+    """A feedback store that also counts what is new."""
+
+    def __init__(self, store: FeedbackStore, telemetry: Telemetry) -> None:
+        self._store = store
+        self._telemetry = telemetry
+        self.locate, self.about, self.last_ms = store.locate, store.about, store.last_ms
+
+    def record(self, rows: Sequence[Feedback]) -> Sequence[bool]:
+        """Store rows, then count those that are new."""
+        new = self._store.record(rows)
+        self._telemetry.note_feedback(row for row, is_new in zip(rows, new, strict=True) if is_new)
+        return new
 
 
 class CountedStore:

@@ -1,15 +1,50 @@
-"""Floor 1: stores. Where traces and audits are kept.
+"""Floor 1: stores. What is kept of requests, and what levels learn from it: one SQL schema, in SQLite or PostgreSQL.
 
-`SqlTraceStore` lasts, `MemoryTraceStore` is for tests and for a run that is to leave nothing behind; both keep one
-contract. `evidence_of` makes evidence of what they return, so that a stored decision can be made once more.
-`SqlAuditStore` keeps what auditors said of decisions, `SqlPinStore` what running conversations keep from their first
-turn, in the same database.
+    database = open_database("sqlite:////var/lib/router/router.db")
+    traces, feedback = SqlTraceStore(database), SqlFeedbackStore(database)
+
+One opened database serves all stores, and is closed once, after them. `MemoryTraceStore` keeps the contract of the
+trace store for a run that is to leave nothing behind. `evidence_of` makes evidence of what a trace store returns, so
+that a stored decision can be made once more.
+
+    SqlTraceStore     decisions, and with them the levels that were assigned
+    SqlPinStore       what running conversations keep from their first turn
+    SqlAuditStore     what auditors said of decisions
+    SqlFeedbackStore  what anybody said of decisions and conversations
+    SqlLearningStore  outcomes, the tuner's log, how instructions are obeyed
+
+    Retention                         removes what is too old or too much
+    forget_unit, forget_conversation  remove what is about a person
+    export                            writes a table to a Parquet file
 """
 
 from router.stores.audits import SqlAuditStore
+from router.stores.database import Database, open_database
+from router.stores.exporting import EXPORTED, export
+from router.stores.feedback import SqlFeedbackStore
+from router.stores.forgetting import Forgotten, forget_conversation, forget_unit
+from router.stores.learning import SqlLearningStore
 from router.stores.memory import MemoryTraceStore
 from router.stores.pins import SqlPinStore
+from router.stores.retention import Retention, Swept
 from router.stores.rows import evidence_of
 from router.stores.sql import SqlTraceStore
 
-__all__ = ["MemoryTraceStore", "SqlAuditStore", "SqlPinStore", "SqlTraceStore", "evidence_of"]
+__all__ = [
+    "EXPORTED",
+    "Database",
+    "Forgotten",
+    "MemoryTraceStore",
+    "Retention",
+    "SqlAuditStore",
+    "SqlFeedbackStore",
+    "SqlLearningStore",
+    "SqlPinStore",
+    "SqlTraceStore",
+    "Swept",
+    "evidence_of",
+    "export",
+    "forget_conversation",
+    "forget_unit",
+    "open_database",
+]

@@ -10,21 +10,17 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import func, insert, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Connection, func, select
 from sqlalchemy.sql import Select
 
 from router.core.audit import Audit
-from router.core.errors import Degraded
-from router.stores.database import cause, open_database
-from router.stores.rows import Row
+from router.stores.database import Database, lock
+from router.stores.paging import pages
+from router.stores.rows import Row, chunks
 from router.stores.schema import audits, decisions
 
 AUDITABLE = ("classified", "unclassified")
 """The outcomes of decisions in which recognition was asked and acted by."""
-
-IDS_AT_ONCE = 500
-"""Ids asked for in one statement; SQLite allowed 999 parameters before 3.32."""
 
 _DRAWN = ("id", "at_ms", "policy", "revision", "conversation", "turn", "response_id", "tasks", "confidence")
 
@@ -33,11 +29,11 @@ _decode = msgspec.json.Decoder().decode
 
 
 class SqlAuditStore:
-    """Keeps audits in the database at `url`, beside the traces. Raises SettingsError when it cannot be opened."""
+    """Keeps audits in a database, beside the traces. Owns nothing: who opened the database closes it."""
 
-    def __init__(self, url: str) -> None:
-        self._engine, self._writer = open_database(url, durable=True)
-        self._insert = insert(audits).prefix_with("OR IGNORE", dialect="sqlite")
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._insert = database.insert_new(audits)
 
     def unaudited(self, since_ms: int = 0, policy: str | None = None) -> Iterator[Row]:
         """Yield the decisions since then, oldest first, in which recognition acted and that have no label yet.
@@ -49,14 +45,16 @@ class SqlAuditStore:
         query = select(*columns).where(decisions.c.at_ms >= since_ms, decisions.c.outcome.in_(AUDITABLE), ~labelled)
         if policy is not None:
             query = query.where(decisions.c.policy == policy)
-        for row in self._rows(query.order_by(decisions.c.at_ms, decisions.c.id)):
-            yield row | {"tasks": _decode(row["tasks"])}
+        keys = (decisions.c.at_ms, decisions.c.id)
+        for page in pages(self._database, query, keys, "audits_failed", "the audits cannot be read"):
+            for row in page:
+                yield row | {"tasks": _decode(row["tasks"])}
 
     def decisions(self, ids: Collection[str]) -> dict[str, Row]:
         """Return those of these decisions that are stored: policy, outcome, tasks and thresholds. Raises Degraded."""
         wanted = [decisions.c[name] for name in ("id", "policy", "outcome", "tasks", "evidence")]
         found: dict[str, Row] = {}
-        for some in _chunks(ids):
+        for some in chunks(ids):
             for row in self._rows(select(*wanted).where(decisions.c.id.in_(some))):
                 thresholds = _decode(row["evidence"])["thresholds"]
                 found[row["id"]] = {
@@ -73,7 +71,7 @@ class SqlAuditStore:
         wanted = select(audits.c.decision, audits.c.auditor, audits.c.label)
         return {
             (row["decision"], row["auditor"]): tuple(_decode(row["label"]))
-            for some in _chunks(ids)
+            for some in chunks(ids)
             for row in self._rows(wanted.where(audits.c.decision.in_(some)))
         }
 
@@ -84,13 +82,16 @@ class SqlAuditStore:
         """
         if not given:
             return 0
-        try:
-            with self._writer.begin():
-                before = self._writer.scalar(select(func.count()).select_from(audits)) or 0
-                self._writer.execute(self._insert, [_row(audit) for audit in given])
-                return (self._writer.scalar(select(func.count()).select_from(audits)) or 0) - before
-        except SQLAlchemyError as error:
-            raise Degraded("audits_failed", f"{len(given)} labels were not stored: {cause(error)}") from error
+        rows = [_row(audit) for audit in given]
+        counted = select(func.count()).select_from(audits)
+
+        def change(connection: Connection) -> int:
+            lock(connection, audits.name)  # numbers are in the order of commits: `last` misses none
+            before = connection.scalar(counted) or 0
+            connection.execute(self._insert, rows)
+            return (connection.scalar(counted) or 0) - before
+
+        return self._database.write(change, "audits_failed", f"{len(given)} labels were not stored", durable=True)
 
     def read(self, policy: str) -> list[Audit]:
         """Return the audits of a policy's decisions in the order in which they were recorded. Raises Degraded."""
@@ -111,20 +112,14 @@ class SqlAuditStore:
 
     def last(self) -> int:
         """Return the number of the newest audit; 0 where there is none. Raises Degraded."""
-        return next(iter(self._rows(select(func.max(audits.c.number).label("last")))))["last"] or 0
+        return self._rows(select(func.max(audits.c.number).label("last")))[0]["last"] or 0
 
-    def close(self) -> None:
-        """Close all connections. Safe to call twice."""
-        self._writer.close()
-        self._engine.dispose()
-
-    def _rows(self, query: Select[Any]) -> Iterator[Row]:
-        try:
-            with self._engine.connect() as connection:
-                for row in connection.execute(query).mappings():
-                    yield dict(row)
-        except SQLAlchemyError as error:
-            raise Degraded("audits_failed", f"the audits cannot be read: {cause(error)}") from error
+    def _rows(self, query: Select[Any]) -> list[Row]:
+        return self._database.read(
+            lambda connection: [dict(row) for row in connection.execute(query).mappings()],
+            "audits_failed",
+            "the audits cannot be read",
+        )
 
 
 def _row(audit: Audit) -> Row:
@@ -138,9 +133,3 @@ def _row(audit: Audit) -> Row:
         "settled": _encode(audit.settled).decode(),
         "label": _encode(audit.label).decode(),
     }
-
-
-def _chunks(ids: Collection[str]) -> Iterator[list[str]]:
-    listed = sorted(set(ids))
-    for at in range(0, len(listed), IDS_AT_ONCE):
-        yield listed[at : at + IDS_AT_ONCE]

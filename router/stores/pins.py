@@ -5,18 +5,16 @@ Written in batches from one thread, read once at start. Cues are stored as they 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import bindparam, delete, insert, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Connection, bindparam, delete, insert, select
 from sqlalchemy.sql import Delete
 
-from router.core.errors import Degraded
+from router.core.policy import Level
 from router.core.ports import PinRecord
-from router.stores.database import cause, open_database
+from router.stores.database import Database
 from router.stores.rows import Row, evidence_text, loaded_evidence, storable
 from router.stores.schema import pins
 
@@ -26,11 +24,10 @@ _decode = msgspec.json.Decoder().decode
 
 
 class SqlPinStore:
-    """Implements `core.ports.PinStore` in the database at `url`. Raises SettingsError when it cannot be opened."""
+    """Implements `core.ports.PinStore`. Owns nothing: who opened the database closes it."""
 
-    def __init__(self, url: str) -> None:
-        self._engine, self._writer = open_database(url)
-        self._writing = threading.Lock()
+    def __init__(self, database: Database) -> None:
+        self._database = database
         self._remove = delete(pins).where(*(pins.c[name] == bindparam(f"of_{name}") for name in _KEY))
 
     def write(self, records: Sequence[PinRecord]) -> None:
@@ -38,43 +35,36 @@ class SqlPinStore:
         if not records:
             return
         rows = list({tuple(row[name] for name in _KEY): row for row in map(_row, records)}.values())
-        with self._writing:
-            try:
-                with self._writer.begin():
-                    # In place of an upsert, which every database spells in its own way.
-                    self._writer.execute(self._remove, [{f"of_{name}": row[name] for name in _KEY} for row in rows])
-                    self._writer.execute(insert(pins), rows)
-            except SQLAlchemyError as error:
-                raise Degraded("pins_failed", f"{len(rows)} pins were not stored: {cause(error)}") from error
+        rows.sort(key=lambda row: [row[name] for name in _KEY])  # two that write the same rows never wait crosswise
+
+        def change(connection: Connection) -> None:
+            # In place of an upsert, which every database spells in its own way.
+            connection.execute(self._remove, [{f"of_{name}": row[name] for name in _KEY} for row in rows])
+            connection.execute(insert(pins), rows)
+
+        self._database.write(change, "pins_failed", f"{len(rows)} pins were not stored")
 
     def read(self, now_s: float) -> list[PinRecord]:
         """Return the records that are not void yet, the least recently used first, and forget the others.
 
         Raises Degraded.
         """
-        with self._writing:
-            try:
-                with self._writer.begin():
-                    self._writer.execute(_void(now_s))
-                    found = self._writer.execute(select(pins).order_by(pins.c.seen_s)).mappings().all()
-            except SQLAlchemyError as error:
-                raise Degraded("pins_failed", f"the pins cannot be read: {cause(error)}") from error
-        return [_record(row) for row in found]
+
+        def change(connection: Connection) -> list[PinRecord]:
+            connection.execute(_void(now_s))
+            found = connection.execute(select(pins).order_by(pins.c.seen_s)).mappings()
+            return [_record(row) for row in found]
+
+        return self._database.write(change, "pins_failed", "the pins cannot be read")
 
     def forget(self, now_s: float) -> None:
         """Remove the records that are void. Raises Degraded."""
-        with self._writing:
-            try:
-                with self._writer.begin():
-                    self._writer.execute(_void(now_s))
-            except SQLAlchemyError as error:
-                raise Degraded("pins_failed", f"void pins cannot be removed: {cause(error)}") from error
+        self._database.write(
+            lambda connection: connection.execute(_void(now_s)), "pins_failed", "void pins cannot be removed"
+        )
 
     def close(self) -> None:
-        """Close all connections. Safe to call twice."""
-        with self._writing:
-            self._writer.close()
-            self._engine.dispose()
+        """Do nothing: the database is closed by who opened it."""
 
 
 def _void(now_s: float) -> Delete:
@@ -94,6 +84,8 @@ def _row(record: PinRecord) -> Row:
         "faulted": _encode(
             {str(turn): msgspec.Raw(evidence_text(seen, seen.cues).encode()) for turn, seen in record.faulted.items()}
         ).decode(),
+        "levels": None if record.levels is None else _encode(record.levels).decode(),
+        "drawn": int(record.drawn),
     }
 
 
@@ -102,4 +94,13 @@ def _record(row: Mapping[str, Any] | Any) -> PinRecord:
         **{name: row[name] for name in (*_KEY, "revision", "began_s", "seen_s", "idle_s")},
         cues=tuple((turn, values) for turn, values in _decode(row["cues"])),
         faulted={int(turn): loaded_evidence(stored) for turn, stored in _decode(row["faulted"]).items()},
+        levels=_levels(row["levels"]),
+        drawn=bool(row["drawn"]),
     )
+
+
+def _levels(stored: str | None) -> dict[str, dict[str, Level]] | None:
+    if stored is None:
+        return None
+    given = _decode(stored).items()
+    return {complexity: {task: Level(level) for task, level in levels.items()} for complexity, levels in given}

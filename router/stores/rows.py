@@ -13,7 +13,7 @@ to NAME_CHARS and cleaned of lone surrogates, and a cue that JSON cannot hold is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import msgspec
@@ -32,6 +32,12 @@ USAGE_COLUMNS = ("prompt_tokens", "cached_tokens", "written_tokens", "completion
 
 NAME_CHARS = 200
 """Longest name of a model, an answer or an error that is kept; the longest real ones are below 100."""
+
+NAMES_AT_ONCE = 500
+"""Names asked for in one statement; SQLite allowed 999 parameters before 3.32."""
+
+MOST_COUNTED = 2**31 - 1
+"""The most that a column of counts holds. A backend may tell any number of tokens, a client any number of retries."""
 
 _UNTOLD = (None,) * len(USAGE_COLUMNS)
 _encode = msgspec.json.Encoder().encode
@@ -58,7 +64,7 @@ class RowMaker:
             "unit": trace.unit,
             "turn": trace.turn,
             "wire": trace.wire,
-            "model": _name(trace.model),
+            "model": storable_name(trace.model),
             "backend": trace.backend,
             "stream": int(trace.stream),
             "task": decision.task,
@@ -72,10 +78,10 @@ class RowMaker:
             "reasons": _json([reason.code for reason in decision.reasons]),
             "evidence": self._evidence(trace.evidence, trace.cues),
             "status": trace.status,
-            "error": _name(trace.error),
-            "response_id": _name(trace.response_id),
+            "error": storable_name(trace.error),
+            "response_id": storable_name(trace.response_id),
             "attempts": trace.attempts,
-            "retry": trace.retry,
+            "retry": min(trace.retry, MOST_COUNTED),
             **_counted(trace.usage),
             "overhead_ms": trace.overhead_ms,
             "first_ms": trace.first_ms,
@@ -152,6 +158,8 @@ def _loaded_thresholds(stored: Mapping[str, Any]) -> Thresholds:
 
 
 def _counted(usage: Usage | None) -> dict[str, int | None]:
+    if usage is not None and max(usage) > MOST_COUNTED:
+        usage = Usage(*(min(count, MOST_COUNTED) for count in usage))
     return dict(zip(USAGE_COLUMNS, usage or _UNTOLD, strict=True))
 
 
@@ -159,10 +167,26 @@ def _json(value: Any) -> str:
     return _encode(value).decode()
 
 
-def _name(word: str) -> str:
-    if len(word) > NAME_CHARS:
-        word = word[:NAME_CHARS]
-    return word if word.isascii() else word.encode("utf-8", "replace").decode()
+def storable_name(word: str) -> str:
+    """Return a name as it is kept: at most NAME_CHARS, and storable."""
+    return storable_text(word[:NAME_CHARS] if len(word) > NAME_CHARS else word)
+
+
+def storable_text(words: str) -> str:
+    """Return a text that every database can hold: without lone surrogates, and without the NUL that PostgreSQL refuses.
+
+    What was there is a question mark.
+    """
+    if not words.isascii():
+        words = words.encode("utf-8", "replace").decode()
+    return words.replace("\0", "?") if "\0" in words else words
+
+
+def chunks(names: Collection[str]) -> Iterator[list[str]]:
+    """Yield names, each once, as many as one statement takes."""
+    listed = sorted(set(names))
+    for at in range(0, len(listed), NAMES_AT_ONCE):
+        yield listed[at : at + NAMES_AT_ONCE]
 
 
 def _storable(value: CueValue) -> CueValue:

@@ -1,24 +1,43 @@
-"""The one SQL schema, for every database SQLAlchemy knows.
+"""The one SQL schema, the same in SQLite and PostgreSQL.
 
-Only portable types: integers, doubles and text; JSON is text, written and read by `router.stores.rows`, so that no
-database's own JSON type changes what comes back. Times are integer milliseconds since the Unix epoch.
+Only portable types: integers, doubles and text; JSON is text, written and read by Python, so that no database's own
+JSON type changes what comes back. Times are integer milliseconds since the Unix epoch. Numbers that grow by one a row
+have 64 bits; SQLite calls that INTEGER, and counts up by itself under no other name.
 
-`schema_version` holds one row per part of the schema. A database whose version is newer than SCHEMA_VERSION is refused
-at opening: an old program must not write into tables it does not understand.
+The tables are made, and changed, by the revisions in `router.stores.migrations`; a test compares their outcome with
+this. A database whose revision this program does not know is refused at opening: an old program must not write into
+tables it does not understand.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Float, Index, Integer, MetaData, String, Table, Text, UniqueConstraint
+from typing import Any
 
-SCHEMA_VERSION = 2
-"""Version of the tables below; raised with every change of one. A table more is no change: older programs ignore it."""
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
-PART = "traces"
-"""The part of the schema that this version number speaks for."""
+REVISION = "0003"
+"""The newest revision. A database that has it is opened without a look at the revisions themselves."""
+
+RELEASED_VERSION = 2
+"""The newest number in `schema_version`, with which releases before the revisions told their databases apart."""
 
 metadata = MetaData()
 
+_NUMBER = BigInteger().with_variant(Integer(), "sqlite")
+
+# Tells programs from before the revisions that the database is newer than they are, so that they leave it alone.
 schema_version = Table(
     "schema_version",
     metadata,
@@ -84,7 +103,8 @@ audits = Table(
     UniqueConstraint("decision", "auditor"),
 )
 
-# What running conversations keep from their first turn, so that a restart does not change what they are told.
+# What running conversations keep from their first turn, so that a restart does not change what they are told. `levels`
+# is null where a conversation began while nothing was tuned, which is not the same as having no level yet.
 pins = Table(
     "pins",
     metadata,
@@ -97,11 +117,111 @@ pins = Table(
     Column("idle_s", Float(53), nullable=False),
     Column("cues", Text, nullable=False),
     Column("faulted", Text, nullable=False),
+    Column("levels", Text),
+    Column("drawn", Integer, nullable=False, server_default="0"),
 )
 
-ADDED = {
-    2: tuple(
-        decisions.c[name] for name in ("retry", "prompt_tokens", "cached_tokens", "written_tokens", "completion_tokens")
-    )
-}
-"""By version, the columns that it added. A database of an older version is given them when it is opened."""
+# What was said of decisions and conversations, in the order of `number`. Only ever added to; the sender's `id` counts
+# once for a tenant.
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("number", _NUMBER, primary_key=True, autoincrement=True),
+    Column("tenant", Text, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("at_ms", BigInteger, nullable=False, index=True),
+    Column("policy", Text, nullable=False),
+    Column("conversation", String(64), nullable=False),
+    Column("unit", String(64), nullable=False),
+    Column("decision", String(64), nullable=False),
+    Column("metric", Text, nullable=False),
+    Column("value", Float(53), nullable=False),
+    Column("source", String(20), nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("said_at_ms", BigInteger),
+    Column("distance", Float(53)),
+    UniqueConstraint("tenant", "id"),
+    Index("ix_feedback_conversation", "tenant", "conversation"),
+)
+
+
+def _assigned(*, kept: bool) -> list[Column[Any]]:
+    """Return the columns of an assignment; where they are `kept` for ever, those that name a person may go."""
+    return [
+        Column("decision", String(64), nullable=kept),
+        Column("at_ms", BigInteger, nullable=False),
+        Column("tenant", Text, nullable=False),
+        Column("policy", Text, nullable=False),
+        Column("conversation", String(64), nullable=kept),
+        Column("unit", String(64), nullable=kept),
+        Column("task", Text, nullable=False),
+        Column("complexity", Text, nullable=False),
+        Column("model", Text, nullable=False),
+        Column("level", Integer, nullable=False),
+        Column("text", String(64), nullable=False),
+        Column("matures_ms", BigInteger, nullable=False),
+        Column("trial", Text, nullable=False),
+        Column("node", Text, nullable=False),
+        Column("challenger", Integer, nullable=False),
+        Column("share", Float(53), nullable=False),
+        Column("holdout", Integer, nullable=False),
+    ]
+
+
+# The level that a conversation was given when it first settled on a task. `settled` once its outcome is written.
+assignments = Table(
+    "assignments",
+    metadata,
+    *_assigned(kept=False),
+    Column("settled", Integer, nullable=False, server_default="0"),
+    PrimaryKeyConstraint("policy", "conversation", "task"),
+    Index("ix_assignments_due", "policy", "settled", "matures_ms", "decision"),
+    Index("ix_assignments_unit", "unit"),
+)
+
+# Matured assignments with how it went: the evidence, in the order of `number`, never changed. Forgetting a person takes
+# away what names them (null) and leaves the numbers.
+outcomes = Table(
+    "outcomes",
+    metadata,
+    Column("number", _NUMBER, primary_key=True, autoincrement=True),
+    *_assigned(kept=True),
+    Column("reward", Float(53)),
+    Column("guards", Text, nullable=False),
+    Column("repeated", Integer, nullable=False),
+    UniqueConstraint("policy", "conversation", "task"),
+    Index("ix_outcomes_policy", "policy", "number"),
+    Index("ix_outcomes_trial", "trial", "unit"),
+)
+
+# The tuner's log: how the dials stand is a fold over it.
+experiments = Table(
+    "experiments",
+    metadata,
+    Column("number", _NUMBER, primary_key=True, autoincrement=True),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("policy", Text, nullable=False),
+    Column("kind", String(40), nullable=False),
+    Column("task", Text, nullable=False),
+    Column("complexity", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("facts", Text, nullable=False),
+    Column("words", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Index("ix_experiments_policy", "policy", "number"),
+)
+
+# How often instructions were obeyed: counts, so that no answer needs to be kept.
+compliance = Table(
+    "compliance",
+    metadata,
+    Column("policy", Text, nullable=False),
+    Column("instruction", Text, nullable=False),
+    Column("text", String(64), nullable=False),
+    Column("model", Text, nullable=False),
+    Column("said", Integer, nullable=False),
+    Column("drawn", Integer, nullable=False),
+    Column("answers", BigInteger, nullable=False),
+    Column("held", BigInteger, nullable=False),
+    PrimaryKeyConstraint("policy", "instruction", "text", "model", "said", "drawn"),
+)

@@ -15,6 +15,7 @@ messages         /messages and /messages/count_tokens: parse, and the wires them
 messages_weave   /messages: the edits that a weave makes
 cache_marks      which of our texts end with a mark for the provider's cache, in both providers' formats
 events           server-sent events: where one ends, its name and its data
+spoken           the words of an answer, whole or streamed, in every format
 message_events   the end of a streamed answer in Anthropic's form
 messages_faults  errors in Anthropic's shape
 chunks           the end of a streamed answer of /chat/completions

@@ -20,6 +20,7 @@ from router.core.ports import Weaving
 from router.wire.chat_weave import LEADING, ChatRequest, plan_edits
 from router.wire.openai_format import OpenAIFormat, gives_usage, read_model
 from router.wire.splice import Edit, apply_edits
+from router.wire.spoken import spoken_in_chat
 from router.wire.strict_json import LARGE, check, check_count, decode, decode_messages
 
 _VIEW: Mapping[str, Role] = MappingProxyType(
@@ -116,6 +117,10 @@ class ChatCompletions(OpenAIFormat):
     def edits(self, request: ChatRequest, decisions: Sequence[Decision], weaving: Weaving) -> list[Edit]:
         """Return the edits that `weave` makes, by place in `request.body`: what `explain --wire` shows."""
         return sorted(plan_edits(request, decisions, weaving), key=lambda edit: edit.start)
+
+    def spoken(self, answer: bytes, *, stream: bool) -> str:
+        """Return the words of an answer, text and refusals; "" for none. Never raises."""
+        return spoken_in_chat(answer, stream=stream)
 
     def prompt(self, body: bytes) -> Sequence[bytes]:
         """Return each message's bytes as written."""

@@ -26,6 +26,7 @@ from router.wire.cache_marks import drop_anthropic_marks
 from router.wire.messages_weave import MessagesRequest, plan_edits
 from router.wire.openai_format import read_model
 from router.wire.splice import Edit, apply_edits
+from router.wire.spoken import spoken_in_messages
 from router.wire.strict_json import LARGE, check, check_count, decode, decode_messages, wrong_type
 
 _VIEW: Mapping[str, Role] = MappingProxyType({"user": "user", "assistant": "assistant"})
@@ -141,6 +142,10 @@ class Messages:
         """Return id and usage of a whole answer. Raises BackendError when it is no JSON object."""
         return message_events.read_answer(body)
 
+    def spoken(self, answer: bytes, *, stream: bool) -> str:
+        """Return the words of an answer, text and refusals; "" for none. Never raises."""
+        return spoken_in_messages(answer, stream=stream)
+
     def error_body(self, error: RouterError) -> bytes:
         """Return the error in Anthropic's shape, a provider's own as it came if it has it."""
         return messages_faults.error_body(error)
@@ -168,6 +173,10 @@ class CountTokens(Messages):
         """Return nothing: a count has no id, and is no usage. Raises BackendError when it is no JSON object."""
         message_events.read_answer(body)
         return Told()
+
+    def spoken(self, answer: bytes, *, stream: bool) -> str:
+        """Return nothing: a count says no words."""
+        return ""
 
 
 def _refusal(message: str, code: str, param: str = "messages") -> RequestError:

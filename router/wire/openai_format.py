@@ -39,6 +39,10 @@ class OpenAIFormat:
         """Return id and usage of a whole answer. Raises BackendError when it is no JSON object."""
         return chunks.read_answer(body)
 
+    def spoken(self, answer: bytes, *, stream: bool) -> str:
+        """Return the words of an answer: none where nothing is woven, since nothing is asked of them."""
+        return ""
+
     def error_body(self, error: RouterError) -> bytes:
         """Return the error in OpenAI's shape, a provider's own as it came."""
         return faults.error_body(error)

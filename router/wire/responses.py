@@ -26,6 +26,7 @@ from router.wire import response_events
 from router.wire.openai_format import OpenAIFormat, read_model
 from router.wire.responses_weave import LEADING, ResponsesRequest, plan_edits
 from router.wire.splice import Edit, apply_edits
+from router.wire.spoken import spoken_in_responses
 from router.wire.strict_json import LARGE, check, check_count, decode, wrong_type
 
 _VIEW: Mapping[str, Role] = MappingProxyType({"user": "user", "assistant": "assistant"})
@@ -165,6 +166,10 @@ class Responses(OpenAIFormat):
         """Return id and usage of a whole answer, one that failed too. Raises BackendError when it is no object."""
         return response_events.read_answer(body)
 
+    def spoken(self, answer: bytes, *, stream: bool) -> str:
+        """Return the words of an answer, text and refusals; "" for none. Never raises."""
+        return spoken_in_responses(answer, stream=stream)
+
 
 class InputTokens(Responses):
     """The wire of `/responses/input_tokens`: what a request of `/responses` would cost, our text included."""
@@ -180,6 +185,10 @@ class InputTokens(Responses):
     def weave(self, request: ResponsesRequest, decisions: Sequence[Decision], weaving: Weaving) -> bytes:
         """Return the body to send, as for `/responses` but without parameters, which have no place here."""
         return super().weave(request, decisions, replace(weaving, parameters={}))
+
+    def spoken(self, answer: bytes, *, stream: bool) -> str:
+        """Return nothing: a count says no words."""
+        return ""
 
 
 def _count(items: Sequence[object] | None, place: str) -> None:

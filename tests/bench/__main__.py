@@ -22,6 +22,7 @@ RUNS = {
     "streams": [["tests.bench.streams"]],
     "proxy": [["tests.bench.proxy"], ["tests.bench.proxy", "--stream"]],
     "cache": [["tests.bench.cache"]],
+    "feedback": [["tests.bench.feedback"]],
 }
 
 

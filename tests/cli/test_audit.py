@@ -13,12 +13,12 @@ from typer.testing import CliRunner, Result
 
 from router.classify import recogniser_for
 from router.cli import app
-from router.core.audit import InForce, draw_position, name_of
+from router.core.audit import Audit, InForce, draw_position, name_of
 from router.core.decision import Decision, Settled
 from router.core.evidence import Belief, Evidence, Thresholds
 from router.core.trace import Trace
 from router.packs import load_pack
-from router.stores import SqlAuditStore, SqlTraceStore
+from router.stores import SqlAuditStore, SqlTraceStore, open_database
 
 PACK = """
 name: shop
@@ -44,9 +44,18 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def traces(data: Path) -> Iterator[SqlTraceStore]:
-    made = SqlTraceStore(f"sqlite:///{data / 'router.db'}")
-    yield made
-    made.close()
+    database = open_database(f"sqlite:///{data / 'router.db'}")
+    yield SqlTraceStore(database)
+    database.close()
+
+
+def recorded(data: Path) -> list[Audit]:
+    """Return the audits that a server would read."""
+    database = open_database(f"sqlite:///{data / 'router.db'}")
+    try:
+        return SqlAuditStore(database).read("shop")
+    finally:
+        database.close()
 
 
 @pytest.fixture
@@ -177,9 +186,7 @@ def test_drawn_lines_come_back_filled_in(run: Run, pack: Path, traces: SqlTraceS
     given = "\ufeff" + "\r\n\n".join(json.dumps(line) for line in by_id.values()) + "\n"
     result = run("record", "-", "--rate", 1, "--pack", pack, "--by", "ann", "--json", given=given)
     assert json.loads(result.stdout) == {"recorded": 2, "known": 0, "unlabelled": 1}
-    store = SqlAuditStore(f"sqlite:///{data / 'router.db'}")
-    kept = {audit.decision: audit for audit in store.read("shop")}
-    store.close()
+    kept = {audit.decision: audit for audit in recorded(data)}
     assert (kept["dec_1"].label, kept["dec_1"].auditor) == (("/delivery",), "bob")
     assert (kept["dec_2"].label, kept["dec_2"].auditor) == ((), "ann")
     assert (kept["dec_1"].settled, kept["dec_1"].thresholds) == (("/billing/refund",), (0.6, 0.5))
@@ -235,9 +242,7 @@ def test_a_fault_names_file_line_and_way_out_and_nothing_is_recorded(
     (fault,) = json.loads(result.stdout)["faults"]
     assert fault["file"].endswith("labels.jsonl") and fault["line"] == 3
     assert said in fault["message"] and way_out in fault["hint"]
-    store = SqlAuditStore(f"sqlite:///{data / 'router.db'}")
-    assert [audit.decision for audit in store.read("shop")] == ["dec_4"]
-    store.close()
+    assert [audit.decision for audit in recorded(data)] == ["dec_4"]
 
 
 def test_all_faults_of_a_file_are_told_in_order(record: Callable[..., Result], traces: SqlTraceStore) -> None:

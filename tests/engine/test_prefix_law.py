@@ -17,6 +17,9 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from router.assembly import WIRES
+from router.core.learning import DialKey
+from router.core.levels import Dial, Levels, Trial
+from router.core.policy import Level, Policy
 from router.core.ports import Capability, PinRecord
 from router.engine.look import Call, Looker
 from router.engine.pins import Pins
@@ -34,7 +37,9 @@ capabilities = st.builds(
     st.sampled_from((1, 20, 10_000)),
 )
 happenings = st.lists(
-    st.sampled_from(("", "", "", "reload", "restart", "evict", "tier", "edit", "again")), min_size=30, max_size=30
+    st.sampled_from(("", "", "", "tune", "reload", "restart", "evict", "tier", "complexity", "tune", "edit", "again")),
+    min_size=30,
+    max_size=30,
 )
 
 
@@ -48,6 +53,9 @@ class World:
         self.router: Looker = looker(self._now(), self.clock)
         self.stored: dict[tuple[str, str], PinRecord] = {}
         self.tier = "free"
+        self.complexity = "simple"
+        self.levels = Levels()
+        self.steps = 0
 
     def happens(self, what: str) -> None:
         if what == "reload":
@@ -65,15 +73,34 @@ class World:
                 observer._memo._entries.clear()
         elif what == "tier":
             self.tier = "pro" if self.tier == "free" else "free"
+        elif what == "complexity":
+            self.complexity = "complex" if self.complexity == "simple" else "simple"
+        elif what == "tune":
+            self.steps += 1
+            self.levels = turned(self.router.shelf.current().policy, self.steps)
+        if self.steps:
+            self.router.shelf.tune("desk", self.levels)
 
     def send(self, history: list[Move], system: str, capability: Capability) -> list[bytes]:
-        body = written(self.wire.name, history, system, metadata={"tier": self.tier, "conversation_id": "c1"})
+        facts = {"tier": self.tier, "complexity": self.complexity, "conversation_id": "c1"}
+        body = written(self.wire.name, history, system, metadata=facts)
         call = Call(self.wire, json.dumps(body).encode())
         look = self.router.look(call)
         return [bytes(part) for part in self.wire.prompt(self.router.weave(look, self.wire, "m", capability))]
 
     def _now(self) -> Any:
         return snapshot(small_policy(f"rev-{self.revision}", f" In {self.revision}."))
+
+
+def turned(policy: Policy, step: int) -> Levels:
+    """Levels that differ from those of every other step: a dial turned here, a trial of half the users there."""
+    dials: dict[DialKey, Dial] = {}
+    for complexity in ("simple", "complex"):
+        for number, task in enumerate(("/billing", "/delivery")):
+            level, other = (Level.DETAILED, Level.BRIEF) if (step + number) % 2 else (Level.BRIEF, Level.DETAILED)
+            trial = Trial(f"t{step}{number}", other, 0.5, policy.texts[task])
+            dials[DialKey(task, complexity, "m")] = Dial(level, trial if step % 3 else None)
+    return Levels(dials, salt=b"law")
 
 
 @pytest.mark.parametrize("format_", WIRES)
@@ -110,3 +137,16 @@ def test_the_law_is_seen_broken_where_pins_are_lost(format_: str) -> None:
     world.happens("reload")
     world.router.pins = Pins()
     assert world.send([Says("refund please"), Says("ok")], "", Capability())[: len(before)] != before
+
+
+@pytest.mark.parametrize("format_", WIRES)
+def test_the_law_is_seen_broken_where_levels_are_not_kept(format_: str) -> None:
+    """The same for levels: a conversation that forgot what it was given speaks as the dials stand now."""
+    world = World(format_)
+    world.happens("tune")
+    before = world.send([Says("parcel please")], "", Capability())
+    for pins in world.router.pins._pins.values():
+        for pin in pins:
+            pin.levels = {}
+    world.happens("tune")
+    assert world.send([Says("parcel please"), Says("ok")], "", Capability())[: len(before)] != before

@@ -183,6 +183,7 @@ def test_metrics_and_rules_are_understood(load: Load) -> None:
 def test_task_keys_are_understood(load: Load) -> None:
     text = "tasks: {a: {complexity: core, stakes: high, model: {use: careful, stop: [x], top_p: 1}}}"
     task = load({"pack.yaml": text}).policy.tasks["/a"]
+    assert not task.levels
     assert (task.complexity, task.stakes, task.model) == ("core", "high", "careful")
     assert dict(task.parameters) == {"stop": ["x"], "top_p": 1}
 
@@ -255,6 +256,7 @@ def test_other_mistakes_of_meaning(faults_of: Faults, text: str, line: int, mess
 
 def test_places_name_every_part(load: Load, tmp_path: Any) -> None:
     text = "unrelated: [a]\nboilerplate: [b]\nsettings: {}\ncues: {c: {type: date}}\nmetrics: {d: {type: boolean}}\n"
+    text += "signals: {k: {user_says: l, says: {d: true}}}\njudge: {model: m, metric: d, rubric: n}\n"
     text += "tasks:\n  e:\n    examples: [f]\n    brief:\n    - {text: g, id: h}\n    guided: i"
     places = load({"pack.yaml": text}).places
     assert {name: line for name, (_, line) in places.items()} == {
@@ -264,9 +266,11 @@ def test_places_name_every_part(load: Load, tmp_path: Any) -> None:
         "pack:settings": 3,
         "cue:c": 4,
         "metric:d": 5,
-        "/e": 7,
-        "/e:example.1": 8,
-        "h": 10,
-        "/e:guided.1": 11,
+        "signal:k": 6,
+        "pack:judge": 7,
+        "/e": 9,
+        "/e:example.1": 10,
+        "h": 12,
+        "/e:guided.1": 13,
     }
     assert {file for file, _ in places.values()} == {str(tmp_path / "pack.yaml")}

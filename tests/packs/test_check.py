@@ -16,7 +16,7 @@ Load = Callable[[Mapping[str, str]], Pack]
 CLEAN = """
 brief: Be polite.
 cues: {tier: {values: [free, pro], from: &m {metadata: x}}, known: {type: boolean, from: *m, default: false}}
-metrics: {solved: {type: boolean, primary: true}}
+metrics: {solved: {type: boolean, primary: true, default: true}}
 tasks:
   refund:
     examples: [a b, c d, e f, g h, i j, k l, m n, o p]
@@ -47,7 +47,43 @@ CASES = [
     ("cue_without_source", "warning", 3, "from: *m, ", "", "the cue known"),
     ("levels_without_cue", "warning", 5, "tasks:", "settings: {levels: {simple: brief}}\ntasks:", "complexity"),
     ("threshold_by_hand", "warning", 5, "tasks:", "settings: {thresholds: {task: 0.5}}\ntasks:", "promises nothing"),
+    ("levels_without_cue", "warning", 6, "    guided:", "    level: {simple: brief}\n    guided:", "level of /refund"),
     ("no_primary_metric", "warning", 4, ", primary: true", "", "no metric is primary"),
+    (
+        "no_primary_metric",
+        "warning",
+        4,
+        "metrics: {solved: {type: boolean, primary: true, default: true}}",
+        "settings: {tuning: auto}",
+        "no metric is primary",
+    ),
+    ("no_default", "warning", 4, ", default: true", "", "thumbs alone mislead"),
+    (
+        "no_default",
+        "warning",
+        4,
+        "metrics: {",
+        "metrics: {bad: {type: boolean, guardrail: true}, ",
+        "bad is a guardrail",
+    ),
+    ("no_checks", "error", 4, "boolean, primary: true, default: true", "checks, primary: true", "never has a value"),
+    (
+        "signal_not_heard",
+        "warning",
+        6,
+        "tasks:\n",
+        "judge: {model: m, metric: solved, rubric: r}\n"
+        "signals: {thanks: {user_says: thanks, says: {solved: true}}}\ntasks:\n",
+        "solved is judged",
+    ),
+    (
+        "signal_too_late",
+        "hint",
+        5,
+        "tasks:\n",
+        "signals: {again: {again_within: 4d, says: {solved: false}}}\ntasks:\n",
+        "the horizon of solved",
+    ),
     (
         "two_primary_metrics",
         "error",
@@ -176,6 +212,11 @@ def test_examples_of_two_tasks_are_compared(load: Load, one: str, other: str, co
 def test_examples_on_one_lineage_may_be_the_same_and_those_of_none_may_not(load: Load) -> None:
     text = "unrelated: [x y]\ntasks: {a: {examples: [v w], tasks: {b: {examples: [v w, x y]}}}}"
     assert [finding.code for finding in overlaps(load({"pack.yaml": text}))] == ["same_example"]
+
+
+def test_what_the_judge_says_needs_no_default(load: Load) -> None:
+    text = CLEAN.replace(", default: true", "") + "judge: {model: m, metric: solved, rubric: r}"
+    assert findings(load, text) == ()
 
 
 def test_overlaps_are_the_pairs_that_comparing_all_would_find(support_pack: Path) -> None:

@@ -116,6 +116,46 @@ def test_off_prunes_without_extends_too_and_can_be_taken_back(load: Load) -> Non
     assert list(load({"pack.yaml": "tasks: {a: {off: true}, b: {}}"}).policy.tasks) == ["/", "/b"]
 
 
+def test_metrics_signals_judge_and_levels_merge(load: Load) -> None:
+    base = """
+        metrics: {solved: {type: boolean, default: true}, sent_on: {type: boolean}}
+        signals:
+          thanks: {user_says: [thanks], says: {solved: true}}
+          handed_over: {tasks: [/person, /billing], says: {sent_on: true}}
+          paid: {tasks: [/billing], says: {solved: true}}
+        judge: {model: one, metric: solved, rubric: Good?}
+        settings: {tuning: observe, holdout: 0.1}
+        tasks:
+          person: {level: {simple: brief, complex: detailed}}
+          billing: {}
+          other: {level: {simple: brief}}
+        """
+    over = """
+        extends: base
+        metrics: {solved: {type: boolean}}
+        signals: {thanks: {user_says: [danke], says: {solved: true}}}
+        settings: {tuning: auto}
+        tasks: {person: {level: {complex: guided}}, billing: {off: true}, other: {level: guided}}
+        """
+    policy = load({"base.yaml": base, "pack.yaml": over}).policy
+    assert policy.metrics["solved"].default is None and "sent_on" in policy.metrics
+    assert [(s.name, s.user_says, s.tasks) for s in policy.signals] == [
+        ("handed_over", (), ("/person",)),  # a task that is off meets nothing, and a signal without any goes
+        ("thanks", ("danke",), ()),
+    ]
+    assert policy.judge is not None and policy.judge.model == "one"
+    assert (policy.settings.tuning, policy.settings.holdout) == ("auto", 0.1)
+    assert policy.tasks["/person"].levels == {"simple": Level.BRIEF, "complex": Level.GUIDED}
+    assert policy.tasks["/other"].levels == {"": Level.GUIDED}
+
+
+def test_a_judge_replaces_the_judge(load: Load) -> None:
+    base = "metrics: {a: {type: boolean}}\njudge: {model: one, metric: a, rubric: r, rate: 0.5}"
+    over = "extends: base\njudge: {model: two, metric: a, rubric: r}"
+    judge = load({"base.yaml": base, "pack.yaml": over}).policy.judge
+    assert judge is not None and (judge.model, judge.rate) == ("two", 0.1)
+
+
 def test_tests_are_inherited_until_the_task_has_its_own(load: Load, child: Pack) -> None:
     assert [test.turns for test in child.tests] == [("refund",)]
     over = "extends: base\ntasks: {billing: {tasks: {refund: {tests: []}}}}"

@@ -47,6 +47,7 @@ task_keys: dict[str, st.SearchStrategy[Any]] = {
     "about": texts,
     "complexity": st.sampled_from(["core", "standard", "complex"]),
     "stakes": st.just("high"),
+    "level": level_words | st.fixed_dictionaries({}, optional={"simple": level_words, "standard": level_words}),
     "examples": st.lists(texts, max_size=3, unique=True),
     "brief": said,
     "guided": said,
@@ -60,12 +61,23 @@ CUES = {
     "known": {"type": "boolean"},
     "queue": {"type": "number", "volatile": True, "say": "Waiting: {value}"},
 }
+METRICS = {
+    "solved": {"type": "boolean", "primary": True, "horizon": "72h", "default": True},
+    "csat": {"type": "rating", "better": "low", "guardrail": True, "default": 2.5},
+}
+SIGNALS = {
+    "thanks": st.just({"user_says": ["x", "y"], "says": {"solved": True, "csat": 5}}),
+    "refused": st.just({"answer_says": "no", "says": {"solved": False}}),
+    "again": st.just({"again_within": "3h", "says": {"solved": False}}),
+}
 settings_keys = {
     "level": level_words,
     "levels": st.fixed_dictionaries({}, optional={"simple": level_words, "complex": level_words}),
     "budget_tokens": st.integers(0, 900),
     "error": st.fixed_dictionaries({}, optional={"domain": st.just(0.02), "task": st.just(0.2)}),
     "pin_idle": st.sampled_from(["45s", "3h"]),
+    "tuning": st.sampled_from(["observe", "suggest", "auto"]),
+    "holdout": st.sampled_from([0, 0.1]),
 }
 
 
@@ -84,7 +96,11 @@ def tasks(below: st.SearchStrategy[Any] | None) -> st.SearchStrategy[dict[str, A
 
 
 policies = st.fixed_dictionaries(
-    {"cues": st.just(CUES), "tasks": st.dictionaries(names, tasks(tasks(tasks(None))), max_size=3)},
+    {
+        "cues": st.just(CUES),
+        "metrics": st.just(METRICS),
+        "tasks": st.dictionaries(names, tasks(tasks(tasks(None))), max_size=3),
+    },
     optional={
         **task_keys,
         "name": st.just("shop"),
@@ -93,7 +109,8 @@ policies = st.fixed_dictionaries(
         "dialogues": st.lists(st.lists(turns, min_size=1, max_size=3).map(with_opening), max_size=2),
         "boilerplate": st.just(["^>.*$"]),
         "auxiliary": st.just([{"name": "ping", "user_starts": ["ping"], "max_tokens_below": 9}]),
-        "metrics": st.just({"solved": {"type": "boolean", "primary": True, "horizon": "72h"}}),
+        "signals": st.fixed_dictionaries({}, optional=SIGNALS),
+        "judge": st.just({"model": "m", "metric": "csat", "rubric": Said("Is it kind?"), "audit": 0.5}),
     },
 )
 
@@ -196,7 +213,9 @@ cues:
   day: {type: date}
   queue: {type: number}
 settings: {level: brief, error: {task: 0.1}}
-metrics: {solved: {type: boolean}}
+metrics: {solved: {type: boolean}, csat: {type: rating, default: 3}}
+signals: {thanks: {user_says: [danke, merci], says: {solved: true}}}
+judge: {model: fine, metric: csat, rubric: Good?, rate: 0.5}
 auxiliary: [{name: ping, user_starts: ping}]
 boilerplate: [one]
 unrelated: [weather]
@@ -233,6 +252,23 @@ MEANINGFUL = [
     ("task: 0.1", "domain: 0.1"),
     ("task: 0.1}", "task: 0.1}, place: before"),
     ("type: boolean", "type: boolean, primary: true"),
+    ("type: boolean", "type: boolean, better: low"),
+    ("type: boolean", "type: boolean, guardrail: true"),
+    ("type: boolean", "type: boolean, default: false"),
+    ("default: 3", "default: 4"),
+    ("merci", "merci beaucoup"),
+    ("says: {solved: true}", "says: {solved: false}"),
+    ("says: {solved: true}", "says: {solved: true, csat: 5}"),
+    ("user_says: [danke", "answer_says: [danke"),
+    ("thanks:", "thanked:"),
+    ("model: fine", "model: finer"),
+    ("metric: csat", "metric: solved"),
+    ("Good?", "Bad?"),
+    ("rate: 0.5", "rate: 0.5, audit: 0"),
+    ("level: brief, error", "level: brief, tuning: auto, error"),
+    ("level: brief, error", "level: brief, holdout: 0, error"),
+    ("complexity: core", "complexity: core\n    level: brief"),
+    ("complexity: core", "complexity: core\n    level: {complex: guided}"),
     ("user_starts: ping", "user_contains: ping"),
     ("[one]", "[two]"),
     ("[weather]", "[weather, football]"),
@@ -273,6 +309,10 @@ MEANINGLESS = [
     ("[back, money]", "[back, money, back]"),
     ("      - two", "      - {text: two}"),
     ("level: brief", "level: brief, budget_tokens: 500"),
+    ("level: brief, error", "level: brief, tuning: suggest, holdout: 0.02, error"),
+    ("type: boolean", "type: boolean, better: high, guardrail: false, horizon: 3d"),
+    ("default: 3}", "default: 3.0, range: [1, 5]}"),
+    ("rate: 0.5", "audit: 0.1, rate: 0.5"),
     ("complexity: core", "complexity: core\n    stakes: normal"),
     ("temperature: 0.5", "temperature: 5e-1"),
     ("when: {tier: pro}", "when: {tier: [pro]}"),

@@ -64,6 +64,34 @@ CASES = [
     ("metrics: {a: {type: boolean, range: [0, 1]}}", 1, "has no range", ""),
     ("metrics: {a: {type: number}}", 1, "a number needs a range", ""),
     ("metrics: {a: {type: rating, range: [5, 1]}}", 1, "the range does not rise", ""),
+    ("metrics: {a: {type: checks, default: 1}}", 1, "type checks has no default", "remove it"),
+    ("metrics: {a: {type: boolean, default: 'yes'}}", 1, "a number, true or false", "without quotes"),
+    ("metrics: {a: {type: boolean, better: lower}}", 1, "must be one of 'high' or 'low'", 'did you mean "low"?'),
+    ("metrics: {a: {type: boolean, guardrial: true}}", 1, 'unknown key "guardrial"', 'did you mean "guardrail"?'),
+    (
+        "signals:\n  a: {user_says: x, tasks: [/b], says: {c: 1}}",
+        2,
+        "exactly one of user_says, answer_says",
+        "keep one",
+    ),
+    ("signals:\n  a: {says: {c: 1}}", 2, "exactly one of user_says, answer_says, tasks, again_within", "add one"),
+    ("signals:\n  a: {user_says: x}", 2, 'the key "says" is missing', "signals.a"),
+    ("signals:\n  a:\n    user_sais: x\n    says: {c: 1}", 3, 'unknown key "user_sais"', 'did you mean "user_says"?'),
+    ("signals:\n  a: {user_says: [], says: {c: 1}}", 2, "signals.a.user_says is empty", ""),
+    ("signals:\n  a:\n    user_says:\n    - fine\n    - '('\n    says: {c: 1}", 5, "RE2 refuses the pattern", ""),
+    ("signals:\n  a: {user_says: x, says: {}}", 2, "signals.a.says is empty", ""),
+    ("signals:\n  a: {user_says: x, says: {c: [1]}}", 2, "the value of a metric is a number", ""),
+    ("signals:\n  a: {tasks: [b], says: {c: 1}}", 2, '"b" is no path of a task', ""),
+    ("signals:\n  a: {again_within: soon, says: {c: 1}}", 2, '"soon" is not a duration', ""),
+    ("judge: {model: m, metric: c}", 1, 'the key "rubric" is missing', "judge"),
+    ("judge: {model: m n, metric: c, rubric: r}", 1, '"m n" is no model alias', ""),
+    ("judge: {model: m, metric: c, rubric: r, rate: 0}", 1, "judge.rate: the value must be greater than 0", ""),
+    ("judge: {model: m, metric: c, rubric: r, audit: 1.5}", 1, "judge.audit", ""),
+    ("settings: {tuning: automatic}", 1, "must be one of 'observe', 'suggest' or 'auto'", 'did you mean "auto"?'),
+    ("settings: {holdout: 0.6}", 1, "settings.holdout", ""),
+    ("level: guidedd", 1, "must be one of 'off', 'brief'", 'did you mean "guided"?'),
+    ("level: {simpel: brief}", 1, 'unknown key "simpel"', 'did you mean "simple"?'),
+    ("level: 2", 1, "level must be one of 'off', 'brief'", ""),
     ("metrics: {a: {}}", 1, 'the key "type" is missing', "metrics.a"),
     ("brief: [{text: x, check: {}}]", 1, "check needs exactly one of", ""),
     ("brief: [{text: x, check: {json: true, max_words: 5}}]", 1, "has max_words and json", ""),
@@ -122,7 +150,8 @@ def test_all_mistakes_of_a_file_are_reported_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["name", "settings", "cues", "metrics", "auxiliary", "boilerplate", "unrelated", "dialogues", "extends"]
+    "key",
+    "name settings cues metrics signals judge auxiliary boilerplate unrelated dialogues extends".split(),
 )
 def test_keys_of_the_root_are_refused_in_files_of_tasks(key: str) -> None:
     (fault,) = faults_in(f"{key}: x", TaskForm)

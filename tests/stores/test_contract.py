@@ -5,22 +5,26 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from router.core.ports import TraceStore
 from router.core.trace import Trace
+from router.stores import open_database
 from router.stores.memory import MemoryTraceStore
 from router.stores.rows import evidence_of
 from router.stores.sql import SqlTraceStore
+from tests.support.postgres import GROUP
 
 
-@pytest.fixture(params=["sqlite", "memory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlTraceStore | MemoryTraceStore]:
-    made = MemoryTraceStore() if request.param == "memory" else SqlTraceStore(f"sqlite:///{tmp_path / 'traces.db'}")
-    yield made
-    made.close()
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=GROUP), "memory"])
+def store(request: pytest.FixtureRequest, address: Callable[[str], str]) -> Iterator[SqlTraceStore | MemoryTraceStore]:
+    if request.param == "memory":
+        yield MemoryTraceStore()
+        return
+    database = open_database(address(request.param))
+    yield SqlTraceStore(database)
+    database.close()
 
 
 Traces = Callable[..., Trace]

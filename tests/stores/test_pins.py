@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
 
-from router.core.errors import Degraded, SettingsError
+from router.core.errors import Degraded
 from router.core.evidence import Belief, Evidence, Thresholds
+from router.core.policy import Level
 from router.core.ports import PinRecord
-from router.stores import SqlPinStore, SqlTraceStore
+from router.stores import Database, SqlPinStore, open_database
 
 RECORD = PinRecord(
     policy="desk",
@@ -27,27 +26,42 @@ RECORD = PinRecord(
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'router.db'}"
+def store(database: Database) -> SqlPinStore:
+    return SqlPinStore(database)
 
 
-def test_what_is_written_is_read_by_the_next_process(url: str) -> None:
-    store = SqlPinStore(url)
+def test_what_is_written_is_read_by_the_next_process(database: Database, store: SqlPinStore, url: str) -> None:
     store.write([RECORD])
-    store.close()
-    assert SqlPinStore(url).read(200.0) == [RECORD]
+    database.close()
+    reopened = open_database(url)
+    assert SqlPinStore(reopened).read(200.0) == [RECORD]
+    reopened.close()
 
 
-def test_a_pin_takes_the_place_of_its_earlier_record(url: str) -> None:
-    store = SqlPinStore(url)
+def test_a_pin_takes_the_place_of_its_earlier_record(store: SqlPinStore) -> None:
     later, other = replace(RECORD, seen_s=230.0), replace(RECORD, first="1", seen_s=240.0)
     store.write([RECORD, later])
-    store.write([later, other])
+    store.write([other, later])
     assert store.read(240.0) == [later, other]  # the least recently used first
 
 
-def test_what_is_void_is_forgotten(url: str) -> None:
-    store = SqlPinStore(url)
+@pytest.mark.parametrize("drawn", [False, True])
+@pytest.mark.parametrize(
+    "levels",
+    [None, {}, {"": {"/a": Level.OFF, "/a/b": Level.DETAILED}, "high": {"/a": Level.BRIEF}}, {"": {}}],
+    ids=["nothing tuned", "none yet", "some", "an empty one"],
+)
+def test_the_levels_of_a_conversation_come_back_as_they_were(
+    store: SqlPinStore, levels: dict[str, dict[str, Level]] | None, drawn: bool
+) -> None:
+    record = replace(RECORD, levels=levels, drawn=drawn)
+    store.write([record])
+    (found,) = store.read(200.0)
+    assert found == record
+    assert all(isinstance(level, Level) for given in (found.levels or {}).values() for level in given.values())
+
+
+def test_what_is_void_is_forgotten(store: SqlPinStore) -> None:
     store.write([RECORD])
     assert store.read(260.1) == []
     assert store.read(200.0) == []
@@ -58,29 +72,9 @@ def test_what_is_void_is_forgotten(url: str) -> None:
     assert store.read(200.0) == []
 
 
-def test_a_store_that_is_gone_is_degraded(url: str) -> None:
-    store = SqlPinStore(url)
-    with create_engine(url).begin() as connection:
-        connection.execute(text("DROP TABLE pins"))
+def test_a_store_that_is_gone_is_degraded(database: Database, store: SqlPinStore) -> None:
+    database.write(lambda connection: connection.exec_driver_sql("DROP TABLE pins"), "failed", "no")
     for use in (lambda: store.write([RECORD]), lambda: store.read(0.0), lambda: store.forget(0.0)):
         with pytest.raises(Degraded) as caught:
             use()
         assert caught.value.code == "pins_failed"
-
-
-def test_a_database_of_the_version_before_is_brought_up_to_date(url: str) -> None:
-    SqlTraceStore(url).close()
-    engine = create_engine(url)
-    with engine.begin() as connection:
-        for column in ("retry", "prompt_tokens", "cached_tokens", "written_tokens", "completion_tokens"):
-            connection.execute(text(f"ALTER TABLE decisions DROP COLUMN {column}"))
-        connection.execute(text("UPDATE schema_version SET version = 1"))
-    for _ in range(2):
-        store = SqlTraceStore(url)
-        assert store.recent() == []
-        store.close()
-    with engine.begin() as connection:
-        assert connection.scalar(text("SELECT version FROM schema_version")) == 2
-        connection.execute(text("UPDATE schema_version SET version = 3"))
-    with pytest.raises(SettingsError, match="newer"):
-        SqlPinStore(url)

@@ -35,9 +35,16 @@ def small_policy(revision: str = "rev-1", extra: str = "", **settings: Any) -> P
             instructions=(
                 instruction("/billing/refund", "required.1", "- Promise nothing.", required=True),
                 instruction("/billing/refund", "brief.1", f"Help with the refund.{extra}"),
+                instruction("/billing/refund", "detailed.1", "- Name the amount.", Level.DETAILED),
             ),
         ),
-        "/delivery": Task("/delivery", instructions=(instruction("/delivery", "brief.1", "Say where the parcel is."),)),
+        "/delivery": Task(
+            "/delivery",
+            instructions=(
+                instruction("/delivery", "brief.1", "Say where the parcel is."),
+                instruction("/delivery", "detailed.1", "- Name the day.", Level.DETAILED),
+            ),
+        ),
     }
     cues = {
         "tier": Cue("tier", "enum", values=("free", "pro"), sources=(("metadata", "tier"),), say="Tier: {value}"),
@@ -77,7 +84,7 @@ class MetadataCues:
     def read(
         self, headers: Mapping[str, str], metadata: Mapping[str, Any]
     ) -> tuple[dict[str, CueValue], tuple[str, ...]]:
-        return {name: metadata[name] for name in ("tier", "name", "queue") if name in metadata}, ()
+        return {name: metadata[name] for name in ("tier", "name", "queue", "complexity") if name in metadata}, ()
 
     def detect(self, text: str, turn: int) -> dict[str, CueValue]:
         return {}

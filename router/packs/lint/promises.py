@@ -41,12 +41,48 @@ def primary_metric(pack: Pack) -> Iterator[Finding]:
     """Find metrics without a primary one, or with several."""
     metrics = pack.policy.metrics
     primary = [name for name, metric in metrics.items() if metric.primary]
-    if metrics and not primary:
+    if not primary and (metrics or pack.policy.settings.tuning == "auto"):
         message = "no metric is primary: there is nothing to tune by"
         fix = "add primary: true to the metric that says best how it went"
-        yield found(pack, f"metric:{next(iter(metrics))}", "no_primary_metric", "warning", message, fix)
+        place = f"metric:{next(iter(metrics))}" if metrics else "pack:settings"
+        yield found(pack, place, "no_primary_metric", "warning", message, fix)
     for name in primary[1:]:
         message = f"{name} and {primary[0]} are both primary"
         yield found(
             pack, f"metric:{name}", "two_primary_metrics", "error", message, "keep primary: true at one of them"
         )
+
+
+def silent_metrics(pack: Pack) -> Iterator[Finding]:
+    """Find metrics that tuning needs and that have no value for most conversations, or for all."""
+    policy = pack.policy
+    checked = any(line.check for task in policy.tasks.values() for line in task.instructions)
+    for name, metric in policy.metrics.items():
+        if not (metric.primary or metric.guardrail):
+            continue
+        role = "primary" if metric.primary else "a guardrail"
+        if metric.kind == "checks":
+            if not checked:
+                message = f"{name} is {role}, and no instruction carries a check: it never has a value"
+                yield found(pack, f"metric:{name}", "no_checks", "error", message, "add check: to instructions")
+        elif metric.default is None and not (metric.primary and policy.judge and policy.judge.metric == name):
+            message = (
+                f"{name} is {role} and has no default: conversations of which nobody says anything have no value, "
+                "and thumbs alone mislead"
+            )
+            fix = "add default: with the value of a conversation that ends without a word"
+            yield found(pack, f"metric:{name}", "no_default", "warning", message, fix)
+
+
+def deaf_signals(pack: Pack) -> Iterator[Finding]:
+    """Find signals that can never count."""
+    policy = pack.policy
+    for signal in policy.signals:
+        place = f"signal:{signal.name}"
+        if policy.judge is not None and policy.judge.metric == signal.metric and policy.metrics[signal.metric].primary:
+            message = f"{signal.metric} is judged: of signals it takes no notice"
+            yield found(pack, place, "signal_not_heard", "warning", message, "let the signal say another metric")
+        elif policy.primary is not None and signal.again_within_s > policy.primary.horizon_s:
+            message = f"the horizon of {policy.primary.name} ends before the signal's again_within does"
+            fix = "shorten again_within, or lengthen the horizon: what comes later does not count"
+            yield found(pack, place, "signal_too_late", "hint", message, fix)

@@ -137,12 +137,16 @@ def dead_cues(pack: Pack) -> Iterator[Finding]:
     policy = pack.policy
     used = {name for task in policy.tasks.values() for i in task.instructions for name in _cues_of(i)}
     used |= {name for name, cue in policy.cues.items() if cue.say}
+    by_cue = {path: f"the level of {path}" for path, task in policy.tasks.items() if task.levels.keys() - {""}}
     if policy.settings.levels:
+        by_cue["pack:settings"] = "settings.levels"
+    if by_cue:
         used.add("complexity")
+    for place, what in by_cue.items():
         if "complexity" not in policy.cues:
-            message = "settings.levels asks for the cue complexity, which is not declared"
+            message = f"{what} asks for the cue complexity, which is not declared"
             fix = "add complexity: {detect: complexity} under cues:"
-            yield found(pack, "pack:settings", "levels_without_cue", "warning", message, fix)
+            yield found(pack, place, "levels_without_cue", "warning", message, fix)
     for name, cue in policy.cues.items():
         if cue.kind != "detect" and not cue.sources:
             message = f"no request can give the cue {name} a value: it has no source"

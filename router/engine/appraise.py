@@ -1,0 +1,285 @@
+"""Appraise one answer: what its checks, the signals in it and around it, and the judge are to say of it.
+
+What is found says one of four things, and every row has an id that follows from what it is about, so that an answer
+examined twice, or a turn that a client sends again, counts once:
+
+- checks speak of the answer they were run on;
+- a signal in an answer speaks of that answer;
+- a signal in a user's turn, or in the task that it came to, speaks of the conversation so far;
+- a user who comes back to a task speaks of the conversation before.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import NamedTuple, ParamSpec, Protocol, TypeAlias, TypeVar
+
+from router.core.decision import Decision
+from router.core.errors import Degraded
+from router.core.learning import Compliance, Feedback, Source
+from router.core.policy import ROOT, CueValue, Judge, Policy, Signal
+from router.core.ports import Located, Wire
+from router.engine.guarding import Guard
+from router.engine.look import Look
+
+log = logging.getLogger("router.engine")
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+POLICIES_KEPT = 32
+"""Policies whose compiled patterns are remembered; conversations stay on up to eight earlier revisions of each."""
+
+SIGNAL = "signal "
+"""How the comment of a signal's row begins; its name follows."""
+
+
+class Answered(NamedTuple):
+    """An answer as it was sent, with all that was decided about its request.
+
+    `pieces` are the bytes of a body or of a stream, in order, `size` how many they are, and `whole` whether that is all
+    of them. `decision` is the id of the decision, `model` the model that answered.
+    """
+
+    wire: Wire
+    look: Look
+    tenant: str
+    decision: str
+    model: str
+    at_ms: int
+    pieces: Sequence[bytes]
+    size: int
+    stream: bool
+    whole: bool = True
+    status: int = 200
+
+
+class Appraiser(Protocol):
+    """All that is looked for under one policy. Deterministic."""
+
+    @property
+    def again(self) -> Sequence[Signal]:
+        """The signals that ask whether a user has come back to a task."""
+        ...
+
+    def examine(
+        self, decision: Decision, cues: Mapping[str, CueValue], text: str, *, model: str = "", whole: bool = True
+    ) -> tuple[float | None, Sequence[Compliance]]:
+        """Return the share of an answer's checks that held, and what each of them told."""
+        ...
+
+    def in_turn(self, text: str, paths: Iterable[str], before: Iterable[str]) -> Sequence[Signal]:
+        """Return what a user's turn, and the tasks that it came to, say of the answers before."""
+        ...
+
+    def in_answer(self, text: str) -> Sequence[Signal]:
+        """Return what an answer says of itself."""
+        ...
+
+    def judges(self, conversation: str) -> bool:
+        """Say whether the judge is asked about the answers of a conversation."""
+        ...
+
+    def prompt(self, question: str, answer: str, secret: str) -> bytes:
+        """Return the body for `/chat/completions` that asks the judge."""
+        ...
+
+    def verdict(self, reply: str) -> float | None:
+        """Return the value of the judge's metric by its reply; None where there is none in it."""
+        ...
+
+
+Appraise: TypeAlias = Callable[[Policy], Appraiser]
+
+
+class Earlier(Protocol):
+    """Finds the newest other conversation of a user that came to a task since then. Raises Degraded."""
+
+    def __call__(
+        self, *, tenant: str, policy: str, unit: str, task: str, conversation: str, since_ms: int
+    ) -> Located | None:
+        """Return it with its decision at the task, or None. `conversation` is the one it must not be."""
+        ...
+
+
+def never_before(*, tenant: str, policy: str, unit: str, task: str, conversation: str, since_ms: int) -> Located | None:
+    """Find nothing: where no store remembers who came before."""
+    return None
+
+
+class Judging(NamedTuple):
+    """A call to the judge, and the row that its verdict makes whole."""
+
+    row: Feedback
+    model: str
+    body: bytes
+    appraiser: Appraiser
+
+
+@dataclass(slots=True)
+class Findings:
+    """What was found in an answer: rows of feedback, counts of checks, and a call to the judge."""
+
+    rows: list[Feedback] = field(default_factory=list)
+    counts: Sequence[Compliance] = ()
+    judging: Judging | None = None
+
+
+class Appraisal:
+    """Looks at answers, one at a time. Called from one thread at a time.
+
+    `appraise` makes the appraiser of a policy. `salt` keys the ids of rows, so that nobody can send one of them first.
+    `now_ms` is the clock by which feedback is received.
+    """
+
+    def __init__(
+        self,
+        appraise: Appraise,
+        guard: Guard,
+        *,
+        earlier: Earlier = never_before,
+        salt: bytes = b"",
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self._appraise = appraise
+        self._guard = guard
+        self._earlier = earlier
+        self._key = blake2b(salt, digest_size=32).digest()
+        self._now_ms = now_ms
+        self._appraisers: dict[tuple[str, str], Appraiser] = {}
+
+    def look_at(self, answered: Answered, text: str) -> Findings:
+        """Return what there is to say of an answer with these words. Raises Degraded."""
+        look = answered.look
+        decision, policy = look.decision, look.snapshot.policy
+        found = Findings()
+        if decision.outcome == "skipped":  # a machine's own call is part of nobody's conversation
+            return found
+        appraiser = self._appraiser(policy)
+        self._check(answered, appraiser, text, found)
+        for signal in appraiser.in_answer(text):
+            about = ("answer", answered.decision, signal.metric)
+            found.rows.append(self._said(answered.tenant, _here(answered, answered.decision), signal, about))
+        if len(look.decisions) > 1:
+            found.rows += self._hear_turn(answered, appraiser)
+        if decision.task not in {ROOT, *(before.task for before in look.decisions[:-1])}:
+            found.rows += self._look_back(answered, appraiser)
+        if text and policy.judge and appraiser.judges(look.identity.conversation):
+            found.judging = self._ask(answered, policy.judge, appraiser, text)
+        return found
+
+    def _appraiser(self, policy: Policy) -> Appraiser:
+        key = policy.name, policy.revision
+        found = self._appraisers.pop(key, None)
+        if found is None:
+            found = self._appraise(policy)
+            if len(self._appraisers) >= POLICIES_KEPT:
+                del self._appraisers[next(iter(self._appraisers))]
+        self._appraisers[key] = found  # the one used last goes last
+        return found
+
+    def _check(self, answered: Answered, appraiser: Appraiser, text: str, found: Findings) -> None:
+        """Run the checks of the instructions on an answer."""
+        look = answered.look
+        share, found.counts = appraiser.examine(
+            look.decision, look.evidence.cues, text, model=answered.model, whole=answered.whole
+        )
+        for metric in look.snapshot.policy.metrics.values():
+            if metric.kind == "checks" and share is not None:
+                about = ("checks", answered.decision, metric.name)
+                here = _here(answered, answered.decision)
+                found.rows.append(self._row(answered.tenant, here, metric.name, share, about))
+
+    def _hear_turn(self, answered: Answered, appraiser: Appraiser) -> Iterator[Feedback]:
+        """Yield what the newest user turn says of the conversation before it."""
+        look = answered.look
+        turn = len(look.decisions) - 1
+        for signal in appraiser.in_turn(_question(look), look.decision.tasks, look.decisions[-2].tasks):
+            # A conversation's name may be used again for a later one, hence the time at which it began.
+            about = ("turn", look.identity.conversation, repr(look.pin.began_s), str(turn), signal.metric)
+            yield self._said(answered.tenant, _here(answered), signal, about)
+
+    def _look_back(self, answered: Answered, appraiser: Appraiser) -> Iterator[Feedback]:
+        """Yield what a user says of the conversation before who has come back to its task."""
+        identity, policy = answered.look.identity, answered.look.snapshot.policy.name
+        if identity.unit == identity.conversation:  # nobody knows who this is
+            return
+        task = answered.look.decision.task
+        for signal in appraiser.again:
+            before = attempt(
+                self._guard,
+                "earlier_failed",
+                self._earlier,
+                tenant=answered.tenant,
+                policy=policy,
+                unit=identity.unit,
+                task=task,
+                conversation=identity.conversation,
+                since_ms=answered.at_ms - round(1000 * signal.again_within_s),
+            )
+            if before is not None:
+                about = ("again", before.conversation, before.decision, task, signal.metric)
+                yield self._said(answered.tenant, before, signal, about)
+
+    def _ask(self, answered: Answered, judge: Judge, appraiser: Appraiser, text: str) -> Judging:
+        about = ("judge", answered.decision, judge.metric)
+        here = _here(answered, answered.decision)
+        row = self._row(answered.tenant, here, judge.metric, 0.0, about, source="judge")
+        body = appraiser.prompt(_question(answered.look), text, answered.decision)
+        return Judging(row, judge.model, body, appraiser)
+
+    def _said(self, tenant: str, of: Located, signal: Signal, about: tuple[str, ...]) -> Feedback:
+        return self._row(tenant, of, signal.metric, signal.value, about, comment=f"{SIGNAL}{signal.name}")
+
+    def _row(
+        self,
+        tenant: str,
+        of: Located,
+        metric: str,
+        value: float,
+        about: tuple[str, ...],
+        *,
+        source: Source = "system",
+        comment: str = "",
+    ) -> Feedback:
+        """Return a row whose id follows from what it is about."""
+        name = blake2b(repr((of.policy, *about)).encode(), key=self._key, digest_size=12).hexdigest()
+        return Feedback(
+            id=f"{source}-{name}",
+            at_ms=self._now_ms(),
+            tenant=tenant,
+            policy=of.policy,
+            conversation=of.conversation,
+            unit=of.unit,
+            decision=of.decision,
+            metric=metric,
+            value=value,
+            source=source,
+            comment=comment,
+        )
+
+
+def attempt(guard: Guard, code: str, function: Callable[P, R], /, *given: P.args, **named: P.kwargs) -> R | None:
+    """Return what a function returns; None where it fails, which is counted and logged."""
+    try:
+        return guard.run(code, function, *given, **named)
+    except Degraded as fault:
+        if fault.code != code:  # that one the guard has counted and logged itself
+            guard.note(fault.code)
+            log.warning("%s: %s", code, fault)
+        return None
+
+
+def _here(answered: Answered, decision: str = "") -> Located:
+    """Return the answer's conversation as feedback names it, or one decision in it."""
+    look = answered.look
+    return Located(look.snapshot.policy.name, look.identity.conversation, look.identity.unit, decision, answered.at_ms)
+
+
+def _question(look: Look) -> str:
+    """Return the newest user turn; empty where the backend keeps it."""
+    return next((turn.text for turn in reversed(look.request.conversation.turns) if turn.role == "user"), "")

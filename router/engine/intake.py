@@ -1,0 +1,314 @@
+"""Take feedback in: an acknowledgement is a promise, so it is given when the rows are on the disk and not before.
+
+    put (event loop)  ->  a bounded queue  ->  one thread: find, judge, record, in groups  ->  the waiting put returns
+
+A disk takes some milliseconds to be sure, whether of one row or of thousands. So everything that waits is stored in one
+transaction (group commit), and while that is written the next group gathers: the busier, the larger the groups.
+
+What cannot be stored now is refused with a 503 and `retry-after`, all that waited in that group with it, and nothing of
+it is acknowledged; nobody is made to wait in a queue that is full. A sender may send it again as it is: an id counts
+once, whether or not the first attempt had got as far as the disk.
+
+Rows get their time of receipt here, from a clock that never goes back: what counts is decided by the order of receipt,
+and a wall clock that is set back, also across a restart, must not put a newer word before an older one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import TypeAlias
+
+from router.core.errors import Degraded, RequestError
+from router.core.learning import Feedback
+from router.core.policy import Policy
+from router.core.ports import FeedbackStore, Located, Target
+from router.engine.caps import Caps
+from router.engine.guarding import Guard
+from router.engine.remarks import Receipt, Remark, find, measure, measure_correction, metric_of, wanted
+from router.engine.snapshot import Shelf
+
+log = logging.getLogger("router.engine")
+
+QUEUE_REMARKS = 20_000
+"""Remarks that may wait; about 600 bytes each."""
+
+GROUP_REMARKS = 2_000
+"""Remarks that are stored in one transaction, unless one sender brought more at once."""
+
+RETRY_AFTER_S = 1
+
+BEHIND_MS = 60_000
+"""A wall clock that is behind the newest receipt by more than this is worth a warning."""
+
+_UNFORESEEN = "feedback_failed"
+
+Result: TypeAlias = Receipt | RequestError
+Compare: TypeAlias = Callable[[str, str], float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    remarks: Sequence[Remark]
+    done: asyncio.Future[list[Result]]
+
+
+class Intake:
+    """Takes remarks in. `start` it in the event loop that will `put`, `close` it in a thread beside that loop.
+
+    `flush` writes the decisions that are still waiting to be: they may be what a remark is about. `compare` returns the
+    share of a decision's answer that a correction left, or None when the answer is not there. `per_minute` caps what
+    one end user may say; None does not. `now_ms` is the wall clock.
+    """
+
+    def __init__(
+        self,
+        store: FeedbackStore,
+        shelf: Shelf,
+        guard: Guard,
+        flush: Callable[[], None],
+        *,
+        compare: Compare = lambda decision, correction: None,
+        per_minute: int | None = None,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        queue: int = QUEUE_REMARKS,
+    ) -> None:
+        self._store = store
+        self._shelf = shelf
+        self._guard = guard
+        self._flush = flush
+        self._compare = compare
+        self._caps = Caps(per_minute) if per_minute else None
+        self._now_ms = now_ms
+        self._last_ms: int | None = None
+        self._most = queue
+        self._waiting = 0  # remarks that were put and not answered; counted in the event loop alone
+        self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
+        self._failing = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def waiting(self) -> int:
+        """How many remarks were put and are not answered."""
+        return self._waiting
+
+    def start(self) -> None:
+        """Start the storing thread."""
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._run, args=(self._loop,), name="intake", daemon=True)
+        self._thread.start()
+
+    async def put(self, remarks: Sequence[Remark]) -> list[Result]:
+        """Store remarks and return what became of each, an error in place of those that cannot be stored as they are.
+
+        Raises RequestError (503) when they cannot be stored now; then none is acknowledged.
+        """
+        if not remarks:
+            return []
+        loop = self._loop
+        if loop is None:
+            raise _unavailable("No feedback is taken now.", "feedback_unavailable")
+        if self._waiting + len(remarks) > self._most:
+            raise _unavailable("Too much feedback is waiting to be stored.", "feedback_queue_full")
+        done: asyncio.Future[list[Result]] = loop.create_future()
+        self._waiting += len(remarks)
+        self._queue.put(_Waiting(remarks, done))
+        return await done
+
+    def close(self) -> None:
+        """Store what is waiting and stop the thread. What is put from then on is refused."""
+        self._loop = None
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join()
+            self._thread = None
+
+    # ------------------------------------------------------------------------------------------- in the intake's thread
+
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        open_ = True
+        while open_:
+            group, open_ = self._take()
+            if group:
+                loop.call_soon_threadsafe(self._answer, group, self._try(group))
+
+    def _take(self) -> tuple[list[_Waiting], bool]:
+        """Return all that waits, up to the size of a group, and whether more may come."""
+        group: list[_Waiting] = []
+        size = 0
+        try:
+            while size < GROUP_REMARKS:
+                waiting = self._queue.get(block=not group)
+                if waiting is None:
+                    return group, False
+                group.append(waiting)
+                size += len(waiting.remarks)
+        except Empty:
+            pass
+        return group, True
+
+    def _try(self, group: Sequence[_Waiting]) -> list[Result] | None:
+        """Return the results of a whole group, or None where nothing of it could be stored."""
+        try:
+            results = self._guard.run(_UNFORESEEN, self._settle, [r for each in group for r in each.remarks])
+        except Degraded as fault:
+            if fault.code != _UNFORESEEN:  # which the guard has counted
+                self._guard.note(fault.code)
+            if not self._failing:
+                log.error("feedback cannot be stored: %s", fault)
+            self._failing = True
+            return None
+        if self._failing:
+            log.warning("feedback is stored again")
+        self._failing = False
+        return results
+
+    def _settle(self, remarks: Sequence[Remark]) -> list[Result]:
+        """Find, judge and record. Raises Degraded; then nothing is stored."""
+        at_ms = self._receipt_ms()
+        found = self._locate(remarks)
+        results: list[Result] = []
+        rows: list[Feedback] = []
+        places: list[int] = []
+        for remark in remarks:
+            try:
+                row, receipt = self._judge(remark, find(remark, found[remark.tenant]), at_ms)
+            except RequestError as error:
+                results.append(error)
+                continue
+            places.append(len(results))
+            results.append(receipt)
+            rows.append(row)
+        try:
+            news = self._store.record(rows) if rows else ()
+        except Degraded:
+            for row in rows:
+                self._uncount(row)
+            raise
+        for place, row, new in zip(places, rows, news, strict=True):
+            if not new:
+                self._uncount(row)
+                before = results[place]
+                assert isinstance(before, Receipt)
+                results[place] = Receipt(before.id, False, before.located, before.compared)
+        return results
+
+    def _receipt_ms(self) -> int:
+        if self._last_ms is None:
+            self._last_ms = self._store.last_ms()
+        now_ms = self._now_ms()
+        if now_ms < self._last_ms - BEHIND_MS:
+            self._guard.note("clock_behind")
+        self._last_ms = max(now_ms, self._last_ms)
+        return self._last_ms
+
+    def _locate(self, remarks: Sequence[Remark]) -> dict[str, dict[Target, Located | None]]:
+        """Look everything up, and what is not there once more when all decisions have been written."""
+        found: dict[str, dict[Target, Located | None]] = {}
+        flushed = False
+        for tenant, targets in wanted(remarks).items():
+            known = found[tenant] = dict(zip(targets, self._store.locate(tenant, targets), strict=True))
+            missing = [target for target, located in known.items() if located is None]
+            if missing:
+                if not flushed:
+                    self._flush()
+                    flushed = True
+                known.update(zip(missing, self._store.locate(tenant, missing), strict=True))
+        return found
+
+    def _judge(self, remark: Remark, located: Located, at_ms: int) -> tuple[Feedback, Receipt]:
+        """Return the row of a remark and its receipt. Raises RequestError."""
+        metric = metric_of(self._policy(located.policy), remark)
+        left = compared = None
+        if remark.value is not None:
+            value = measure(metric, remark.value)
+        if remark.correction is not None:
+            left = self._compare(located.decision, remark.correction) if located.decision else None
+            compared = left is not None
+        if remark.value is None:
+            value = measure_correction(metric, left)
+        self._count(remark, located)
+        row = Feedback(
+            id=remark.id,
+            at_ms=at_ms,
+            tenant=remark.tenant,
+            policy=located.policy,
+            conversation=located.conversation,
+            unit=located.unit,
+            decision=located.decision,
+            metric=metric.name,
+            value=value,
+            source=remark.source,
+            comment=remark.comment,
+            said_at_ms=remark.said_at_ms,
+            distance=left,
+        )
+        return row, Receipt(remark.id, True, located, compared)
+
+    def _policy(self, name: str) -> Policy:
+        if name not in self._shelf.names:
+            raise RequestError(
+                f'This was decided under the policy "{name}", which is not served any more.',
+                status=410,
+                code="policy_not_served",
+                param="decision",
+            )
+        return self._shelf.current(name).policy
+
+    def _count(self, remark: Remark, located: Located) -> None:
+        """Count a remark of an end user. Raises RequestError (429)."""
+        if self._caps is None or remark.source != "user":
+            return
+        wait_s = self._caps.take(_name(remark.tenant, located.unit))
+        if wait_s:
+            raise too_often(self._caps.per_minute, wait_s)
+
+    def _uncount(self, row: Feedback) -> None:
+        if self._caps is not None and row.source == "user":
+            self._caps.give_back(_name(row.tenant, row.unit))
+
+    # ----------------------------------------------------------------------------------------------- in the event loop
+
+    def _answer(self, group: Sequence[_Waiting], results: list[Result] | None) -> None:
+        begin = 0
+        for waiting in group:
+            end = begin + len(waiting.remarks)
+            self._waiting -= len(waiting.remarks)
+            if not waiting.done.done():  # a sender that has gone away waits no more; the rows stay
+                if results is None:
+                    waiting.done.set_exception(_unavailable("It could not be stored.", "feedback_unavailable"))
+                else:
+                    waiting.done.set_result(results[begin:end])
+            begin = end
+
+
+def too_often(per_minute: int, wait_s: float) -> RequestError:
+    """Return the error for an end user, or a token, that says too much."""
+    seconds = int(wait_s) + 1
+    return RequestError(
+        f"One end user may give feedback {per_minute} times a minute. Try again in {seconds} s.",
+        status=429,
+        code="feedback_rate_limit",
+        kind="rate_limit_error",
+        headers={"retry-after": str(seconds)},
+    )
+
+
+def _name(tenant: str, unit: str) -> str:
+    return f"{tenant}\n{unit}"
+
+
+def _unavailable(why: str, code: str) -> RequestError:
+    return RequestError(
+        f"{why} Nothing was acknowledged; send it again in a moment.",
+        status=503,
+        code=code,
+        kind="server_error",
+        headers={"retry-after": str(RETRY_AFTER_S)},
+    )

@@ -1,0 +1,163 @@
+"""Learning at work: what matured becomes outcomes, outcomes evidence, evidence steps, and steps levels.
+
+    assignments, feedback  ->  outcomes  ->  bets and cells  ->  events  ->  book  ->  levels
+          (store)            written once      folds, here       the log     a fold    the shelf
+
+Nothing is kept here that could not be worked out again from the store, so every replica, and every start, comes to the
+same. Any replica may do the tuner's work: outcomes are written once whoever writes them, and events are only added
+behind those that the tuner had read, under a lock of the whole fleet.
+
+Runs in threads of its own, never in a request. Where the store or the tuner fails, levels stay as they were last known
+and feedback goes on being collected.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from router.core.errors import Degraded
+from router.core.learning import Due, Event, Outcome
+from router.core.policy import Policy
+from router.core.ports import LearningStore
+from router.engine.guarding import Guard
+from router.engine.snapshot import Shelf
+from router.rewards.reward import reward_of
+from router.tuning.allocation import Cell, CellKey, counted
+from router.tuning.betting import Bets
+from router.tuning.book import Book, fold, gathered
+from router.tuning.tuner import refresh
+
+log = logging.getLogger("router.tuning")
+
+GRACE_MS = 5_000
+"""A conversation is looked at so long after it matured: by then what was received before is stored everywhere."""
+
+DUE_AT_ONCE = 2_000
+OUTCOMES_AT_ONCE = 50_000
+
+FROZEN = "tuner_frozen"
+"""The fault's code when the tuner cannot work: levels are frozen where they are."""
+
+
+class Records:
+    """All that is known of one policy's learning, folded as far as it was read. `bets` are by trial, `cells` by arm."""
+
+    def __init__(self, policy: str, store: LearningStore) -> None:
+        self.policy = policy
+        self._store = store
+        self.book = Book()
+        self.bets: Mapping[str, Bets] = {}
+        self.cells: Mapping[CellKey, Cell] = {}
+        self._last = 0
+
+    def read_log(self) -> Sequence[Event]:
+        """Fold in what is new in the log, and return it. Raises Degraded, and ValueError for a log that is corrupt."""
+        events = self._store.events(self.policy, self.book.last)
+        if events:
+            self.book = fold(events, self.book)
+        return events
+
+    def read_outcomes(self) -> None:
+        """Fold in the outcomes that are new; the log is to be read first. Raises Degraded."""
+        while True:
+            outcomes = self._store.outcomes(self.policy, self._last, OUTCOMES_AT_ONCE)
+            self.bets = gathered(self.book, outcomes, self.bets)
+            self.cells = counted(self.cells, outcomes)
+            if outcomes:
+                self._last = outcomes[-1].number
+            if len(outcomes) < OUTCOMES_AT_ONCE:
+                return
+
+
+class Learner:
+    """Learns for the policies of a shelf that have a primary metric.
+
+    `salt` keys the draws: equal in all replicas. `guard` counts what fails. `now_ms` is the wall clock.
+    """
+
+    def __init__(
+        self,
+        store: LearningStore,
+        shelf: Shelf,
+        salt: bytes,
+        guard: Guard,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self._store = store
+        self._shelf = shelf
+        self._salt = salt
+        self._guard = guard
+        self._now_ms = now_ms
+        self._one_at_a_time = threading.Lock()
+        self._records: dict[str, Records] = {}
+        self._told: dict[str, tuple[int, str]] = {}
+
+    def all_records(self) -> Mapping[str, Records]:
+        """Return what is known of the learning of each policy for which there is any."""
+        return dict(self._records)
+
+    def heed(self) -> None:
+        """Take up what the log of each policy says by now; of a policy that is served for the first time, all of it.
+
+        Failures are counted and logged; the levels then stay as they are.
+        """
+        with self._one_at_a_time:
+            for name in self._shelf.names:
+                policy = self._shelf.current(name).policy
+                if policy.primary is not None:
+                    self._attempt(policy, self._heed)
+
+    def advance(self) -> None:
+        """Do the tuner's work for each policy, unless another replica is at it. Failures are counted and logged."""
+        with self._one_at_a_time:
+            for name in self._shelf.names:
+                policy = self._shelf.current(name).policy
+                if policy.primary is not None:
+                    self._attempt(policy, self._advance)
+
+    def _attempt(self, policy: Policy, work: Callable[[Policy, Records], None]) -> None:
+        records = self._records.setdefault(policy.name, Records(policy.name, self._store))
+        try:
+            self._guard.run(FROZEN, work, policy, records)
+        except Degraded as fault:
+            if fault.code != FROZEN:
+                self._guard.note(fault.code)
+            log.error("policy %s: its levels stay as they are: %s", policy.name, fault)
+
+    def _heed(self, policy: Policy, records: Records) -> None:
+        for event in records.read_log():
+            log.info("policy %s: %s", policy.name, event.words or event.kind)
+        now = (records.book.last, policy.revision)
+        if self._told.get(policy.name) != now or self._shelf.levels(policy.name) is None:
+            self._shelf.tune(policy.name, records.book.levels(self._salt, policy.settings.holdout))
+            self._told[policy.name] = now
+
+    def _advance(self, policy: Policy, records: Records) -> None:
+        now_ms = self._now_ms()
+        while due := self._store.due(policy.name, now_ms - GRACE_MS, DUE_AT_ONCE):
+            self._store.settle(self._outcomes(policy, due))
+        self._heed(policy, records)
+        records.read_outcomes()
+        events = refresh(policy, records.book, records.bets, records.cells, now_ms)
+        if events and self._store.append(events, records.book.last):
+            self._heed(policy, records)
+
+    def _outcomes(self, policy: Policy, due: Sequence[Due]) -> list[Outcome]:
+        """Return what matured as outcomes. A trial counts a unit once: its arm is no draw any more given the first."""
+        counted_units = {
+            (trial, unit)
+            for trial in {each.assignment.trial for each in due} - {""}
+            for unit in self._store.seen(trial, [e.assignment.unit for e in due if e.assignment.trial == trial])
+        }
+        outcomes = []
+        for each in due:
+            given = each.assignment
+            reward, guards = reward_of(policy, each, self._salt)
+            repeated = (given.trial, given.unit) in counted_units
+            if given.trial:
+                counted_units.add((given.trial, given.unit))
+            outcomes.append(Outcome(given, reward, guards, repeated))
+        return outcomes

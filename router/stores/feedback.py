@@ -1,0 +1,163 @@
+"""Feedback in the database: durable when acknowledged, once for each id of a tenant.
+
+What a sender names (a decision, an answer's id, a conversation) is looked up within the tenant alone, so that nobody
+learns, or says anything of, what is another's.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal
+
+from sqlalchemy import Connection, func, or_, select
+from sqlalchemy.sql import ColumnElement, Select
+
+from router.core.learning import Feedback
+from router.core.ports import Located, Target
+from router.stores.database import Database
+from router.stores.inserting import Insertion
+from router.stores.learned import feedback_row, loaded_feedback
+from router.stores.rows import Row, chunks, storable_name
+from router.stores.schema import decisions, feedback
+
+COLUMNS = tuple(column.name for column in feedback.columns if column.name != "number")
+
+_PLACE = tuple(decisions.c[name] for name in ("id", "policy", "conversation", "unit", "at_ms"))
+
+
+class SqlFeedbackStore:
+    """Implements `core.ports.FeedbackStore`. Owns nothing: who opened the database closes it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._insertion = Insertion(database, feedback, COLUMNS)
+
+    def locate(self, tenant: str, targets: Sequence[Target]) -> list[Located | None]:
+        """Return what each of these means to a tenant; None for what is not there, or is another tenant's.
+
+        An answer's id, or a conversation, means the newest of its decisions. Raises Degraded.
+        """
+        asked = [target._replace(name=storable_name(target.name)) for target in targets]
+        wanted: dict[Literal["decision", "response", "conversation"], set[str]] = defaultdict(set)
+        for target in asked:
+            if target.name:
+                wanted[target.kind].add(target.name)
+
+        def ask(connection: Connection) -> dict[Target, Located]:
+            found: dict[Target, Located] = {}
+            for kind, names in wanted.items():
+                for some in chunks(names):
+                    for name, id_, policy, conversation, unit, at_ms in connection.execute(
+                        _QUERIES[kind](tenant, some)
+                    ):
+                        decision = "" if kind == "conversation" else id_
+                        found[Target(kind, name)] = Located(policy, conversation, unit, decision, at_ms)
+            return found
+
+        found = self._database.read(ask, "feedback_failed", "what feedback is about cannot be looked up")
+        return [found.get(target) for target in asked]
+
+    def record(self, rows: Sequence[Feedback]) -> list[bool]:
+        """Store rows durably in one transaction, and say of each whether it is new: an id of a tenant counts once.
+
+        Raises Degraded; then none is stored.
+        """
+        if not rows:
+            return []
+        named: dict[tuple[str, str], Row] = {}
+        keys = []
+        for row in map(feedback_row, rows):
+            key = (row["tenant"], row["id"])
+            keys.append(key)
+            named.setdefault(key, row)
+
+        def change(connection: Connection) -> set[tuple[str, str]]:
+            return self._store(connection, named)
+
+        new = self._database.write(
+            change, "feedback_failed", f"{len(rows)} pieces of feedback were not stored", durable=True
+        )
+        said = []
+        for key in keys:  # of the same id twice in one batch, the first is new
+            said.append(key in new)
+            new.discard(key)
+        return said
+
+    def about(self, tenant: str, located: Located) -> list[Feedback]:
+        """Return all feedback on a decision and on its conversation, in the order of receipt; where a conversation is
+        meant, on all of its decisions. Raises Degraded.
+        """
+        query = select(feedback).where(
+            feedback.c.tenant == tenant,
+            feedback.c.conversation == located.conversation,
+            feedback.c.policy == located.policy,
+        )
+        if located.decision:
+            query = query.where(or_(feedback.c.decision == located.decision, feedback.c.decision == ""))
+        ordered = query.order_by(feedback.c.number)
+        return self._database.read(
+            lambda connection: [loaded_feedback(row) for row in connection.execute(ordered).mappings()],
+            "feedback_failed",
+            "feedback cannot be read",
+        )
+
+    def last_ms(self) -> int:
+        """Return when the newest feedback was received; 0 where there is none. Raises Degraded."""
+        return self._database.read(
+            lambda connection: connection.scalar(select(func.max(feedback.c.at_ms))) or 0,
+            "feedback_failed",
+            "feedback cannot be read",
+        )
+
+    def _store(self, connection: Connection, named: dict[tuple[str, str], Row]) -> set[tuple[str, str]]:
+        """Insert rows and return the keys of those that were not there.
+
+        SQLite has one writer at a time: what is not there now will not be there a moment later. PostgreSQL says in the
+        same breath what it inserted.
+        """
+        if connection.dialect.name == "postgresql":
+            insertion = self._database.insert_new(feedback).returning(feedback.c.tenant, feedback.c.id)
+            return {(row.tenant, row.id) for row in connection.execute(insertion, list(named.values()))}
+        known = set(_known(connection, named))
+        new = {key: row for key, row in named.items() if key not in known}
+        self._insertion.run(connection, self._insertion.arrange(list(new.values())))
+        return set(new)
+
+
+def _known(connection: Connection, keys: Iterable[tuple[str, str]]) -> Iterable[tuple[str, str]]:
+    by_tenant: dict[str, list[str]] = defaultdict(list)
+    for tenant, id_ in keys:
+        by_tenant[tenant].append(id_)
+    for tenant, ids in by_tenant.items():
+        for some in chunks(ids):
+            query = select(feedback.c.id).where(feedback.c.tenant == tenant, feedback.c.id.in_(some))
+            for id_ in connection.scalars(query):
+                yield tenant, id_
+
+
+def _by_id(tenant: str, ids: Sequence[str]) -> Select[Any]:
+    """Return the query of these decisions: name, then place."""
+    return select(decisions.c.id.label("name"), *_PLACE).where(decisions.c.id.in_(ids), decisions.c.tenant == tenant)
+
+
+def _newest_by(column: ColumnElement[str]) -> Callable[[str, Sequence[str]], Select[Any]]:
+    """Return the query of the newest decision for each value of a column: name, then place."""
+    rank = func.row_number().over(partition_by=column, order_by=(decisions.c.at_ms.desc(), decisions.c.id.desc()))
+
+    def query(tenant: str, names: Sequence[str]) -> Select[Any]:
+        ranked = (
+            select(column.label("name"), *_PLACE, rank.label("rank"))
+            .where(decisions.c.tenant == tenant, column.in_(names))
+            .subquery()
+        )
+        return select(ranked.c.name, *(ranked.c[each.name] for each in _PLACE)).where(ranked.c.rank == 1)
+
+    return query
+
+
+_QUERIES = {
+    "decision": _by_id,
+    "response": _newest_by(decisions.c.response_id),
+    "conversation": _newest_by(decisions.c.conversation),
+}

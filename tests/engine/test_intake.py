@@ -1,0 +1,368 @@
+"""Taking feedback in: nothing is acknowledged that is not stored, nothing counts twice, nothing goes back in time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+
+from router.core.errors import RequestError
+from router.core.policy import Metric
+from router.core.ports import Target
+from router.engine.caps import Caps
+from router.engine.guarding import Guard
+from router.engine.intake import BEHIND_MS, Intake, Result
+from router.engine.remarks import Receipt, Remark
+from router.engine.snapshot import Shelf, Snapshot
+from tests.support.feedback import ListStore
+from tests.support.parts import small_policy
+
+METRICS = {
+    "resolved": Metric("resolved", "boolean", primary=True),
+    "csat": Metric("csat", "rating", 1.0, 5.0),
+    "minutes": Metric("minutes", "number", 0.0, 60.0, better="low"),
+    "checks": Metric("checks", "checks"),
+}
+NUMBERS = iter(range(10**9))
+
+
+class NoCues:
+    pass
+
+
+def remark(decision: str = "d1", **more: Any) -> Remark:
+    given: dict[str, Any] = {
+        "id": f"id{next(NUMBERS)}",
+        "tenant": "local",
+        "targets": (Target("decision", decision),),
+        "named": decision,
+        "metric": "resolved",
+        "value": True,
+        "source": "user",
+    }
+    return Remark(**given | more)
+
+
+class Desk:
+    """An intake that runs, its store and its clock."""
+
+    def __init__(self, intake: Intake, store: ListStore, noted: list[str]) -> None:
+        self.intake, self.store, self.noted = intake, store, noted
+
+    async def put(self, *remarks: Remark) -> list[Result]:
+        return await self.intake.put(remarks)
+
+    async def refused(self, one: Remark) -> tuple[int, str, str | None]:
+        """Put a remark that is refused; return status, code and param. Nothing may have been stored."""
+        before = len(self.store.rows)
+        (error,) = await self.put(one)
+        assert isinstance(error, RequestError) and len(self.store.rows) == before
+        return error.status, error.code, error.param
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[Callable[..., Desk]]:
+    async with AsyncExitStack() as stack:
+
+        def begin(**more: Any) -> Desk:
+            policy = replace(small_policy(), metrics=MappingProxyType(METRICS))
+            shelf = Shelf({"desk": Snapshot(policy, NoCues(), None)}, "desk")  # type: ignore[arg-type]
+            store, noted = ListStore(), list[str]()
+            store.add("d1")
+            store.add("d2")
+            store.add("theirs", tenant="acme")
+            store.add("old", policy="gone")
+            intake = Intake(store, shelf, Guard(noted.append), store.flush, **more)
+            intake.start()
+            stack.push_async_callback(asyncio.to_thread, intake.close)
+            return Desk(intake, store, noted)
+
+        yield begin
+
+
+async def test_what_is_acknowledged_is_stored_with_all_that_was_said(desk: Callable[..., Desk]) -> None:
+    at = desk(now_ms=lambda: 5000)
+    (receipt,) = await at.put(remark(id="a", metric="csat", value=4, comment="thanks", said_at_ms=4000, source="agent"))
+    assert isinstance(receipt, Receipt) and receipt.new and receipt.located.decision == "d1"
+    (row,) = at.store.rows
+    assert (row.id, row.at_ms, row.tenant, row.policy, row.decision) == ("a", 5000, "local", "desk", "d1")
+    assert (row.conversation, row.unit) == ("conv_d1", "conv_d1")
+    assert (row.metric, row.value, row.source) == ("csat", 4.0, "agent")
+    assert (row.comment, row.said_at_ms, row.distance) == ("thanks", 4000, None)
+
+
+@pytest.mark.parametrize(
+    ("target", "decision"),
+    [
+        (Target("decision", "d1"), "d1"),
+        (Target("response", "resp_d1"), "d1"),
+        (Target("conversation", "conv_d1"), ""),
+    ],
+)
+async def test_three_ways_to_name_what_it_is_about(desk: Callable[..., Desk], target: Target, decision: str) -> None:
+    at = desk()
+    await at.put(remark(targets=(target,)))
+    assert (at.store.rows[0].conversation, at.store.rows[0].decision) == ("conv_d1", decision)
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "stored"),
+    [
+        ("resolved", True, 1.0),
+        ("resolved", False, 0.0),
+        ("csat", 1, 1.0),
+        ("csat", 4.5, 4.5),
+        ("csat", 5, 5.0),
+        ("minutes", 0, 0.0),
+    ],
+)
+async def test_values_that_fit(desk: Callable[..., Desk], metric: str, value: Any, stored: float) -> None:
+    at = desk()
+    await at.put(remark(metric=metric, value=value))
+    assert at.store.rows[0].value == stored and isinstance(at.store.rows[0].value, float)
+
+
+BAD: dict[str, tuple[dict[str, Any], tuple[int, str, str]]] = {
+    "unknown decision": ({"decision": "nope"}, (404, "decision_not_found", "decision")),
+    "another tenant's decision": ({"decision": "theirs"}, (404, "decision_not_found", "decision")),
+    "unknown answer": ({"targets": (Target("response", "x"),)}, (404, "response_not_found", "response_id")),
+    "unknown conversation": (
+        {"targets": (Target("conversation", "x"), Target("conversation", "y"))},
+        (404, "conversation_not_found", "conversation"),
+    ),
+    "a policy that is not the key's": ({"policies": frozenset({"sales"})}, (404, "decision_not_found", "decision")),
+    "a policy that is gone": ({"decision": "old"}, (410, "policy_not_served", "decision")),
+    "unknown metric": ({"metric": "resolvd"}, (400, "unknown_metric", "metric")),
+    "a number for a boolean": ({"value": 1}, (400, "invalid_type", "value")),
+    "a boolean for a rating": ({"metric": "csat", "value": True}, (400, "invalid_type", "value")),
+    "below the range": ({"metric": "csat", "value": 0}, (400, "out_of_range", "value")),
+    "above the range": ({"metric": "csat", "value": 5.0001}, (400, "out_of_range", "value")),
+    "far above the range": ({"metric": "csat", "value": 10**400}, (400, "out_of_range", "value")),
+    "not a number": ({"metric": "csat", "value": float("nan")}, (400, "out_of_range", "value")),
+    "checks by a user": ({"metric": "checks", "value": 1}, (400, "source_not_allowed", "source")),
+    "a correction of what is no scale": ({"value": None, "correction": "x"}, (400, "missing_field", "value")),
+    "a correction with nothing to compare": (
+        {"metric": "csat", "value": None, "correction": "x"},
+        (409, "not_comparable", "correction"),
+    ),
+    "a token for another decision": ({"granted": "d2"}, (403, "token_not_for_this", "token")),
+    "a token, and what does not exist": (
+        {"decision": "nope", "granted": "d2"},
+        (403, "token_not_for_this", "token"),
+    ),
+    "a token for another conversation": (
+        {"targets": (Target("conversation", "conv_d2"),), "granted": "d1"},
+        (403, "token_not_for_this", "token"),
+    ),
+    "a token whose decision is gone": (
+        {"decision": "nope", "granted": "nope"},
+        (404, "decision_not_found", "decision"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+async def test_what_cannot_be_stored_is_told_and_nothing_is_stored(desk: Callable[..., Desk], name: str) -> None:
+    given, told = BAD[name]
+    assert await desk().refused(remark(**given)) == told
+
+
+async def test_errors_name_the_way_out(desk: Callable[..., Desk]) -> None:
+    at = desk()
+    said = [
+        str(error) for error in await at.put(remark(metric="resolvd"), remark("old"), remark(metric="csat", value=9))
+    ]
+    assert 'did you mean "resolved"?' in said[0]
+    assert '"gone"' in said[1]
+    assert "1 to 5" in said[2]
+
+
+async def test_a_stranger_s_decision_and_none_at_all_are_told_in_the_same_words(desk: Callable[..., Desk]) -> None:
+    theirs, none = await desk().put(remark("theirs", named="x"), remark("nope", named="x"))
+    assert vars(theirs) == vars(none)
+
+
+@pytest.mark.parametrize(
+    "target", [Target("decision", "d1"), Target("response", "resp_d1"), Target("conversation", "conv_d1")]
+)
+async def test_a_token_allows_its_decision_and_the_conversation_of_that(
+    desk: Callable[..., Desk], target: Target
+) -> None:
+    (receipt,) = await desk().put(remark(targets=(target,), granted="d1"))
+    assert isinstance(receipt, Receipt)
+
+
+async def test_one_bad_remark_keeps_no_other_from_being_stored(desk: Callable[..., Desk]) -> None:
+    at = desk()
+    results = await at.put(remark(id="a"), remark("nope"), remark(id="b"), remark(metric="x"), remark(id="c"))
+    assert [isinstance(result, Receipt) for result in results] == [True, False, True, False, True]
+    assert [row.id for row in at.store.rows] == ["a", "b", "c"]
+
+
+async def test_an_id_counts_once_and_contradictions_are_all_kept_in_their_order(desk: Callable[..., Desk]) -> None:
+    at = desk()
+    first = await at.put(remark(id="a", value=True), remark(id="a", value=False))
+    again = await at.put(remark(id="a", value=False), remark(id="b", value=False))
+    assert [r.new for r in (*first, *again) if isinstance(r, Receipt)] == [True, False, False, True]
+    assert [(row.id, row.value) for row in at.store.rows] == [("a", 1.0), ("b", 0.0)]
+
+
+async def test_a_decision_that_is_still_being_written_is_found(desk: Callable[..., Desk]) -> None:
+    at = desk()
+    at.store.add("fresh", late=True)
+    results = await at.put(remark("fresh"), remark("nope"), remark("d1"))
+    assert [isinstance(result, Receipt) for result in results] == [True, False, True]
+    assert at.store.flushed == 1
+    await at.put(remark("fresh"))
+    assert at.store.flushed == 1  # what is found needs none
+
+
+async def test_what_waits_is_stored_in_one_transaction(desk: Callable[..., Desk]) -> None:
+    at = desk()
+    at.store.gate.clear()
+    first = asyncio.create_task(at.put(remark()))
+    assert await asyncio.to_thread(at.store.entered.wait, 10)
+    rest = [asyncio.create_task(at.put(remark(), remark())) for _ in range(50)]
+    while at.intake.waiting < 101:
+        await asyncio.sleep(0)
+    assert not first.done()  # no word before it is stored
+    at.store.gate.set()
+    await asyncio.gather(first, *rest)
+    assert at.store.transactions == [1, 100]
+
+
+async def test_a_full_queue_refuses_and_what_waits_is_stored_all_the_same(desk: Callable[..., Desk]) -> None:
+    at = desk(queue=3)
+    at.store.gate.clear()
+    waiting = asyncio.create_task(at.put(remark(), remark(), remark()))
+    assert await asyncio.to_thread(at.store.entered.wait, 10)
+    with pytest.raises(RequestError) as caught:
+        await at.put(remark())
+    assert (caught.value.status, caught.value.code) == (503, "feedback_queue_full")
+    assert caught.value.headers["retry-after"] == "1"
+    at.store.gate.set()
+    assert len(await waiting) == 3 and len(await at.put(remark())) == 1
+
+
+async def test_a_store_that_fails_acknowledges_nothing_and_heals(desk: Callable[..., Desk]) -> None:
+    at = desk(per_minute=1)
+    at.store.fails = 1
+    with pytest.raises(RequestError) as caught:
+        await at.put(remark(id="a"))
+    assert (caught.value.status, caught.value.code) == (503, "feedback_unavailable")
+    assert caught.value.headers["retry-after"] == "1"
+    assert at.noted == ["store_failed"] and not at.store.rows
+    (receipt,) = await at.put(remark(id="a"))  # nor was it counted against the user
+    assert isinstance(receipt, Receipt) and receipt.new
+
+
+async def test_what_nobody_foresaw_is_counted_and_the_intake_goes_on(
+    desk: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = desk()
+    with monkeypatch.context() as broken:
+        broken.setattr(at.store, "locate", lambda tenant, targets: 1 / 0)
+        with pytest.raises(RequestError) as caught:
+            await at.put(remark())
+        assert caught.value.status == 503
+    assert at.noted == ["feedback_failed"]
+    assert len(await at.put(remark())) == 1
+
+
+async def test_times_of_receipt_never_go_back_not_even_across_a_restart(desk: Callable[..., Desk]) -> None:
+    times = iter([1000, 7000, 7000 - BEHIND_MS - 1, 8000])
+    at = desk(now_ms=lambda: next(times))
+    at.store.newest_ms = 5000  # what an earlier run has stored
+    for _ in range(4):
+        await at.put(remark())
+    assert [row.at_ms for row in at.store.rows] == [5000, 7000, 7000, 8000]
+    assert at.noted == ["clock_behind"]
+
+
+async def test_an_end_user_says_so_much_in_a_minute_and_others_are_not_touched(desk: Callable[..., Desk]) -> None:
+    at = desk(per_minute=3)
+    results = await at.put(*(remark("d1") for _ in range(5)), remark("d2"), remark("d1", source="agent"))
+    told = [result.code if isinstance(result, RequestError) else "stored" for result in results]
+    assert told == ["stored"] * 3 + ["feedback_rate_limit"] * 2 + ["stored"] * 2
+    refused = results[3]
+    assert isinstance(refused, RequestError) and refused.status == 429
+    assert 0 < int(refused.headers["retry-after"]) <= 21
+
+
+async def test_what_is_sent_again_is_not_counted_again(desk: Callable[..., Desk]) -> None:
+    at = desk(per_minute=2)
+    for _ in range(10):
+        (result,) = await at.put(remark(id="a"))
+        assert isinstance(result, Receipt)
+
+
+@pytest.mark.parametrize(
+    ("metric", "left", "stored"),
+    [("csat", 1.0, 5.0), ("csat", 0.0, 1.0), ("csat", 0.5, 3.0), ("minutes", 1.0, 0.0), ("minutes", 0.25, 45.0)],
+)
+async def test_a_correction_stands_for_a_value(
+    desk: Callable[..., Desk], metric: str, left: float, stored: float
+) -> None:
+    at = desk(compare=lambda decision, correction: left if (decision, correction) == ("d1", "better") else None)
+    (receipt,) = await at.put(remark(metric=metric, value=None, correction="better", source="agent"))
+    assert isinstance(receipt, Receipt) and receipt.compared is True
+    assert (at.store.rows[0].value, at.store.rows[0].distance) == (stored, left)
+
+
+@pytest.mark.parametrize("target", [Target("decision", "d2"), Target("conversation", "conv_d1")])
+async def test_a_correction_that_cannot_be_compared_is_told(desk: Callable[..., Desk], target: Target) -> None:
+    at = desk(compare=lambda decision, correction: 0.5 if decision == "d1" else None)
+    (receipt,) = await at.put(remark(targets=(target,), correction="better"))
+    assert isinstance(receipt, Receipt) and receipt.compared is False
+    assert at.store.rows[0].distance is None
+    assert "better" not in repr(at.store.rows)  # only compared, never kept
+
+
+async def test_a_sender_that_goes_away_leaves_its_rows_and_no_trouble(desk: Callable[..., Desk]) -> None:
+    at = desk()
+    at.store.gate.clear()
+    gone = asyncio.create_task(at.put(remark(id="a")))
+    assert await asyncio.to_thread(at.store.entered.wait, 10)
+    gone.cancel()
+    at.store.gate.set()
+    (receipt,) = await at.put(remark(id="a"))
+    assert isinstance(receipt, Receipt) and not receipt.new
+    assert at.intake.waiting == 0
+
+
+async def test_closing_stores_what_waits_and_refuses_the_rest(desk: Callable[..., Desk]) -> None:
+    at = desk()
+    at.store.gate.clear()
+    waiting = [asyncio.create_task(at.put(remark())) for _ in range(20)]
+    assert await asyncio.to_thread(at.store.entered.wait, 10)
+    closing = asyncio.create_task(asyncio.to_thread(at.intake.close))
+    at.store.gate.set()
+    await closing
+    assert len(await asyncio.gather(*waiting)) == len(at.store.rows) == 20
+    with pytest.raises(RequestError) as caught:
+        await at.put(remark())
+    assert caught.value.status == 503
+
+
+async def test_nothing_put_is_nothing_stored(desk: Callable[..., Desk]) -> None:
+    at = desk()
+    assert await at.put() == [] and at.store.transactions == []
+
+
+def test_caps_fill_evenly_and_remember_no_more_than_they_may() -> None:
+    now = [0.0]
+    caps = Caps(60, lambda: now[0], limit=100)
+    assert [caps.take("a") for _ in range(61)] == [0.0] * 60 + [1.0]
+    now[0] = 2.5
+    assert [caps.take("a") > 0 for _ in range(3)] == [False, False, True]
+    for number in range(10_000):
+        assert caps.take(f"name {number}") == 0
+    assert len(caps) == 100
+    for _ in range(500):
+        caps.give_back("b")
+    assert sum(caps.take("b") == 0 for _ in range(100)) == 60

@@ -1,0 +1,113 @@
+"""What a conversation is given, when it counts, and that it keeps it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from router.core.decide import decide
+from router.core.learning import DialKey
+from router.core.levels import Dial, Levels, Trial
+from router.core.policy import Level
+from router.engine.look import Given, Looker
+from tests.support.parts import body, call, looker, snapshot
+
+
+def tuned(share: float = 1.0, level: Level | None = None, task: str = "/delivery") -> Looker:
+    of = looker()
+    policy = of.shelf.current().policy
+    trial = Trial("t1", Level.DETAILED, share, policy.texts[task])
+    of.shelf.tune("desk", Levels({DialKey(task, "", "m"): Dial(level, trial)}, b"s"))
+    return of
+
+
+def given(of: Looker, *texts: str, **more: Any) -> Given | None:
+    return of.look(call(body(*texts, metadata={"conversation_id": "c1"}), **more)).given
+
+
+def test_the_first_time_a_conversation_settles_on_a_task_counts_and_no_other() -> None:
+    of = tuned()
+    first = given(of, "where is my parcel")
+    assert first is not None and first.draw is not None
+    assert (first.task, first.level, first.model, first.draw.challenger) == ("/delivery", Level.DETAILED, "m", True)
+    assert given(of, "where is my parcel", "On its way.", "and when") is None
+    moved = given(of, "where is my parcel", "On its way.", "then a refund")
+    assert moved == Given("/billing/refund", "", "m", Level.GUIDED, None, False)
+
+
+def test_a_conversation_takes_part_in_one_trial() -> None:
+    of = tuned()
+    policy = of.shelf.current().policy
+    both = {
+        DialKey(task, "", "m"): Dial(None, Trial(task, Level.DETAILED, 1.0, policy.texts[task]))
+        for task in ("/delivery", "/billing")
+    }
+    of.shelf.tune("desk", Levels(both, b"s"))
+    first = given(of, "where is my parcel")
+    second = given(of, "where is my parcel", "On its way.", "then a refund")
+    assert first is not None and first.draw is not None
+    assert second is not None and second.draw is None and second.level is Level.GUIDED
+
+
+def test_a_conversation_that_began_untuned_stays_so() -> None:
+    of = looker()
+    assert given(of, "where is my parcel") is None
+    policy = of.shelf.current().policy
+    of.shelf.tune("desk", Levels({DialKey("/delivery", "", "m"): Dial(Level.DETAILED)}, b"s"))
+    look = of.look(call(body("where is my parcel", "Soon.", "ok", metadata={"conversation_id": "c1"})))
+    assert look.given is None and set(look.decision.levels.values()) == {Level.GUIDED}
+    assert policy.texts  # the policy itself knows nothing of what is tuned
+
+
+def test_a_client_that_joins_in_mid_conversation_counts_once_it_is_seen() -> None:
+    first = given(tuned(), "where is my parcel", "On its way.", "and when")
+    assert first is not None and first.draw is not None
+
+
+def test_what_was_said_stays_when_the_dial_turns() -> None:
+    of = tuned(share=0.0, level=Level.BRIEF)
+    before = of.look(call(body("where is my parcel", metadata={"conversation_id": "c1"}))).decision
+    of.shelf.tune("desk", Levels({DialKey("/delivery", "", "m"): Dial(Level.DETAILED)}, b"s"))
+    grown = of.look(call(body("where is my parcel", "Soon.", "ok", metadata={"conversation_id": "c1"})))
+    new = of.look(call(body("where is my parcel", metadata={"conversation_id": "c2"})))
+    assert grown.decisions[0] == before and grown.decision.level is Level.BRIEF
+    assert new.decision.level is Level.DETAILED
+
+
+def test_a_user_gets_the_same_in_every_conversation() -> None:
+    of = tuned(share=0.5)
+    for user in map(str, range(20)):
+        drawn = set()
+        for conversation in "abc":
+            asked = body("where is my parcel", metadata={"conversation_id": user + conversation}, user=user)
+            found = of.look(call(asked)).given
+            assert found is not None and found.draw is not None
+            drawn.add(found.draw.challenger)
+        assert len(drawn) == 1
+
+
+def test_switched_off_by_the_client_counts_for_nothing() -> None:
+    assert given(tuned(), "where is my parcel", off=True) is None
+
+
+def test_the_trace_of_a_tuned_decision_decides_to_itself() -> None:
+    of = tuned()
+    look = of.look(call(body("where is my parcel")))
+    assert look.decision.level is Level.DETAILED
+    again = decide(look.snapshot.policy, look.request.conversation, look.evidence)
+    assert (again.levels, again.mix) == (look.decision.levels, look.decision.mix)
+
+
+@pytest.mark.parametrize("tuned_before", [True, False])
+def test_levels_outlive_a_restart(tuned_before: bool) -> None:
+    of = tuned() if tuned_before else looker()
+    asked = body("where is my parcel", metadata={"conversation_id": "c1"})
+    said = of.look(call(asked)).decision
+    records = of.pins.changed({"desk": of.shelf.current().policy})
+    after = looker(snapshot())
+    after.shelf.tune("desk", Levels({DialKey("/delivery", "", "m"): Dial(Level.BRIEF)}, b"s"))
+    after.pins.restore(records)
+    look = after.look(call(json.loads(json.dumps(asked))))
+    assert look.decision.levels == said.levels and look.given is None

@@ -1,0 +1,138 @@
+"""Tables as Parquet files: every row, every column, whole or not at all."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+from sqlalchemy import select
+
+from router.core.errors import Degraded, SettingsError
+from router.core.learning import Assignment, Compliance, DialKey, Event, Feedback, Outcome
+from router.core.trace import Trace
+from router.stores import (
+    EXPORTED,
+    Database,
+    SqlFeedbackStore,
+    SqlLearningStore,
+    SqlTraceStore,
+    export,
+    exporting,
+)
+
+Traces = Callable[..., Trace]
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    return tmp_path / "out" / "rows.parquet"
+
+
+@pytest.fixture
+def full(
+    trace: Traces,
+    feedback: Callable[..., Feedback],
+    assignment: Callable[..., Assignment],
+    database: Database,
+    target: Path,
+) -> Database:
+    target.parent.mkdir()
+    given = [assignment(n, conversation=f"c{n}") for n in range(5)]
+    SqlTraceStore(database).write([trace(n, at_ms=1_000 + n // 2, assignment=given[n]) for n in range(5)])
+    SqlFeedbackStore(database).record([feedback(n, comment="Grüße") for n in range(5)])
+    learning = SqlLearningStore(database)
+    learning.settle([Outcome(given[0], 0.5), Outcome(given[1], None, {"slow": 1.0})])
+    learning.append([Event(1, "shop", "started", DialKey("/", "", "fast"))], 0)
+    learning.tally([Compliance("shop", f"i{n}", "t", "m", n % 2 == 0, True, 2, 1) for n in range(5)])
+    return database
+
+
+def written(path: Path) -> list[dict[str, Any]]:
+    return pyarrow.parquet.read_table(path).to_pylist()
+
+
+@pytest.mark.parametrize("name", EXPORTED)
+@pytest.mark.parametrize("rows", [1, 2, 20_000])
+def test_every_row_is_written_page_by_page(
+    full: Database, target: Path, monkeypatch: pytest.MonkeyPatch, name: str, rows: int
+) -> None:
+    monkeypatch.setattr(exporting, "GROUP_ROWS", rows)
+    table, keys = EXPORTED[name]
+    stored = full.read(
+        lambda c: [dict(row) for row in c.execute(select(table).order_by(*keys)).mappings()], "failed", "unread"
+    )
+    assert export(full, name, target) == len(stored)
+    found = written(target)
+    if full.dialect.name == "sqlite":  # a server sorts text by its language
+        assert found == stored
+    assert sorted(map(str, found)) == sorted(map(str, stored))
+    assert pyarrow.parquet.read_metadata(target).num_row_groups == -(-len(stored) // rows)
+    assert [path.name for path in target.parent.iterdir()] == [target.name]
+
+
+def test_types_are_those_of_the_schema_even_where_nothing_is_stored(database: Database, tmp_path: Path) -> None:
+    assert export(database, "outcomes", tmp_path / "none.parquet") == 0
+    schema = pyarrow.parquet.read_schema(tmp_path / "none.parquet")
+    kinds = {name: str(schema.field(name).type) for name in ("number", "reward", "task", "challenger", "at_ms")}
+    assert kinds == {"number": "int64", "reward": "double", "task": "string", "challenger": "int64", "at_ms": "int64"}
+    assert schema.field("unit").nullable and not schema.field("task").nullable
+
+
+def test_rows_from_before_are_left_out(full: Database, target: Path) -> None:
+    assert export(full, "decisions", target, 1_001) == 3
+    assert {row["at_ms"] for row in written(target)} == {1_001, 1_002}
+    assert export(full, "feedback", target, 2_004) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "since_ms", "said"),
+    [
+        ("decision", None, r'no table "decision".*did you mean "decisions"'),
+        ("pins", None, r'no table "pins"'),
+        ("compliance", 5, r"compliance have no time.*without --since"),
+    ],
+)
+def test_what_cannot_be_exported_is_told(
+    database: Database, tmp_path: Path, name: str, since_ms: int | None, said: str
+) -> None:
+    with pytest.raises(SettingsError, match=said):
+        export(database, name, tmp_path / "rows.parquet", since_ms)
+    assert not (tmp_path / "rows.parquet").exists()
+
+
+def test_without_pyarrow_the_way_out_is_told(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(SettingsError, match=r"pip install 'prompt-router\[parquet\]'"):
+        export(database, "decisions", tmp_path / "rows.parquet")
+
+
+def test_a_folder_that_is_not_there_is_named(sqlite: Database, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"absent/rows\.parquet cannot be written"):
+        export(sqlite, "decisions", tmp_path / "absent" / "rows.parquet")
+
+
+def test_a_store_that_fails_on_the_way_leaves_the_file_that_was_there(
+    full: Database, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export(full, "feedback", target)
+    before = target.read_bytes()
+    monkeypatch.setattr(exporting, "GROUP_ROWS", 2)
+    reads = iter(range(99))
+    read = full.read
+
+    def fail_later(*args: Any, **options: Any) -> Any:
+        if next(reads) == 1:
+            full.close()
+        return read(*args, **options)
+
+    monkeypatch.setattr(full, "read", fail_later)
+    with pytest.raises(Degraded, match="feedback cannot be read"):
+        export(full, "feedback", target)
+    assert target.read_bytes() == before
+    assert [path.name for path in target.parent.iterdir()] == [target.name]

@@ -1,0 +1,168 @@
+"""A pack with something to say at every level, and the records that a trial is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from router.core.learning import Assignment, DialKey, Event, Outcome
+from router.core.levels import Asked, Levels, choose_levels
+from router.core.policy import ROOT, Instruction, Level, Metric, Policy, Settings, Task, lineage
+from router.tuning.allocation import Cell, CellKey
+from router.tuning.betting import Bets, advance_all
+from router.tuning.book import Book, fold
+from router.tuning.survey import DAY_MS
+from router.tuning.tuner import refresh
+
+OFF, BRIEF, GUIDED, DETAILED = Level
+BILLING, REFUND, INVOICE, SHIPPING = "/billing", "/billing/refund", "/billing/invoice", "/shipping"
+MODEL = "m"
+T0 = 1_700_000_000_000
+HORIZON_MS = 3_600_000
+
+
+def instruction(path: str, level: Level, text: str = "", **more: Any) -> Instruction:
+    return Instruction(f"{path}:{level.word}", path, level, text or f"- {path} {level.word}", 5, **more)
+
+
+def pack(
+    mode: str = "auto",
+    paths: Sequence[str] = (BILLING, REFUND, INVOICE, SHIPPING),
+    levels: Mapping[str, Iterable[Level]] | None = None,
+    metric: str = "resolved",
+    say: str = "",
+    **tasks: Mapping[str, Any],
+) -> Policy:
+    """Return a policy with these tasks. `levels` says at which a task has text; `tasks` holds further fields by title."""
+    children: dict[str, list[str]] = {ROOT: []}
+    for path in paths:
+        children[path] = []
+        children[lineage(path)[-2]].append(path)
+    built = {
+        path: Task(
+            path,
+            instructions=tuple(
+                instruction(path, level, say and f"- {say} {path} {level.word}")
+                for level in (levels or {}).get(path, (BRIEF, GUIDED, DETAILED))
+            ),
+            children=tuple(below),
+            **tasks.get(path.rsplit("/", 1)[-1], {}),
+        )
+        for path, below in children.items()
+    }
+    primary = {metric: Metric(metric, "boolean", primary=True, horizon_s=HORIZON_MS / 1000)} if metric else {}
+    return Policy("desk", "rev-1", built, settings=Settings(tuning=mode, holdout=0.0), metrics=primary)
+
+
+def dial(task: str = BILLING, complexity: str = "", model: str = MODEL) -> DialKey:
+    return DialKey(task, complexity, model)
+
+
+def outcome(
+    reward: float | None = 1.0,
+    challenger: bool = False,
+    share: float = 0.5,
+    number: int = 0,
+    guards: Mapping[str, float] | None = None,
+    repeated: bool = False,
+    **more: Any,
+) -> Outcome:
+    at = more.pop("at_ms", T0 + number)
+    facts: dict[str, Any] = {
+        "decision": f"dec_{number}",
+        "at_ms": at,
+        "tenant": "",
+        "policy": "desk",
+        "conversation": f"c{number}",
+        "unit": f"u{number}",
+        "task": BILLING,
+        "complexity": "",
+        "model": MODEL,
+        "level": GUIDED,
+        "text": "",
+        "matures_ms": at + HORIZON_MS,
+        "trial": "t",
+        "node": BILLING,
+    }
+    given = Assignment(**{**facts, **more}, challenger=challenger, share=share)
+    return Outcome(given, reward, MappingProxyType(dict(guards or {})), repeated, number)
+
+
+def cells(
+    policy: Policy, table: Mapping[tuple[str, Level], tuple[int, float]], now_ms: int, **more: Any
+) -> dict[CellKey, Cell]:
+    """Return cells from (task, level) to (conversations, mean), a month's worth; rewards are 0 and 1."""
+    complexity, model = more.get("complexity", ""), more.get("model", MODEL)
+    first = now_ms - more.get("days", 30) * DAY_MS
+    return {
+        CellKey(task, complexity, model, level, task, policy.texts[task]): Cell(n, n * mean, n * mean, 0, first, now_ms)
+        for (task, level), (n, mean) in table.items()
+    }
+
+
+def started(
+    policy: Policy, key: DialKey | None = None, mode: str = "", now_ms: int = T0, **table: Any
+) -> tuple[Book, dict[CellKey, Cell]]:
+    """Return a book in which a trial has just begun at a task, and the cells that let it begin."""
+    key = key or dial()
+    record = table.get("record") or {(key.task, GUIDED): (60, 0.7)}
+    known = cells(policy, record, now_ms, complexity=key.complexity, model=key.model)
+    return fold(refresh(policy, Book(), {}, known, now_ms)), known
+
+
+def numbered(events: Iterable[Event], after: int = 0) -> list[Event]:
+    """Return events as the store numbers them."""
+    return [replace(event, number=after + i + 1) for i, event in enumerate(events)]
+
+
+def drawn(
+    policy: Policy,
+    levels: Levels,
+    units: Iterable[int],
+    dice: np.random.Generator,
+    worth: Mapping[Level, float],
+    leaf: str = REFUND,
+    at_ms: int = T0,
+    complexity: str = "",
+    guards: Mapping[Level, float] | None = None,
+) -> list[Outcome]:
+    """Return matured conversations at a task, levels chosen as the router does, rewards drawn by level."""
+    found = []
+    for unit in units:
+        speaking = dict.fromkeys(policy.lineages[leaf], leaf)
+        chosen, draw = choose_levels(policy, speaking, levels, {}, Asked(f"u{unit}", complexity, MODEL))
+        node, level = draw.node if draw else leaf, chosen[leaf]
+        found.append(
+            outcome(
+                float(dice.random() < worth[level]),
+                draw.challenger if draw else False,
+                draw.share if draw else 0.0,
+                unit,
+                {"bad": float(dice.random() < guards[level])} if guards else None,
+                at_ms=at_ms,
+                task=leaf,
+                node=node,
+                level=level,
+                complexity=complexity,
+                text=policy.texts[node],
+                trial=draw.trial if draw else "",
+            )
+        )
+    return found
+
+
+def pushed(
+    bets: Bets, n: int, challenger: float, incumbent: float, share: float = 0.5, seed: int = 0, **more: Any
+) -> Bets:
+    """Return the evidence after n more conversations with these chances of a good one."""
+    dice = np.random.default_rng(seed)
+    rows = []
+    for number in range(n):
+        arm = bool(dice.random() < share)
+        good = float(dice.random() < (challenger if arm else incumbent))
+        rows.append(outcome(good, arm, share, number, **more))
+    return advance_all(bets, rows)

@@ -1,0 +1,220 @@
+"""Evidence: the fold gives the same bits any way it is done, and the guarantee holds where there is nothing to find."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import inf, nan
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from router.core.learning import Outcome
+from router.tuning.betting import (
+    GUARD_ALARM,
+    MARGIN,
+    RATIO_ALARM,
+    SPOKEN_ALARM,
+    Bets,
+    advance,
+    advance_all,
+    advance_many,
+    bets_of,
+    columns,
+    opened,
+)
+from router.tuning.paths import Runs, evalue_paths
+from tests.tuning.desk import T0, outcome
+
+REWARDS = st.one_of(st.none(), st.sampled_from([0.0, 1.0]), st.floats(0, 1))
+SHARES = st.sampled_from([0.1, 0.25, 0.5, 0.9])
+GUARDS = st.dictionaries(st.sampled_from(["slow", "tokens", "escalated"]), st.floats(0, 1), max_size=2)
+OUTCOMES = st.lists(
+    st.builds(
+        lambda reward, arm, share, guards, again, at: outcome(reward, arm, share, at, guards, again),
+        REWARDS,
+        st.booleans(),
+        SHARES,
+        GUARDS,
+        st.booleans(),
+        st.integers(0, 10**6),
+    ),
+    max_size=60,
+)
+
+
+def one_by_one(bets: Bets, outcomes: list[Outcome]) -> Bets:
+    for one in outcomes:
+        bets = advance(bets, one)
+    return bets
+
+
+@given(OUTCOMES, st.integers(0, 60), st.sampled_from([0.0, MARGIN, -MARGIN]), st.booleans())
+@settings(max_examples=150, deadline=None)
+def test_evidence_is_the_same_bits_one_by_one_at_once_or_in_parts(outcomes, cut, margin, reverse) -> None:
+    start = opened(margin, reverse=reverse)
+    expected = one_by_one(start, outcomes)
+    assert advance_many(start, columns(outcomes)) == expected
+    assert advance_many(advance_many(start, columns(outcomes[:cut])), columns(outcomes[cut:])) == expected
+    assert advance_all(advance_all(start, outcomes[:cut]), outcomes[cut:]) == expected
+
+
+@pytest.mark.parametrize("good", [0.02, 0.5, 0.98])
+@pytest.mark.parametrize("margin", [0.0, MARGIN])
+def test_long_runs_are_the_same_bits_where_wealth_is_lost_or_as_large_as_can_be(good: float, margin: float) -> None:
+    dice = np.random.default_rng(3)
+    arms = dice.random(9_000) < 0.5
+    rows = [
+        outcome(float(dice.random() < (good if arm else 1 - good)), bool(arm), 0.5, i) for i, arm in enumerate(arms)
+    ]
+    bets = one_by_one(opened(margin), rows)
+    assert bets == bets_of(rows, margin)
+    assert np.isfinite([bets.gain, bets.harm]).all()
+
+
+@pytest.mark.parametrize("margin", [0.0, MARGIN])
+@pytest.mark.parametrize("side", ["gain", "harm"])
+def test_paths_end_where_the_fold_ends(margin: float, side: str) -> None:
+    dice = np.random.default_rng(4)
+    arms, shares = dice.random((3, 300)) < 0.3, np.full((3, 300), 0.3)
+    rewards = np.where(dice.random((3, 300)) < 0.1, nan, dice.random((3, 300)))
+    paths = evalue_paths(rewards, arms, shares, margin, side)
+    runs = Runs(3, margin)
+    for t in range(300):
+        runs.step(rewards[:, t], arms[:, t], shares[:, t])
+    for run in range(3):
+        rows = [
+            outcome(None if np.isnan(x) else float(x), bool(c), 0.3, i)
+            for i, (x, c) in enumerate(zip(rewards[run], arms[run], strict=True))
+        ]
+        for length in (1, 17, 300):
+            assert getattr(bets_of(rows[:length], margin), side) == paths[run, length - 1]
+        assert getattr(runs, side)[run] == paths[run, -1]
+
+
+def test_a_run_that_is_not_active_stands_still() -> None:
+    runs = Runs(2)
+    runs.step(np.ones(2), np.array([True, True]), np.full(2, 0.5), np.array([True, False]))
+    assert runs.n.tolist() == [1, 0] and runs.gain[0] > 1.0 and runs.gain[1] == 1.0
+
+
+@pytest.mark.parametrize("base", [0.05, 0.5, 0.7, 0.985])
+@pytest.mark.parametrize(("margin", "side"), [(0.0, "gain"), (0.0, "harm"), (MARGIN, "gain"), (MARGIN, "harm")])
+def test_where_there_is_nothing_to_find_wealth_does_not_grow_on_average(base: float, margin: float, side: str) -> None:
+    """Shares and, through the baseline, stakes change along the way, as the past makes them; rewards drift."""
+    dice = np.random.default_rng(7)
+    runs, n = 4_000, 120
+    worse = -margin  # the edge of what must not be certified
+    bets, ahead = Runs(runs, margin), np.zeros(runs)
+    for t in range(n):
+        share = np.where(ahead > 0, 0.9, np.where(ahead < -2, 0.1, 0.5))
+        arms = dice.random(runs) < share
+        mean = np.clip(base + 0.03 * np.sin(t / 10), margin, 1.0)
+        rewards = (dice.random(runs) < np.where(arms, mean + worse, mean)).astype(float)
+        bets.step(rewards, arms, share)
+        ahead += np.where(arms, rewards - mean, mean - rewards)
+        wealth = getattr(bets, side)
+        assert wealth.min() >= 0.0
+        if t % 20 == 19:
+            error = wealth.std() / np.sqrt(runs)
+            assert wealth.mean() <= 1.0 + 4.0 * error
+    assert np.mean(wealth >= 20.0) <= 0.05
+
+
+@given(
+    st.floats(0.01, 0.99),
+    st.booleans(),
+    REWARDS.filter(lambda x: x is not None),
+    OUTCOMES,
+    st.sampled_from([0, MARGIN, -MARGIN]),
+)
+@settings(max_examples=100, deadline=None)
+def test_no_single_outcome_ever_takes_all(share, arm, reward, before, margin) -> None:
+    old = one_by_one(opened(margin), before)
+    new = advance(old, outcome(reward, arm, share))
+    for was, now in zip((*old.reward.gain, *old.reward.harm), (*new.reward.gain, *new.reward.harm), strict=True):
+        assert now > 0.09 * was
+
+
+def test_a_unit_that_was_counted_before_is_not_bet_on() -> None:
+    before = bets_of([outcome(1.0, True), outcome(0.0, False)])
+    after = advance(before, outcome(1.0, True, repeated=True, at_ms=T0 + 99))
+    assert (after.outcomes, after.repeated, after.last_ms) == (3, 1, T0 + 99)
+    assert (after.reward, after.spoken, after.ratio) == (before.reward, before.spoken, before.ratio)
+
+
+def test_a_conversation_without_a_reward_moves_only_what_watches_silence_and_shares() -> None:
+    after = advance(opened(), outcome(None, True))
+    assert after.reward == opened().reward and after.spoken.n == 1 and after.ratio != opened().ratio
+
+
+@pytest.mark.parametrize(
+    ("share", "reward", "guards", "says"),
+    [
+        (0.0, 1.0, {}, "between 0 and 1"),
+        (1.0, 1.0, {}, "between 0 and 1"),
+        (nan, 1.0, {}, "between 0 and 1"),
+        (0.5, 1.01, {}, r"in \[0, 1\]"),
+        (0.5, nan, {}, r"in \[0, 1\]"),
+        (0.5, inf, {}, r"in \[0, 1\]"),
+        (0.5, 1.0, {"slow": -0.1}, "'slow'"),
+    ],
+)
+def test_what_no_trial_can_have_drawn_is_refused(share, reward, guards, says) -> None:
+    wrong = outcome(reward, True, share, guards=guards)
+    with pytest.raises(ValueError, match=says):
+        advance(opened(), wrong)
+    with pytest.raises(ValueError, match=says):
+        columns([wrong])
+
+
+def rows(n: int, share: float, arms: float, good: tuple[float, float], said: tuple[float, float] = (1, 1), bad=(0, 0)):
+    dice = np.random.default_rng(11)
+    for number in range(n):
+        arm = int(dice.random() < arms)
+        spoke = dice.random() < said[arm]
+        reward = float(dice.random() < good[arm]) if spoke else None
+        yield outcome(reward, bool(arm), share, number, {"escalated": float(dice.random() < bad[arm])})
+
+
+@pytest.mark.parametrize(
+    ("case", "alarms"),
+    [
+        (rows(3_000, 0.5, 0.5, (0.7, 0.8)), ()),
+        (rows(3_000, 0.5, 0.4, (0.7, 0.7)), ("sample ratio",)),
+        (rows(3_000, 0.1, 0.15, (0.7, 0.7)), ("sample ratio",)),
+        (rows(3_000, 0.5, 0.5, (0.7, 0.7), said=(0.3, 0.4)), ("silence",)),
+        (rows(3_000, 0.5, 0.5, (0.7, 0.7), bad=(0.1, 0.2)), ("escalated",)),
+        (rows(3_000, 0.5, 0.5, (0.7, 0.7), bad=(0.2, 0.1)), ()),
+        (rows(3_000, 0.5, 0.5, (0.7, 0.7), bad=(0.1, 0.11)), ()),
+    ],
+)
+def test_alarms(case, alarms) -> None:
+    assert bets_of(case).alarms == alarms
+
+
+def test_in_reverse_a_guardrail_watches_the_level_that_was_stepped_to() -> None:
+    worse_now = list(rows(3_000, 0.5, 0.5, (0.7, 0.7), bad=(0.2, 0.1)))
+    assert bets_of(worse_now, reverse=True).alarms == ("escalated",)
+
+
+def test_more_guardrails_need_more_evidence_each() -> None:
+    guards = bets_of(rows(900, 0.5, 0.5, (0.7, 0.7), bad=(0.1, 0.2)))
+    evidence = guards.guard("escalated")
+    others = {f"g{i}": opened().reward for i in range(int(evidence / GUARD_ALARM) + 1)}
+    assert guards.alarms == ("escalated",)
+    assert replace(guards, guards={**guards.guards, **others}).alarms == ()
+
+
+def test_false_alarms_are_as_rare_as_they_should_be() -> None:
+    ratio = silence = 0
+    for seed in range(150):
+        dice = np.random.default_rng(seed)
+        arms = dice.random(600) < 0.25
+        bets = bets_of(
+            [outcome(1.0 if dice.random() < 0.2 else None, bool(arm), 0.25, i) for i, arm in enumerate(arms)]
+        )
+        ratio += bets.sample_ratio >= RATIO_ALARM
+        silence += bets.silence >= SPOKEN_ALARM
+    assert ratio <= 4 and silence <= 4

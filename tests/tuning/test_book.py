@@ -1,0 +1,165 @@
+"""The book: how the dials stand follows from the log alone, and levels from the book."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from router.core.learning import DialKey, Event
+from router.core.levels import Dial, Trial
+from router.core.policy import ROOT, Level
+from router.tuning.book import ANY, Book, Rest, covers, fold, gathered
+from router.tuning.survey import DAY_MS
+from tests.tuning.desk import BILLING, INVOICE, MODEL, REFUND, SHIPPING, T0, dial, outcome
+
+OFF, BRIEF, GUIDED, DETAILED = Level
+FACTS = {
+    "trial": "t1",
+    "kind": "up",
+    "incumbent": "guided",
+    "challenger": "detailed",
+    "share": 0.1,
+    "alpha": 0.025,
+    "margin": 0.0,
+    "text": "x",
+    "metric": "resolved",
+    "k": 1,
+}
+
+
+def event(what: str, key: DialKey | None = None, at_ms: int = T0, by: str = "tuner", **facts) -> Event:
+    given = {**FACTS, **facts} if what not in ("frozen", "thawed", "reset") else facts
+    return Event(at_ms, "desk", what, key or dial(), given, by=by)
+
+
+STARTED = event("started")
+HELD_BACK = event("started", trial="h1", kind="holdback", incumbent="detailed", challenger="guided")
+
+
+def standing(*events: Event, key: DialKey | None = None):
+    return fold(events).standing(key or dial())
+
+
+def test_nothing_stands_in_an_empty_log() -> None:
+    assert fold([]) == Book() and fold([]).levels().dials == {}
+
+
+def test_a_trial_that_starts_is_drawn() -> None:
+    assert fold([STARTED]).levels().dials == {dial(): Dial(GUIDED, Trial("t1", DETAILED, 0.1, "x"))}
+
+
+def test_a_share_changes() -> None:
+    assert standing(STARTED, event("shared", share=0.25)).running.share == 0.25
+
+
+def test_a_share_of_nothing_draws_nobody() -> None:
+    assert fold([STARTED, event("shared", share=0.0)]).levels().dials == {dial(): Dial(GUIDED, None)}
+
+
+def test_a_step_turns_the_dial() -> None:
+    found = standing(STARTED, event("stepped"))
+    assert (found.level, found.before, found.running, found.ended, found.k) == (DETAILED, None, None, 1, 1)
+
+
+def test_a_rollback_turns_it_back_and_the_level_rests() -> None:
+    until = T0 + DAY_MS
+    found = standing(STARTED, event("stepped"), HELD_BACK, event("rolled_back", trial="h1", rests_until_ms=until))
+    assert (found.level, found.running) == (None, None)
+    assert found.rests == (Rest(GUIDED, DETAILED, "x", until),)
+
+
+def test_a_holdback_that_ends_leaves_the_step() -> None:
+    found = standing(STARTED, event("stepped"), HELD_BACK, event("stopped", trial="h1", why="kept"))
+    assert (found.level, found.running, found.rests) == (DETAILED, None, ())
+
+
+def test_a_challenger_rests_for_its_text_until_its_time() -> None:
+    found = standing(STARTED, event("stopped", why="harm", rests_until_ms=T0 + DAY_MS))
+    assert found.resting(GUIDED, DETAILED, "x", T0) and not found.resting(GUIDED, DETAILED, "x", T0 + DAY_MS)
+    assert not found.resting(GUIDED, DETAILED, "other text", T0) and not found.resting(BRIEF, DETAILED, "x", T0)
+
+
+@pytest.mark.parametrize("kind", ["stepped", "stopped", "rolled_back", "shared", "proposed", "accepted", "rejected"])
+def test_what_is_said_of_a_trial_that_has_ended_changes_nothing(kind: str) -> None:
+    before = standing(STARTED, event("stopped", why="futile"), event("started", trial="t2", k=2))
+    after = standing(
+        STARTED, event("stopped", why="futile"), event("started", trial="t2", k=2), event(kind, why="harm")
+    )
+    assert replace(after, history=before.history) == before
+
+
+def test_only_what_is_proposed_can_be_accepted() -> None:
+    assert standing(STARTED, event("accepted", by="ann")).running.accepted == ""
+    assert standing(STARTED, event("proposed"), event("accepted", by="ann")).running.accepted == "ann"
+
+
+def test_a_rejection_is_kept_with_its_name_but_a_holdback_is_not_rejected() -> None:
+    assert standing(STARTED, event("rejected", by="ann")).running.rejected == "ann"
+    assert standing(HELD_BACK, event("rejected", trial="h1", by="ann")).running.rejected == ""
+
+
+def test_a_reset_forgets_level_trial_and_rests_but_not_how_many_were_tried() -> None:
+    found = standing(STARTED, event("stepped"), HELD_BACK, event("reset", dial(ROOT, ANY, ANY)))
+    assert (found.level, found.running, found.rests, found.k) == (None, None, (), 1)
+    assert fold([STARTED, event("reset")]).levels().dials == {}
+
+
+@pytest.mark.parametrize(
+    ("word", "held"),
+    [
+        (dial(BILLING), True),
+        (dial(ROOT, ANY, ANY), True),
+        (dial(REFUND), True),
+        (dial(SHIPPING), False),
+        (dial(BILLING, "complex"), False),
+        (dial(BILLING, ANY, "other"), False),
+    ],
+)
+def test_freezing_a_task_holds_the_trials_on_its_lineage(word: DialKey, held: bool) -> None:
+    book = fold([STARTED, event("frozen", word)])
+    assert (book.held(dial()) is not None) is held
+    assert book.levels().dials[dial()].trial is None if held else book.levels() == fold([STARTED]).levels()
+
+
+def test_thawing_takes_back_the_words_it_covers() -> None:
+    frozen = [event("frozen", dial(REFUND)), event("frozen", dial(INVOICE))]
+    assert fold([*frozen, event("thawed", dial(REFUND))]).frozen == {dial(INVOICE)}
+    assert fold([*frozen, event("thawed", dial(ROOT, ANY, ANY))]).frozen == frozenset()
+    assert fold([event("frozen", dial(ROOT)), event("thawed", dial(REFUND))]).frozen == {dial(ROOT)}
+
+
+@pytest.mark.parametrize(
+    ("word", "covered"),
+    [
+        (dial(BILLING), True),
+        (dial(REFUND), True),
+        (dial(INVOICE), False),
+        (dial("/bill"), False),
+        (dial(BILLING, ANY, ANY), True),
+    ],
+)
+def test_a_word_covers_its_task_and_those_below(word: DialKey, covered: bool) -> None:
+    assert covers(word, DialKey(REFUND, "", MODEL)) is covered
+
+
+def test_an_event_without_its_facts_is_named() -> None:
+    broken = Event(T0, "desk", "started", dial(), {"trial": "t"}, number=17)
+    with pytest.raises(ValueError, match=r"event 17 \(started /billing\) lacks a fact: 'kind'"):
+        fold([broken])
+
+
+def test_the_number_of_the_newest_event_is_kept() -> None:
+    assert fold([replace(STARTED, number=8), replace(event("frozen"), number=9)]).last == 9
+
+
+def test_only_outcomes_of_running_trials_are_gathered() -> None:
+    book = fold([STARTED])
+    bets = gathered(book, [outcome(trial="t1"), outcome(trial="gone"), outcome(trial="", share=0.0)])
+    assert {trial: found.outcomes for trial, found in bets.items()} == {"t1": 1}
+    assert gathered(book, [outcome(trial="t1")], bets)["t1"].outcomes == 2
+    assert gathered(fold([event("stopped", why="futile")], book), [], bets) == {}
+
+
+def test_a_holdbacks_evidence_is_in_reverse() -> None:
+    assert gathered(fold([HELD_BACK]), [])["h1"].reverse
