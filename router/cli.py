@@ -20,6 +20,7 @@ from router import __version__
 from router.classify.loading import watched
 from router.cli_audit import app as audit_app
 from router.cli_records import app as records_app
+from router.cli_tune import app as tune_app
 from router.core.errors import PolicyError, RouterError, SettingsError
 from router.evaluate import LabelError, page, read_labelled, table
 from router.evaluate import evaluate as evaluate_pack
@@ -43,6 +44,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.add_typer(audit_app, name="audit")
+app.add_typer(tune_app, name="tune")
 app.add_typer(records_app)
 
 PackArgument = Annotated[Path, typer.Argument(help="A pack: a folder with policy.yaml, or a single YAML file.")]

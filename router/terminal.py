@@ -1,6 +1,6 @@
 """What the commands over a server's database share: their options, its settings, the opened database, how they end.
 
-Exit code 2 says that a command could not run.
+Exit code 1 says that something was found, 2 that a command could not run.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from router.server.settings_source import load_settings
 from router.show import console_for, plain
 from router.stores import Database, open_database
 
+FINDINGS = 1
 COULD_NOT_RUN = 2
 
 DataOption = Annotated[Path | None, typer.Option(help="Folder of the server's database.")]

@@ -29,8 +29,8 @@ from router.engine.recent import RecentTexts
 log = logging.getLogger("router.engine")
 
 QUEUE_ANSWERS = 2_000
-QUEUE_BYTES = 32 << 20
-"""How many answers wait at most, and how large in all."""
+QUEUE_BYTES = 64 << 20
+"""How many answers wait at most, and how large they and their requests are in all."""
 
 PAUSE_S = 0.2
 """How long answers are collected before they are examined."""
@@ -113,12 +113,12 @@ class Examiner:
         """Queue an answer. Never blocks, never raises. Called from one thread only."""
         if answered.status != 200:
             return
-        waiting, size = self._waiting, answered.size
+        waiting, size = self._waiting, _size(answered)
         while waiting and (
             len(waiting) >= self._limit or self._put_bytes - self._taken_bytes + size > self._limit_bytes
         ):
             try:
-                self._put_bytes -= waiting.popleft().size
+                self._put_bytes -= _size(waiting.popleft())
             except IndexError:  # the thread was faster
                 break
             self._count_dropped(1)
@@ -171,7 +171,7 @@ class Examiner:
                     answered = self._waiting.popleft()
                 except IndexError:  # left out by whoever put the newest
                     break
-                self._taken_bytes += answered.size
+                self._taken_bytes += _size(answered)
                 attempt(self._guard, "examine_failed", self._examine, answered)
             if len(self._rows) >= BATCH_ROWS:
                 self._store()
@@ -234,6 +234,11 @@ class Examiner:
         if counts:
             told = [count._replace(answers=answers, held=held) for count, (answers, held) in counts.items()]
             attempt(self._guard, "findings_lost", self._tally, told)
+
+
+def _size(answered: Answered) -> int:
+    """Return how many bytes an answer holds on to: its own, and those of the request, as they came and as read."""
+    return answered.size + 2 * len(answered.look.request.body)
 
 
 def _words(answered: Answered) -> str:

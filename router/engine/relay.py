@@ -12,8 +12,8 @@ from router.engine.send import Sent
 CLIENT_LEFT = "client_gone"
 
 
-KEPT_BYTES = 256 << 10
-"""Of a stream that is to be examined, so many bytes are kept: more than the longest answers have."""
+KEPT_BYTES = 1 << 20
+"""Of a stream that is to be examined, so many bytes are kept: about 6,000 tokens, at 173 bytes for each one's event."""
 
 
 @dataclass(slots=True)

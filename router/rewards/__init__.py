@@ -7,6 +7,7 @@ checks      the tests of answers that instructions carry
 signals     what the way a conversation goes on tells about its answers
 judge       what a model is asked that judges answers, and how its reply is read
 correction  how much of an answer a correction left unchanged
+obedience   which instructions a model obeys, ignores, or would obey anyway
 appraiser   all that is looked for under one policy
 text        measures of a text: words, sentences, phrases
 patterns    patterns, compiled with RE2

@@ -35,7 +35,7 @@ T = TypeVar("T")
 CONNECTIONS = 5
 """Connections of one process at most: the recorder's, the pins', feedback's, the tuner's, and one for readers."""
 
-CLOSE_WITHIN_S = 5.0
+CLOSE_WITHIN_S = 2.0
 
 AGAIN = frozenset({"40001", "40P01"})
 """Failures after which PostgreSQL asks to run the transaction again: serialization, deadlock.

@@ -83,7 +83,7 @@ class Survey:
     book: Book
     cells: Mapping[CellKey, Cell]
     now_ms: int
-    _waits: dict[DialKey, Wait | None] = field(default_factory=dict, repr=False, compare=False)
+    _found: dict[DialKey, Wait | None] = field(default_factory=dict, repr=False, compare=False)
 
     def after(self, book: Book) -> Survey:
         """Return the same look with another book."""
@@ -234,11 +234,6 @@ class Survey:
 
     def wait(self, key: DialKey) -> Wait | None:
         """Return why no trial may start at a task now; None where one may."""
-        if key not in self._waits:
-            self._waits[key] = self._wait(key)
-        return self._waits[key]
-
-    def _wait(self, key: DialKey) -> Wait | None:
         if self.policy.primary is None:
             return Wait("metric")
         if self.policy.settings.tuning == "observe":
@@ -249,7 +244,13 @@ class Survey:
         busy = self.busy.get(key) or next((p for p in lineage(key.task) if key._replace(task=p) in self.running), "")
         if busy:
             return Wait("trial", {"task": busy})
-        return self._thin(self.record(key)) or self._after(key) or self._unpromising(key)
+        return self._unfit(key)
+
+    def _unfit(self, key: DialKey) -> Wait | None:
+        """Return why a task should have no trial of its own, whatever else is going on."""
+        if key not in self._found:
+            self._found[key] = self._thin(self.record(key)) or self._after(key) or self._unpromising(key)
+        return self._found[key]
 
     def _thin(self, cell: Cell) -> Wait | None:
         """Say whether there is too little to learn from."""
@@ -267,7 +268,7 @@ class Survey:
         if depth(key.task) < 2:
             return None
         above = key._replace(task=key.task.rsplit("/", 1)[0])
-        wait = self.wait(above)
+        wait = self._unfit(above)
         return None if wait is not None and wait.code in PASSED_ON else Wait("parent", {"task": above.task})
 
     def _unpromising(self, key: DialKey) -> Wait | None:

@@ -266,26 +266,25 @@ def _numbers(row: Row, told: _Told) -> tuple[float, ...]:
 
 
 def rows_of(outcomes: Iterable[Outcome], wanted: Mapping[str, Mapping[Action, float]] | None = None) -> tuple[Row, ...]:
-    """Return recorded outcomes as rows: the matured ones that have a reward, each user counted once.
+    """Return recorded outcomes as rows: those that have a reward, each user once at a task and trial.
 
     An action is (text digest, level), a context (task, complexity, model). `wanted` gives the changed policy's
     probabilities by decision id; a decision that it does not name stays as it was, with the probabilities of its
     record. Both levels of a trial are known once each was drawn for the same task; until then the other one was never
     tried.
     """
-    counted = [each for each in outcomes if each.reward is not None and not each.repeated]
+    counted: dict[tuple[str, ...], tuple[Assignment, float]] = {}
     arms: dict[tuple[str, ...], dict[bool, Action]] = {}
-    for each in counted:
-        arms.setdefault(_place(each.assignment), {})[each.assignment.challenger] = _action(each.assignment)
-    rows = []
-    for each in counted:
-        if each.reward is None:
-            continue
+    for each in outcomes:
         made = each.assignment
+        if each.reward is not None and not each.repeated:
+            counted.setdefault((*_place(made), made.unit or made.decision), (made, each.reward))
+            arms.setdefault(_place(made), {})[made.challenger] = _action(made)
+    rows = []
+    for made, reward in counted.values():
         logged = _logged(made, arms[_place(made)])
-        asked = wanted.get(made.decision, logged) if wanted is not None else logged
-        context = (made.task, made.complexity, made.model)
-        rows.append(Row(_action(made), each.reward, logged, asked, context=context))
+        asked = logged if wanted is None else wanted.get(made.decision, logged)
+        rows.append(Row(_action(made), reward, logged, asked, context=(made.task, made.complexity, made.model)))
     return tuple(rows)
 
 
@@ -298,8 +297,8 @@ def _action(made: Assignment) -> Action:
 
 
 def _logged(made: Assignment, arms: Mapping[bool, Action]) -> Mapping[Action, float]:
+    """Return the probabilities of both levels of a trial; where only one was ever drawn, the other has no name."""
     if not made.trial or made.holdout:
         return {_action(made): 1.0}
-    other = arms.get(not made.challenger, ("", "the other level"))
-    taken = made.share if made.challenger else 1.0 - made.share
-    return {_action(made): taken, other: 1.0 - taken}
+    nameless = ("", made.level)
+    return {arms.get(True, nameless): made.share, arms.get(False, nameless): 1.0 - made.share}

@@ -210,7 +210,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                         print("skipped: PostgreSQL is not installed (Debian: apt-get install postgresql)")
                         break
                     server = PostgresServer.start()
-                    stack.callback(server.stop)
+                    stack.callback(server.remove)
                     url = server.database()
                 else:
                     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-feedback-"))

@@ -369,16 +369,24 @@ def test_when_too_much_waits_the_oldest_is_left_out_and_counted() -> None:
 
 
 def test_what_waits_is_bounded_in_bytes_too() -> None:
-    desk = Desk(queue_bytes=100)
-    for size in (40, 40, 40, 10, 500):
+    desk = Desk(queue_bytes=3_000)
+    for size in (1_200, 1_200, 1_200, 300, 15_000):
         desk.put("I want a refund", size=size)
     desk.examiner.flush()
     assert [row.decision for row in desk.rows] == ["dec_5"]
     assert sum(desk.dropped) == 4
-    for size in (40, 40):
+    for size in (1_200, 1_200):
         desk.put("I want a refund", size=size)
     desk.examiner.flush()
     assert len(desk.rows) == 3 and sum(desk.dropped) == 4
+
+
+def test_a_large_request_counts_as_what_it_holds_on_to() -> None:
+    desk = Desk(queue_bytes=100_000)
+    for _ in range(3):
+        desk.put("I want a refund", system="x" * 30_000)
+    desk.examiner.flush()
+    assert (len(desk.rows), sum(desk.dropped)) == (1, 2)
 
 
 @pytest.mark.parametrize(

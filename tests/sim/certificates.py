@@ -22,7 +22,7 @@ from tests.sim.finding import Finding, Tier, at_most, spread
 
 SIZES = (200, 300, 500, 1_000, 2_000, 3_000)
 OF_ORACLE, AT_SIZE = 0.8, 500
-MADE_UP = 200_000
+MADE_UP = 100_000
 
 
 def made_up() -> Population:

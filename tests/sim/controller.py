@@ -165,7 +165,7 @@ class Simulated:
 
 def regret(tier: Tier) -> Finding:
     """V8: against levels that stay where the pack has them, and against the same trials at fixed shares."""
-    runs = tier.pick(1, 3, 40)
+    runs = tier.pick(1, 5, 40)
     policy = pack()
     totals = np.zeros(3)
     promoted = wrong = trials = 0

@@ -77,7 +77,7 @@ def by_tested_votes(run: Run) -> Bools:
 def thumbs(tier: Tier) -> Finding:
     """V10: the worse level adopted, or the better one stopped."""
     runs = tier.pick(100, 300, 2_000)
-    wrong = {"dense": 0, "few votes": 0, "wrong votes": 0, "tested": 0}
+    wrong = {"dense": 0, "votes": 0, "few votes": 0, "wrong votes": 0, "tested": 0}
     adopted = stopped = 0
     for world, leaving in enumerate((False, True)):
         for sign in (1, -1):
@@ -89,18 +89,22 @@ def thumbs(tier: Tier) -> Finding:
                 adopted += int(up.sum()) if sign > 0 else 0
                 stopped += int(down.sum()) if sign < 0 else 0
                 ahead = by_votes(run)
+                misled = int((~ahead if sign > 0 else ahead).sum())
+                wrong["votes"] += misled
                 if leaving and sign < 0:  # the votes flatter the challenger: wrong where it is worse
-                    wrong["wrong votes"] += int(ahead.sum())
+                    wrong["wrong votes"] += misled
                     wrong["tested"] += int(by_tested_votes(run).sum())
                 if not leaving:
-                    wrong["few votes"] += int((~ahead if sign > 0 else ahead).sum())
+                    wrong["few votes"] += misled
     return Finding(
         row="V10",
         what="unhappy users vote four times as often: wrong level adopted or right one stopped",
         target="<= 5 %",
         ours=f"{percent(wrong['dense'] / (4 * runs))} (right and within 8k: {percent((adopted + stopped) / (4 * runs), 0)})",
-        reference=f"thumbs only: wrong {percent(wrong['few votes'] / (2 * runs), 0)}; where the worse level's unhappy users "
-        f"leave instead: {percent(wrong['wrong votes'] / runs, 0)}, z-test {percent(wrong['tested'] / runs, 0)}",
+        reference=f"thumbs only: {percent(wrong['votes'] / (4 * runs), 0)} "
+        f"({percent(wrong['few votes'] / (2 * runs), 0)} because votes are few; "
+        f"{percent(wrong['wrong votes'] / runs, 0)}, by z-test {percent(wrong['tested'] / runs, 0)}, where the worse "
+        "level's unhappy users leave instead)",
         met=at_most(wrong["dense"], 4 * runs, 0.05),
         conditions=f"2 worlds x 2 signs x {runs:,} runs x {CONVERSATIONS:,} conversations, {BASE} and "
         f"{100 * LIFT:.0f} points; votes 1 % / 4 %; metric with default 1, signals show 60 % of what went badly and 5 % "

@@ -46,6 +46,19 @@ def test_a_write_is_all_or_nothing(database: Database, durable: bool) -> None:
     assert parts(database) == ["traces", "two"]
 
 
+@pytest.mark.parametrize("durable", [True, False])
+def test_durable_writes_wait_for_the_disk_and_others_do_not(database: Database, durable: bool) -> None:
+    asked, waits, waits_not = {
+        "sqlite": ("PRAGMA synchronous", 2, 1),
+        "postgresql": ("SHOW synchronous_commit", "on", "off"),
+    }[database.dialect.name]
+    for wanted in (not durable, durable):
+        found = database.write(
+            lambda connection: connection.exec_driver_sql(asked).scalar_one(), "failed", "no", durable=wanted
+        )
+        assert found == (waits if wanted else waits_not)
+
+
 def test_an_error_of_our_own_is_no_failure_of_the_database(database: Database) -> None:
     def change(connection: Connection) -> None:
         add("one")(connection)

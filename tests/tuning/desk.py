@@ -17,6 +17,7 @@ from router.tuning.betting import Bets, advance_all
 from router.tuning.book import Book, fold
 from router.tuning.survey import DAY_MS
 from router.tuning.tuner import refresh
+from router.tuning.wealth import Compared
 
 OFF, BRIEF, GUIDED, DETAILED = Level
 BILLING, REFUND, INVOICE, SHIPPING = "/billing", "/billing/refund", "/billing/invoice", "/shipping"
@@ -166,3 +167,12 @@ def pushed(
         good = float(dice.random() < (challenger if arm else incumbent))
         rows.append(outcome(good, arm, share, number, **more))
     return advance_all(bets, rows)
+
+
+def evidence(
+    n: int = 400, gain: float = 1.0, harm: float = 1.0, means: tuple[float, float] = (0.8, 0.7), **more: Any
+) -> Bets:
+    """Return evidence with these figures, half of the conversations on either arm; the challenger's mean first."""
+    half = n // 2
+    reward = Compared(half, half * means[0], n - half, (n - half) * means[1], 0.2 * n, (gain,) * 3, (harm,) * 3)
+    return Bets(reward=reward, outcomes=more.pop("outcomes", n), **more)

@@ -1,0 +1,177 @@
+"""What a person sees and says of tuning: how every dial stands, the text that a step would change, the step as a diff.
+
+Behind `router tune` and, later, the page: plain data and text, no printing.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from router.core.errors import Degraded, SettingsError
+from router.core.learning import DialKey, Event
+from router.core.levels import Dial, Levels, start_level
+from router.core.policy import ROOT, Level, Policy
+from router.core.ports import LearningStore
+from router.learner import Records
+from router.packs import Pack
+from router.packs.relevel import COMPLEXITIES, with_levels
+from router.rewards.checks import digest
+from router.rewards.obedience import Obedience, obedience
+from router.tuning.book import ANY, Book, covers
+from router.tuning.forecast import Status, statuses
+from router.tuning.persons import Word, say
+
+ATTEMPTS = 5
+"""How often a word is said again when the tuner has written meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one task would say more (`added`) and no longer (`removed`), and between which levels it goes."""
+
+    task: str
+    before: Level
+    after: Level
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+
+
+class Desk:
+    """One policy's tuning, as the store has it now."""
+
+    def __init__(self, pack: Pack, store: LearningStore) -> None:
+        self.pack = pack
+        self.policy = pack.policy
+        self._store = store
+        self._records = Records(self.policy.name, store)
+
+    def read(self) -> None:
+        """Read what is new. Raises Degraded, and SettingsError for a log that cannot be understood."""
+        try:
+            self._records.read_log()
+        except ValueError as error:
+            raise SettingsError(f"the tuner's log cannot be read: {error}") from error
+        self._records.read_outcomes()
+
+    @property
+    def book(self) -> Book:
+        """How the dials stand."""
+        return self._records.book
+
+    def statuses(self, now_ms: int) -> list[Status]:
+        """Return how every dial stands."""
+        return statuses(self.policy, self.book, self._records.bets, self._records.cells, now_ms)
+
+    def history(self, task: str = ROOT) -> list[Event]:
+        """Return the log of a task and those below it. Raises Degraded."""
+        below = tuple(path for path in self.policy.tasks if task in self.policy.lineages[path])
+        return [event for event in self._store.events(self.policy.name) if event.key.task in (*below, task)]
+
+    def obedience(self) -> list[Obedience]:
+        """Return how the instructions with a check are obeyed. Raises Degraded."""
+        lines = (line for task in self.policy.tasks.values() for line in task.instructions if line.check)
+        return obedience(self._store.compliance(self.policy.name), {line.id: digest(line) for line in lines})
+
+    def say(self, word: Word, key: DialKey, by: str, now_ms: int) -> Event:
+        """Add a person's word to the log. Raises SettingsError where it would mean nothing, and Degraded."""
+        for _ in range(ATTEMPTS):
+            try:
+                event = say(self.policy, self.book, word, key, by, now_ms)
+            except ValueError as error:
+                raise SettingsError(str(error)) from error
+            if self._store.append([event], self.book.last):
+                return event
+            self.read()
+        raise Degraded("tuner_busy", "the tuner is writing its log again and again; try once more")
+
+    def changes(self, key: DialKey, after: Level) -> list[Change]:
+        """Return what would be said otherwise if a dial were turned to `after`: its own text, and that of followers."""
+        turned = {**self._levels.dials, key: Dial(after)}
+        return [
+            change
+            for change in self._moved(key, self._levels, Levels(turned))
+            if change.added or change.removed or change.task == key.task
+        ]
+
+    def diff(self, word: DialKey) -> dict[str, tuple[str, str]]:
+        """Return the files of the pack that the tuned levels would change: before and after, by path.
+
+        `word` says for which tasks, complexities and models. Raises SettingsError for what a pack cannot say: levels
+        that differ by model.
+        """
+        groups = {key[1:] for key, dial in self._levels.dials.items() if dial.level is not None}
+        found: dict[tuple[str, str], dict[str, Level]] = {}
+        for path in self.policy.tasks:
+            for complexity, model in groups:
+                key = DialKey(path, complexity, model)
+                if path != ROOT and covers(word, key):
+                    level = self._levels.choice(self.policy, key).level
+                    found.setdefault((path, complexity), {})[model] = level
+        wanted: dict[str, dict[str, Level]] = {}
+        for (path, complexity), by_model in found.items():
+            if len(set(by_model.values())) > 1:
+                said = ", ".join(f"{model}: {level.word}" for model, level in sorted(by_model.items()))
+                raise SettingsError(f"{path} differs by model ({said}), which a pack cannot say: name one with --model")
+            wanted.setdefault(path, {})[complexity] = next(iter(by_model.values()))
+        return self._written(wanted)
+
+    @property
+    def _levels(self) -> Levels:
+        return self.book.levels()
+
+    def _moved(self, key: DialKey, before: Levels, after: Levels) -> Iterable[Change]:
+        """Yield what would change at a task and those that follow it."""
+        for path in self.policy.tasks:
+            here = key._replace(task=path)
+            if key.task in self.policy.lineages[path] and key.task != ROOT:
+                old, new = before.choice(self.policy, here).level, after.choice(self.policy, here).level
+                if old is not new:
+                    yield Change(path, old, new, *_difference(self.policy, path, old, new))
+
+    def _written(self, wanted: Mapping[str, Mapping[str, Level]]) -> dict[str, tuple[str, str]]:
+        files: dict[str, tuple[str, str]] = {}
+        wanted = {path: tuned for path, tuned in wanted.items() if self._differs(path, tuned)}
+        # From the end of each file on, so that the lines of tasks above stay where they were.
+        for path in sorted(wanted, key=lambda path: self.pack.places[path][1], reverse=True):
+            file, line = self.pack.places[path]
+            before, text = files.get(file) or (Path(file).read_text(encoding="utf-8"),) * 2
+            files[file] = before, with_levels(text, line, self._all_levels(path, wanted[path]))
+        return {file: texts for file, texts in sorted(files.items()) if texts[0] != texts[1]}
+
+    def _differs(self, path: str, tuned: Mapping[str, Level]) -> bool:
+        task, settings = self.policy.tasks[path], self.policy.settings
+        return any(level is not start_level(task, settings, complexity) for complexity, level in tuned.items())
+
+    def _all_levels(self, path: str, tuned: Mapping[str, Level]) -> dict[str, Level]:
+        """Return a task's levels as the pack is to have them: one where all are the same."""
+        task = self.policy.tasks[path]
+        each = {
+            name: tuned.get(name, tuned.get("", start_level(task, self.policy.settings, name))) for name in COMPLEXITIES
+        }
+        return {"": next(iter(each.values()))} if len(set(each.values())) == 1 else each
+
+
+def key_of(task: str, complexity: str | None, model: str | None) -> DialKey:
+    """Return the dials that a person means: all complexities and models unless named."""
+    return DialKey(task, ANY if complexity is None else complexity, ANY if model is None else model)
+
+
+def unified(files: Mapping[str, tuple[str, str]]) -> str:
+    """Return changed files as a unified diff."""
+    return "".join(
+        "".join(difflib.unified_diff(a.splitlines(True), b.splitlines(True), f"a/{file}", f"b/{file}"))
+        for file, (a, b) in files.items()
+    )
+
+
+def _difference(policy: Policy, path: str, old: Level, new: Level) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    low, high = sorted((old, new))
+    lines = tuple(
+        line.text
+        for line in policy.tasks[path].instructions
+        if low < line.level <= high or (low is Level.OFF and line.required)
+    )
+    return (lines, ()) if new > old else ((), lines)
