@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -20,6 +21,7 @@ from router.server.composition import Parts
 from router.server.feedback import feedback_json
 from router.server.keys import Caller
 from router.server.settings import Scope
+from router.tuning.forecast import statuses
 
 OWNER = "prompt-router"
 ANTHROPIC_VERSION = "anthropic-version"
@@ -31,6 +33,7 @@ def admin_routes(parts: Parts) -> APIRouter:
     routes = APIRouter()
     _add_probes(routes, parts)
     _add_questions(routes, parts)
+    _add_levels(routes, parts)
     _add_decisions(routes, parts)
     return routes
 
@@ -98,6 +101,25 @@ def _add_questions(routes: APIRouter, parts: Parts) -> None:
         wire = wire_named(request.query_params.get("wire") or _wire_of(headers, body))
         look = await parts.line.looker.look_in_time(Call(wire, body, headers, caller.tenant, policy))
         return JSONResponse(explanation(look))
+
+
+def _add_levels(routes: APIRouter, parts: Parts) -> None:
+    @routes.get("/v1/router/levels")
+    async def levels(request: Request) -> dict[str, Any]:
+        """Return how the levels of every policy stand, the evidence so far, and what a person is asked."""
+        _admit(parts, request, "read")
+        return {"policies": await asyncio.to_thread(_levels_json, parts)}
+
+
+def _levels_json(parts: Parts) -> list[dict[str, Any]]:
+    now_ms = time.time_ns() // 1_000_000
+    found = []
+    for name, records in parts.learner.all_records().items():
+        policy = parts.shelf.current(name).policy
+        dials = statuses(policy, records.book, records.bets, records.cells, now_ms)
+        rows = [each.as_data() for each in dials]
+        found.append({"policy": name, "mode": policy.settings.tuning, "last": records.book.last, "dials": rows})
+    return found
 
 
 def _add_decisions(routes: APIRouter, parts: Parts) -> None:

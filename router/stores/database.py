@@ -16,6 +16,7 @@ driver's words, never the statement nor its values: they belong in no log.
 
 from __future__ import annotations
 
+import logging
 import re
 import sqlite3
 from abc import ABC, abstractmethod
@@ -23,6 +24,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 from hashlib import blake2b
 from importlib import import_module
+from types import ModuleType
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Dialect, Table, inspect, make_url, select, text
@@ -35,6 +37,8 @@ from router.stores.breaker import Breaker
 from router.stores.schema import RELEASED_VERSION, REVISION, schema_version
 
 T = TypeVar("T")
+
+log = logging.getLogger("router.stores")
 
 WITHIN_S = 5.0
 """How long a call may take unless told otherwise, waiting for locks included. No request waits for it."""
@@ -184,7 +188,7 @@ def is_newest(connection: Connection, place: URL) -> bool:
         found = connection.scalar(text("SELECT version_num FROM alembic_version"))
         if found == REVISION or found is None:
             return found is not None
-        if found in import_module("router.stores.migrating").revisions():
+        if found in _migrating().revisions():
             return False
         raise _newer(place, found)
     if tables.has_table(schema_version.name):
@@ -200,7 +204,8 @@ def bring_up_to_date(connection: Connection, place: URL) -> None:
     Raises SettingsError when it is newer than the program.
     """
     if not is_newest(connection, place):
-        import_module("router.stores.migrating").migrate(connection)
+        _migrating().migrate(connection)
+        log.info("database %s: its schema is now at revision %s", place.render_as_string(), REVISION)
 
 
 def lock(connection: Connection, name: str) -> None:
@@ -223,6 +228,12 @@ def cause(error: BaseException) -> str:
     """Return the driver's own words: SQLAlchemy's add the statement and its values, which belong in no log."""
     words = str(getattr(error, "orig", None) or error) or type(error).__name__
     return _QUOTED_VALUE.sub(r"\1 does not fit", words)
+
+
+def _migrating() -> ModuleType:
+    """Return what runs revisions; Alembic takes a tenth of a second to import, and tells of each step it takes."""
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    return import_module("router.stores.migrating")
 
 
 def _is_of_the_call(error: BaseException) -> bool:

@@ -266,7 +266,7 @@ WAITS: Mapping[str, str] = {
     "parent": "Its turn comes when {task} has nothing left to try.",
     "equal": "All {n} conversations had the same reward, so there is nothing to learn from yet: "
     "does any feedback beside the default value come in?",
-    "resting": "{levels} was tried and rests for {days:.0f} more days.",
+    "resting": "Tried already, and left alone for {days:.0f} more days: {levels}.",
     "nothing": "There is nothing to try: the levels beside this one say the same text.",
     "unlikely": "No trial is worth it: the level beside it, {level}, is not expected to win anything.",
 }

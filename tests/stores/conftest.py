@@ -15,19 +15,19 @@ from router.core.learning import Assignment, Feedback
 from router.core.policy import Level
 from router.core.trace import Trace
 from router.stores import Database, open_database
-from tests.support.postgres import GROUP, migrated, postgres  # noqa: F401  fixtures
+from tests.support.postgres import GROUP, _lent, postgres, postgres_url  # noqa: F401  fixtures
 
 KINDS = ("sqlite", pytest.param("postgresql", marks=GROUP))
 
 
 @pytest.fixture
 def address(request: pytest.FixtureRequest, file: Path) -> Callable[[str], str]:
-    """Return the maker of addresses of databases that nobody has written to, by kind."""
+    """Return the maker of addresses of databases without rows, by kind."""
 
     def make(kind: str) -> str:
         if kind == "sqlite":
             return f"sqlite:///{file}"
-        return request.getfixturevalue("postgres").database(like=request.getfixturevalue("migrated"))
+        return request.getfixturevalue("postgres_url")
 
     return make
 

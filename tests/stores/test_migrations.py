@@ -144,8 +144,9 @@ def test_a_newer_database_is_refused_and_left_alone(file: Path, sqlite: Database
 
 
 @GROUP
-def test_a_newer_database_on_a_server_is_refused(postgres: PostgresServer, migrated: str) -> None:
-    url = postgres.database(like=migrated)
+def test_a_newer_database_on_a_server_is_refused(postgres: PostgresServer) -> None:
+    url = postgres.database()
+    open_database(url).close()
     postgres.execute(url, "UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(SettingsError, match=r"version 9999, newer than"):
         open_database(url)

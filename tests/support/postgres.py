@@ -1,7 +1,7 @@
 """A real PostgreSQL server for tests: made in a folder of its own, on a free port of this machine, thrown away after.
 
     server = PostgresServer.start()
-    url = server.database()          # a new, empty database
+    url = server.database()          # a new, empty database; `cleared` takes one up again, which is faster
     server.restart()                 # every connection is cut
     server.crash()                   # as when the machine dies; `begin` starts it again
     server.stop()
@@ -26,11 +26,14 @@ from pathlib import Path
 import pytest
 
 from router.stores import open_database
+from router.stores.schema import metadata, schema_version
 
 GROUP = pytest.mark.xdist_group("postgresql")
 """Marks what needs the server."""
 
-START_WITHIN_S = 30
+WITHIN_S = 100
+"""For the server to start or stop; writing out what it holds may take long on a busy disk."""
+
 OTHERS = ("postgres", "nobody")
 """Users that may run the server where the tests run as root."""
 
@@ -87,21 +90,30 @@ class PostgresServer:
         assert made.returncode == 0, made.stdout
         return f"{self.address}/{name}"
 
+    def cleared(self, url: str) -> bool:
+        """Remove all rows from a database that was used; say whether it is as good as new then."""
+        clear = [f"DELETE FROM {table.name}" for table in metadata.sorted_tables if table is not schema_version]
+        clear.append(f"DELETE FROM {schema_version.name} WHERE part <> 'traces'")
+        return self._psql(url, "; ".join(clear)).returncode == 0
+
     def execute(self, url: str, statement: str) -> str:
         """Run SQL beside the program that is tested, and return what psql prints."""
-        done = self._run("psql", url, "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", statement)
+        done = self._psql(url, statement)
         assert done.returncode == 0, done.stdout
         return done.stdout.strip()
+
+    def _psql(self, url: str, statement: str) -> subprocess.CompletedProcess[str]:
+        return self._run("psql", url, "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", statement)
 
     def begin(self) -> None:
         """Start the server, again if need be, and wait until it takes connections."""
         options = f"-h 127.0.0.1 -p {self.port} -k {self.folder} -c shared_buffers=64MB -c log_min_messages=fatal"
-        done = self._ctl("start", "-w", "-t", str(START_WITHIN_S), "-o", options, "-l", str(self.folder / "log"))
+        done = self._ctl("start", "-w", "-t", str(WITHIN_S), "-o", options, "-l", str(self.folder / "log"))
         assert done.returncode == 0, done.stdout + (self.folder / "log").read_text()
 
     def stop(self, mode: str = "fast") -> None:
         """Stop it: `fast` cuts connections, `immediate` is a crash."""
-        self._ctl("stop", "-w", "-m", mode)
+        self._ctl("stop", "-w", "-t", str(WITHIN_S), "-m", mode)
 
     def crash(self) -> None:
         """Stop it as a crash does: nothing is written out, the log is replayed when it begins again."""
@@ -172,8 +184,14 @@ def postgres() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture(scope="session")
-def migrated(postgres: PostgresServer) -> str:
-    """Return the address of a database with the newest schema, to make others like."""
-    url = postgres.database()
-    open_database(url).close()
-    return url
+def _lent() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer, _lent: list[str]) -> str:
+    """Return the address of a database with the newest schema and no rows."""
+    if not _lent or not postgres.cleared(_lent[0]):
+        _lent[:] = [postgres.database()]
+        open_database(_lent[0]).close()
+    return _lent[0]

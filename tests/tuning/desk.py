@@ -46,12 +46,14 @@ def pack(
     built = {
         path: Task(
             path,
-            instructions=tuple(
-                instruction(path, level, say and f"- {say} {path} {level.word}")
-                for level in (levels or {}).get(path, (BRIEF, GUIDED, DETAILED))
-            ),
             children=tuple(below),
-            **tasks.get(path.rsplit("/", 1)[-1], {}),
+            **{
+                "instructions": tuple(
+                    instruction(path, level, say and f"- {say} {path} {level.word}")
+                    for level in (levels or {}).get(path, (BRIEF, GUIDED, DETAILED))
+                ),
+                **tasks.get(path.rsplit("/", 1)[-1], {}),
+            },
         )
         for path, below in children.items()
     }

@@ -1,0 +1,146 @@
+"""The survey: what there is to try, for whom, and why a task must wait."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from router.core.learning import DialKey, Event
+from router.core.policy import Level, Policy
+from router.tuning.allocation import Cell, CellKey
+from router.tuning.book import Book, fold
+from router.tuning.survey import DAY_MS, Survey
+from router.tuning.tuner import refresh
+from tests.tuning.desk import BILLING, INVOICE, MODEL, REFUND, SHIPPING, T0, cells, dial, instruction, pack
+from tests.tuning.test_book import STARTED, event
+
+OFF, BRIEF, GUIDED, DETAILED = Level
+PLENTY = {(REFUND, GUIDED): (500, 0.7), (INVOICE, GUIDED): (700, 0.7)}
+
+
+def survey(
+    policy: Policy | None = None, record: Any = PLENTY, book: Book | None = None, now_ms: int = T0, **more: Any
+) -> Survey:
+    policy = policy or pack()
+    return Survey(policy, book or Book(), cells(policy, record, T0, **more), now_ms)
+
+
+def code(found: Survey, task: str = BILLING) -> str:
+    wait = found.wait(dial(task))
+    return wait.code if wait else ""
+
+
+@pytest.mark.parametrize(
+    ("found", "waits"),
+    [
+        (survey(), ""),
+        (survey(pack(metric="")), "metric"),
+        (survey(pack("observe")), "observe"),
+        (survey(book=fold([event("frozen", dial(REFUND))])), "frozen"),
+        (survey(book=fold([STARTED])), "trial"),
+        (survey(book=fold([event("started", dial(REFUND))])), "trial"),
+        (survey(record={(REFUND, GUIDED): (29, 0.7)}), "few"),
+        (survey(record={(REFUND, GUIDED): (500, 1.0)}), "equal"),
+        (survey(record={(REFUND, GUIDED): (500, 0.0)}), "equal"),
+        (survey(record={(REFUND, GUIDED): (90, 0.7)}, days=30), "rare"),
+        (survey(record={(REFUND, GUIDED): (110, 0.7)}, days=30), ""),
+        (survey(pack(levels={BILLING: [BRIEF], REFUND: [], INVOICE: []})), "nothing"),
+        (survey(pack(levels={BILLING: [BRIEF], REFUND: [DETAILED], INVOICE: []})), ""),
+        (survey(pack(levels=dict.fromkeys((BILLING, REFUND, INVOICE), ()))), "nothing"),
+        (survey(pack(billing={"levels": {"": OFF}})), "nothing"),
+        (survey(record={**PLENTY, (REFUND, BRIEF): (9_000, 0.2), (REFUND, DETAILED): (9_000, 0.2)}), "unlikely"),
+    ],
+)
+def test_why_a_task_waits(found: Survey, waits: str) -> None:
+    assert code(found) == waits
+
+
+def test_rewards_that_all_are_the_default_value_start_nothing() -> None:
+    """Where nobody ever says anything all rewards are equal: a draw would cost, and could never teach."""
+    policy = pack()
+    table = {
+        CellKey(REFUND, "", MODEL, GUIDED, REFUND, policy.texts[REFUND]): Cell(
+            900, 900 * 0.37, 900 * 0.37**2, 0, T0, T0
+        )
+    }
+    assert code(Survey(policy, Book(), table, T0)) == "equal"
+
+
+def test_children_come_after_their_domain_has_nothing_left_to_try() -> None:
+    assert code(survey(), REFUND) == "parent"
+    assert code(survey(pack(levels={BILLING: (), INVOICE: ()})), REFUND) == "parent", "the domain moves its children"
+
+
+def test_a_child_waits_where_only_another_childs_trial_keeps_the_domain_from_trying() -> None:
+    policy = pack()
+    text = policy.texts[BILLING]
+    log: list[Event] = []
+    for k, challenger in enumerate(("detailed", "brief"), 1):
+        facts = {"trial": f"t{k}", "challenger": challenger, "text": text, "k": k}
+        log += [event("started", **facts), event("stopped", **facts, why="futile", rests_until_ms=T0 + 90 * DAY_MS)]
+    log.append(event("started", dial(REFUND), trial="r1", text=policy.texts[REFUND]))
+    early, late = (survey(policy, book=fold(log), now_ms=T0 + days * DAY_MS, days=5) for days in (1, 91))
+    assert code(early, INVOICE) == ""
+    assert code(late, INVOICE) == "parent"
+
+
+def test_required_text_is_never_tried_without() -> None:
+    must = {"levels": {"": BRIEF}, "instructions": (instruction(BILLING, BRIEF, required=True),)}
+    found, _ = survey(pack(billing=must)).prospects(dial())
+    assert [prospect.challenger for prospect in found] == [GUIDED]
+
+
+def test_levels_beyond_the_scale_are_not_tried() -> None:
+    found, _ = survey(pack(billing={"levels": {"": DETAILED}})).prospects(dial())
+    assert [prospect.challenger for prospect in found] == [GUIDED]
+
+
+def test_a_trial_moves_all_that_follow_and_no_others() -> None:
+    book = fold([event("started", dial(REFUND)), event("stepped", dial(REFUND))])
+    found = survey(book=book)
+    assert found.followers(dial()) == (BILLING, INVOICE)
+    assert found.moves(dial(), GUIDED, DETAILED) == {BILLING: (GUIDED, DETAILED), INVOICE: (GUIDED, DETAILED)}
+    assert found.record(dial()).n == 700
+
+
+def test_followers_move_as_many_steps_from_where_they_start() -> None:
+    found = survey(pack(refund={"levels": {"": DETAILED}}, invoice={"levels": {"": OFF}}))
+    assert found.moves(dial(), GUIDED, BRIEF) == {BILLING: (GUIDED, BRIEF), REFUND: (DETAILED, GUIDED)}
+
+
+def test_the_record_of_other_texts_and_other_groups_is_left_out() -> None:
+    policy = pack()
+    old, other = cells(pack(say="old"), PLENTY, T0), cells(policy, PLENTY, T0, complexity="complex")
+    found = Survey(policy, Book(), {**old, **other}, T0)
+    assert found.record(dial()).n == 0 and found.record(DialKey(BILLING, "complex", MODEL)).n == 1_200
+
+
+def test_a_trial_that_changes_no_text_is_not_held() -> None:
+    found = survey(pack(levels={BILLING: [BRIEF], REFUND: [BRIEF, GUIDED], INVOICE: [BRIEF], SHIPPING: [BRIEF]}))
+    assert found.prospect(dial(), GUIDED, DETAILED) is None
+    assert found.prospect(dial(), GUIDED, BRIEF) is not None
+
+
+def test_a_child_whose_own_dial_would_move_others_by_itself_is_left_with_its_parent() -> None:
+    """A domain two steps up has its child at the end of the scale; from there the grandchild would be placed anew."""
+    deep = "/billing/refund/late"
+    policy = pack(paths=(BILLING, REFUND, deep), refund={"levels": {"": DETAILED}}, late={"levels": {"": BRIEF}})
+    stepped = event("stepped", text=policy.texts[BILLING])
+    found = Survey(policy, fold([STARTED, stepped]), {}, T0)
+    assert found.in_force(dial(deep)).level is GUIDED
+    assert found.moves(dial(REFUND), DETAILED, GUIDED) == {}
+
+
+def test_traffic_is_counted_up_to_the_horizon() -> None:
+    found = survey(days=10, now_ms=T0 + 3_600_000)
+    assert found.per_day(found.record(dial())) == pytest.approx(120.0)
+
+
+def test_a_survey_with_another_book_is_the_same_as_a_new_one() -> None:
+    first = survey()
+    log = refresh(first.policy, Book(), {}, first.cells, T0)
+    later, fresh = first.after(fold(log)), survey(book=fold(log))
+    assert later.groups == fresh.groups and code(later) == code(fresh) == "trial"
+    elsewhere = fold([event("started", DialKey(SHIPPING, "complex", MODEL))])
+    assert set(first.after(elsewhere).groups) == {("", MODEL), ("complex", MODEL)}
