@@ -6,6 +6,7 @@ Exit codes as elsewhere: 0 good, 1 a proposal waits for a word, 2 could not run.
 from __future__ import annotations
 
 import getpass
+import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,13 +21,16 @@ from rich.table import Table
 from rich.text import Text
 
 from router.assembly import shipped_pack
+from router.auditing import milliseconds
 from router.core.errors import RouterError, SettingsError, did_you_mean
 from router.core.learning import DialKey, Event
 from router.core.policy import ROOT
 from router.packs import load_pack
 from router.rewards.obedience import Obedience
+from router.rewards.reward import drawn_for_audit
+from router.server.settings_source import load_salt
 from router.show import console_for, plain
-from router.stores import SqlLearningStore
+from router.stores import SqlFeedbackStore, SqlLearningStore
 from router.terminal import FINDINGS, ConfigOption, DataOption, JsonOption, fail, opened, print_json, settings_of
 from router.tuning.book import covers, level_named
 from router.tuning.forecast import Status, TrialStatus
@@ -158,6 +162,33 @@ def diff_command(
     print(unified(files), end="")
     if not files:
         console_for(True).print("the pack says what tuning has found: there is nothing to change", style="dim")
+
+
+@app.command("audits")
+def audits_command(
+    since: Annotated[str, typer.Option(help="How far back: 30m, 12h, 7d, 4w.")] = "7d",
+    pack: PackOption = None,
+    config: ConfigOption = None,
+    data: DataOption = None,
+) -> None:
+    """Write the judged answers that a person is to judge as well, as JSON Lines: they take the judge's errors out."""
+    try:
+        settings = settings_of(config, data)
+        policy = load_pack(pack or (settings.packs or (shipped_pack(),))[0]).policy
+        if policy.judge is None:
+            raise SettingsError(f"the policy {policy.name} has no judge")
+        since_ms = now_ms() - milliseconds(since)
+        with opened(settings) as database:
+            judged = SqlFeedbackStore(database).judged(policy.name, policy.judge.metric, since_ms)
+        salt = load_salt(settings)
+    except RouterError as error:
+        fail(error)
+    drawn = [row for row in judged if drawn_for_audit(row.conversation, policy.judge.audit, salt)]
+    for row in drawn:  # what the judge said is left out: it would lead the auditor
+        line = {"decision": row.decision, "conversation": row.conversation, "metric": row.metric, "source": "audit"}
+        print(json.dumps({**line, "value": None}))
+    said = "put a value into each line, and send it to /v1/feedback before the conversation's horizon"
+    console_for(True).print(plain(f"to judge: {len(drawn)}; {said}"), style="dim")
 
 
 def _word_command(word: Word, help_: str) -> None:

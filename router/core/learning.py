@@ -86,7 +86,7 @@ class Assignment:
 
 
 class Served(NamedTuple):
-    """How a conversation was served up to its maturity: answers, failed ones, the slowest, and tokens of all."""
+    """How a conversation was served from its assignment to its maturity: answers, failed ones, the slowest, tokens."""
 
     answers: int = 0
     failures: int = 0
@@ -95,7 +95,7 @@ class Served(NamedTuple):
 
 
 class Due(NamedTuple):
-    """An assignment that has matured, with what was said of its conversation before that, in the order of receipt."""
+    """An assignment that has matured, with what was said of its conversation meanwhile, in the order of receipt."""
 
     assignment: Assignment
     feedback: tuple[Feedback, ...]

@@ -364,8 +364,8 @@ class FeedbackStore(Protocol):
         """
         ...
 
-    def about(self, tenant: str, located: Located) -> Sequence[Feedback]:
-        """Return all feedback on a decision and on its conversation, in the order of receipt. Raises Degraded."""
+    def about(self, tenant: str, located: Located, limit: int = ...) -> Sequence[Feedback]:
+        """Return the newest feedback on a decision and its conversation, in the order of receipt. Raises Degraded."""
         ...
 
     def last_ms(self) -> int:

@@ -43,6 +43,9 @@ log = logging.getLogger("router.stores")
 WITHIN_S = 5.0
 """How long a call may take unless told otherwise, waiting for locks included. No request waits for it."""
 
+MIGRATE_WITHIN_S = 60.0
+"""How long bringing the schema up to date may take, or waiting for another process that does."""
+
 POSTGRESQL = ("postgresql", "postgres", "postgresql+asyncpg")
 """How addresses of PostgreSQL may begin; all go by asyncpg."""
 

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import Connection, exists, func, or_, select
 from sqlalchemy.sql import ColumnElement, Select
 
 from router.core.learning import Feedback
@@ -22,6 +22,9 @@ from router.stores.rows import Row, chunks, storable_name
 from router.stores.schema import decisions, feedback
 
 COLUMNS = tuple(column.name for column in feedback.columns if column.name != "number")
+
+SHOWN_MOST = 1_000
+"""Pieces of feedback on one conversation that are shown: a sender may have sent a million."""
 
 _PLACE = tuple(decisions.c[name] for name in ("id", "policy", "conversation", "unit", "at_ms"))
 
@@ -84,9 +87,9 @@ class SqlFeedbackStore:
             new.discard(key)
         return said
 
-    def about(self, tenant: str, located: Located) -> list[Feedback]:
-        """Return all feedback on a decision and on its conversation, in the order of receipt; where a conversation is
-        meant, on all of its decisions. Raises Degraded.
+    def about(self, tenant: str, located: Located, limit: int = SHOWN_MOST) -> list[Feedback]:
+        """Return the newest feedback on a decision and on its conversation, in the order of receipt; where a
+        conversation is meant, on all of its decisions. Raises Degraded.
         """
         query = select(feedback).where(
             feedback.c.tenant == tenant,
@@ -95,17 +98,42 @@ class SqlFeedbackStore:
         )
         if located.decision:
             query = query.where(or_(feedback.c.decision == located.decision, feedback.c.decision == ""))
-        ordered = query.order_by(feedback.c.number)
-        return self._database.read(
-            lambda connection: [loaded_feedback(row) for row in connection.execute(ordered).mappings()],
-            "feedback_failed",
-            "feedback cannot be read",
+        newest = query.order_by(feedback.c.number.desc()).limit(limit)
+        return self._read(newest)[::-1]
+
+    def judged(self, policy: str, metric: str, since_ms: int) -> list[Feedback]:
+        """Return what judges have said by a metric since then where no audit has, in the order of receipt.
+
+        Raises Degraded.
+        """
+        audit = feedback.alias("audit")
+        audited = exists().where(
+            audit.c.tenant == feedback.c.tenant,
+            audit.c.conversation == feedback.c.conversation,
+            audit.c.policy == policy,
+            audit.c.metric == metric,
+            audit.c.source == "audit",
         )
+        query = select(feedback).where(
+            feedback.c.at_ms >= since_ms,
+            feedback.c.policy == policy,
+            feedback.c.metric == metric,
+            feedback.c.source == "judge",
+            ~audited,
+        )
+        return self._read(query.order_by(feedback.c.number))
 
     def last_ms(self) -> int:
         """Return when the newest feedback was received; 0 where there is none. Raises Degraded."""
         return self._database.read(
             lambda connection: connection.scalar(select(func.max(feedback.c.at_ms))) or 0,
+            "feedback_failed",
+            "feedback cannot be read",
+        )
+
+    def _read(self, query: Select[Any]) -> list[Feedback]:
+        return self._database.read(
+            lambda connection: [loaded_feedback(row) for row in connection.execute(query).mappings()],
             "feedback_failed",
             "feedback cannot be read",
         )
@@ -136,20 +164,25 @@ def _known(connection: Connection, keys: Iterable[tuple[str, str]]) -> Iterable[
                 yield tenant, id_
 
 
+def _of(tenant: str) -> ColumnElement[bool]:
+    """Return the condition that a decision is a tenant's, so spelled that no index answers it: ids find far fewer."""
+    return func.coalesce(decisions.c.tenant, "") == tenant
+
+
 def _by_id(tenant: str, ids: Sequence[str]) -> Select[Any]:
     """Return the query of these decisions: name, then place."""
-    return select(decisions.c.id.label("name"), *_PLACE).where(decisions.c.id.in_(ids), decisions.c.tenant == tenant)
+    return select(decisions.c.id.label("name"), *_PLACE).where(decisions.c.id.in_(ids), _of(tenant))
 
 
-def _newest_by(column: ColumnElement[str]) -> Callable[[str, Sequence[str]], Select[Any]]:
-    """Return the query of the newest decision for each value of a column: name, then place."""
+def _newest_by(
+    column: ColumnElement[str], of: Callable[[str], ColumnElement[bool]]
+) -> Callable[[str, Sequence[str]], Select[Any]]:
+    """Return the query of a tenant's newest decision for each value of a column: name, then place."""
     rank = func.row_number().over(partition_by=column, order_by=(decisions.c.at_ms.desc(), decisions.c.id.desc()))
 
     def query(tenant: str, names: Sequence[str]) -> Select[Any]:
         ranked = (
-            select(column.label("name"), *_PLACE, rank.label("rank"))
-            .where(decisions.c.tenant == tenant, column.in_(names))
-            .subquery()
+            select(column.label("name"), *_PLACE, rank.label("rank")).where(of(tenant), column.in_(names)).subquery()
         )
         return select(ranked.c.name, *(ranked.c[each.name] for each in _PLACE)).where(ranked.c.rank == 1)
 
@@ -158,6 +191,6 @@ def _newest_by(column: ColumnElement[str]) -> Callable[[str, Sequence[str]], Sel
 
 _QUERIES = {
     "decision": _by_id,
-    "response": _newest_by(decisions.c.response_id),
-    "conversation": _newest_by(decisions.c.conversation),
+    "response": _newest_by(decisions.c.response_id, _of),
+    "conversation": _newest_by(decisions.c.conversation, lambda tenant: decisions.c.tenant == tenant),
 }

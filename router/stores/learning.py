@@ -35,6 +35,9 @@ T = TypeVar("T")
 
 COLUMNS = tuple(column.name for column in outcomes.columns if column.name != "number")
 
+SAID_MOST = 1_000
+"""Pieces of feedback of one source by one metric that are looked at for one conversation."""
+
 _Key = tuple[str, str]  # conversation and task: with the policy, what tells assignments apart
 
 
@@ -204,20 +207,33 @@ def _matured(policy: str, upto_ms: int, limit: int) -> Select[Any]:
 
 
 def _said(connection: Connection, chosen: Subquery) -> dict[_Key, list[Feedback]]:
-    """Return the feedback that was received by their maturity on the conversations of chosen assignments."""
-    query = (
-        select(chosen.c.conversation.label("of_conversation"), chosen.c.task.label("of_task"), feedback)
+    """Return the feedback on the conversations of chosen assignments, received from then on up to their maturity.
+
+    Of each source and metric the first SAID_MOST: what comes after so many words of one source changes nothing.
+    """
+    place = func.row_number().over(
+        partition_by=(chosen.c.conversation, chosen.c.task, feedback.c.metric, feedback.c.source),
+        order_by=feedback.c.number,
+    )
+    found = (
+        select(
+            chosen.c.conversation.label("of_conversation"),
+            chosen.c.task.label("of_task"),
+            place.label("place"),
+            feedback,
+        )
         .join(
             feedback,
             and_(
                 feedback.c.tenant == chosen.c.tenant,
                 feedback.c.conversation == chosen.c.conversation,
                 feedback.c.policy == chosen.c.policy,
-                feedback.c.at_ms <= chosen.c.matures_ms,
+                feedback.c.at_ms.between(chosen.c.at_ms, chosen.c.matures_ms),
             ),
         )
-        .order_by(feedback.c.number)
+        .subquery()
     )
+    query = select(found).where(found.c.place <= SAID_MOST).order_by(found.c.number)
     said: dict[_Key, list[Feedback]] = defaultdict(list)
     for row in connection.execute(query).mappings():
         said[row["of_conversation"], row["of_task"]].append(loaded_feedback(row))
@@ -225,8 +241,11 @@ def _said(connection: Connection, chosen: Subquery) -> dict[_Key, list[Feedback]
 
 
 def _served(connection: Connection, chosen: Subquery) -> dict[_Key, Served]:
-    """Return how the conversations of chosen assignments were served by their maturity."""
-    failed = or_(decisions.c.error != "", decisions.c.status >= 400)
+    """Return how the conversations of chosen assignments were served from then on up to their maturity.
+
+    A client that went away (499, nginx's word for it) was not failed by anybody.
+    """
+    failed = and_(or_(decisions.c.error != "", decisions.c.status >= 400), decisions.c.status != 499)
     used = func.coalesce(decisions.c.prompt_tokens, 0) + func.coalesce(decisions.c.completion_tokens, 0)
     query = (
         select(
@@ -243,7 +262,7 @@ def _served(connection: Connection, chosen: Subquery) -> dict[_Key, Served]:
                 decisions.c.tenant == chosen.c.tenant,
                 decisions.c.conversation == chosen.c.conversation,
                 decisions.c.policy == chosen.c.policy,
-                decisions.c.at_ms <= chosen.c.matures_ms,
+                decisions.c.at_ms.between(chosen.c.at_ms, chosen.c.matures_ms),
             ),
         )
         .group_by(chosen.c.conversation, chosen.c.task)

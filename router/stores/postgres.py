@@ -27,7 +27,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from router.stores.database import Database, bring_up_to_date, is_newest, lock
+from router.stores.database import MIGRATE_WITHIN_S, Database, bring_up_to_date, is_newest, lock
 from router.stores.schema import metadata
 
 T = TypeVar("T")
@@ -61,8 +61,8 @@ class PostgresDatabase(Database):
         self.dialect = self._engine.dialect
         self._loop = _Loop()
         try:
-            if not self._read(lambda connection: is_newest(connection, place), within_s):
-                self._write(self._bring_up_to_date, True, within_s)
+            if not self._read(lambda connection: is_newest(connection, place), MIGRATE_WITHIN_S):
+                self._write(self._bring_up_to_date, True, MIGRATE_WITHIN_S)
         except BaseException:
             self.close()
             raise

@@ -144,14 +144,13 @@ def evidence(values: ArrayLike, low: ArrayLike, mean: float) -> Doubles:
 def _least(x: Doubles, lows: Doubles, within: tuple[float, float], alpha: float) -> float:
     """Return the largest candidate such that the bets against "at most so much" have won."""
     refuted, standing = max(within[0], float(lows.max())), min(within[1], float(x.mean()))
-    if standing <= refuted:
-        return max(refuted, within[0])
     goal = float(np.log(len(STAKES) / alpha))
-    start = refuted
     for _ in range(HALVINGS):
         middle = (refuted + standing) / 2
+        if not refuted < middle < standing:
+            break  # there is no number between them
         refuted, standing = (middle, standing) if _log_capital(x, lows, middle) >= goal else (refuted, middle)
-    return refuted if refuted > start else within[0]
+    return refuted
 
 
 def _log_capital(x: Doubles, lows: Doubles, mean: float) -> float:

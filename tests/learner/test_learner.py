@@ -14,9 +14,10 @@ from router.core.learning import DialKey, Event, Feedback
 from router.core.policy import Level
 from router.engine.identity import Identifier
 from router.engine.snapshot import Shelf
-from router.learner import GRACE_MS, Records
+from router.learner import GRACE_MS, Learner, Records
 from router.stores import Database, SqlFeedbackStore, SqlLearningStore, open_database
 from tests.support.parts import body, call, snapshot
+from tests.support.postgres import GROUP, postgres, postgres_url  # noqa: F401  fixtures
 from tests.support.shop import DAY_MS, KEY, Shop, better, tuned_policy
 
 
@@ -25,6 +26,18 @@ def database(tmp_path: Path) -> Iterator[Database]:
     opened = open_database(f"sqlite:///{tmp_path / 'router.db'}")
     yield opened
     opened.close()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=GROUP)])
+def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Database, Database]]:
+    """One database, opened by two replicas."""
+    url = (
+        f"sqlite:///{tmp_path / 'router.db'}" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+    )
+    opened = open_database(url), open_database(url)
+    yield opened
+    for each in opened:
+        each.close()
 
 
 async def test_a_better_level_is_tried_proposed_accepted_held_back_and_kept(database: Database) -> None:
@@ -69,16 +82,23 @@ async def test_every_replica_and_every_start_comes_to_the_same(database: Databas
     assert other_shelf.levels("desk") == shop.levels
 
 
-async def test_two_replicas_that_work_at_the_same_time_write_each_outcome_and_step_once(database: Database) -> None:
-    shop = Shop(database, tuned_policy("auto"))
-    other = shop.another()
+async def test_replicas_that_work_at_the_same_time_write_each_outcome_and_step_once(
+    fleet: tuple[Database, Database],
+) -> None:
+    shop = Shop(fleet[0], tuned_policy("auto"))
+    other_shelf = Shelf({"desk": snapshot(tuned_policy("auto"))}, "desk")
+    other = Learner(SqlLearningStore(fleet[1]), other_shelf, b"salt", shop.guard, lambda: shop.now)
     for _ in range(24):
         await shop.days(0.5, better, every_h=12)
         shop.now += GRACE_MS
         await asyncio.gather(asyncio.to_thread(shop.learner.advance), asyncio.to_thread(other.advance))
     outcomes = shop.store.outcomes("desk")
     assert len({outcome.assignment.decision for outcome in outcomes}) == len(outcomes) > 500
-    assert len(shop.log("started")) == len({event.facts["trial"] for event in shop.log("started")})
+    trials = [event.facts["trial"] for event in shop.log("started")]
+    assert trials and len(set(trials)) == len(trials)
+    other.heed()
+    shop.learner.heed()
+    assert other_shelf.levels("desk") == shop.levels
     assert not shop.faults
 
 

@@ -15,7 +15,7 @@ from router.core.learning import Assignment, Feedback
 from router.core.policy import Level
 from router.core.trace import Trace
 from router.stores import Database, open_database
-from tests.support.postgres import GROUP, _lent, postgres, postgres_url  # noqa: F401  fixtures
+from tests.support.postgres import GROUP, postgres, postgres_url  # noqa: F401  fixtures
 
 KINDS = ("sqlite", pytest.param("postgresql", marks=GROUP))
 

@@ -59,6 +59,25 @@ def test_durable_writes_wait_for_the_disk_and_others_do_not(database: Database, 
         assert found == (waits if wanted else waits_not)
 
 
+def test_a_commit_that_fails_leaves_nothing_behind(database: Database) -> None:
+    if database.dialect.name == "sqlite":
+        database._raw.execute("PRAGMA foreign_keys=ON")  # does nothing inside a transaction
+
+    def change(connection: Connection) -> None:
+        connection.exec_driver_sql("CREATE TABLE parent (id INTEGER PRIMARY KEY)")
+        connection.exec_driver_sql(
+            "CREATE TABLE child (id INTEGER REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED)"
+        )
+        connection.exec_driver_sql("INSERT INTO child VALUES (1)")
+
+    with pytest.raises(Degraded, match=r"unwritten: .*(FOREIGN KEY|foreign key) constraint"):
+        database.write(change, "failed", "unwritten")
+    database.write(add("one"), "failed", "unwritten")
+    assert parts(database) == ["one", "traces"]
+    with pytest.raises(Degraded, match=r"no such table|does not exist"):
+        database.read(ask("SELECT * FROM child"), "failed", "unread")
+
+
 def test_an_error_of_our_own_is_no_failure_of_the_database(database: Database) -> None:
     def change(connection: Connection) -> None:
         add("one")(connection)

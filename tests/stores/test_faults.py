@@ -31,6 +31,7 @@ from tests.support.postgres import GROUP, PostgresServer
 Traces = Callable[..., Trace]
 Said = Callable[..., Feedback]
 KILLS = 200
+CRASHES = 3
 
 
 def ids(database: Database) -> Counter[str]:
@@ -239,7 +240,7 @@ def test_a_server_that_crashes_keeps_what_was_acknowledged(feedback: Said, serve
             acknowledged.extend(row.id for row in rows)
             started.set()
 
-    for _ in range(4):
+    for _ in range(CRASHES):
         database = open_database(url)
         started = threading.Event()
         writer = threading.Thread(target=write, args=(SqlFeedbackStore(database), started))
@@ -252,7 +253,7 @@ def test_a_server_that_crashes_keeps_what_was_acknowledged(feedback: Said, serve
         database.close()
     database = open_database(url)
     stored = ids(database)
-    assert len(acknowledged) >= 4 * 20
+    assert len(acknowledged) >= 20 * CRASHES
     assert not set(acknowledged) - set(stored)
     assert set(stored.values()) == {1}
     database.close()

@@ -47,13 +47,14 @@ def programs() -> Path | None:
 
 @dataclass
 class PostgresServer:
-    """A server that was started. `prefix` is how its user is taken on."""
+    """A server that was started. `prefix` is how its user is taken on, `used` a database that may be taken up again."""
 
     programs: Path
     folder: Path
     port: int
     prefix: tuple[str, ...]
     names: Iterator[int] = field(default_factory=lambda: count(1))
+    used: str = ""
 
     @classmethod
     def start(cls) -> PostgresServer:
@@ -183,15 +184,10 @@ def postgres() -> Iterator[PostgresServer]:
     server.remove()
 
 
-@pytest.fixture(scope="session")
-def _lent() -> list[str]:
-    return []
-
-
 @pytest.fixture
-def postgres_url(postgres: PostgresServer, _lent: list[str]) -> str:
+def postgres_url(postgres: PostgresServer) -> str:
     """Return the address of a database with the newest schema and no rows."""
-    if not _lent or not postgres.cleared(_lent[0]):
-        _lent[:] = [postgres.database()]
-        open_database(_lent[0]).close()
-    return _lent[0]
+    if not postgres.used or not postgres.cleared(postgres.used):
+        postgres.used = postgres.database()
+        open_database(postgres.used).close()
+    return postgres.used

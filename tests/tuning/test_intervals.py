@@ -82,6 +82,12 @@ def test_values_that_are_all_alike_leave_the_other_end_open(values: list[float])
     assert 0.01 < found.high - found.low < 0.06
 
 
+@pytest.mark.parametrize("value", [5e-324, 2.2e-16, 1e-9, 1 - 1.1e-16])
+def test_values_at_the_very_edge_are_values(value: float) -> None:
+    found = mean_interval([value] * 3)
+    assert 0.0 <= found.low <= found.estimate <= found.high <= 1.0
+
+
 def test_nothing_known_is_the_whole_range() -> None:
     assert mean_interval([]) == Interval(0.5, 0.0, 1.0, 0)
     assert difference_interval([], [], []) == Interval(0.0, -1.0, 1.0, 0)
@@ -132,6 +138,12 @@ def test_values_may_have_bounds_of_their_own() -> None:
     values = scale * (dice.random(3_000) < 0.5 / scale)
     found = bounded_interval(values, 0.0, scale)
     assert found.low < 0.5 < found.high
+
+
+def test_a_mean_is_never_below_what_every_value_must_be() -> None:
+    found = bounded_interval([0.4, 0.5, 0.3], [0.0, 0.2, 0.1], [1.0, 1.0, 0.9])
+    assert 0.2 <= found.low < 0.21
+    assert 0.87 < found.high <= 0.9
 
 
 @pytest.mark.parametrize("values", [[-3.0] * 50, [3.0] * 50])

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from itertools import combinations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from router.core.learning import DialKey, Event, Outcome
@@ -175,6 +175,8 @@ def frozen(town: Town, events: list[Event], before: Book) -> None:
 
 
 @given(SCENES)
+@example([("live", 400, 6, 0, SHIPPING), ("person", "frozen", KEYS[3]), ("wait", 9)])
+@example([("live", 400, 3, 0, SHIPPING), ("person", "frozen", KEYS[0]), ("wait", 70)])
 @town
 def test_what_is_frozen_holds(steps) -> None:
     Town(frozen).live(steps)

@@ -135,11 +135,32 @@ def test_what_was_never_tried_is_told_and_too_much_of_it_refused(unknown: int, r
         assert found.ips == pytest.approx(0.70, abs=0.05)  # of the decisions that are known
 
 
-def test_what_was_never_tried_does_not_count_as_failure() -> None:
-    found = estimate(mixed(900, 100))
-    assert found.interval
+def test_what_was_never_tried_neither_fails_nor_widens() -> None:
+    found, known = estimate(mixed(900, 100)), estimate(mixed(900, 0))
+    assert found == replace(known, rows=1_000, unknown=found.unknown)
     assert found.ips == found.recorded
-    assert found.interval.low < 0.7 < found.interval.high
+
+
+def test_a_decision_may_be_known_in_part() -> None:
+    """One in ten times the new policy does what was never tried: the figures are of the other nine."""
+    wanted = {"guided": 0.9, "unheard of": 0.1}
+    found = estimate(traffic(4_000, wanted, logged={"guided": 1.0}))
+    assert found.unknown == pytest.approx(0.1)
+    assert found.interval and found.gain
+    assert found.ips == pytest.approx(found.recorded)
+    assert found.snips == found.dr == pytest.approx(found.recorded)
+    assert found.interval.low < 0.70 < found.interval.high
+    assert found.interval.low > 0.65
+    assert (found.gain.low, found.gain.high) == pytest.approx((0, 0), abs=0.02)
+
+
+def test_the_two_weighted_means_differ_in_what_they_are_divided_by() -> None:
+    rows = [row for seed in range(20) for row in traffic(37, {"detailed": 1.0}, seed)] * 2
+    taken = [row.reward for row in rows if row.action == "detailed"]
+    found = estimate(rows)
+    assert found.snips == pytest.approx(np.mean(taken))
+    assert found.ips == pytest.approx(np.sum(taken) / 0.1 / len(rows))
+    assert found.ips != pytest.approx(found.snips, rel=1e-3)
 
 
 @pytest.mark.parametrize(("n", "refused"), [(99, True), (101, False)])
