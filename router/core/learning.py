@@ -122,7 +122,7 @@ EventKind = Literal[
     "shared",  # its challenger gets another share
     "proposed",  # certified, waiting for a person (mode suggest)
     "stepped",  # the level moved: facts from, to
-    "stopped",  # a trial ended without a step: facts why (harm, futile, voided, rejected, kept)
+    "stopped",  # a trial ended without a step: facts why (harm, alarm, futile, voided, metric, observe, rejected, kept)
     "rolled_back",  # a step was taken back
     "accepted",  # a person's word
     "rejected",

@@ -22,6 +22,9 @@ from router.core.policy import ROOT, Level, Policy, Settings, Task
 START = {"core": Level.BRIEF, "standard": Level.GUIDED, "complex": Level.DETAILED}
 """Where a task starts by its declared complexity (common-sense tasks need little detail, complex ones much)."""
 
+CAUTIOUS_SHARE = 0.1
+"""The most units that get a challenger at a task of high stakes, whatever the trial of its domain gives others."""
+
 HOLDOUT = "holdout"
 """Names the draw of the units for which nothing is ever tuned."""
 
@@ -156,8 +159,9 @@ def choose_levels(
             choice = levels.choice(policy, DialKey(path, asked.complexity, asked.model))
             trial = choice.trial
             if trial is not None and drawn is None and not asked.drawn:
-                challenger = draw(levels.salt, asked.unit, trial.id) < trial.share
-                drawn = Draw(trial.id, choice.node, settled, challenger, trial.share)
+                share = _share(policy, trial, speaking)
+                challenger = draw(levels.salt, asked.unit, trial.id) < share
+                drawn = Draw(trial.id, choice.node, settled, challenger, share)
             takes = trial is not None and drawn is not None and drawn.trial == trial.id and drawn.challenger
             chosen[path] = choice.challenger if takes else choice.level
     return chosen, drawn
@@ -167,6 +171,12 @@ def draw(salt: bytes, unit: str, name: str) -> float:
     """Return a number in [0, 1) that is fixed for a unit and a name, and as good as random without the salt."""
     digest = hmac.digest(salt, f"{unit}|{name}".encode(), "sha256")
     return int.from_bytes(digest[:7], "big") / (1 << 56)
+
+
+def _share(policy: Policy, trial: Trial, speaking: Mapping[str, str]) -> float:
+    """Return the share with which a trial draws: small where any of the settled tasks has high stakes."""
+    cautious = any(policy.tasks[settled].stakes == "high" for settled in speaking.values())
+    return min(trial.share, CAUTIOUS_SHARE) if cautious else trial.share
 
 
 def _moved(task: Task, start: Level, base: Level, level: Level | None) -> Level:

@@ -211,7 +211,7 @@ class Line:
                 first_ms=progress.first_ms,
                 total_ms=stages.total_ms,
                 stages=stages.laps,
-                assignment=_assignment(call, look, at_ms) if look.given else None,
+                assignment=_assignment(call, look, at_ms - round(stages.total_ms)) if look.pin.given else None,
             )
         )
 
@@ -225,10 +225,14 @@ def reply_to(sent: Sent, wire: Wire, id_: str) -> Reply:
 
 
 def _assignment(call: Call, look: Look, at_ms: int) -> Assignment | None:
-    """Return the level that a conversation was given at a task, as the tuner reads it; None where nothing is tuned."""
-    given, policy = look.given, look.snapshot.policy
-    if given is None or policy.primary is None:
+    """Return the level that a conversation was given at a task, as the tuner reads it; None where nothing is tuned.
+
+    `at_ms` is when the request came: how long an answer takes must not move its conversation among the others.
+    """
+    given, policy = look.pin.given, look.snapshot.policy
+    if given is None or policy.primary is None or call.off:
         return None
+    look.pin.given = None  # it counts once
     draw = given.draw
     node = draw.node if draw else given.task
     return Assignment(

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
 
 from router.core.conversation import Conversation
 from router.core.decide import decide
@@ -21,7 +20,7 @@ from router.core.ports import Capability, Request, Weaving, Wire
 from router.engine.guarding import Guard
 from router.engine.identity import Identifier, Identity
 from router.engine.observe import Observer, Sight
-from router.engine.pins import Pin, Pins
+from router.engine.pins import Given, Pin, Pins
 from router.engine.snapshot import Shelf, Snapshot
 from router.engine.stages import Stages
 from router.engine.threads import Link, Thread, Threads, rebuild
@@ -50,23 +49,9 @@ class Call:
     id: str = ""
 
 
-class Given(NamedTuple):
-    """The level that a conversation was given at a task when it first settled there, and what drew it, if anything."""
-
-    task: str
-    complexity: str
-    model: str
-    level: Level
-    draw: Draw | None
-    holdout: bool
-
-
 @dataclass(slots=True)
 class Look:
-    """A request with all that was found and decided about it. `decisions[j]` belongs to user turn j.
-
-    `given` is there when the conversation was given a level at a task for the first time.
-    """
+    """A request with all that was found and decided about it. `decisions[j]` belongs to user turn j."""
 
     request: Request
     snapshot: Snapshot
@@ -75,7 +60,6 @@ class Look:
     decisions: list[Decision]
     stages: Stages
     pin: Pin
-    given: Given | None = None
 
     @property
     def decision(self) -> Decision:
@@ -115,16 +99,16 @@ class Looker:
         stages.mark("observe")
         policy = observer.snapshot.policy
         asked = Asked(identity.unit, model=request.model)
-        decisions, given = self._decide_all(policy, request.conversation, sights, pin, asked)
+        decisions = self._decide_all(policy, request.conversation, sights, pin, asked)
         notes = [Reason(fault, "the cue was not usable and fell to its default") for fault in faults]
         if request.conversation.continues and thread is None:
             notes.append(Reason("thread_unknown", "what was decided about the turns before is not known here"))
         if notes:
             decisions[-1] = replace(decisions[-1], reasons=(*decisions[-1].reasons, *notes))
         if call.off:
-            decisions, given = [_required_only(decision) for decision in decisions], None
+            decisions = [_required_only(decision) for decision in decisions]
         stages.mark("decide")
-        return Look(request, observer.snapshot, identity, sights, decisions, stages, pin, given)
+        return Look(request, observer.snapshot, identity, sights, decisions, stages, pin)
 
     async def look_in_time(self, call: Call) -> Look:
         """Like `look`, but never holds up the event loop: a slow recogniser runs in a thread, within its deadline."""
@@ -256,8 +240,8 @@ class Looker:
 
     def _decide_all(
         self, policy: Policy, conversation: Conversation, sights: list[Sight], pin: Pin, asked: Asked
-    ) -> tuple[list[Decision], Given | None]:
-        """Return the decision at every user turn, and what the conversation was given at the newest."""
+    ) -> list[Decision]:
+        """Return the decision at every user turn. What the conversation is given on the way, its pin keeps."""
         decisions: list[Decision] = []
         ends = [at for at, turn in enumerate(conversation.turns) if turn.role == "user"]
         earlier = len(sights) - len(ends)  # so many turns are not here, but with the backend
@@ -266,7 +250,7 @@ class Looker:
         drawn: Draw | None = None
         for number, sight in enumerate(sights):
             complexity = str(sight.evidence.cues.get("complexity", ""))
-            held = pin.given(complexity)
+            held = pin.levels_at(complexity)
             if sight.decision is None or not _stands(sight, pin, held):
                 upto = conversation
                 if number < len(sights) - 1 or number < earlier:
@@ -285,9 +269,9 @@ class Looker:
                     pin.give(complexity, decision.levels)
                     sight.evidence = replace(sight.evidence, levels=decision.levels, tuned=None, asked=NOBODY)
             decisions.append(sight.decision)
-        if tuned is None or (drawn is None and decisions[-1].task not in fresh):
-            return decisions, None
-        return decisions, _given(decisions[-1], drawn, tuned, asked, sights[-1].evidence)
+        if tuned is not None and (drawn is not None or decisions[-1].task in fresh):
+            pin.given = _given(decisions[-1], drawn, tuned, asked, sights[-1].evidence) or pin.given
+        return decisions
 
     def _decide(self, policy: Policy, conversation: Conversation, evidence: Evidence) -> Decision:
         try:

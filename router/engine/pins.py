@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from router.core.evidence import Evidence
+from router.core.levels import Draw
 from router.core.policy import CueValue, Level, Policy
 from router.core.ports import PinRecord, State
 from router.core.trace import WITHHELD, withhold
@@ -45,6 +46,17 @@ class Mark(NamedTuple):
 UNSTORED = Mark("", 0, 0, 0, 0.0)
 
 
+class Given(NamedTuple):
+    """The level that a conversation was given at a task when it first settled there, and what drew it, if anything."""
+
+    task: str
+    complexity: str
+    model: str
+    level: Level
+    draw: Draw | None
+    holdout: bool
+
+
 @dataclass(slots=True)
 class Pin:
     """One conversation's record. `cues` holds (turn, values) where the values changed, in rising order of turn.
@@ -54,7 +66,8 @@ class Pin:
     clock; a pin is void when it was not used for `idle_s`. `first` tells it from other pins under its key, which differ
     in the cues of their first turn and only there for good (`name_pin`). `moment` holds the passing cues of the newest
     user turn; it is not stored. `levels` are the levels given, by complexity and task, None where the conversation
-    began while nothing was tuned; `drawn` says that a trial drew for it. `stored` is what of it was last stored
+    began while nothing was tuned; `drawn` says that a trial drew for it, and `given` waits for the answer with which it
+    counts: what is only explained, or counted in tokens, is not answered. `stored` is what of it was last stored
     (`mark`).
     """
 
@@ -68,6 +81,7 @@ class Pin:
     moment: tuple[int, Mapping[str, CueValue]] = (-1, MappingProxyType({}))
     levels: dict[str, Mapping[str, Level]] | None = None
     drawn: bool = False
+    given: Given | None = None
     stored: Mark = UNSTORED
 
     @property
@@ -80,7 +94,7 @@ class Pin:
         """Say whether the conversation was given a level at a task."""
         return self.levels is not None and any(task in given for given in self.levels.values())
 
-    def given(self, complexity: str) -> Mapping[str, Level]:
+    def levels_at(self, complexity: str) -> Mapping[str, Level]:
         """Return the levels that the conversation has, for turns of one complexity."""
         return self.levels.get(complexity, _NO_LEVELS) if self.levels else _NO_LEVELS
 

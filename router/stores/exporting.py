@@ -17,7 +17,7 @@ from sqlalchemy import BigInteger, Column, Float, Integer, Table, select
 
 from router.core.errors import SettingsError, did_you_mean
 from router.stores.database import Database
-from router.stores.paging import pages
+from router.stores.paging import SEARCH_WITHIN_S, pages
 from router.stores.schema import assignments, audits, compliance, decisions, experiments, feedback, outcomes
 
 CODE = "export_failed"
@@ -65,7 +65,8 @@ def export(database: Database, name: str, path: Path, since_ms: int | None = Non
     count = 0
     try:
         with parquet.ParquetWriter(part, schema, compression="zstd") as writer:
-            for page in pages(database, query, keys, CODE, f"{name} cannot be read", rows=GROUP_ROWS):
+            failing = f"{name} cannot be read"
+            for page in pages(database, query, keys, CODE, failing, rows=GROUP_ROWS, within_s=SEARCH_WITHIN_S):
                 writer.write_table(arrow.Table.from_pylist(page, schema=schema))
                 count += len(page)
         os.replace(part, path)

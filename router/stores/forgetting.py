@@ -3,6 +3,8 @@
 What was decided for them, what was said about it, what they were assigned and what their conversations keep is removed.
 Outcomes stay, as numbers without a name: neither unit nor conversation nor decision. So the evidence that levels were
 certified with stays what it was, bit for bit, and says nothing of anybody. Audits name a decision that is no more.
+
+In SQLite nothing of it is left in the file. PostgreSQL overwrites removed rows when it next needs their room.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from sqlalchemy import Connection, Table, delete, exists, select, update
 from sqlalchemy.sql import ColumnElement
 
 from router.stores.database import Database
-from router.stores.paging import pages
+from router.stores.paging import SEARCH_WITHIN_S, pages
 from router.stores.rows import Row, chunks
 from router.stores.schema import assignments, decisions, feedback, outcomes, pins
 
@@ -55,8 +57,13 @@ def _forget(database: Database, tenant: str, column: str, name: str) -> Forgotte
     total = Forgotten()
     for _ in range(ROUNDS):
         # Found without holding up those who write: by a unit, it takes a look at every decision.
-        keys = [decisions.c.id]
-        rows = [row for page in pages(database, found, keys, CODE, "decisions cannot be found") for row in page]
+        rows = [
+            row
+            for page in pages(
+                database, found, [decisions.c.id], CODE, "decisions cannot be found", within_s=SEARCH_WITHIN_S
+            )
+            for row in page
+        ]
         gone = database.write(
             partial(_remove, tenant=tenant, column=column, name=name, rows=rows),
             CODE,

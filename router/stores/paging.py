@@ -11,6 +11,9 @@ from sqlalchemy.sql import Select
 from router.stores.database import Database
 from router.stores.rows import Row
 
+SEARCH_WITHIN_S = 60.0
+"""How long a page may take that is looked for in all rows, without an index: a second for each million."""
+
 PAGE_ROWS = 5_000
 """Rows of a page: of traces, some megabytes and 30 ms."""
 
@@ -23,10 +26,11 @@ def pages(
     failing: str,
     *,
     rows: int = PAGE_ROWS,
+    within_s: float | None = None,
 ) -> Iterator[list[Row]]:
     """Yield the rows of a query in the order of `keys`, columns of the query that together tell its rows apart.
 
-    What is written meanwhile is there or not. Raises Degraded.
+    What is written meanwhile is there or not. `within_s` bounds a page. Raises Degraded.
     """
     ordered = query.order_by(*keys).limit(rows)
     page_query = ordered
@@ -35,7 +39,7 @@ def pages(
         def ask(connection: Connection, page_query: Select[Any] = page_query) -> list[Row]:
             return [dict(row) for row in connection.execute(page_query).mappings()]
 
-        page = database.read(ask, code, failing)
+        page = database.read(ask, code, failing, within_s=within_s)
         if page:
             yield page
         if len(page) < rows:

@@ -15,7 +15,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event
@@ -83,9 +83,12 @@ class SqliteDatabase(Database):
         free = -1
         while (left := self.write(cut, "retention_failed", "free pages cannot be given back")) != free:
             free = left
-        with self._lock:
-            if not self._closed:
-                self._raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # where readers are at work, the next one does it
+        with (
+            self._lock,
+            suppress(sqlite3.Error),
+        ):  # where readers are at work, or the disk is full, the next one does it
+            self._raw.execute("PRAGMA busy_timeout=0")
+            self._raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _insert(self, table: Table) -> Any:
         return insert(table)

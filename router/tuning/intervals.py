@@ -18,11 +18,14 @@ user are not independent: count a user once.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from router.core.learning import Outcome
 
 Doubles: TypeAlias = NDArray[np.float64]
 
@@ -68,6 +71,21 @@ def mean_interval(values: ArrayLike, alpha: float = ALPHA) -> Interval:
     x = _row(values, "values")
     _demand(bool(np.all((x >= 0.0) & (x <= 1.0))), "values must lie between 0 and 1")
     return bounded_interval(x, 0.0, 1.0, alpha=alpha)
+
+
+def gain_interval(outcomes: Iterable[Outcome], *, alpha: float = ALPHA) -> Interval:
+    """Return the interval of what the challenger of a trial gains, from the trial's outcomes in their order.
+
+    Outcomes without a reward, and of units that were counted before, are left out. Raises ValueError for an outcome
+    that no trial drew.
+    """
+    counted = [each for each in outcomes if each.reward is not None and not each.repeated]
+    return difference_interval(
+        [each.reward for each in counted if each.reward is not None],
+        [each.assignment.challenger for each in counted],
+        [each.assignment.share for each in counted],
+        alpha=alpha,
+    )
 
 
 def difference_interval(

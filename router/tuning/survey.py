@@ -30,7 +30,8 @@ DAYS_MOST = 60
 """A trial that has shown nothing after so many days ends."""
 
 SAVING = 0.01
-"""What saying less is worth by itself, in units of reward, when it is weighed what to try."""
+"""What saying less is worth by itself, in units of reward, when it is weighed what to try; saying nothing at all is
+worth nothing. In simulation (40 tasks, 30 worlds) regret was .61 of static with it and .62 without."""
 
 LEAST_IMPROVEMENT = 0.002
 """No trial starts for less than a fifth of a point: 8,000 conversations could not show it."""
@@ -165,8 +166,8 @@ class Survey:
         return cell.n / max((until - cell.first_ms) / DAY_MS, 1.0)
 
     def high_stakes(self, key: DialKey) -> bool:
-        """Say whether any task that moves with the dial has high stakes."""
-        return any(self.policy.tasks[task].stakes == "high" for task in self.followers(key))
+        """Say whether the task has high stakes. For those that only move with it, each draw minds theirs itself."""
+        return self.policy.tasks[key.task].stakes == "high"
 
     def moves(self, key: DialKey, incumbent: Level, challenger: Level) -> dict[str, tuple[Level, Level]]:
         """Return for every task that moves with the dial the level from and to; empty where no text would change."""
@@ -211,7 +212,7 @@ class Survey:
             challenger,
             difference,
             difference.better(0.0 if up else -MARGIN),
-            difference.improvement(0.0 if up else SAVING),
+            difference.improvement(SAVING if Level.OFF < challenger < incumbent else 0.0),
         )
 
     def prospects(self, key: DialKey) -> tuple[list[Prospect], list[Rest]]:

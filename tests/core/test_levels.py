@@ -109,6 +109,16 @@ def test_a_trial_moves_all_that_follow_and_says_what_it_drew() -> None:
     assert drawn == ("t1", "/billing", "/billing/refund", True, 1.0)
 
 
+@pytest.mark.parametrize(("stakes", "share"), [("normal", 0.9), ("high", 0.1)])
+def test_a_task_of_high_stakes_is_drawn_for_with_care(stakes: str, share: float) -> None:
+    policy = desk(stakes=stakes)
+    state = levels(policy, "/billing", None, trial(policy, "/billing", DETAILED, share=0.9))
+    asked = [Asked(f"unit{number}", model="m") for number in range(4_000)]
+    draws = [choose_levels(policy, SPEAKING, state, {}, each)[1] for each in asked]
+    assert {each.share for each in draws if each} == {share}
+    assert abs(sum(each.challenger for each in draws if each) / len(draws) - share) < 0.03
+
+
 def test_a_trial_of_another_text_draws_nothing() -> None:
     policy = desk()
     old = Trial("t1", DETAILED, 1.0, "another text")

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from router.core.learning import DialKey, Event
 from router.stores import SqlLearningStore
+from router.stores.schema import assignments
 from tests.support.application import Running, Start
 
 PACK = """
@@ -155,6 +157,25 @@ async def test_a_token_from_an_answer_is_all_a_web_page_needs(desk: Running) -> 
     sent = {"token": answer.headers["x-router-feedback"], "metric": "resolved", "value": False}
     done = await desk.client.post("/v1/feedback", content=json.dumps(sent), headers={"content-type": "text/plain"})
     assert (done.status_code, done.json()["decision"]) == (200, answer.headers["x-router-decision"])
+
+
+def assigned(desk: Running) -> list[tuple[str, str]]:
+    """The conversations whose level counts, by decision and task."""
+    desk.parts.recorder.flush()
+    rows = desk.parts.database.read(lambda c: c.execute(select(assignments)).all(), "x", "x")
+    return [(row.decision, row.task) for row in rows]
+
+
+async def test_a_level_counts_with_the_first_answer_and_not_with_what_asks_for_none(desk: Running) -> None:
+    body = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "where is my parcel"}]}
+    for path in ("/v1/router/explain?wire=messages", "/v1/messages/count_tokens"):
+        assert (await desk.client.post(path, json=body)).status_code == 200
+    off = await desk.client.post("/v1/messages", json=body, headers={"x-router": "off"})
+    assert off.status_code == 200 and assigned(desk) == []
+    first = await desk.client.post("/v1/messages", json=body)
+    again = await desk.client.post("/v1/messages", json=body)
+    assert again.status_code == 200
+    assert assigned(desk) == [(first.headers["x-router-decision"], "/parcel")]
 
 
 async def test_levels_follow_the_log_that_another_replica_writes(desk: Running) -> None:

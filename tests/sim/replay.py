@@ -1,6 +1,6 @@
 """V12: the evidence is the same to the bit, whatever befell the store and the feedback on its way.
 
-Two lives of the same days, with the shipped stores (SQLite), reward and tuner. In the quiet one everything comes once
+Two lives of the same days, with the shipped stores (SQLite) and the shipped learner. In the quiet one everything comes once
 and in order. In the other, feedback is sent up to three times, in another order, in batches of other sizes, some of it
 after maturity; outcomes are settled in other batches; and the process is killed (SIGKILL) while it writes, again and
 again, to begin anew with what is stored. Then everything is read back and folded: outcomes, evidence, log and levels
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -26,23 +26,24 @@ from router.core.learning import Assignment, Due, Event, Feedback, Outcome, Sour
 from router.core.levels import Asked, Levels, choose_levels, draw
 from router.core.policy import Metric, Policy
 from router.core.trace import Trace
-from router.rewards.reward import reward_of
+from router.engine.guarding import Guard
+from router.engine.snapshot import Shelf
+from router.learner import Learner, Records
 from router.stores import SqlFeedbackStore, SqlLearningStore, SqlTraceStore, open_database
 from router.stores.database import Database
 from router.stores.schema import feedback
-from router.tuning.allocation import counted
 from router.tuning.betting import Bets, advance
-from router.tuning.book import Book, fold, gathered
-from router.tuning.tuner import refresh
+from router.tuning.book import fold
 from tests.sim.controller import DAY_MS, HORIZON_MS, MODEL, pack
 from tests.sim.finding import Finding, Tier
+from tests.support.parts import snapshot
 
 SALT = b"the same in both lives"
 PER_DAY, USERS = 240, 2_500
 TASKS = ("/d0/t0", "/d0/t1", "/d1/t0")
 WORTH = (0.35, 0.85, 0.6, 0.5)  # by level: what is said too much of in this world is easily seen
 HOUR_MS = 3600 * 1000
-COMMITS_A_DAY = 14  # about as many as a day has
+COMMITS_A_DAY = 8  # a little fewer than a day has
 LATEST_DAYS = 5  # nothing is said later than that
 
 # Who says something, with which chance, how many hours after the assignment, and whether it is the truth.
@@ -75,60 +76,66 @@ class Manner:
         return np.random.default_rng([12, int(self.troubled), self.life, day])
 
 
+class Watched(SqlLearningStore):
+    """The store of the learner, in troubled times: batches of all sizes, and word of whatever was committed."""
+
+    def __init__(self, database: Database, told: Callable[[], None]) -> None:
+        super().__init__(database)
+        self.told = told
+        self.dice: np.random.Generator | None = None
+
+    def due(self, policy: str, upto_ms: int, limit: int) -> list[Due]:
+        return super().due(policy, upto_ms, limit if self.dice is None else int(self.dice.integers(20, 300)))
+
+    def settle(self, given: Sequence[Outcome]) -> None:
+        super().settle(given)
+        self.told()
+
+    def append(self, events: Sequence[Event], last: int) -> bool:
+        written = super().append(events, last)
+        self.told()
+        return written
+
+
 def live(file: Path, days: int, manner: Manner, acknowledged: Path, commits: Connection | None = None) -> None:
     """Live from the day that the store has come to up to the last. Tells `commits` of everything that was written."""
     tuned = policy()
+    faults: list[str] = []
+    now_ms = 0
     database = open_database(f"sqlite:///{file}")
     try:
-        store = SqlLearningStore(database)
-        for day in range(_reached(database), days):
-            dice = manner.dice(day)
-            for _ in _day(database, store, tuned, day, dice if manner.troubled else None, acknowledged):
-                if commits is not None:
-                    commits.send_bytes(b".")
+        store = Watched(database, (lambda: commits.send_bytes(b".")) if commits is not None else lambda: None)
+        shelf = Shelf({tuned.name: snapshot(tuned)}, tuned.name)
+        learner = Learner(store, shelf, SALT, Guard(faults.append), lambda: now_ms)
+        newest = SqlTraceStore(database).recent(1)
+        for day in range(int(newest[0]["at_ms"]) // DAY_MS if newest else 0, days):
+            store.dice = manner.dice(day) if manner.troubled else None
+            _serve(database, store, tuned, day, acknowledged)
+            now_ms = (day + 1) * DAY_MS
+            learner.advance()
+            if faults:
+                raise RuntimeError(f"on day {day} the learner could not work: {faults}")
     finally:
         database.close()
 
 
-def _reached(database: Database) -> int:
-    """Return the day to go on with: that of the newest decision."""
-    newest = SqlTraceStore(database).recent(1)
-    return int(newest[0]["at_ms"]) // DAY_MS if newest else 0
-
-
-def _day(
-    database: Database,
-    store: SqlLearningStore,
-    tuned: Policy,
-    day: int,
-    dice: np.random.Generator | None,
-    acknowledged: Path,
-) -> Iterator[None]:
-    """Live one day; yields whenever something was committed. A day begun anew writes the same again."""
+def _serve(database: Database, store: Watched, tuned: Policy, day: int, acknowledged: Path) -> None:
+    """Serve the conversations of a day, and receive its feedback. A day begun anew writes the same again."""
     by_day = {
         when: _traces(tuned, store.events(tuned.name), when) for when in range(max(0, day - LATEST_DAYS), day + 1)
     }
-    for some in _batches(by_day[day], 60, dice):
+    for some in _batches(by_day[day], 60, store.dice):
         SqlTraceStore(database).write(some)
-        yield
+        store.told()
     sender = SqlFeedbackStore(database)
-    at_ms = max(sender.last_ms() + 1, day * DAY_MS)
-    for batch in _batches(_sent(by_day, day, dice), 80, dice):
+    at_ms = max(sender.last_ms() + 1, (day + 1) * DAY_MS - HOUR_MS)  # the day's feedback is received in its last hour
+    for batch in _batches(_sent(by_day, day, store.dice), 80, store.dice):
         stamped = [replace(row, at_ms=at_ms + place) for place, row in enumerate(batch)]
         at_ms += len(batch)
         sender.record(stamped)
-        with acknowledged.open("a", encoding="utf-8") as file:
-            file.write("".join(f"{row.id}\n" for row in stamped))
-        yield
-    now_ms = (day + 1) * DAY_MS
-    while due := store.due(tuned.name, now_ms, 500 if dice is None else int(dice.integers(20, 300))):
-        store.settle(_outcomes(tuned, store, due))
-        yield
-    book, bets, outcomes = state_of(store, tuned)
-    events = refresh(tuned, book, bets, counted({}, outcomes), now_ms)
-    if not store.append(events, book.last):
-        raise RuntimeError("somebody else writes to the log of a simulation")
-    yield
+        with acknowledged.open("a", encoding="utf-8") as noted:
+            noted.write("".join(f"{row.id}\n" for row in stamped))
+        store.told()
 
 
 def _traces(tuned: Policy, log: list[Event], day: int) -> list[Trace]:
@@ -217,22 +224,6 @@ def _said(trace: Trace) -> Iterator[Feedback]:
             )
 
 
-def _outcomes(tuned: Policy, store: SqlLearningStore, due: list[Due]) -> list[Outcome]:
-    """Return what has become of assignments, each unit counted once a trial."""
-    by_trial: dict[str, set[str]] = {}
-    for each in due:
-        by_trial.setdefault(each.assignment.trial, set()).add(each.assignment.unit)
-    seen = {trial: set(store.seen(trial, sorted(units))) if trial else set() for trial, units in by_trial.items()}
-    found = []
-    for each in due:
-        given = each.assignment
-        reward, guards = reward_of(tuned, each, SALT)
-        repeated = bool(given.trial) and given.unit in seen[given.trial]
-        seen[given.trial].add(given.unit)
-        found.append(Outcome(given, reward, guards, repeated))
-    return found
-
-
 def _batches(rows: list, size: int, dice: np.random.Generator | None) -> Iterator[list]:
     start = 0
     while start < len(rows):
@@ -242,12 +233,6 @@ def _batches(rows: list, size: int, dice: np.random.Generator | None) -> Iterato
 
 
 # ---------------------------------------------------------------------------------------------------- afterwards
-
-
-def state_of(store: SqlLearningStore, tuned: Policy) -> tuple[Book, dict[str, Bets], list[Outcome]]:
-    """Return how things stand by what is stored: the fold of the log, and of the outcomes."""
-    book, outcomes = fold(store.events(tuned.name)), store.outcomes(tuned.name)
-    return book, gathered(book, outcomes), outcomes
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,29 +247,29 @@ class Ended:
 
 
 def ended(file: Path, tuned: Policy) -> Ended:
-    """Read a life back, and fold its evidence conversation by conversation."""
+    """Read a life back, as a replica does when it starts; then fold its evidence again, conversation by conversation."""
     database = open_database(f"sqlite:///{file}")
     try:
         store = SqlLearningStore(database)
-        book, at_once, outcomes = state_of(store, tuned)
-        one_by_one = {running.id: running.opening for running in book.running.values()}
-        every: dict[str, Bets] = {}
+        records = Records(tuned.name, store)
+        records.read_log()
+        records.read_outcomes()
+        outcomes = store.outcomes(tuned.name)
+        running = {each.id: each.opening for each in records.book.running.values()}
+        bets: dict[str, Bets] = {}
         for outcome in outcomes:
             trial = outcome.assignment.trial
-            if trial in one_by_one:
-                one_by_one[trial] = advance(one_by_one[trial], outcome)
             if trial:
-                every[trial] = advance(every.get(trial, Bets()), outcome)
-        if one_by_one != at_once:
+                bets[trial] = advance(bets.get(trial, running.get(trial, Bets())), outcome)
+        if {trial: bets.get(trial, opening) for trial, opening in running.items()} != records.bets:
             raise AssertionError("one by one the evidence is another than all at once")
         rows = database.read(lambda connection: connection.execute(select(feedback.c.id)).all(), "read", "unreadable")
-        ids = sorted(row.id for row in rows)
         return Ended(
             tuple(replace(event, number=0) for event in store.events(tuned.name)),
             tuple(replace(outcome, number=0) for outcome in outcomes),
-            tuple(sorted((every | one_by_one).items())),
-            book.levels(),
-            tuple(ids),
+            tuple(sorted(bets.items())),
+            records.book.levels(),
+            tuple(sorted(row.id for row in rows)),
         )
     finally:
         database.close()
@@ -321,7 +306,7 @@ def killed(file: Path, days: int, acknowledged: Path, *, patience: float, most: 
 
 def replays(tier: Tier) -> Finding:
     """V12."""
-    days, most, patience = tier.pick((7, 4, 0.5), (11, 30, 0.5), (16, 200, 0.12))
+    days, most, patience = tier.pick((7, 4, 0.5), (11, 60, 0.5), (16, 400, 0.12))
     tuned = policy()
     with tempfile.TemporaryDirectory() as folder:
         quiet, troubled = Path(folder, "quiet.db"), Path(folder, "troubled.db")

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from router.tuning.betting import MARGIN
 from router.tuning.paths import evalue_paths
 from router.tuning.wealth import NEW, compare, mean
+from tests.sim import __main__ as program
 from tests.sim import peeking, replay
-from tests.sim.finding import TIERS, at_least, at_most, ever, first, median_at_most, percent, spread
+from tests.sim.finding import TIERS, Finding, at_least, at_most, ever, first, median_at_most, percent, spread
 from tests.sim.naive import z_paths
-from tests.sim.table import ROWS, SLOWEST_FIRST, show
+from tests.sim.table import ROWS, SLOWEST_FIRST, run, show
 from tests.sim.votes import simulated
 
 chances = st.floats(0.02, 0.98)
@@ -141,6 +142,32 @@ def test_paths_are_read_from_the_fewest_that_count() -> None:
 def test_figures_are_printed_as_shares() -> None:
     assert (percent(0.0213), percent(0.5, 0)) == ("2.1 %", "50 %")
     assert (spread([0.02, 0.035]), spread([0.5, 0.501], 0)) == ("2.0-3.5 %", "50 %")
+
+
+@pytest.mark.parametrize(("met", "status"), [(True, 0), (False, 1)])
+def test_the_status_says_whether_a_row_was_missed(
+    met: bool, status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = Finding("V4", "time", "<= 5", "4 or so", "9", met, "10 runs", note="of note")
+    asked = []
+    monkeypatch.setattr(program, "run", lambda *how: asked.append(how) or [(found, 2.0)])
+    assert program.main(["--row", "V4", "--long", "--processes", "1"]) == status
+    assert asked == [(["V4"], "long", 1)]
+    printed = capsys.readouterr().out
+    assert "- V4 (2 s): 10 runs. Note: of note" in printed
+    assert f"missed: {'none' if met else 'V4'}" in printed
+
+
+def test_a_row_that_is_not_there_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        program.main(["--row", "V13"])
+    assert "V13" in capsys.readouterr().err
+
+
+def test_rows_run_in_processes_of_their_own() -> None:
+    ((finding, seconds),) = run(["V5"], "tiny", 1)
+    assert finding == ROWS["V5"](TIERS["tiny"])
+    assert seconds > 0
 
 
 def test_the_table_has_every_row_once(capsys: pytest.CaptureFixture[str]) -> None:

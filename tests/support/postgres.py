@@ -71,11 +71,12 @@ class PostgresServer:
             prefix = ("setpriv", f"--reuid={user}", "--regid=" + _group(user), "--clear-groups")
             shutil.chown(folder, user, _group(user))
         server = cls(found, folder, _free_port(), prefix)
-        made = server._run(
-            "initdb", "-D", str(folder / "data"), "-U", "router", "-A", "trust", "-E", "UTF8", "--no-sync"
-        )
-        assert made.returncode == 0, made.stdout
-        server.begin()
+        try:
+            server._make()
+            server.begin()
+        except BaseException:
+            server.remove()
+            raise
         return server
 
     @property
@@ -83,11 +84,10 @@ class PostgresServer:
         """Where the server is, without the name of a database."""
         return f"postgresql://router@127.0.0.1:{self.port}"
 
-    def database(self, like: str = "template1") -> str:
-        """Return the address of a new database: an empty one, or a copy of the one at an address of this server."""
+    def database(self) -> str:
+        """Return the address of a new, empty database."""
         name = f"test{next(self.names)}"
-        place = ("-h", "127.0.0.1", "-p", str(self.port), "-U", "router")
-        made = self._run("createdb", *place, "-T", like.rsplit("/", 1)[-1], name)
+        made = self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "router", name)
         assert made.returncode == 0, made.stdout
         return f"{self.address}/{name}"
 
@@ -137,6 +137,11 @@ class PostgresServer:
         """Stop it and remove all that it wrote."""
         self.stop("immediate")
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _make(self) -> None:
+        data = str(self.folder / "data")
+        made = self._run("initdb", "-D", data, "-U", "router", "-A", "trust", "-E", "UTF8", "--no-sync")
+        assert made.returncode == 0, made.stdout
 
     def _signal(self, number: signal.Signals) -> None:
         head = int((self.folder / "data" / "postmaster.pid").read_text().split()[0])

@@ -13,10 +13,8 @@ from router.core.learning import Assignment, DialKey, Event, Outcome
 from router.core.levels import Asked, Levels, choose_levels
 from router.core.policy import ROOT, Instruction, Level, Metric, Policy, Settings, Task, lineage
 from router.tuning.allocation import Cell, CellKey
-from router.tuning.betting import Bets, advance_all
-from router.tuning.book import Book, fold
+from router.tuning.betting import Bets
 from router.tuning.survey import DAY_MS
-from router.tuning.tuner import refresh
 from router.tuning.wealth import Compared
 
 OFF, BRIEF, GUIDED, DETAILED = Level
@@ -107,16 +105,6 @@ def cells(
     }
 
 
-def started(
-    policy: Policy, key: DialKey | None = None, mode: str = "", now_ms: int = T0, **table: Any
-) -> tuple[Book, dict[CellKey, Cell]]:
-    """Return a book in which a trial has just begun at a task, and the cells that let it begin."""
-    key = key or dial()
-    record = table.get("record") or {(key.task, GUIDED): (60, 0.7)}
-    known = cells(policy, record, now_ms, complexity=key.complexity, model=key.model)
-    return fold(refresh(policy, Book(), {}, known, now_ms)), known
-
-
 def numbered(events: Iterable[Event], after: int = 0) -> list[Event]:
     """Return events as the store numbers them."""
     return [replace(event, number=after + i + 1) for i, event in enumerate(events)]
@@ -158,19 +146,6 @@ def drawn(
     return found
 
 
-def pushed(
-    bets: Bets, n: int, challenger: float, incumbent: float, share: float = 0.5, seed: int = 0, **more: Any
-) -> Bets:
-    """Return the evidence after n more conversations with these chances of a good one."""
-    dice = np.random.default_rng(seed)
-    rows = []
-    for number in range(n):
-        arm = bool(dice.random() < share)
-        good = float(dice.random() < (challenger if arm else incumbent))
-        rows.append(outcome(good, arm, share, number, **more))
-    return advance_all(bets, rows)
-
-
 def evidence(
     n: int = 400, gain: float = 1.0, harm: float = 1.0, means: tuple[float, float] = (0.8, 0.7), **more: Any
 ) -> Bets:
@@ -178,3 +153,26 @@ def evidence(
     half = n // 2
     reward = Compared(half, half * means[0], n - half, (n - half) * means[1], 0.2 * n, (gain,) * 3, (harm,) * 3)
     return Bets(reward=reward, outcomes=more.pop("outcomes", n), **more)
+
+
+FACTS: dict[str, Any] = {
+    "trial": "t1",
+    "kind": "up",
+    "incumbent": "guided",
+    "challenger": "detailed",
+    "share": 0.1,
+    "alpha": 0.025,
+    "margin": 0.0,
+    "text": "x",
+    "metric": "resolved",
+    "k": 1,
+}
+
+
+def event(what: str, key: DialKey | None = None, at_ms: int = T0, by: str = "tuner", **facts: Any) -> Event:
+    given = {**FACTS, **facts} if what not in ("frozen", "thawed", "reset") else facts
+    return Event(at_ms, "desk", what, key or dial(), given, by=by)
+
+
+STARTED = event("started")
+HELD_BACK = event("started", trial="h1", kind="holdback", incumbent="detailed", challenger="guided")

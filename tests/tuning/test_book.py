@@ -11,30 +11,9 @@ from router.core.levels import Dial, Trial
 from router.core.policy import ROOT, Level
 from router.tuning.book import ANY, Book, Rest, covers, fold, gathered
 from router.tuning.survey import DAY_MS
-from tests.tuning.desk import BILLING, INVOICE, MODEL, REFUND, SHIPPING, T0, dial, outcome
+from tests.tuning.desk import BILLING, HELD_BACK, INVOICE, MODEL, REFUND, SHIPPING, STARTED, T0, dial, event, outcome
 
 OFF, BRIEF, GUIDED, DETAILED = Level
-FACTS = {
-    "trial": "t1",
-    "kind": "up",
-    "incumbent": "guided",
-    "challenger": "detailed",
-    "share": 0.1,
-    "alpha": 0.025,
-    "margin": 0.0,
-    "text": "x",
-    "metric": "resolved",
-    "k": 1,
-}
-
-
-def event(what: str, key: DialKey | None = None, at_ms: int = T0, by: str = "tuner", **facts) -> Event:
-    given = {**FACTS, **facts} if what not in ("frozen", "thawed", "reset") else facts
-    return Event(at_ms, "desk", what, key or dial(), given, by=by)
-
-
-STARTED = event("started")
-HELD_BACK = event("started", trial="h1", kind="holdback", incumbent="detailed", challenger="guided")
 
 
 def standing(*events: Event, key: DialKey | None = None):

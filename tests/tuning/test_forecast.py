@@ -14,8 +14,20 @@ from router.tuning.book import Book, Running, fold
 from router.tuning.forecast import Status, forecast, statuses
 from router.tuning.survey import DAY_MS
 from router.tuning.tuner import refresh
-from tests.tuning.desk import BILLING, INVOICE, REFUND, SHIPPING, T0, cells, dial, evidence, pack
-from tests.tuning.test_book import HELD_BACK, STARTED, event
+from tests.tuning.desk import (
+    BILLING,
+    HELD_BACK,
+    INVOICE,
+    REFUND,
+    SHIPPING,
+    STARTED,
+    T0,
+    cells,
+    dial,
+    event,
+    evidence,
+    pack,
+)
 
 OFF, BRIEF, GUIDED, DETAILED = Level
 RECORD = {(REFUND, GUIDED): (500, 0.7), (INVOICE, GUIDED): (12, 0.5)}

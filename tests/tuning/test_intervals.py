@@ -9,6 +9,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from router.core.learning import Assignment, Outcome
+from router.core.policy import Level
 from router.tuning import intervals
 from router.tuning.intervals import (
     ALPHA,
@@ -17,6 +19,7 @@ from router.tuning.intervals import (
     bounded_interval,
     difference_interval,
     evidence,
+    gain_interval,
     mean_interval,
     running_baselines,
 )
@@ -103,6 +106,24 @@ def test_a_difference_is_covered_and_told_from_nothing(share: float) -> None:
     assert 0.0 < found.low < 0.12 < found.high < 0.25
     mirrored = difference_interval(reward, ~challenger, np.full(n, 1 - share))
     assert (-mirrored.high, -mirrored.low) == pytest.approx((found.low, found.high), abs=1e-5)
+
+
+def outcome(challenger: bool, reward: float | None, *, share: float = 0.5, repeated: bool = False) -> Outcome:
+    given = Assignment("d", 0, "", "shop", "c", "u", "/a", "", "m", Level.BRIEF, "t", 1, "t1", "/a", challenger, share)
+    return Outcome(given, reward, repeated=repeated)
+
+
+def test_the_gain_of_a_trial_is_that_of_its_counted_outcomes() -> None:
+    dice = np.random.default_rng(9)
+    arms = dice.random(2_000) < 0.5
+    rewards = (dice.random(2_000) < np.where(arms, 0.9, 0.6)).astype(float)
+    outcomes = [outcome(bool(arm), float(reward)) for arm, reward in zip(arms, rewards, strict=True)]
+    ignored = [outcome(True, None), outcome(True, 0.0, repeated=True)] * 500
+    found = gain_interval(outcomes + ignored)
+    assert found == difference_interval(rewards, arms, np.full(2_000, 0.5))
+    assert 0.15 < found.low < 0.3 < found.high
+    with pytest.raises(ValueError, match="not drawn"):
+        gain_interval([outcome(False, 1.0, share=0.0)])
 
 
 def test_shares_that_change_with_the_times_do_not_mislead() -> None:

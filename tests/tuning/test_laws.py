@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -203,6 +205,8 @@ def test_a_replay_gives_the_same_books_and_the_same_bits(steps, cut) -> None:
     assert fold(lived.log) == lived.book == fold(lived.log[cut:], fold(lived.log[:cut]))
     assert gathered(lived.book, lived.outcomes) == lived.bets
     assert counted({}, lived.outcomes) == lived.cells
+    stored = [replace(event, facts=json.loads(json.dumps(dict(event.facts)))) for event in lived.log]
+    assert fold(stored) == lived.book
     again = Town(lambda *_: None).live(steps)
     assert again.log == lived.log
 

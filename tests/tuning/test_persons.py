@@ -8,8 +8,7 @@ from router.core.learning import DialKey
 from router.core.policy import ROOT
 from router.tuning.book import ANY, Book, fold
 from router.tuning.persons import say
-from tests.tuning.desk import BILLING, REFUND, SHIPPING, T0, dial, pack
-from tests.tuning.test_book import HELD_BACK, STARTED, event
+from tests.tuning.desk import BILLING, HELD_BACK, REFUND, SHIPPING, STARTED, T0, dial, event, pack
 
 PROPOSED = fold([STARTED, event("proposed")])
 ALL = DialKey(ROOT, ANY, ANY)

@@ -12,8 +12,20 @@ from router.tuning.allocation import Cell, CellKey
 from router.tuning.book import Book, fold
 from router.tuning.survey import DAY_MS, Survey
 from router.tuning.tuner import refresh
-from tests.tuning.desk import BILLING, INVOICE, MODEL, REFUND, SHIPPING, T0, cells, dial, instruction, pack
-from tests.tuning.test_book import STARTED, event
+from tests.tuning.desk import (
+    BILLING,
+    INVOICE,
+    MODEL,
+    REFUND,
+    SHIPPING,
+    STARTED,
+    T0,
+    cells,
+    dial,
+    event,
+    instruction,
+    pack,
+)
 
 OFF, BRIEF, GUIDED, DETAILED = Level
 PLENTY = {(REFUND, GUIDED): (500, 0.7), (INVOICE, GUIDED): (700, 0.7)}
@@ -89,6 +101,12 @@ def test_required_text_is_never_tried_without() -> None:
     must = {"levels": {"": BRIEF}, "instructions": (instruction(BILLING, BRIEF, required=True),)}
     found, _ = survey(pack(billing=must)).prospects(dial())
     assert [prospect.challenger for prospect in found] == [GUIDED]
+
+
+@pytest.mark.parametrize(("start", "first"), [(GUIDED, BRIEF), (BRIEF, GUIDED)])
+def test_where_nothing_is_known_less_is_tried_first_but_not_nothing_at_all(start: Level, first: Level) -> None:
+    policy = pack(billing={"levels": {"": start}})
+    assert survey(policy, {}).prospects(dial())[0][0].challenger is first
 
 
 def test_levels_beyond_the_scale_are_not_tried() -> None:
