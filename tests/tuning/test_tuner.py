@@ -125,11 +125,13 @@ def test_the_share_follows_what_is_believed_under_its_caps() -> None:
     assert desk.refresh(2, evidence(n=401)) == []
 
 
-@pytest.mark.parametrize("path", [BILLING, REFUND])
-def test_where_stakes_are_high_the_share_stays_small(path: str) -> None:
+@pytest.mark.parametrize(("path", "events"), [(BILLING, []), (REFUND, ["shared"])])
+def test_where_stakes_are_high_the_share_stays_small_and_those_below_mind_their_own(
+    path: str, events: list[str]
+) -> None:
     desk = Desk(**{path.rsplit("/", 1)[-1]: {"stakes": "high"}})
     desk.cells |= cells(desk.policy, {(BILLING, GUIDED): (900, 0.5), (BILLING, DETAILED): (900, 0.9)}, T0)
-    assert desk.refresh(2, evidence()) == []
+    assert desk.refresh(2, evidence()) == events
 
 
 def test_the_second_challenger_needs_more() -> None:
