@@ -49,8 +49,6 @@ MIGRATE_WITHIN_S = 60.0
 POSTGRESQL = ("postgresql", "postgres", "postgresql+asyncpg")
 """How addresses of PostgreSQL may begin; all go by asyncpg."""
 
-EXTRA = "pip install 'prompt-router[postgres]'"
-
 _FAILURES = (SQLAlchemyError, sqlite3.Error, OSError, CancelledError, OverflowError, UnicodeError)
 """What drivers raise: their own errors, those of sockets and time-outs, and of values that no column can hold."""
 
@@ -169,8 +167,6 @@ def open_database(url: str, *, within_s: float = WITHIN_S) -> Database:
             raise ArgumentError(f'"{place.drivername}" is neither sqlite nor postgresql')
     except ArgumentError as error:
         raise SettingsError(f"the database's address cannot be used: {cause(error)}") from error
-    except ImportError as error:
-        raise SettingsError(f"the database's address cannot be used: PostgreSQL needs {EXTRA}") from error
     try:
         return opened(place, within_s)
     except (*_FAILURES, TypeError, ValueError) as error:

@@ -43,8 +43,10 @@ https://www.postgresql.org/docs/current/mvcc-serialization-failure-handling.html
 
 TRIES = 3
 
-SETTINGS = {"application_name": "prompt-router", "jit": "off"}
-"""Compiling helps queries that take seconds (https://www.postgresql.org/docs/current/jit-decision.html); none does."""
+SETTINGS = {"application_name": "prompt-router", "jit": "off", "plan_cache_mode": "force_custom_plan"}
+"""Compiling helps queries that take seconds (https://www.postgresql.org/docs/current/jit-decision.html); none does.
+A plan that is made once, without the values and while tables are small, reads a whole trial for every 500 units that
+are looked for in it: with 20,000 outcomes 3 s instead of 0.05 s."""
 
 _SCHEMA_LOCK = "schema"
 _SAMPLED_ROWS = 500

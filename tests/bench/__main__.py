@@ -23,6 +23,7 @@ RUNS = {
     "proxy": [["tests.bench.proxy"], ["tests.bench.proxy", "--stream"]],
     "cache": [["tests.bench.cache"]],
     "feedback": [["tests.bench.feedback"]],
+    "learning": [["tests.bench.learning"]],
 }
 
 

@@ -16,6 +16,7 @@ from router.stores import Database, SqlTraceStore, open_database
 from router.stores.breaker import FAILURES
 from router.stores.database import lock, try_lock
 from router.stores.schema import compliance, schema_version
+from tests.support.postgres import GROUP
 
 VERSIONS = select(schema_version.c.part).order_by(schema_version.c.part)
 
@@ -57,6 +58,14 @@ def test_durable_writes_wait_for_the_disk_and_others_do_not(database: Database, 
             lambda connection: connection.exec_driver_sql(asked).scalar_one(), "failed", "no", durable=wanted
         )
         assert found == (waits if wanted else waits_not)
+
+
+@GROUP
+def test_a_server_plans_for_the_values_that_it_is_given(postgres_url: str) -> None:
+    database = open_database(postgres_url)
+    plans = database.read(lambda c: c.exec_driver_sql("SHOW plan_cache_mode").scalar_one(), "failed", "unread")
+    assert plans == "force_custom_plan"
+    database.close()
 
 
 def test_a_commit_that_fails_leaves_nothing_behind(database: Database) -> None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from router.core.errors import Degraded
 from router.core.learning import Assignment, Compliance, DialKey, Event, Feedback, Outcome, Served
 from router.core.policy import Level
+from router.core.ports import Located
 from router.core.trace import Trace
 from router.core.usage import Usage
 from router.stores import Database, SqlFeedbackStore, SqlLearningStore, SqlTraceStore, open_database
+from router.stores.learning import SAID_MOST
 
 Traces = Callable[..., Trace]
 Said = Callable[..., Feedback]
@@ -87,6 +90,59 @@ def test_feedback_counts_that_came_by_the_time_of_maturity(
     assert first.feedback == (said[0], said[1])
     assert second.feedback == (said[0], said[1], said[2])
     assert third.feedback == ()
+
+
+def test_what_came_before_the_conversation_was_at_the_task_says_nothing_of_it(
+    trace: Traces, assignment: Assignments, feedback: Said, database: Database, store: SqlLearningStore
+) -> None:
+    later = assignment(2, "/delivery", at_ms=3_000, matures_ms=9_000)
+    SqlTraceStore(database).write([trace(1, status=502), trace(2, at_ms=3_001, status=499, assignment=later)])
+    said = [feedback(1, at_ms=2_999), feedback(2, at_ms=3_000)]
+    SqlFeedbackStore(database).record(said)
+    (due,) = store.due("shop", 9_999, 10)
+    assert due.feedback == (said[1],)
+    assert (due.served.answers, due.served.failures) == (1, 0)  # a client that went away was failed by nobody
+
+
+def test_of_a_million_words_of_one_source_the_first_are_looked_at(
+    trace: Traces, assignment: Assignments, feedback: Said, database: Database, store: SqlLearningStore
+) -> None:
+    SqlTraceStore(database).write([trace(1, assignment=assignment(1, matures_ms=99_000))])
+    many = [feedback(number) for number in range(SAID_MOST + 50)]
+    other = feedback(50_000, at_ms=90_000, source="audit")
+    SqlFeedbackStore(database).record([*many, other])
+    (due,) = store.due("shop", 99_999, 10)
+    assert due.feedback == (*many[:SAID_MOST], other)
+
+
+@pytest.mark.parametrize(
+    ("more", "found"),
+    [
+        ({}, Located("shop", "c2", "u1", "dec_2", 1_002)),
+        ({"conversation": "c2"}, Located("shop", "c1", "u1", "dec_1", 1_001)),
+        ({"since_ms": 1_003}, None),
+        ({"unit": "u9"}, None),
+        ({"task": "/delivery"}, None),
+        ({"tenant": "other"}, None),
+        ({"policy": "bank"}, None),
+    ],
+)
+def test_who_came_to_a_task_before_is_known(
+    trace: Traces,
+    assignment: Assignments,
+    database: Database,
+    store: SqlLearningStore,
+    more: dict[str, Any],
+    found: Located | None,
+) -> None:
+    SqlTraceStore(database).write(
+        [
+            trace(1, assignment=assignment(1)),
+            trace(2, conversation="c2", assignment=assignment(2, conversation="c2")),
+        ]
+    )
+    asked = {"tenant": "acme", "policy": "shop", "unit": "u1", "task": "/billing", "conversation": "c3", "since_ms": 0}
+    assert store.earlier(**{**asked, **more}) == found
 
 
 def test_it_is_known_how_a_conversation_was_served_by_then(
