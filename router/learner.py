@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from router.core.errors import Degraded
 from router.core.learning import Due, Event, Outcome
 from router.core.policy import Policy
-from router.core.ports import LearningStore
+from router.core.store_ports import LearningStore
 from router.engine.guarding import Guard
 from router.engine.snapshot import Shelf
 from router.rewards.reward import reward_of

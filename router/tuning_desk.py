@@ -14,7 +14,7 @@ from router.core.errors import Degraded, SettingsError
 from router.core.learning import DialKey, Event
 from router.core.levels import Dial, Levels, start_level
 from router.core.policy import ROOT, Level, Policy
-from router.core.ports import LearningStore
+from router.core.store_ports import LearningStore
 from router.learner import Records
 from router.packs import Pack
 from router.packs.relevel import COMPLEXITIES, with_levels

@@ -22,7 +22,8 @@ from router.core.decision import Decision
 from router.core.errors import Degraded
 from router.core.learning import Compliance, Feedback, Source
 from router.core.policy import ROOT, CueValue, Judge, Policy, Signal
-from router.core.ports import Located, Wire
+from router.core.ports import Wire
+from router.core.store_ports import Located
 from router.engine.guarding import Guard
 from router.engine.look import Look
 

@@ -27,7 +27,7 @@ from typing import TypeAlias
 from router.core.errors import Degraded, RequestError
 from router.core.learning import Feedback
 from router.core.policy import Policy
-from router.core.ports import FeedbackStore, Located, Target
+from router.core.store_ports import FeedbackStore, Located, Target
 from router.engine.caps import Caps
 from router.engine.guarding import Guard
 from router.engine.remarks import Receipt, Remark, find, measure, measure_correction, metric_of, wanted

@@ -17,7 +17,8 @@ from typing import NamedTuple
 from router.core.evidence import Evidence
 from router.core.levels import Draw
 from router.core.policy import CueValue, Level, Policy
-from router.core.ports import PinRecord, State
+from router.core.ports import State
+from router.core.store_ports import PinRecord
 from router.core.trace import WITHHELD, withhold
 
 PINS_KEPT = 100_000

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 
 from router.core.errors import Degraded
-from router.core.ports import TraceStore
+from router.core.store_ports import TraceStore
 from router.core.trace import Trace
 from router.engine.guarding import Guard
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from router.core.errors import RequestError, did_you_mean
 from router.core.learning import Source
 from router.core.policy import Metric, Policy
-from router.core.ports import Located, Target
+from router.core.store_ports import Located, Target
 
 SHOWN_CHARS = 100
 """Of a client's own word, so much is repeated in an error."""

@@ -13,7 +13,8 @@ from fastapi.responses import JSONResponse
 from router import __version__
 from router.assembly import wire_named
 from router.core.errors import BackendError, RequestError
-from router.core.ports import Located, Outgoing
+from router.core.ports import Outgoing
+from router.core.store_ports import Located
 from router.engine.explain import explanation
 from router.engine.identity import HeaderView
 from router.engine.look import Call

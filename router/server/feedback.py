@@ -26,7 +26,7 @@ import msgspec
 from router.core.errors import RequestError, RouterError
 from router.core.learning import Feedback
 from router.core.policy import Metric
-from router.core.ports import FeedbackStore
+from router.core.store_ports import FeedbackStore
 from router.engine.caps import Caps
 from router.engine.guarding import Guard
 from router.engine.identity import HeaderView, Identifier

@@ -16,7 +16,7 @@ import msgspec
 
 from router.core.errors import RequestError, did_you_mean
 from router.core.learning import SOURCES, Source
-from router.core.ports import Target
+from router.core.store_ports import Target
 from router.engine.remarks import SHOWN_CHARS, Remark, outside_token
 from router.server.tokens import Grant
 from router.wire.strict_json import check, decode, wrong_type

@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 
 from router.core.audit import Watch
 from router.core.learning import Feedback
-from router.core.ports import FeedbackStore, TraceStore
+from router.core.store_ports import FeedbackStore, TraceStore
 from router.core.trace import Trace
 from router.core.usage import Usage
 from router.learner import Records

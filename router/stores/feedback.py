@@ -14,7 +14,7 @@ from sqlalchemy import Connection, exists, func, or_, select
 from sqlalchemy.sql import ColumnElement, Select
 
 from router.core.learning import Feedback
-from router.core.ports import Located, Target
+from router.core.store_ports import Located, Target
 from router.stores.database import Database
 from router.stores.inserting import Insertion
 from router.stores.learned import feedback_row, loaded_feedback
@@ -30,7 +30,7 @@ _PLACE = tuple(decisions.c[name] for name in ("id", "policy", "conversation", "u
 
 
 class SqlFeedbackStore:
-    """Implements `core.ports.FeedbackStore`. Owns nothing: who opened the database closes it."""
+    """Implements `core.store_ports.FeedbackStore`. Owns nothing: who opened the database closes it."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -15,7 +15,7 @@ from sqlalchemy.sql import Select
 from sqlalchemy.sql.selectable import Subquery
 
 from router.core.learning import Compliance, Due, Event, Feedback, Outcome, Served
-from router.core.ports import Located
+from router.core.store_ports import Located
 from router.stores.database import Database, lock, try_lock
 from router.stores.inserting import Insertion
 from router.stores.learned import (
@@ -42,7 +42,7 @@ _Key = tuple[str, str]  # conversation and task: with the policy, what tells ass
 
 
 class SqlLearningStore:
-    """Implements `core.ports.LearningStore`. Owns nothing: who opened the database closes it."""
+    """Implements `core.store_ports.LearningStore`. Owns nothing: who opened the database closes it."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, select
 from sqlalchemy.sql import Delete
 
 from router.core.policy import Level
-from router.core.ports import PinRecord
+from router.core.store_ports import PinRecord
 from router.stores.database import Database
 from router.stores.rows import Row, evidence_text, loaded_evidence, storable
 from router.stores.schema import pins
@@ -24,7 +24,7 @@ _decode = msgspec.json.Decoder().decode
 
 
 class SqlPinStore:
-    """Implements `core.ports.PinStore`. Owns nothing: who opened the database closes it."""
+    """Implements `core.store_ports.PinStore`. Owns nothing: who opened the database closes it."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -24,7 +24,7 @@ ASSIGNED = tuple(column.name for column in assignments.columns if column.name !=
 
 
 class SqlTraceStore:
-    """Implements `core.ports.TraceStore`. Owns nothing: who opened the database closes it."""
+    """Implements `core.store_ports.TraceStore`. Owns nothing: who opened the database closes it."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

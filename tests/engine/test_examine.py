@@ -15,7 +15,7 @@ import pytest
 from router.core.errors import BackendError, Degraded
 from router.core.learning import Compliance, Feedback
 from router.core.policy import AuxiliaryRule, Check, Judge, Level, Metric, Policy, Signal
-from router.core.ports import Located
+from router.core.store_ports import Located
 from router.engine.appraise import Answered, Appraisal
 from router.engine.examine import JUDGE_WAITING, JUDGED_AT_ONCE, Examiner
 from router.engine.guarding import Guard

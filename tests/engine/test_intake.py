@@ -13,7 +13,7 @@ import pytest
 
 from router.core.errors import RequestError
 from router.core.policy import Metric
-from router.core.ports import Target
+from router.core.store_ports import Target
 from router.engine.caps import Caps
 from router.engine.guarding import Guard
 from router.engine.intake import BEHIND_MS, Intake, Result

@@ -20,7 +20,8 @@ from router.assembly import WIRES
 from router.core.learning import DialKey
 from router.core.levels import Dial, Levels, Trial
 from router.core.policy import Level, Policy
-from router.core.ports import Capability, PinRecord
+from router.core.ports import Capability
+from router.core.store_ports import PinRecord
 from router.engine.look import Call, Looker
 from router.engine.pins import Pins
 from tests.support.conversations import Move, Says, conversations, points, systems, written

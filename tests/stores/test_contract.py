@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from router.core.ports import TraceStore
+from router.core.store_ports import TraceStore
 from router.core.trace import Trace
 from router.stores import open_database
 from router.stores.memory import MemoryTraceStore

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from router.core.errors import Degraded
 from router.core.learning import Feedback
-from router.core.ports import Located, Target
+from router.core.store_ports import Located, Target
 from router.core.trace import Trace
 from router.stores import Database, SqlFeedbackStore, SqlTraceStore, open_database
 

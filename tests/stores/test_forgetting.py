@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from router.core.errors import Degraded
 from router.core.learning import Assignment, Feedback, Outcome
-from router.core.ports import PinRecord
+from router.core.store_ports import PinRecord
 from router.core.trace import Trace
 from router.stores import (
     Database,

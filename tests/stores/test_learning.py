@@ -12,7 +12,7 @@ import pytest
 from router.core.errors import Degraded
 from router.core.learning import Assignment, Compliance, DialKey, Event, Feedback, Outcome, Served
 from router.core.policy import Level
-from router.core.ports import Located
+from router.core.store_ports import Located
 from router.core.trace import Trace
 from router.core.usage import Usage
 from router.stores import Database, SqlFeedbackStore, SqlLearningStore, SqlTraceStore, open_database

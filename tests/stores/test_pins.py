@@ -9,7 +9,7 @@ import pytest
 from router.core.errors import Degraded
 from router.core.evidence import Belief, Evidence, Thresholds
 from router.core.policy import Level
-from router.core.ports import PinRecord
+from router.core.store_ports import PinRecord
 from router.stores import Database, SqlPinStore, open_database
 
 RECORD = PinRecord(

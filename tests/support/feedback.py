@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from router.core.errors import Degraded
 from router.core.learning import Feedback
-from router.core.ports import Located, Target
+from router.core.store_ports import Located, Target
 
 
 class ListStore:
