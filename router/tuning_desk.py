@@ -6,22 +6,23 @@ Behind `router tune` and, later, the page: plain data and text, no printing.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from router.core.errors import Degraded, SettingsError
-from router.core.learning import DialKey, Event
+from router.core.learning import DialKey, Event, Outcome
 from router.core.levels import Dial, Levels, start_level
 from router.core.policy import ROOT, Level, Policy
 from router.core.store_ports import LearningStore
-from router.learner import Records
+from router.learner import OUTCOMES_AT_ONCE, Records
 from router.packs import Pack
 from router.packs.relevel import COMPLEXITIES, with_levels
 from router.rewards.checks import digest
 from router.rewards.obedience import Obedience, obedience
 from router.tuning.book import ANY, Book, covers
 from router.tuning.forecast import Status, statuses
+from router.tuning.intervals import Interval, difference_interval, gain_interval
 from router.tuning.persons import Word, say
 
 ATTEMPTS = 5
@@ -64,6 +65,30 @@ class Desk:
     def statuses(self, now_ms: int) -> list[Status]:
         """Return how every dial stands."""
         return statuses(self.policy, self.book, self._records.bets, self._records.cells, now_ms)
+
+    def gains(self) -> dict[str, Interval]:
+        """Return what the challenger of each running trial gains, by the trial's id. Raises Degraded."""
+        found: dict[str, list[Outcome]] = {running.id: [] for running in self.book.running.values()}
+        for outcome in self._outcomes():
+            if outcome.assignment.trial in found:
+                found[outcome.assignment.trial].append(outcome)
+        return {trial: gain_interval(outcomes) for trial, outcomes in found.items() if outcomes}
+
+    def whole_gain(self) -> Interval | None:
+        """Return what tuning has gained as a whole: every user once, against those that are never tuned.
+
+        None where nobody is held out, or nothing was counted of either side. Raises Degraded.
+        """
+        share = self.policy.settings.holdout
+        first: dict[str, Outcome] = {}
+        for outcome in self._outcomes():
+            if outcome.reward is not None:
+                first.setdefault(outcome.assignment.unit or str(outcome.number), outcome)
+        tuned = [not outcome.assignment.holdout for outcome in first.values()]
+        if not 0 < share < 1 or len(set(tuned)) < 2:
+            return None
+        rewards = [outcome.reward for outcome in first.values() if outcome.reward is not None]
+        return difference_interval(rewards, tuned, [1 - share] * len(tuned))
 
     def history(self, task: str = ROOT) -> list[Event]:
         """Return the log of a task and those below it. Raises Degraded."""
@@ -117,6 +142,12 @@ class Desk:
                 raise SettingsError(f"{path} differs by model ({said}), which a pack cannot say: name one with --model")
             wanted.setdefault(path, {})[complexity] = next(iter(by_model.values()))
         return self._written(wanted)
+
+    def _outcomes(self) -> Iterator[Outcome]:
+        last = 0
+        while outcomes := self._store.outcomes(self.policy.name, last, OUTCOMES_AT_ONCE):
+            yield from outcomes
+            last = outcomes[-1].number
 
     @property
     def _levels(self) -> Levels:

@@ -93,6 +93,7 @@ def test_the_status_shows_evidence_forecast_and_the_text_of_a_proposed_step(run:
         assert words in shown
     assert "proposed at /delivery: detailed instead of guided" in shown
     assert "+ - Name the day." in shown
+    assert "detailed gains +" in shown and "tuning is worth" in shown
     assert "router tune accept /delivery --model m" in shown
 
 
@@ -101,6 +102,8 @@ def test_the_status_as_json_holds_the_same(run: Run) -> None:
     [dial] = [dial for dial in found["dials"] if dial["trial"]]
     assert dial["key"] == {"task": "/delivery", "complexity": "", "model": "m"}
     assert dial["trial"]["evidence"] >= dial["trial"]["needed"] == 40 and dial["trial"]["proposed_ms"]
+    assert 0 < dial["gain"]["low"] < dial["gain"]["estimate"] < dial["gain"]["high"]
+    assert found["gain"]["low"] < found["gain"]["high"] and found["gain"]["n"] > 1000
     assert dial["changes"] == [
         {"task": "/delivery", "from": "guided", "to": "detailed", "added": ["- Name the day."], "removed": []}
     ]
