@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import make_url
+
 from router import __version__
 from router.assembly import shipped_pack
 from router.core.errors import PolicyError, SettingsError
@@ -20,6 +22,7 @@ from router.packs import check, load_pack
 from router.server.keys import require_safe_binding
 from router.server.settings import Settings
 from router.server.settings_source import load_settings
+from router.stores import open_database
 
 REQUIRED_PYTHON = (3, 11)
 REACH_S = 3.0
@@ -59,6 +62,8 @@ def examine(config: Path | None, environ: Mapping[str, str], overrides: Mapping[
     for path in settings.packs or (shipped_pack(),):
         yield _pack(path)
     yield _data(settings.data)
+    if settings.database is not None:
+        yield _database(settings.database.get_secret_value())
     yield _port(settings)
     for name, backend in settings.backends.items():
         if backend.type == "litellm":
@@ -89,6 +94,16 @@ def _data(folder: Path) -> Examined:
     except (OSError, sqlite3.Error) as error:
         return Examined(f"data folder {folder}", False, str(error), "name a folder that can be written with --data")
     return Examined(f"data folder {folder}", True, "can be written")
+
+
+def _database(url: str) -> Examined:
+    """Open the database as the proxy would: it is brought up to date on the way."""
+    shown = make_url(url).render_as_string(hide_password=True)
+    try:
+        open_database(url).close()
+    except SettingsError as error:
+        return Examined(f"database {shown}", False, str(error), "start the server, or correct `database`")
+    return Examined(f"database {shown}", True, "can be opened, with the newest schema")
 
 
 def _port(settings: Settings) -> Examined:

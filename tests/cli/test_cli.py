@@ -138,6 +138,19 @@ def test_doctor_looks_at_everything_and_names_the_way_out(run: Any, support_pack
     assert {row["what"].split()[0] for row in wrong} >= {"pack", "data"} and all(row["fix"] for row in wrong)
 
 
+def test_doctor_tries_the_database_and_tells_no_password(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def database(url: str) -> dict[str, Any]:
+        monkeypatch.setenv("ROUTER_DATABASE", url)
+        rows = json.loads(run("doctor", "--data", tmp_path / "data", "--json").stdout)["checks"]
+        return next(row for row in rows if row["what"].startswith("database"))
+
+    assert database(f"sqlite:///{tmp_path / 'other.db'}")["good"]
+    gone = database("postgresql://router:a-secret@127.0.0.1:9/router")
+    assert not gone["good"] and gone["fix"] and "a-secret" not in json.dumps(gone)
+
+
 def test_a_new_key_is_accepted_by_its_digest(run: Any) -> None:
     import hashlib
 
