@@ -16,8 +16,11 @@ from numpy.typing import NDArray
 EFFECTS = (0.065, 0.13, 0.26)
 """The differences that are bet on, in standard deviations of the quantity: 3, 6 and 12 points where the mean is .7."""
 
-EQUAL = (1.0, 1.0, 1.0)
-"""How the first wealth of 1 on average is spread over the effects."""
+SPREAD = (0.9, 0.9, 1.2)
+"""How the first wealth of 1 on average is spread over the effects: a little more on the largest, which shows first.
+
+Medians to certify +10 / +5 / +3 points at .7, 50:50: 535 / 2,245 / 6,564, spread evenly 552 / 2,182 / 6,448.
+"""
 
 NOT_WORSE = (2.0, 0.75, 0.25)
 """The same where the challenger may be worse by a margin: it is most likely as good, and then the effect is small."""
@@ -53,8 +56,8 @@ class Compared(NamedTuple):
     incumbent_n: int = 0
     incumbent_sum: float = 0.0
     squares: float = 0.0
-    gain: tuple[float, ...] = EQUAL
-    harm: tuple[float, ...] = EQUAL
+    gain: tuple[float, ...] = SPREAD
+    harm: tuple[float, ...] = SPREAD
 
     @property
     def n(self) -> int:

@@ -21,8 +21,8 @@ BASE_OWN, BASE_LOST = 0.75, 0.45
 
 
 class Case(NamedTuple):
-    """What a level adds for the task's own conversations and for the lost ones; `late` sends them only in the second
-    half, so that the level looks good at first.
+    """What a level adds for the task's own conversations and for the lost ones, of which `late` sends half as many in
+    the first half: the harm grows.
     """
 
     own: float
@@ -67,7 +67,7 @@ def misrouting(tier: Tier) -> Finding:
         row="V11",
         what="30 % misrouting: a level that harms what is sent to the task is certified",
         target="never (<= 5 % of runs)",
-        ours=f"{sum(certified)} of {total:,} runs",
+        ours=f"{sum(certified)} of {total:,} runs ({percent(max(certified) / runs)} of the worst case)",
         reference=f"z-test on conversations that truly are the task's: {spread([c / runs for c in by_label], 0)}; "
         f"on all: {spread([c / runs for c in by_z], 0)}",
         met=all(at_most(count, runs, 0.05) for count in certified),
@@ -87,7 +87,3 @@ def _own_only(rewards: np.ndarray, arms: np.ndarray, lost: np.ndarray) -> np.nda
 def _range() -> str:
     effects = [(1 - LOST) * case.own + LOST * case.lost for case in (*CASES, LATE)]
     return f"{100 * max(effects):+.1f} to {100 * min(effects):+.1f}"
-
-
-def _percent(count: int, runs: int) -> str:
-    return percent(count / runs)

@@ -36,7 +36,7 @@ def test_the_baseline_is_fixed_before_the_outcome_and_never_at_an_end() -> None:
         state = compare(state, 1.0, True, 0.5, 0.0)
     assert 0.99 < state.baseline < 1.0
     first, other = (compare(NEW, x, True, 0.5, 0.0) for x in (0.0, 1.0))
-    assert first.gain[0] - 1.0 == pytest.approx(1.0 - other.gain[0])
+    assert first.gain[0] - NEW.gain[0] == pytest.approx(NEW.gain[0] - other.gain[0])
 
 
 def test_means_are_of_each_arm() -> None:
