@@ -27,7 +27,7 @@ test-clients: $(VENV)/.installed-requirements-dev.lock ## the whole table of rea
 	$(BIN)/python -m tests.clients.environments
 	PROMPT_ROUTER_CLIENTS=all $(BIN)/python -m pytest -n 2 --dist loadfile tests/clients $(ARGS)
 
-simulate: $(VENV)/.installed-requirements-dev.lock ## what tuning promises, proved on made-up traffic (LONG=1: every run, half an hour)
+simulate: $(VENV)/.installed-requirements-dev.lock ## what tuning promises, proved on made-up traffic (LONG=1: every run, eight minutes)
 	$(BIN)/python -m tests.sim $(if $(LONG),--long) $(ARGS)
 
 litellm-proxy: $(VENV)/.installed-requirements-dev.lock ## test the plug-in inside the real LiteLLM proxy (minutes)

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from router.stores import open_database
+
 settings.register_profile("quick", max_examples=40, deadline=None)
 settings.register_profile("long", max_examples=2000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
@@ -47,6 +49,13 @@ def loopback_only() -> Iterator[None]:
     yield
     socket.socket.connect = connect  # type: ignore[method-assign]
     socket.socket.connect_ex = connect_ex  # type: ignore[method-assign]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def patient_stores() -> None:
+    """Let stores wait longer than in production: a disk that is busy must fail no test."""
+    assert open_database.__kwdefaults__ is not None
+    open_database.__kwdefaults__["within_s"] = 60.0
 
 
 @pytest.fixture(autouse=True)

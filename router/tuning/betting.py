@@ -40,9 +40,8 @@ How the stakes are chosen (no assumption rests on it, only speed)
     the running variance of R: the stake that grows fastest if the true difference is d standard deviations (Kelly). E
     is the mean over d, weighted towards small d where the challenger need only be not worse. A fixed grid
     kappa / L with kappa = .01, .02, .04, ... .64 has the same guarantee and is slower everywhere. Medians of
-    conversations at 50:50 until 1/alpha = 40, the same draws for both, there and here: rewards of mean .7, +10, +5 and
-    +3 points: 654, 3,189, 8,450 and 535, 2,245, 6,564; as good at mean .7 with a
-    margin of 3 points: 7,963 and 5,520.
+    conversations at 50:50 until 1/alpha = 40, there and here: rewards of mean .7, +10, +5 and +3 points: 654, 3,189,
+    8,450 and 535, 2,245, 6,564; as good at mean .7 with a margin of 3 points: 7,963 and 5,520.
 
 Products rather than sums of logs, because +, *, / and comparisons are exactly rounded everywhere (IEEE 754) while log
 is not: a replay on another machine, one by one or all at once, gives the same bits. A wealth below FLOOR counts as lost

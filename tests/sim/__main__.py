@@ -1,8 +1,8 @@
 """The learning of levels held against known truth: `make simulate`, or `python -m tests.sim [--long] [--row V4 ...]`.
 
 Prints a table: what each row must show, what it shows, and what the usual method shows on the same draws. Seeds are
-fixed. Ends with status 1 if a row misses its target. The short tier takes under two minutes on two cores, the long one
-(thousands of runs) most of half an hour.
+fixed. Ends with status 1 if a row misses its target. The short tier takes a minute on two cores, the long one
+(thousands of runs) eight.
 """
 
 from __future__ import annotations

@@ -43,7 +43,9 @@ PER_DAY, USERS = 240, 2_500
 TASKS = ("/d0/t0", "/d0/t1", "/d1/t0")
 WORTH = (0.35, 0.85, 0.6, 0.5)  # by level: what is said too much of in this world is easily seen
 HOUR_MS = 3600 * 1000
+PATIENCE_S = 120.0  # a busy disk is no finding
 COMMITS_A_DAY = 8  # a little fewer than a day has
+WHOLE = ";"  # ends the id of feedback that was acknowledged, in the note of it
 LATEST_DAYS = 5  # nothing is said later than that
 
 # Who says something, with which chance, how many hours after the assignment, and whether it is the truth.
@@ -102,7 +104,7 @@ def live(file: Path, days: int, manner: Manner, acknowledged: Path, commits: Con
     tuned = policy()
     faults: list[str] = []
     now_ms = 0
-    database = open_database(f"sqlite:///{file}")
+    database = open_database(f"sqlite:///{file}", within_s=PATIENCE_S)
     try:
         store = Watched(database, (lambda: commits.send_bytes(b".")) if commits is not None else lambda: None)
         shelf = Shelf({tuned.name: snapshot(tuned)}, tuned.name)
@@ -133,8 +135,8 @@ def _serve(database: Database, store: Watched, tuned: Policy, day: int, acknowle
         stamped = [replace(row, at_ms=at_ms + place) for place, row in enumerate(batch)]
         at_ms += len(batch)
         sender.record(stamped)
-        with acknowledged.open("a", encoding="utf-8") as noted:
-            noted.write("".join(f"{row.id}\n" for row in stamped))
+        with acknowledged.open("ab", buffering=0) as noted:  # whole lines alone count: a kill may tear the last
+            noted.write(("\n" + "".join(f"{row.id}{WHOLE}\n" for row in stamped)).encode())
         store.told()
 
 
@@ -248,7 +250,7 @@ class Ended:
 
 def ended(file: Path, tuned: Policy) -> Ended:
     """Read a life back, as a replica does when it starts; then fold its evidence again, conversation by conversation."""
-    database = open_database(f"sqlite:///{file}")
+    database = open_database(f"sqlite:///{file}", within_s=PATIENCE_S)
     try:
         store = SqlLearningStore(database)
         records = Records(tuned.name, store)
@@ -314,7 +316,8 @@ def replays(tier: Tier) -> Finding:
         acknowledged = Path(folder, "troubled.txt")
         kills = killed(troubled, days, acknowledged, patience=patience, most=most)
         expected, found = ended(quiet, tuned), ended(troubled, tuned)
-        promised = acknowledged.read_text(encoding="utf-8").split()
+        lines = acknowledged.read_text(encoding="utf-8").split()
+        promised = [line.removesuffix(WHOLE) for line in lines if line.endswith(WHOLE)]
     lost = len(set(promised) - set(found.feedback))
     twice = len(found.feedback) - len(set(found.feedback))
     differing = [name for name in Ended.__dataclass_fields__ if getattr(expected, name) != getattr(found, name)]
