@@ -246,31 +246,24 @@ class Looker:
         ends = [at for at, turn in enumerate(conversation.turns) if turn.role == "user"]
         earlier = len(sights) - len(ends)  # so many turns are not here, but with the backend
         tuned = None if pin.levels is None else self.shelf.levels(policy.name)
-        fresh: set[str] = set()
         drawn: Draw | None = None
+        fresh: set[str] = set()  # tasks at which the conversation is given a level for the first time
         for number, sight in enumerate(sights):
-            complexity = str(sight.evidence.cues.get("complexity", ""))
-            held = pin.levels_at(complexity)
-            if sight.decision is None or not _stands(sight, pin, held):
+            if sight.decision is None or not _stands(sight, pin):
                 upto = conversation
                 if number < len(sights) - 1 or number < earlier:
                     turns = conversation.turns[: ends[number - earlier] + 1] if number >= earlier else ()
                     upto = replace(conversation, turns=turns, max_tokens=None)  # that limits the newest answer alone
-                if tuned is not None or sight.evidence.levels:
-                    asked = asked._replace(drawn=pin.drawn)
-                    sight.evidence = replace(sight.evidence, levels=held, tuned=tuned, asked=asked)
-                decision = self._decide(policy, upto, sight.evidence)
-                sight.decision = decision
+                sight.evidence = _levelled(sight, pin, tuned, asked)
+                sight.decision = decision = self._decide(policy, upto, sight.evidence)
+                drawn = decision.draw or drawn
                 if tuned is not None:
-                    if not pin.knows(decision.task):
-                        fresh.add(decision.task)
-                    drawn = decision.draw or drawn
-                    pin.drawn |= drawn is not None
-                    pin.give(complexity, decision.levels)
+                    fresh |= set() if pin.knows(decision.task) else {decision.task}
+                    pin.give(_complexity(sight), decision)
                     sight.evidence = replace(sight.evidence, levels=decision.levels, tuned=None, asked=NOBODY)
             decisions.append(sight.decision)
         if tuned is not None and (drawn is not None or decisions[-1].task in fresh):
-            pin.given = _given(decisions[-1], drawn, tuned, asked, sights[-1].evidence) or pin.given
+            pin.given = _given(decisions[-1], drawn, tuned, asked, sights[-1]) or pin.given
         return decisions
 
     def _decide(self, policy: Policy, conversation: Conversation, evidence: Evidence) -> Decision:
@@ -310,19 +303,31 @@ def _personal(policy: Policy, cues: Mapping[str, CueValue]) -> tuple[str, ...]:
     return tuple(f"{name}={cues[name]}" for name in sorted(policy.personal) if name in cues)
 
 
-def _stands(sight: Sight, pin: Pin, held: Mapping[str, Level]) -> bool:
+def _complexity(sight: Sight) -> str:
+    return str(sight.evidence.cues.get("complexity", ""))
+
+
+def _stands(sight: Sight, pin: Pin) -> bool:
     """Say whether a decision that was made before was made with the levels that the conversation has."""
     if pin.levels is None:
         return not sight.evidence.levels
     assert sight.decision is not None
+    held = pin.levels_at(_complexity(sight))
     return all(held.get(path) is level for path, level in sight.decision.levels.items())
 
 
-def _given(decision: Decision, drawn: Draw | None, tuned: Levels, asked: Asked, evidence: Evidence) -> Given | None:
+def _levelled(sight: Sight, pin: Pin, tuned: Levels | None, asked: Asked) -> Evidence:
+    """Return the evidence at a turn with the levels that the conversation has, and those there are to choose from."""
+    if tuned is None and not sight.evidence.levels:
+        return sight.evidence
+    held = pin.levels_at(_complexity(sight))
+    return replace(sight.evidence, levels=held, tuned=tuned, asked=asked._replace(drawn=pin.drawn))
+
+
+def _given(decision: Decision, drawn: Draw | None, tuned: Levels, asked: Asked, sight: Sight) -> Given | None:
     task = drawn.task if drawn else decision.task
     level = decision.levels.get(task)
     if level is None or task == ROOT:
         return None
-    complexity = str(evidence.cues.get("complexity", ""))
     model = decision.model or asked.model
-    return Given(task, complexity, model, level, drawn, tuned.held_out(asked.unit))
+    return Given(task, _complexity(sight), model, level, drawn, tuned.held_out(asked.unit))

@@ -14,6 +14,7 @@ from hashlib import blake2b
 from types import MappingProxyType
 from typing import NamedTuple
 
+from router.core.decision import Decision
 from router.core.evidence import Evidence
 from router.core.levels import Draw
 from router.core.policy import CueValue, Level, Policy
@@ -99,12 +100,13 @@ class Pin:
         """Return the levels that the conversation has, for turns of one complexity."""
         return self.levels.get(complexity, _NO_LEVELS) if self.levels else _NO_LEVELS
 
-    def give(self, complexity: str, levels: Mapping[str, Level]) -> None:
-        """Keep the levels that a decision gave."""
-        if self.levels is not None and levels:
-            before = self.levels.get(complexity)
+    def give(self, complexity: str, decision: Decision) -> None:
+        """Keep the levels that a decision gave, and whether a trial drew."""
+        self.drawn |= decision.draw is not None
+        if self.levels is not None and decision.levels:
+            before, new = self.levels_at(complexity), decision.levels
             # Shared with the decision, and so among the conversations that are given the same, as most are.
-            self.levels[complexity] = {**before, **levels} if before and before.keys() - levels else levels
+            self.levels[complexity] = {**before, **new} if before.keys() - new else new
 
     def cues_at(self, turn: int) -> Mapping[str, CueValue]:
         """Return the request cues that held at a user turn."""

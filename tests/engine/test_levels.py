@@ -73,6 +73,18 @@ def test_a_client_that_joins_in_mid_conversation_counts_once_it_is_seen() -> Non
     assert first is not None and first.draw is not None
 
 
+def test_what_is_remembered_of_a_tuned_conversation_does_not_outlive_its_pin() -> None:
+    of = tuned()
+    asked = body("where is my parcel", metadata={"conversation_id": "c1"})
+    assert of.look(call(asked)).decision.level is Level.DETAILED
+    for pins in of.pins._pins.values():  # as after an hour, or where there were too many, of one that began untuned
+        for pin in pins:
+            pin.levels = None
+    for _ in range(2):
+        look = of.look(call(asked))
+        assert look.decision.level is Level.GUIDED and not look.evidence.levels
+
+
 def test_what_was_said_stays_when_the_dial_turns() -> None:
     of = tuned(share=0.0, level=Level.BRIEF)
     before = of.look(call(body("where is my parcel", metadata={"conversation_id": "c1"}))).decision
