@@ -16,6 +16,7 @@ from router.assembly import WIRES, looker_for, shipped_pack, snapshot_builder
 from router.backends import BridgedBackend, EchoBackend, LiteLLMBackend, PassThroughBackend, Timeouts, bridge_to
 from router.core.errors import SettingsError
 from router.core.ports import Backend
+from router.core.store_ports import FeedbackStore, LearningStore
 from router.cues.language import detect_language
 from router.engine.appraise import Appraisal
 from router.engine.audits import Tightening
@@ -92,7 +93,8 @@ def compose(settings: Settings) -> Parts:
     store, audits, pins = SqlTraceStore(database), SqlAuditStore(database), SqlPinStore(database)
     tightening = Tightening(build, audits.read, telemetry.note)
     shelf = _shelf([tightening.again(snapshot) for snapshot in built], paths)
-    learner = Learner(SqlLearningStore(database), shelf, salt, guard)
+    learning, said = SqlLearningStore(database), CountedFeedback(SqlFeedbackStore(database), telemetry)
+    learner = Learner(learning, shelf, salt, guard)
     learner.heed()
     backends = {name: backend_of(name, chosen) for name, chosen in settings.backends.items()}
     aliases = Aliases(settings.models, settings.backends)
@@ -108,7 +110,7 @@ def compose(settings: Settings) -> Parts:
         record=recorder.put,
         watch=prefixes.put,
     )
-    examiner = examiner_for(database, line, guard, telemetry, salt)
+    examiner = examiner_for(said, learning, line, guard, telemetry, salt)
     telemetry.revisions = lambda: shelf.revisions
     telemetry.watches = lambda: tightening.watches
     telemetry.learned = learner.all_records
@@ -127,7 +129,7 @@ def compose(settings: Settings) -> Parts:
         feedback=feedback_parts(
             settings,
             salt,
-            store=CountedFeedback(SqlFeedbackStore(database), telemetry),
+            store=said,
             shelf=shelf,
             identifier=identifier,
             guard=guard,
@@ -145,9 +147,10 @@ def compose(settings: Settings) -> Parts:
     )
 
 
-def examiner_for(database: Database, line: Line, guard: Guard, telemetry: Telemetry, salt: bytes) -> Examiner:
+def examiner_for(
+    said: FeedbackStore, learning: LearningStore, line: Line, guard: Guard, telemetry: Telemetry, salt: bytes
+) -> Examiner:
     """Return the examiner of answers; the judge is asked through the line, as a request that is no conversation."""
-    learning, said = SqlLearningStore(database), CountedFeedback(SqlFeedbackStore(database), telemetry)
     chat = WIRES["chat"]
 
     async def ask(model: str, body: bytes) -> str:
