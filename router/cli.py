@@ -10,9 +10,9 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
@@ -22,8 +22,8 @@ from router.cli_audit import app as audit_app
 from router.cli_records import app as records_app
 from router.cli_tune import app as tune_app
 from router.core.errors import PolicyError, RouterError, SettingsError
-from router.evaluate import LabelError, page, read_labelled, table
 from router.evaluate import evaluate as evaluate_pack
+from router.evaluate import page, read_labelled, table
 from router.library import Router, TestResult
 from router.packs import check as check_pack
 from router.packs import load_pack
@@ -31,9 +31,8 @@ from router.server.doctor import examine
 from router.server.keys import new_key
 from router.server.serving import serve as run_server
 from router.show import console_for, explanation_view, findings_view, plain, test_lines, waiting, wire_view
+from router.terminal import FINDINGS, JsonOption, fail, print_json
 
-FINDINGS = 1
-COULD_NOT_RUN = 2
 EX_CONFIG = 78
 
 app = typer.Typer(
@@ -48,7 +47,6 @@ app.add_typer(tune_app, name="tune")
 app.add_typer(records_app)
 
 PackArgument = Annotated[Path, typer.Argument(help="A pack: a folder with policy.yaml, or a single YAML file.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON for programs.")]
 
 
 @app.command()
@@ -67,7 +65,7 @@ def serve(
         with fits_shown():
             run_server(config, os.environ, overrides, json_lines=json_wanted)
     except (PolicyError, SettingsError) as error:
-        fail(error, EX_CONFIG)
+        fail(error, code=EX_CONFIG)
 
 
 @app.command()
@@ -107,7 +105,7 @@ def check(pack: PackArgument, json_wanted: JsonOption = False) -> None:
         with fits_shown():
             findings = check_pack(load_pack(pack))
     except PolicyError as error:
-        fail(error, FINDINGS, json_wanted)
+        fail(error, json_wanted, FINDINGS)
     rows = [finding.as_json() for finding in findings]
     worst = any(row["severity"] != "hint" for row in rows)
     if json_wanted:
@@ -128,7 +126,7 @@ def test(pack: PackArgument, json_wanted: JsonOption = False) -> None:
             router = Router.load(pack)
         results = [result_json(result) for result in router.test()]
     except RouterError as error:
-        fail(error, COULD_NOT_RUN, json_wanted)
+        fail(error, json_wanted)
     counts = {word: sum(row["outcome"] == word for row in results) for word in ("passed", "failed", "skipped")}
     if json_wanted:
         print_json({**counts, "results": results})
@@ -165,7 +163,7 @@ def evaluate(
         if html is not None:
             write_file(html, page(found))
     except RouterError as error:
-        fail(error, COULD_NOT_RUN, json_wanted)
+        fail(error, json_wanted)
     if json_wanted:
         print_json(found.as_json())
         return
@@ -272,26 +270,6 @@ def result_json(result: TestResult) -> dict[str, Any]:
             for mismatch in result.mismatches
         ],
     }
-
-
-def fail(error: RouterError, code: int = COULD_NOT_RUN, json_wanted: bool = False) -> NoReturn:
-    """Say what is wrong, for a person or a program, and end."""
-    if json_wanted:
-        faults = [fault_json(fault) for fault in error.faults] if isinstance(error, PolicyError | LabelError) else []
-        print_json({"error": str(error), "faults": faults})
-    else:
-        console_for(True).print(plain(str(error)), style="red")
-    raise typer.Exit(code)
-
-
-def fault_json(fault: Any) -> Mapping[str, Any]:
-    """Return a pack's fault as JSON-ready data."""
-    return {"file": fault.file, "line": fault.line, "message": fault.message, "hint": fault.hint}
-
-
-def print_json(value: Any) -> None:
-    """Write JSON to standard output."""
-    print(json.dumps(value, ensure_ascii=False, indent=2))
 
 
 def main() -> None:

@@ -21,8 +21,9 @@ from router.auditing import milliseconds
 from router.core.errors import RouterError, SettingsError, did_you_mean
 from router.core.learning import DialKey
 from router.core.policy import ROOT
-from router.packs import load_pack
+from router.packs import Pack, load_pack
 from router.rewards.reward import drawn_for_audit
+from router.server.settings import Settings
 from router.server.settings_source import load_salt
 from router.show import console_for, plain
 from router.show_tuning import (
@@ -64,7 +65,7 @@ def status_command(
         return
     with desk_for(pack, config, data, json_wanted) as desk:
         found = desk.statuses(now_ms())
-        gains, whole = desk.gains(), desk.whole_gain()
+        gains, whole = desk.gains()
         proposals = [(each, desk.changes(each.key, level_named(trial.challenger))) for each, trial in proposed(found)]
     if json_wanted:
         rows = [each.as_data() | {"changes": []} for each in found]
@@ -185,7 +186,7 @@ def audits_command(
     """Write the judged answers that a person is to judge as well, as JSON Lines: they take the judge's errors out."""
     try:
         settings = settings_of(config, data)
-        policy = load_pack(pack or (settings.packs or (shipped_pack(),))[0]).policy
+        policy = served_pack(pack, settings).policy
         if policy.judge is None:
             raise SettingsError(f"the policy {policy.name} has no judge")
         since_ms = now_ms() - milliseconds(since)
@@ -243,13 +244,17 @@ def desk_for(pack: Path | None, config: Path | None, data: Path | None, json_wan
     """Yield the desk of a pack over the server's database, read up to now; every RouterError ends the command."""
     try:
         settings = settings_of(config, data)
-        served = (pack,) if pack is not None else settings.packs or (shipped_pack(),)
         with opened(settings) as database:
-            desk = Desk(load_pack(served[0]), SqlLearningStore(database))
+            desk = Desk(served_pack(pack, settings), SqlLearningStore(database))
             desk.read()
             yield desk
     except RouterError as error:
         fail(error, json_wanted)
+
+
+def served_pack(pack: Path | None, settings: Settings) -> Pack:
+    """Return the pack that is meant: the one named, else the first that is served. Raises PolicyError."""
+    return load_pack(pack or (settings.packs or (shipped_pack(),))[0])
 
 
 def known_key(desk: Desk, task: str, complexity: str | None, model: str | None) -> DialKey:

@@ -104,19 +104,18 @@ class Learner:
 
         Failures are counted and logged; the levels then stay as they are.
         """
-        with self._one_at_a_time:
-            for name in self._shelf.names:
-                policy = self._shelf.current(name).policy
-                if policy.primary is not None:
-                    self._attempt(policy, self._heed)
+        self._for_each(self._heed)
 
     def advance(self) -> None:
         """Do the tuner's work for each policy, unless another replica is at it. Failures are counted and logged."""
+        self._for_each(self._advance)
+
+    def _for_each(self, work: Callable[[Policy, Records], None]) -> None:
         with self._one_at_a_time:
             for name in self._shelf.names:
                 policy = self._shelf.current(name).policy
                 if policy.primary is not None:
-                    self._attempt(policy, self._advance)
+                    self._attempt(policy, work)
 
     def _attempt(self, policy: Policy, work: Callable[[Policy, Records], None]) -> None:
         records = self._records.setdefault(policy.name, Records(policy.name, self._store))

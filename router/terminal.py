@@ -1,4 +1,4 @@
-"""What the commands over a server's database share: their options, its settings, the opened database, how they end.
+"""What the commands share: options, a server's settings and its opened database, how they end, JSON for programs.
 
 Exit code 1 says that something was found, 2 that a command could not run.
 """
@@ -53,7 +53,7 @@ def opened(settings: Settings) -> Iterator[Database]:
         database.close()
 
 
-def fail(error: RouterError, json_wanted: bool = False) -> NoReturn:
+def fail(error: RouterError, json_wanted: bool = False, code: int = COULD_NOT_RUN) -> NoReturn:
     """Say what is wrong, for a person or a program, and end."""
     if json_wanted:
         faults = error.faults if isinstance(error, PolicyError | LabelError) else ()
@@ -61,7 +61,7 @@ def fail(error: RouterError, json_wanted: bool = False) -> NoReturn:
         print_json({"error": str(error), "faults": rows})
     else:
         console_for(True).print(plain(str(error)), style="red")
-    raise typer.Exit(COULD_NOT_RUN)
+    raise typer.Exit(code)
 
 
 def print_json(value: Any) -> None:

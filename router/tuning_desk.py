@@ -66,28 +66,28 @@ class Desk:
         """Return how every dial stands."""
         return statuses(self.policy, self.book, self._records.bets, self._records.cells, now_ms)
 
-    def gains(self) -> dict[str, Interval]:
-        """Return what the challenger of each running trial gains, by the trial's id. Raises Degraded."""
-        found: dict[str, list[Outcome]] = {running.id: [] for running in self.book.running.values()}
-        for outcome in self._outcomes():
-            if outcome.assignment.trial in found:
-                found[outcome.assignment.trial].append(outcome)
-        return {trial: gain_interval(outcomes) for trial, outcomes in found.items() if outcomes}
+    def gains(self) -> tuple[dict[str, Interval], Interval | None]:
+        """Return what the challenger of each running trial gains, by the trial's id, and what tuning gains as a whole.
 
-    def whole_gain(self) -> Interval | None:
-        """Return what tuning has gained as a whole: every user once, against those that are never tuned.
-
-        None where nobody is held out, or nothing was counted of either side. Raises Degraded.
+        The second counts every user once, against those that are never tuned; None where nobody is held out, or
+        nothing was counted of either side. Raises Degraded.
         """
-        share = self.policy.settings.holdout
+        trials: dict[str, list[Outcome]] = {running.id: [] for running in self.book.running.values()}
         first: dict[str, Outcome] = {}
         for outcome in self._outcomes():
+            if outcome.assignment.trial in trials:
+                trials[outcome.assignment.trial].append(outcome)
             if outcome.reward is not None:
                 first.setdefault(outcome.assignment.unit or str(outcome.number), outcome)
-        tuned = [not outcome.assignment.holdout for outcome in first.values()]
+        by_trial = {trial: gain_interval(outcomes) for trial, outcomes in trials.items() if outcomes}
+        return by_trial, self._whole_gain(list(first.values()))
+
+    def _whole_gain(self, counted: list[Outcome]) -> Interval | None:
+        share = self.policy.settings.holdout
+        tuned = [not outcome.assignment.holdout for outcome in counted]
         if not 0 < share < 1 or len(set(tuned)) < 2:
             return None
-        rewards = [outcome.reward for outcome in first.values() if outcome.reward is not None]
+        rewards = [outcome.reward for outcome in counted if outcome.reward is not None]
         return difference_interval(rewards, tuned, [1 - share] * len(tuned))
 
     def history(self, task: str = ROOT) -> list[Event]:

@@ -1,4 +1,4 @@
-"""How much one name may do in a minute, for more names than anybody could list in settings: end users, tokens.
+"""How much one name may do in a minute: keys, and what is more than anybody could list in settings: users, tokens.
 
 A bucket for each name fills evenly and holds a minute's worth. A bucket that was not used for a minute is full, and so
 the same as none: the least recently used ones are forgotten first, and memory stays bounded whoever comes.

@@ -20,7 +20,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from typing import TypeAlias
 
@@ -196,7 +196,7 @@ class Intake:
                 self._uncount(row)
                 before = results[place]
                 assert isinstance(before, Receipt)
-                results[place] = Receipt(before.id, False, before.located, before.compared)
+                results[place] = replace(before, new=False)
         return results
 
     def _receipt_ms(self) -> int:

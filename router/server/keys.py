@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from router.core.errors import RequestError, SettingsError
+from router.engine.caps import Caps
 from router.server.settings import KeySettings, Scope, Settings
 
 KEY_BYTES = 32
@@ -110,25 +111,17 @@ class Quota(AbstractContextManager[None]):
     """
 
     def __init__(self, per_minute: int | None, at_once: int | None, clock: Callable[[], float]) -> None:
-        self._per_second = (per_minute or 0) / 60
-        self._most = float(per_minute or 0)
+        self._bucket = Caps(per_minute, clock) if per_minute else None
         self._at_once = at_once
-        self._clock = clock
-        self._left = self._most
-        self._filled_at = clock()
         self._open = 0
 
     def __enter__(self) -> None:
         if self._at_once is not None and self._open >= self._at_once:
             raise _too_many(f"This API key may have {self._at_once} requests open at once.", 1)
-        if self._per_second:
-            now = self._clock()
-            self._left = min(self._most, self._left + (now - self._filled_at) * self._per_second)
-            self._filled_at = now
-            if self._left < 1:
-                wait_s = math.ceil((1 - self._left) / self._per_second)
-                raise _too_many(f"This API key may send {self._most:.0f} requests a minute.", wait_s)
-            self._left -= 1
+        if self._bucket is not None:
+            wait_s = math.ceil(self._bucket.take("requests"))
+            if wait_s:
+                raise _too_many(f"This API key may send {self._bucket.per_minute} requests a minute.", wait_s)
         self._open += 1
 
     def __exit__(self, *_: object) -> None:

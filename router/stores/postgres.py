@@ -8,8 +8,6 @@ code serves both databases.
 The loop bounds every call: whoever waits is sent away in time, even if the server neither answers nor hangs up; the
 call is cancelled, and its connection thrown away. A connection is tried before it is used, so a server that was
 restarted costs nobody anything.
-
-Needs the extra `postgres` (`asyncpg`, `greenlet`).
 """
 
 from __future__ import annotations
