@@ -12,12 +12,11 @@ path that has worked natively once is never bridged, so that a gateway which los
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import msgspec
 
-from router.backends.rejoined import Rejoined
 from router.core.errors import BackendError, SettingsError, did_you_mean
 from router.core.ports import Answer, Backend, Outgoing
 
@@ -139,3 +138,27 @@ async def _looked_at(answer: Answer) -> Answer | None:
         return Answer(answer.status, answer.headers, chunks=Rejoined(first, answer.chunks))
     await answer.aclose()
     return None
+
+
+class Rejoined:
+    """A stream whose first chunk has been looked at, to see what it is: gives it again, then the rest."""
+
+    def __init__(self, first: bytes, rest: AsyncIterator[bytes]) -> None:
+        self._first = first
+        self._rest = rest
+
+    def __aiter__(self) -> Rejoined:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._first:
+            first, self._first = self._first, b""
+            return first
+        return await anext(self._rest)
+
+    async def aclose(self) -> None:
+        """Close the stream itself."""
+        self._first = b""
+        close = getattr(self._rest, "aclose", None)
+        if close is not None:
+            await close()

@@ -17,9 +17,9 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Literal
 
 from router.backends.allowlist import FORWARDED_HEADERS, RELAYED_HEADERS, forwarded_names
-from router.backends.pool import PooledTransport
-from router.backends.rejoined import Rejoined
-from router.backends.transport import Headers, Limits, Response, Timeouts, Transport, failed
+from router.backends.bridged import Rejoined
+from router.backends.http.pool import PooledTransport
+from router.backends.http.transport import Headers, Limits, Response, Timeouts, Transport, failed
 from router.core.errors import BackendError, SettingsError
 from router.core.ports import Answer, Outgoing
 

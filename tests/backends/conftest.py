@@ -13,8 +13,8 @@ import pytest
 import trustme
 import uvloop
 
-from router.backends.pool import PooledTransport
-from router.backends.transport import Limits, Timeouts
+from router.backends.http.pool import PooledTransport
+from router.backends.http.transport import Limits, Timeouts
 from router.core.errors import BackendError
 from router.core.ports import Outgoing
 

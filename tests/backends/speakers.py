@@ -11,8 +11,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from router.backends.echo_responses import response, response_events
-from router.backends.echo_said import Call, Said
+from router.backends.echo.reply import Call, Said
+from router.backends.echo.responses import response, response_events
 
 CHAT, RESPONSES, MESSAGES = "/chat/completions", "/responses", "/messages"
 GREETING, ARGUMENTS, RESULT = "Hello there", '{"id": 7}', "It left on Monday"

@@ -12,8 +12,8 @@ import pytest
 
 from router.backends import Timeouts
 from router.backends.bridged import BridgedBackend
+from router.backends.litellm.backend import LiteLLMBackend, bridge_to
 from router.backends.passthrough import PassThroughBackend
-from router.backends.via_litellm import LiteLLMBackend, bridge_to
 from router.core.errors import BackendError, SettingsError
 from router.core.ports import Outgoing
 from tests.backends.speakers import (

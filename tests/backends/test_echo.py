@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from router.backends import EchoBackend
-from router.backends.echo_lists import MODELS
+from router.backends.echo.lists import MODELS
 from router.core.errors import BackendError
 from router.core.ports import Outgoing
 
@@ -257,7 +257,7 @@ class TestFaults:
         async def sleep(seconds):
             slept.append(seconds)
 
-        monkeypatch.setattr("router.backends.echo.asyncio.sleep", sleep)
+        monkeypatch.setattr("router.backends.echo.backend.asyncio.sleep", sleep)
         await ask(backend, model="echo-stall-2s")
         assert slept == [2.0]
         answer = await ask(backend, model="echo-stall-7ms-slow-50ms-cut-2", stream=True)

@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from router.backends import EchoBackend
-from router.backends.echo_kept import KeptResponses
+from router.backends.echo.kept import KeptResponses
 from router.core.errors import BackendError
 from router.core.ports import Outgoing
 
@@ -266,6 +266,6 @@ class TestFaults:
         async def sleep(seconds):
             slept.append(seconds)
 
-        monkeypatch.setattr("router.backends.echo.asyncio.sleep", sleep)
+        monkeypatch.setattr("router.backends.echo.backend.asyncio.sleep", sleep)
         answer = await ask(backend, model="echo-stall-2s-slow-50ms-cut-2", stream=True)
         assert len([event async for event in answer.chunks]) == 2 and slept == [2.0, 0.05, 0.05]

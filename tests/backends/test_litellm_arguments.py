@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from router.backends import LiteLLMBackend
-from router.backends.litellm_arguments import CHAT, EMBEDDING, TEXT, arguments, chat_arguments
+from router.backends.litellm.arguments import CHAT, EMBEDDING, TEXT, arguments, chat_arguments
 from router.core.errors import BackendError, SettingsError
 from router.core.ports import Outgoing
 

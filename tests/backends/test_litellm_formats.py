@@ -6,11 +6,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from router.backends.litellm_arguments import CHAT as CHAT_NAMES
-from router.backends.litellm_formats import MESSAGES as MESSAGES_NAMES
-from router.backends.litellm_formats import RESPONSES as RESPONSES_NAMES
-from router.backends.litellm_formats import from_messages, from_responses
-from router.backends.litellm_loading import load
+from router.backends.litellm.arguments import CHAT as CHAT_NAMES
+from router.backends.litellm.formats import MESSAGES as MESSAGES_NAMES
+from router.backends.litellm.formats import RESPONSES as RESPONSES_NAMES
+from router.backends.litellm.formats import from_messages, from_responses
+from router.backends.litellm.loading import load
 from router.core.errors import BackendError
 from tests.backends.speakers import MESSAGES, RESPONSES, with_result
 

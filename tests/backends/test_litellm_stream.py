@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from router.backends.litellm_stream import Chunks, LiteLLMStream, TranslatedStream
-from router.backends.transport import Timeouts
+from router.backends.http.transport import Timeouts
+from router.backends.litellm.stream import Chunks, LiteLLMStream, TranslatedStream
 from router.core.errors import BackendError
 
 

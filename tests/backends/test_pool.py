@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from router.backends.transport import Limits, Timeouts
+from router.backends.http.transport import Limits, Timeouts
 from router.core.errors import BackendError, SettingsError
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -158,7 +158,7 @@ class TestStale:
 
 
 async def test_a_request_that_was_being_served_is_not_sent_again(origin, connect, monkeypatch):
-    monkeypatch.setattr("router.backends.connection.STALE_S", 0.0)
+    monkeypatch.setattr("router.backends.http.connection.STALE_S", 0.0)
 
     async def script(peer):
         await peer.request()

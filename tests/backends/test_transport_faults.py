@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from router.backends.transport import FAILURES, Limits, Timeouts
+from router.backends.http.transport import FAILURES, Limits, Timeouts
 from router.core.errors import BackendError
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -156,7 +156,7 @@ async def test_an_origin_that_does_not_take_the_connection(connect, monkeypatch)
         def __getattr__(self, name):
             return getattr(loop, name)
 
-    monkeypatch.setattr("router.backends.pool.asyncio.get_running_loop", Loop)
+    monkeypatch.setattr("router.backends.http.pool.asyncio.get_running_loop", Loop)
     transport = connect("http://127.0.0.1:9", timeouts=Timeouts(connect_s=SHORT_S))
     assert (await failure_of(transport)).code == "timeout_connect"
 

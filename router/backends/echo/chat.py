@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from router.backends.echo_faults import refusal
-from router.backends.echo_said import (
+from router.backends.echo.faults import refusal
+from router.backends.echo.readable import message_blocks, prompt_blocks
+from router.backends.echo.reply import (
     ANY_TOOL,
     Body,
     Call,
@@ -23,7 +24,6 @@ from router.backends.echo_said import (
     no_shape,
     pieces,
 )
-from router.backends.readable import message_blocks, prompt_blocks
 from router.backends.sse import DONE, event
 
 _MOST_CHOICES = 128  # as the OpenAI API

@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
+from router.backends.http.transport import Timeouts, failed
 from router.backends.sse import DONE, event, named_event
-from router.backends.transport import Timeouts, failed
 from router.core.errors import BackendError
 
 _LAYERS = ("completion_stream", "streaming_response", "http_response", "response", "stream_iterator")

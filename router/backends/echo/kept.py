@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 from urllib.parse import parse_qs, urlsplit
 
-from router.backends.echo_faults import refusal
-from router.backends.echo_responses import response_events
-from router.backends.readable import remembered_block, response_blocks
+from router.backends.echo.faults import refusal
+from router.backends.echo.readable import remembered_block, response_blocks
+from router.backends.echo.responses import response_events
 
 MOST_KEPT = 512
 MOST_BYTES = 16 * 1024 * 1024

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from router.backends.litellm_loading import Library
+from router.backends.litellm.loading import Library
 
 _COUNTED = ("thinking", "tool_choice", "output_config")
 

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from router.backends.echo_faults import refusal
+from router.backends.echo.faults import refusal
 
 _DIMENSIONS = 16
 _MOST_DIMENSIONS = 4096

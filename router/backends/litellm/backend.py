@@ -1,13 +1,13 @@
 """The backend for every provider that speaks none of the client's formats, by way of litellm.
 
 litellm is big (an import of 3 to 8 s, some 160 MB) and wide open, hence four rules. It is imported in a thread, when it
-is first needed or by `prepare` (`litellm_loading`). It is called with a constant list of arguments
-(`litellm_arguments`), never with a client's body, and with the provider that the operator named, whatever a model's
+is first needed or by `prepare` (`loading`). It is called with a constant list of arguments
+(`arguments`), never with a client's body, and with the provider that the operator named, whatever a model's
 name looks like. It fetches nothing and runs no tools for a client. And it never tries again: retries have one owner,
 and it is not this.
 
 Chat completions, text completions and embeddings are its own. Responses and Anthropic Messages become chats and come
-back as what they were (`litellm_formats` says what is lost); tokens are counted by the provider where that is
+back as what they were (`formats` says what is lost); tokens are counted by the provider where that is
 Anthropic, else estimated here. So it is a bridge too: `bridge_to` makes one to a server that speaks a single format.
 
 What cannot be seen through litellm. It joins or splits events, so a stream is not byte for byte the provider's. Where
@@ -26,13 +26,13 @@ from typing import Any
 
 import msgspec
 
-from router.backends.litellm_arguments import CHAT, EMBEDDING, TEXT, arguments, chat_arguments
-from router.backends.litellm_count import count_by_anthropic, count_here
-from router.backends.litellm_errors import translated
-from router.backends.litellm_formats import Translation, from_messages, from_responses
-from router.backends.litellm_loading import Library, load
-from router.backends.litellm_stream import Chunks, LiteLLMStream, TranslatedStream, as_text, plain
-from router.backends.transport import Timeouts, failed
+from router.backends.http.transport import Timeouts, failed
+from router.backends.litellm.arguments import CHAT, EMBEDDING, TEXT, arguments, chat_arguments
+from router.backends.litellm.count import count_by_anthropic, count_here
+from router.backends.litellm.errors import translated
+from router.backends.litellm.formats import Translation, from_messages, from_responses
+from router.backends.litellm.loading import Library, load
+from router.backends.litellm.stream import Chunks, LiteLLMStream, TranslatedStream, as_text, plain
 from router.core.errors import BackendError, SettingsError
 from router.core.ports import Answer, Outgoing
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from router.backends.allowlist import RELAYED_HEADERS
-from router.backends.transport import failed
+from router.backends.http.transport import failed
 from router.core.errors import BackendError
 
 _CODES = {

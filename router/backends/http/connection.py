@@ -19,8 +19,8 @@ from typing import Any, Protocol
 
 import httptools
 
-from router.backends.exchange import Exchange
-from router.backends.transport import Limits, Timeouts, failed
+from router.backends.http.exchange import Exchange
+from router.backends.http.transport import Limits, Timeouts, failed
 from router.core.errors import BackendError
 
 NEVER = math.inf

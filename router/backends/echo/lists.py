@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from router.backends.echo_faults import refusal
+from router.backends.echo.faults import refusal
 
 MODELS = ("echo", "echo-fail-503", "echo-stall-2s", "echo-slow-50ms", "echo-cut-3", "echo-garbage")
 

@@ -1,6 +1,6 @@
 """The echo's Responses. Source: OpenAI's API reference and the types of its Python SDK.
 
-What is kept of them, to be read again or continued, is in `echo_kept`.
+What is kept of them, to be read again or continued, is in `kept`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from router.backends.echo_said import (
+from router.backends.echo.readable import response_blocks
+from router.backends.echo.reply import (
     ANY_TOOL,
     Body,
     Call,
@@ -20,7 +21,6 @@ from router.backends.echo_said import (
     mapping,
     pieces,
 )
-from router.backends.readable import response_blocks
 from router.backends.sse import named_event
 
 Payload = dict[str, Any]

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from router.backends.echo_faults import refusal
-from router.backends.example import example_of
+from router.backends.echo.example import example_of
+from router.backends.echo.faults import refusal
 
 Body = Mapping[str, Any]
 

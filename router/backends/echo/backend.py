@@ -1,9 +1,9 @@
 """The double that ships: answers with the request it got, made readable (see `readable`). Needs no model and no key.
 
 It serves chat completions, Responses and Anthropic Messages, each whole or as a stream in the format's own events
-(`echo_chat`, `echo_responses`, `echo_messages`), and beside them /messages/count_tokens, /responses/input_tokens,
+(`chat`, `responses`, `messages`), and beside them /messages/count_tokens, /responses/input_tokens,
 /completions, /embeddings (small vectors, equal for equal texts), /moderations and /models. Answers to /responses are
-kept for a while (`echo_kept`), to be read, continued by `previous_response_id`, or deleted.
+kept for a while (`kept`), to be read, continued by `previous_response_id`, or deleted.
 
 A forced tool call gets arguments, and a demanded JSON Schema an object, that fit simple schemas (see `example`). Usage
 is estimated with `count_tokens`, block by block. `max_tokens` and `stop` cut nothing: the point is to see the request.
@@ -32,16 +32,16 @@ from typing import Any
 
 import msgspec
 
-from router.backends.echo_chat import CHAT, TEXT
-from router.backends.echo_embeddings import embeddings
-from router.backends.echo_faults import Faults, faults_of, refusal
-from router.backends.echo_kept import KeptResponses
-from router.backends.echo_lists import models, moderations
-from router.backends.echo_messages import MESSAGES
-from router.backends.echo_responses import RESPONSES
-from router.backends.echo_said import Format, Said, shaped
-from router.backends.readable import parameters_line
-from router.backends.transport import failed
+from router.backends.echo.chat import CHAT, TEXT
+from router.backends.echo.embeddings import embeddings
+from router.backends.echo.faults import Faults, faults_of, refusal
+from router.backends.echo.kept import KeptResponses
+from router.backends.echo.lists import models, moderations
+from router.backends.echo.messages import MESSAGES
+from router.backends.echo.readable import parameters_line
+from router.backends.echo.reply import Format, Said, shaped
+from router.backends.echo.responses import RESPONSES
+from router.backends.http.transport import failed
 from router.core.ports import Answer, Outgoing
 from router.core.tokens import count_tokens
 

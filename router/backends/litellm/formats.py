@@ -1,7 +1,7 @@
 """Responses and Anthropic Messages as chats, and back, by litellm's own translators.
 
 One way for all providers: what a client asks in either format becomes the arguments of a chat, the chat is asked as any
-other (`via_litellm`), and its answer becomes one of the client's format. litellm has ways of its own from format to
+other (`backend`), and its answer becomes one of the client's format. litellm has ways of its own from format to
 format; they are not taken, since they import its proxy, run tools, or go on reading for the bill when the client has
 left.
 
@@ -23,9 +23,9 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from router.backends.litellm_arguments import CHAT, arguments, check_tools, invalid
-from router.backends.litellm_loading import BUILT_IN_ERRORS
-from router.backends.litellm_stream import Chunks, Payload
+from router.backends.litellm.arguments import CHAT, arguments, check_tools, invalid
+from router.backends.litellm.loading import BUILT_IN_ERRORS
+from router.backends.litellm.stream import Chunks, Payload
 
 MESSAGES = (
     "messages",

@@ -16,11 +16,11 @@ import asyncio
 import ssl
 from collections import deque
 
-from router.backends.connection import Connection
-from router.backends.exchange import Exchange
-from router.backends.head import RequestHeads
-from router.backends.origin import parse_origin
-from router.backends.transport import Headers, Limits, Timeouts, failed
+from router.backends.http.connection import Connection
+from router.backends.http.exchange import Exchange
+from router.backends.http.head import RequestHeads
+from router.backends.http.origin import parse_origin
+from router.backends.http.transport import Headers, Limits, Timeouts, failed
 from router.core.errors import BackendError, SettingsError
 
 _LONGEST_TICK_S = 1.0

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-from router.backends.transport import failed
+from router.backends.http.transport import failed
 from router.core.errors import BackendError
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from router.backends.echo_said import (
+from router.backends.echo.readable import anthropic_blocks
+from router.backends.echo.reply import (
     ANY_TOOL,
     Body,
     Call,
@@ -19,7 +20,6 @@ from router.backends.echo_said import (
     mapping,
     pieces,
 )
-from router.backends.readable import anthropic_blocks
 from router.backends.sse import named_event
 
 
