@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from router.classify import recogniser_for
-from router.cli import app
+from router.commands.main import app
 from router.core.audit import Audit, InForce, draw_position, name_of
 from router.core.decision import Decision, Settled
 from router.core.evidence import Belief, Evidence, Thresholds

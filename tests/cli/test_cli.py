@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from router.cli import app
+from router.commands.main import app
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from router import show
-from router.cli import app
+from router.commands import show
+from router.commands.main import app
 
 PACK = """
 name: shop
@@ -137,7 +137,7 @@ def test_what_cannot_run_says_why(
 
 
 EXPLAIN = """
-from router import cli, show
+from router.commands import main as cli, show
 show.PATIENCE_S = 0.0
 cli.app(["explain", "--json", "--pack", {pack!r}, "where is my parcel"])
 """

@@ -12,10 +12,10 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from router.cli import app
+from router.commands.main import app
+from router.commands.show import explanation_view
 from router.core.evidence import Certificate, Thresholds
 from router.engine.explain import certificates_json
-from router.show import explanation_view
 from tests.support.parts import WordRecogniser, small_policy, snapshot
 
 SURE = Certificate(1, "certified", 0.01, 0.05, 0.61, 1418, 0.535, 0.0049, (0.7, 0.8))

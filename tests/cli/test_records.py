@@ -12,7 +12,7 @@ import pyarrow.parquet
 import pytest
 from typer.testing import CliRunner, Result
 
-from router.cli import app
+from router.commands.main import app
 from router.core.decision import Decision, Settled
 from router.core.evidence import Evidence
 from router.core.learning import Feedback

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from router.cli import app
+from router.commands.main import app
 from router.core.learning import Compliance, Feedback, Source
 from router.core.policy import Policy
 from router.packs import load_pack

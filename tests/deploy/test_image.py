@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from router.cli import app
+from router.commands.main import app
 
 SECRET_NAME = re.compile(r"key|token|secret|passw|credential", re.IGNORECASE)
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from router.cli import app
+from router.commands.main import app
 from tests.support.application import Running, Start
 
 POLICY = "customer-support"

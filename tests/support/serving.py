@@ -85,7 +85,7 @@ def serving_router(
     """
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="router-data-") as data:
-        command = [*prefix, python, "-m", "router.cli", "serve", "--port", str(port), *arguments]
+        command = [*prefix, python, "-m", "router.commands.main", "serve", "--port", str(port), *arguments]
         if "--data" not in arguments:
             command += ["--data", data]
         # The folder of the process holds no router.yaml, so that only what is given here counts.

@@ -15,12 +15,12 @@ from typing import Annotated, Any, NoReturn
 import typer
 from sqlalchemy import make_url
 
+from router.commands.show import console_for, plain
 from router.core.errors import PolicyError, RouterError, SettingsError
 from router.evaluate import LabelError
 from router.server.composition import database_url
 from router.server.settings import Settings
 from router.server.settings_source import load_settings
-from router.show import console_for, plain
 from router.stores import Database, open_database
 
 FINDINGS = 1

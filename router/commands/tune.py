@@ -17,16 +17,10 @@ from typing import Annotated
 import typer
 
 from router.assembly import shipped_pack
-from router.auditing import milliseconds
-from router.core.errors import RouterError, SettingsError, did_you_mean
-from router.core.learning import DialKey
-from router.core.policy import ROOT
-from router.packs import Pack, load_pack
-from router.rewards.reward import drawn_for_audit
-from router.server.settings import Settings
-from router.server.settings_source import load_salt
-from router.show import console_for, plain
-from router.show_tuning import (
+from router.commands.audit_labels import milliseconds
+from router.commands.frame import FINDINGS, ConfigOption, DataOption, JsonOption, fail, opened, print_json, settings_of
+from router.commands.show import console_for, plain
+from router.commands.show_tuning import (
     change_json,
     change_view,
     event_json,
@@ -37,11 +31,17 @@ from router.show_tuning import (
     proposed,
     status_view,
 )
+from router.commands.tuning_report import Desk, key_of, unified
+from router.core.errors import RouterError, SettingsError, did_you_mean
+from router.core.learning import DialKey
+from router.core.policy import ROOT
+from router.packs import Pack, load_pack
+from router.rewards.reward import drawn_for_audit
+from router.server.settings import Settings
+from router.server.settings_source import load_salt
 from router.stores import SqlFeedbackStore, SqlLearningStore
-from router.terminal import FINDINGS, ConfigOption, DataOption, JsonOption, fail, opened, print_json, settings_of
 from router.tuning.book import covers, level_named
 from router.tuning.persons import Word
-from router.tuning_desk import Desk, key_of, unified
 
 app = typer.Typer(help="How levels stand, the evidence so far, and the steps that it supports.")
 

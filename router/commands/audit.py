@@ -16,16 +16,16 @@ from rich.box import SIMPLE
 from rich.table import Table
 
 from router.assembly import shipped_pack
-from router.auditing import draw, milliseconds, read_labels
 from router.classify import recogniser_for
 from router.classify.loading import watched
+from router.commands.audit_labels import draw, milliseconds, read_labels
+from router.commands.frame import ConfigOption, DataOption, JsonOption, fail, opened, print_json, settings_of
+from router.commands.show import console_for, plain, waiting
 from router.core.audit import ALARM_AT, AUDIT_RATE, Audit, Watch, least_rate, name_of, watch
 from router.core.errors import RouterError
 from router.engine.audits import alarm_lines
 from router.packs import load_pack
-from router.show import console_for, plain, waiting
 from router.stores import SqlAuditStore
-from router.terminal import ConfigOption, DataOption, JsonOption, fail, opened, print_json, settings_of
 
 FINDINGS = 1
 

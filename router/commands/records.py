@@ -11,15 +11,15 @@ from typing import Annotated
 
 import typer
 
-from router.auditing import milliseconds
+from router.commands.audit_labels import milliseconds
+from router.commands.frame import ConfigOption, DataOption, JsonOption, fail, opened, print_json, settings_of
+from router.commands.show import console_for, plain
 from router.core.errors import RouterError, SettingsError
 from router.engine.identity import Identifier
 from router.server.keys import LOCAL
 from router.server.settings import Settings
 from router.server.settings_source import load_salt
-from router.show import console_for, plain
 from router.stores import EXPORTED, Forgotten, export, forget_conversation, forget_unit
-from router.terminal import ConfigOption, DataOption, JsonOption, fail, opened, print_json, settings_of
 
 app = typer.Typer()
 

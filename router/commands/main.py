@@ -18,20 +18,20 @@ import typer
 
 from router import __version__
 from router.classify.loading import watched
-from router.cli_audit import app as audit_app
-from router.cli_records import app as records_app
-from router.cli_tune import app as tune_app
+from router.commands.audit import app as audit_app
+from router.commands.doctor import examine
+from router.commands.frame import FINDINGS, JsonOption, fail, print_json
+from router.commands.records import app as records_app
+from router.commands.show import console_for, explanation_view, findings_view, plain, test_lines, waiting, wire_view
+from router.commands.tune import app as tune_app
 from router.core.errors import PolicyError, RouterError, SettingsError
 from router.evaluate import evaluate as evaluate_pack
 from router.evaluate import page, read_labelled, table
 from router.library import Router, TestResult
 from router.packs import check as check_pack
 from router.packs import load_pack
-from router.server.doctor import examine
 from router.server.keys import new_key
 from router.server.serving import serve as run_server
-from router.show import console_for, explanation_view, findings_view, plain, test_lines, waiting, wire_view
-from router.terminal import FINDINGS, JsonOption, fail, print_json
 
 EX_CONFIG = 78
 

@@ -10,12 +10,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from router.commands.show import plain
+from router.commands.tuning_report import Change, Desk
 from router.core.learning import Event
 from router.rewards.obedience import Obedience
-from router.show import plain
 from router.tuning.forecast import Status, TrialStatus
 from router.tuning.intervals import Interval
-from router.tuning_desk import Change, Desk
 
 
 def proposed(found: Sequence[Status]) -> list[tuple[Status, TrialStatus]]:

@@ -1,0 +1,1 @@
+"""The command line: `router serve`, `explain`, `check`, `test`, `evaluate`, `doctor`, `audit`, `tune` and the rest."""
