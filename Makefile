@@ -45,7 +45,7 @@ format: $(VENV)/.installed-requirements-dev.lock ## rewrite to the project's for
 	$(BIN)/ruff format router tests
 	$(BIN)/ruff check --fix router tests
 
-bench: $(VENV)/.installed-requirements-dev.lock ## print the figures that the README quotes
+bench: $(VENV)/.installed-requirements-dev.lock ## print the figures that docs/figures.md quotes
 	$(BIN)/python -m tests.bench $(ARGS)
 
 bench-recognition: $(VENV)/.installed-requirements-dev.lock ## print what recognition is worth (QUICK=1: in minutes)

@@ -5,7 +5,7 @@
     structure  how the message begins, ends, how long     where it pays
     onnx:PATH, litellm:MODEL                              the second model of a cascade
 
-Why `static` is the default: `ARCHITECTURE.md`.
+Why `static` is the default: `docs/decisions/14-static-encoder.md`.
 """
 
 from __future__ import annotations

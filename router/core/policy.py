@@ -245,7 +245,7 @@ class Cascade:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How a policy behaves as a whole; each field is described in the README's settings table."""
+    """How a policy behaves as a whole; each field is described in docs/pack-keys.md."""
 
     level: Level = Level.GUIDED
     levels: Mapping[str, Level] = field(default_factory=lambda: MappingProxyType({}))

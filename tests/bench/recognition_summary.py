@@ -1,4 +1,4 @@
-"""The figures of all parts against what was aimed at, as one table for the README."""
+"""The figures of all parts against what was aimed at, as one table for docs/figures-recognition.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The README's examples of library use run as they stand, against a provider on this machine.
+"""The documentation's examples of library use run as they stand, against a provider on this machine.
 
 Each runs in a process of its own, as a reader would run it. LangChain's runs in the environment of the client tests,
 which has LangChain, with what this package needs behind it.
@@ -21,16 +21,14 @@ from tests.clients.environments import EnvironmentMissing, python_of
 from tests.litellm_proxy.provider import Provider, provider
 from tests.support.serving import ROOT, clean_environment
 
-README = ROOT / "README.md"
-SECTION = "### As a library"
+PAGE = ROOT / "docs" / "library.md"
 _BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 _IMPORTED = re.compile(r"^(?:from|import) (\w+)", re.MULTILINE)
 
 
 def examples() -> list[str]:
-    """Return the code of the section."""
-    section = f"\n{README.read_text(encoding='utf-8')}".partition(f"\n{SECTION}\n")[2]
-    return _BLOCK.findall(re.split(r"^#{1,3} ", section, maxsplit=1, flags=re.MULTILINE)[0])
+    """Return the code of the page."""
+    return _BLOCK.findall(PAGE.read_text(encoding="utf-8"))
 
 
 @pytest.fixture
