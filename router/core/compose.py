@@ -17,9 +17,6 @@ from router.core.evidence import Evidence
 from router.core.policy import ROOT, Cue, CueValue, Instruction, Level, Piece, Policy, depth
 from router.core.tokens import count_tokens
 
-MIXES_KEPT = 2_000
-"""Mixes remembered per policy; one is a tuple of pieces that exist anyway."""
-
 
 @dataclass(frozen=True, slots=True)
 class Mix:
@@ -41,37 +38,6 @@ def compose(
 
     `possible` names the tasks of the soft line, if there is to be one.
     """
-    if not policy.personal.isdisjoint(evidence.cues):
-        return _compose(policy, paths, evidence, levels, possible)  # a person's own words: no other request has them
-    said = tuple(settled.path for settled in paths)
-    asked = (said, possible, tuple(evidence.cues.items()), tuple(levels.values()))
-    mix: Mix | None = policy.mixes.get(asked)
-    if mix is None:
-        mix = _compose(policy, paths, evidence, levels, possible)
-        if len(policy.mixes) >= MIXES_KEPT:
-            policy.mixes.clear()
-        policy.mixes[asked] = mix
-    return mix
-
-
-def speaking(policy: Policy, paths: tuple[Settled, ...]) -> dict[str, str]:
-    """Return the tasks that speak, ancestors first, each with the settled path that it speaks for first."""
-    if len(paths) == 1:
-        return dict.fromkeys(policy.lineages[paths[0].path], paths[0].path)
-    seen: dict[str, str] = {}
-    for settled in paths:
-        for path in policy.lineages[settled.path]:
-            seen.setdefault(path, settled.path)
-    return {path: seen[path] for path in sorted(seen, key=depth)}  # stable: equal depths stay in the settled order
-
-
-def _compose(
-    policy: Policy,
-    paths: tuple[Settled, ...],
-    evidence: Evidence,
-    levels: Mapping[str, Level],
-    possible: tuple[str, ...],
-) -> Mix:
     pieces: list[Piece] = []
     dropped: list[Dropped] = []
     for path, level in levels.items():
@@ -89,6 +55,17 @@ def _compose(
         pieces.append(_soft_line(policy, paths[0].path, possible))
     kept = _within_budget(pieces, policy.settings.budget_tokens, {settled.path for settled in paths}, dropped)
     return Mix(tuple(kept), tuple(dropped), levels)
+
+
+def speaking(policy: Policy, paths: tuple[Settled, ...]) -> dict[str, str]:
+    """Return the tasks that speak, ancestors first, each with the settled path that it speaks for first."""
+    if len(paths) == 1:
+        return dict.fromkeys(policy.lineages[paths[0].path], paths[0].path)
+    seen: dict[str, str] = {}
+    for settled in paths:
+        for path in policy.lineages[settled.path]:
+            seen.setdefault(path, settled.path)
+    return {path: seen[path] for path in sorted(seen, key=depth)}  # stable: equal depths stay in the settled order
 
 
 def _unfit(instruction: Instruction, cues: Mapping[str, CueValue]) -> str:

@@ -1,27 +1,32 @@
 """The product, in one pure function.
 
-    decide(policy, conversation, evidence) -> Decision
+    decide(policy, evidence) -> Decision
 
-Equal inputs give equal decisions: `explain` is this function printed, `test` compares it, `plan` runs it again over the
-log, and the proxy runs it and then sends.
+Equal inputs give equal decisions, and the evidence is stored with the trace: `explain` is this function printed, `test`
+compares it, `plan` runs it again over the log, and the proxy runs it and then sends.
 """
 
 from __future__ import annotations
 
-from router.core.compose import compose, speaking
-from router.core.conversation import Conversation
-from router.core.decision import Decision, Outcome, Reason, Settled, nothing
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+from router.core.compose import Mix, compose, speaking
+from router.core.decision import Decision, Outcome, Reason, Settled
 from router.core.evidence import Evidence
 from router.core.levels import choose_levels
-from router.core.policy import ROOT, AuxiliaryRule, Policy
+from router.core.policy import ROOT, Level, Policy
 from router.core.settle import CERTAIN_ROOT, candidates, settle
 
+Compose: TypeAlias = Callable[[Policy, tuple[Settled, ...], Evidence, Mapping[str, Level], tuple[str, ...]], Mix]
+"""`compose`, or the same with a memory."""
 
-def decide(policy: Policy, conversation: Conversation, evidence: Evidence) -> Decision:
-    """Decide about the newest user turn of `conversation`."""
-    rule = auxiliary(policy, conversation)
-    if rule:
-        return nothing(policy.revision, "skipped", Reason("auxiliary", f"a machine's own call, by rule {rule}"))
+
+def decide(policy: Policy, evidence: Evidence, compose: Compose = compose) -> Decision:
+    """Return the decision at one user turn: which tasks, at which levels, and so which instructions.
+
+    A machine's own call gets what is required and no more, wherever it stands, and takes part in no trial.
+    """
     reasons = [Reason(fault, "missing when this was decided") for fault in evidence.faults]
     possible: tuple[str, ...] = ()
     outcome: Outcome = "unavailable"
@@ -34,11 +39,14 @@ def decide(policy: Policy, conversation: Conversation, evidence: Evidence) -> De
     model, parameters = _model(policy, paths)
     complexity = str(evidence.cues.get("complexity", ""))
     asked = evidence.asked._replace(complexity=complexity, model=model or evidence.asked.model)
-    levels, draw = choose_levels(policy, speaking(policy, paths), evidence.tuned, evidence.levels, asked)
+    tuned = None if evidence.auxiliary else evidence.tuned
+    levels, draw = choose_levels(policy, speaking(policy, paths), tuned, evidence.levels, asked)
     mix = compose(policy, paths, evidence, levels, possible)
+    if evidence.auxiliary:
+        return _skipped(policy, evidence.auxiliary, paths, mix)
     over = sum(piece.tokens for piece in mix.pieces) - policy.settings.budget_tokens
     if over > 0:
-        reasons.append(Reason("required_over_budget", f"required text exceeds the budget by {over} tokens"))
+        reasons.append(_over_budget(over))
     return Decision(
         revision=policy.revision,
         outcome=outcome,
@@ -53,23 +61,18 @@ def decide(policy: Policy, conversation: Conversation, evidence: Evidence) -> De
     )
 
 
-def auxiliary(policy: Policy, conversation: Conversation) -> str:
-    """Return the name of the rule that takes this for a machine's own call, or the empty string."""
-    if not policy.auxiliary:
-        return ""
-    user = next((turn.text for turn in reversed(conversation.turns) if turn.role == "user"), "").lstrip()
-    return next((rule.name for rule in policy.auxiliary if _matches(rule, conversation, user)), "")
+def _skipped(policy: Policy, rule: str, paths: tuple[Settled, ...], mix: Mix) -> Decision:
+    """Return the decision about a machine's own call: required text alone. The rule may have been met by a person."""
+    required = tuple(piece for piece in mix.pieces if piece.required)
+    reasons = [Reason("auxiliary", f"a machine's own call, by rule {rule}")]
+    over = sum(piece.tokens for piece in required) - policy.settings.budget_tokens
+    if over > 0:
+        reasons.append(_over_budget(over))
+    return Decision(policy.revision, "skipped", paths, mix=required, reasons=tuple(reasons))
 
 
-def _matches(rule: AuxiliaryRule, conversation: Conversation, user: str) -> bool:
-    if rule.max_tokens_below is not None:
-        if conversation.max_tokens is None or conversation.max_tokens >= rule.max_tokens_below:
-            return False
-    if rule.system_contains and not any(part in conversation.system for part in rule.system_contains):
-        return False
-    if rule.user_starts and not user.startswith(rule.user_starts):
-        return False
-    return not rule.user_contains or any(part in user for part in rule.user_contains)
+def _over_budget(tokens: int) -> Reason:
+    return Reason("required_over_budget", f"required text exceeds the budget by {tokens} tokens")
 
 
 def _why(paths: tuple[Settled, ...], possible: tuple[str, ...]) -> Reason:

@@ -100,9 +100,10 @@ class Certificate:
 class Evidence:
     """What deciding reads. `belief` is None when recognition was not to be had; `faults` names what was missing.
 
-    `levels` are the levels that the conversation has already, by task; they stay. For other tasks `tuned` says how the
-    dials stand, None where nothing is tuned, and `asked` for whom. `nonce` fences free-text cues; it is a keyed hash of
-    the conversation, so that a user cannot guess the closing mark.
+    `auxiliary` names the rule that takes this for a machine's own call, empty for none. `levels` are the levels that
+    the conversation has already, by task; they stay. For other tasks `tuned` says how the dials stand, None where
+    nothing is tuned, and `asked` for whom. `nonce` fences free-text cues; it is a keyed hash of the conversation, so
+    that a user cannot guess the closing mark.
     """
 
     belief: Belief | None
@@ -113,3 +114,4 @@ class Evidence:
     nonce: str = ""
     tuned: Levels | None = None
     asked: Asked = NOBODY
+    auxiliary: str = ""

@@ -201,13 +201,28 @@ class Judge:
 
 @dataclass(frozen=True, slots=True)
 class AuxiliaryRule:
-    """Recognises calls that machines make for themselves (chat titles, pings). All given fields must hold."""
+    """Recognises calls that machines make for themselves (chat titles, pings). All given fields must hold.
+
+    `stream` is whether the client asks for a stream. What an app sets in each call (`of_call`) tells of that call
+    alone. Where an app says nothing of the kind, in its system text either, people can type what the rule looks for.
+    """
 
     name: str
     system_contains: tuple[str, ...] = ()
     user_starts: tuple[str, ...] = ()
     user_contains: tuple[str, ...] = ()
     max_tokens_below: int | None = None
+    stream: bool | None = None
+
+    @property
+    def of_call(self) -> bool:
+        """Whether it looks at what an app sets anew in each call."""
+        return self.max_tokens_below is not None or self.stream is not None
+
+    @property
+    def typed(self) -> bool:
+        """Whether it looks at nothing but a user's words."""
+        return not self.of_call and not self.system_contains
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,11 +332,6 @@ class Policy:
     def personal(self) -> frozenset[str]:
         """The cues that hold free text."""
         return frozenset(name for name, cue in self.cues.items() if cue.kind == "text")
-
-    @cached_property
-    def mixes(self) -> dict[Any, Any]:
-        """Mixes composed before, by what they were composed from: most requests are like an earlier one."""
-        return {}
 
     @cached_property
     def empty(self) -> bool:

@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from router.core.conversation import Conversation
 from router.core.decide import decide
 from router.core.decision import Decision, Reason, nothing
 from router.core.errors import Degraded, RequestError
@@ -95,11 +94,10 @@ class Looker:
         thread = self._thread(call, request.conversation.continues)
         observer, pin, identity, cues, faults = self._resume(call, request, thread) or self._place(call, request)
         earlier = thread.sights if thread else ()
-        sights = observer.observe(request.conversation, pin, cues, identity.nonce, late, earlier)
+        sights = observer.observe(request, pin, cues, identity.nonce, late, earlier)
         stages.mark("observe")
-        policy = observer.snapshot.policy
         asked = Asked(identity.unit, model=request.model)
-        decisions = self._decide_all(policy, request.conversation, sights, pin, asked)
+        decisions = self._decide_all(observer.snapshot, sights, pin, asked)
         notes = [Reason(fault, "the cue was not usable and fell to its default") for fault in faults]
         if request.conversation.continues and thread is None:
             notes.append(Reason("thread_unknown", "what was decided about the turns before is not known here"))
@@ -155,13 +153,10 @@ class Looker:
             capability or DEFAULT_CAPABILITY,
             ask_usage,
         )
-        decisions = look.decisions
-        if look.decision.outcome == "skipped":
-            decisions = [look.decision] * len(decisions)
         try:
-            return self._guard.run("weave_failed", wire.weave, look.request, decisions, weaving)
+            return self._guard.run("weave_failed", wire.weave, look.request, look.decisions, weaving)
         except Degraded as fault:
-            if any(piece.required for decision in decisions for piece in decision.mix):
+            if any(piece.required for decision in look.decisions for piece in decision.mix):
                 raise blocked(fault) from fault
             look.decisions[-1] = replace(
                 look.decision, outcome="bypassed", mix=(), reasons=(Reason(fault.code, str(fault)),)
@@ -195,9 +190,12 @@ class Looker:
         if pin is None:
             idle_s = policy.settings.pin_idle_s
             levels: dict[str, Mapping[str, Level]] | None = None if self.shelf.levels(policy.name) is None else {}
-            pin = Pin(policy.revision, now, now, idle_s, [(0, lasting)], moment=(turn, passing), levels=levels)
+            pin = Pin(
+                policy.revision, now, now, idle_s, [(0, lasting)], moment=(turn, passing), levels=levels, new=True
+            )
             self.pins.keep(policy.name, identity.conversation, pin)
             return observer, pin, identity, cues, faults
+        pin.new = False
         if pin.revision != policy.revision:
             earlier = self.shelf.pinned(policy.name, pin.revision)
             if earlier is None:
@@ -238,41 +236,35 @@ class Looker:
             self._observers = live
         return observer
 
-    def _decide_all(
-        self, policy: Policy, conversation: Conversation, sights: list[Sight], pin: Pin, asked: Asked
-    ) -> list[Decision]:
+    def _decide_all(self, snapshot: Snapshot, sights: list[Sight], pin: Pin, asked: Asked) -> list[Decision]:
         """Return the decision at every user turn. What the conversation is given on the way, its pin keeps."""
         decisions: list[Decision] = []
-        ends = [at for at, turn in enumerate(conversation.turns) if turn.role == "user"]
-        earlier = len(sights) - len(ends)  # so many turns are not here, but with the backend
-        tuned = None if pin.levels is None else self.shelf.levels(policy.name)
+        tuned = None if pin.levels is None else self.shelf.levels(snapshot.policy.name)
         drawn: Draw | None = None
         fresh: set[str] = set()  # tasks at which the conversation is given a level for the first time
-        for number, sight in enumerate(sights):
+        for sight in sights:
             if sight.decision is None or not _stands(sight, pin):
-                upto = conversation
-                if number < len(sights) - 1 or number < earlier:
-                    turns = conversation.turns[: ends[number - earlier] + 1] if number >= earlier else ()
-                    upto = replace(conversation, turns=turns, max_tokens=None)  # that limits the newest answer alone
                 sight.evidence = _levelled(sight, pin, tuned, asked)
-                sight.decision = decision = self._decide(policy, upto, sight.evidence)
+                sight.decision = decision = self._decide(snapshot, sight.evidence)
                 drawn = decision.draw or drawn
                 if tuned is not None:
                     fresh |= set() if pin.knows(decision.task) else {decision.task}
                     pin.give(_complexity(sight), decision)
-                    sight.evidence = replace(sight.evidence, levels=decision.levels, tuned=None, asked=NOBODY)
+                    levels = decision.levels or sight.evidence.levels
+                    sight.evidence = replace(sight.evidence, levels=levels, tuned=None, asked=NOBODY)
             decisions.append(sight.decision)
         if tuned is not None and (drawn is not None or decisions[-1].task in fresh):
             pin.given = _given(decisions[-1], drawn, tuned, asked, sights[-1]) or pin.given
         return decisions
 
-    def _decide(self, policy: Policy, conversation: Conversation, evidence: Evidence) -> Decision:
+    def _decide(self, snapshot: Snapshot, evidence: Evidence) -> Decision:
+        policy = snapshot.policy
         try:
-            return self._guard.run("decide_failed", decide, policy, conversation, evidence)
+            return self._guard.run("decide_failed", decide, policy, evidence, snapshot.compose)
         except Degraded as fault:
             general = replace(evidence, belief=None, faults=(*evidence.faults, fault.code))
         try:
-            return self._guard.run("decide_failed", decide, policy, conversation, general)
+            return self._guard.run("decide_failed", decide, policy, general, snapshot.compose)
         except Degraded as fault:
             if any(instruction.required for instruction in policy.tasks[ROOT].instructions):
                 raise blocked(fault) from fault

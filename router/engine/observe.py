@@ -16,8 +16,8 @@ from router.core.conversation import Conversation, Turn
 from router.core.decision import Decision
 from router.core.errors import Degraded
 from router.core.evidence import Belief, Evidence, Thresholds
-from router.core.policy import CueValue
-from router.core.ports import State
+from router.core.policy import AuxiliaryRule, CueValue
+from router.core.ports import Request, State
 from router.core.trace import WITHHELD
 from router.engine.guarding import Guard
 from router.engine.pins import Pin
@@ -58,9 +58,7 @@ class Observer:
         self._guard = guard
         self._memo: Memo[Sight] = Memo()
         policy = snapshot.policy
-        # What the rules for machines' own calls read beside the words of the turns; decisions depend on it.
-        self._rules_read_system = any(rule.system_contains for rule in policy.auxiliary)
-        self._rules_read_below = max((rule.max_tokens_below or 0 for rule in policy.auxiliary), default=0)
+        self._rules = policy.auxiliary
         self._volatile = frozenset(name for name, cue in policy.cues.items() if cue.volatile)
         self._faults = snapshot.faults + (() if snapshot.recogniser else ("recogniser_absent",))
         self._thresholds = snapshot.recogniser.thresholds if snapshot.recogniser else Thresholds()
@@ -74,7 +72,7 @@ class Observer:
 
     def observe(
         self,
-        conversation: Conversation,
+        request: Request,
         pin: Pin,
         cues: Mapping[str, CueValue],
         nonce: str,
@@ -86,11 +84,12 @@ class Observer:
         `cues` are this call's own, volatile ones included. With `late`, turns that are not known yet go without
         recognition, and that is their fault code.
         """
+        conversation = request.conversation
         sights = [sight if sight.evidence.nonce else sight.revived(cues, nonce) for sight in earlier]
         asked = list(_user_turns(conversation))
         if not asked and not earlier:
             return [self.unseen(cues, nonce)]
-        key = _digest(nonce.encode(), conversation.system, "", {}) if self._rules_read_system else nonce.encode()
+        key = nonce.encode()
         state: State | None = None
         if earlier:
             state, key = earlier[-1].state, earlier[-1].key
@@ -99,13 +98,15 @@ class Observer:
             last = number == first + len(asked) - 1
             here = cues if last else pin.cues_at(number)
             key = _digest(key, turn.text, reply, here)
-            if last and conversation.max_tokens is not None and conversation.max_tokens < self._rules_read_below:
-                key += b"%d" % conversation.max_tokens  # as in `decide`, only the newest turn is asked with it
-            sight = self._memo.get(key)
+            rule = self._auxiliary(request, turn.text, number, pin, last) if self._rules else None
+            name = key + rule.name.encode() if rule else key
+            sight = self._memo.get(name)
             if sight is None:
-                sight = self._look(key, state, turn, reply, number, here, nonce, pin, late)
+                sight = self._look(key, state, turn, reply, number, here, nonce, pin, late, rule.name if rule else "")
                 if sight.evidence.faults == self._faults:
-                    self._memo.put(key, sight)
+                    self._memo.put(name, sight)
+            if rule is not None and rule.typed:
+                pin.faulted.setdefault(0, (sight.state, sight.evidence))
             state = sight.state
             sights.append(sight)
         sights += [sights[-1]] * (first + len(asked) - len(sights))
@@ -132,10 +133,12 @@ class Observer:
         nonce: str,
         pin: Pin,
         late: str,
+        rule: str,
     ) -> Sight:
         if number in pin.faulted:
-            state, evidence = pin.faulted[number]
-            return Sight(state, revived(evidence, cues, nonce), key)
+            before, evidence = pin.faulted[number]
+            if evidence.faults != self._faults and evidence.auxiliary == rule:
+                return Sight(before, revived(evidence, cues, nonce), key)
         faults = list(self._faults)
         known = dict(cues)
         belief: Belief | None = None
@@ -163,10 +166,43 @@ class Observer:
             faults=tuple(faults),
             nonce=nonce,
             thresholds=thresholds,
+            auxiliary=rule,
         )
         if len(faults) > len(self._faults):
             pin.faulted[number] = (state, evidence)
         return Sight(state, evidence, key)
+
+    def _auxiliary(self, request: Request, text: str, number: int, pin: Pin, newest: bool) -> AuxiliaryRule | None:
+        """Return the rule that takes a user turn for a machine's own call, if one does.
+
+        The app's system text speaks for the whole conversation, the limits of a call for a call that is no more than
+        this turn. What people can type counts there alone, too, and not in a conversation that is under way; where a
+        conversation began with it, its first turn stays what it was.
+        """
+        conversation = request.conversation
+        alone = newest and not number and not conversation.continues and len(conversation.turns) == 1
+        began = pin.faulted[0][1].auxiliary if not number and 0 in pin.faulted else ""
+        for rule in self._rules:
+            if rule.typed:
+                stands = rule.name == began or (alone and pin.new)
+            else:
+                stands = alone or not rule.of_call
+            if stands and _matches(rule, request, text.lstrip()):
+                return rule
+        return None
+
+
+def _matches(rule: AuxiliaryRule, request: Request, user: str) -> bool:
+    limit = request.conversation.max_tokens
+    if rule.max_tokens_below is not None and (limit is None or limit >= rule.max_tokens_below):
+        return False
+    if rule.stream is not None and rule.stream is not request.stream:
+        return False
+    if rule.system_contains and not any(part in request.conversation.system for part in rule.system_contains):
+        return False
+    if rule.user_starts and not user.startswith(rule.user_starts):
+        return False
+    return not rule.user_contains or any(part in user for part in rule.user_contains)
 
 
 def revived(evidence: Evidence, cues: Mapping[str, CueValue], nonce: str) -> Evidence:

@@ -64,13 +64,14 @@ class Pin:
     """One conversation's record. `cues` holds (turn, values) where the values changed, in rising order of turn.
 
     `faulted` keeps the state and the evidence of turns at which something was missing: they must not be gathered anew,
-    better, on the next call, or the text sent earlier would change. `began_s` and `seen_s` are seconds of the wall
-    clock; a pin is void when it was not used for `idle_s`. `first` tells it from other pins under its key, which differ
-    in the cues of their first turn and only there for good (`name_pin`). `moment` holds the passing cues of the newest
-    user turn; it is not stored. `levels` are the levels given, by complexity and task, None where the conversation
-    began while nothing was tuned; `drawn` says that a trial drew for it, and `given` waits for the answer with which it
-    counts: what is only explained, or counted in tokens, is not answered. `stored` is what of it was last stored
-    (`mark`).
+    better, on the next call, or the text sent earlier would change. It keeps that of a first turn, too, that was taken
+    for a machine's own call by what people can type. `new` says that the call at hand is the first. `began_s` and
+    `seen_s` are seconds of the wall clock; a pin is void when it was not used for `idle_s`. `first` tells it from other
+    pins under its key, which differ in the cues of their first turn and only there for good (`name_pin`). `moment`
+    holds the passing cues of the newest user turn; it is not stored. `levels` are the levels given, by complexity and
+    task, None where the conversation began while nothing was tuned; `drawn` says that a trial drew for it, and `given`
+    waits for the answer with which it counts: what is only explained, or counted in tokens, is not answered. `stored`
+    is what of it was last stored (`mark`).
     """
 
     revision: str
@@ -85,6 +86,7 @@ class Pin:
     drawn: bool = False
     given: Given | None = None
     stored: Mark = UNSTORED
+    new: bool = False
 
     @property
     def mark(self) -> Mark:

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import contextlib
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from router.core.compose import Mix, compose
+from router.core.decision import Settled
 from router.core.errors import RequestError, did_you_mean
+from router.core.evidence import Evidence
 from router.core.levels import Levels
-from router.core.policy import Policy
+from router.core.policy import Level, Policy
 from router.core.ports import CueReader, Recogniser
 
 OLD_REVISIONS_KEPT = 8
@@ -24,19 +27,22 @@ OLD_REVISIONS_KEPT = 8
 MEMO_ENTRIES = 5_000
 """User turns remembered per revision; an entry is about 2 KB."""
 
+MIXES_KEPT = 2_000
+"""Mixes remembered per revision; one is a tuple of pieces that exist anyway."""
+
 V = TypeVar("V")
 
 
 class Memo(Generic[V]):
-    """A bounded map from digest to value; the least recently used entry goes first. A miss only costs time."""
+    """A bounded map; the least recently used entry goes first. A miss only costs time."""
 
     __slots__ = ("_entries", "_limit")
 
     def __init__(self, limit: int = MEMO_ENTRIES) -> None:
-        self._entries: OrderedDict[bytes, V] = OrderedDict()
+        self._entries: OrderedDict[Hashable, V] = OrderedDict()
         self._limit = limit
 
-    def get(self, key: bytes) -> V | None:
+    def get(self, key: Hashable) -> V | None:
         """Return the value under `key` and mark it as used."""
         value = self._entries.get(key)
         if value is not None:
@@ -44,7 +50,7 @@ class Memo(Generic[V]):
                 self._entries.move_to_end(key)
         return value
 
-    def put(self, key: bytes, value: V) -> None:
+    def put(self, key: Hashable, value: V) -> None:
         """Remember a value."""
         self._entries[key] = value
         if len(self._entries) > self._limit:
@@ -63,6 +69,25 @@ class Snapshot:
     recogniser: Recogniser | None
     files: tuple[Path, ...] = ()
     faults: tuple[str, ...] = ()
+    _mixes: Memo[Mix] = field(default_factory=lambda: Memo(MIXES_KEPT), init=False, repr=False)
+
+    def compose(
+        self,
+        policy: Policy,
+        paths: tuple[Settled, ...],
+        evidence: Evidence,
+        levels: Mapping[str, Level],
+        possible: tuple[str, ...],
+    ) -> Mix:
+        """Return what `router.core.compose.compose` does, and remember it: most requests are like an earlier one."""
+        if not policy.personal.isdisjoint(evidence.cues):
+            return compose(policy, paths, evidence, levels, possible)  # a person's own words: no other request has them
+        key = (tuple([path for path, _, _ in paths]), possible, tuple(evidence.cues.items()), tuple(levels.values()))
+        mix = self._mixes.get(key)
+        if mix is None:
+            mix = compose(policy, paths, evidence, levels, possible)
+            self._mixes.put(key, mix)
+        return mix
 
 
 Build = Callable[[Path], Snapshot]

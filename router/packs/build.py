@@ -68,6 +68,7 @@ def build(draft: Draft, faults: list[Fault]) -> tuple[Policy, tuple[PackTest, ..
         metrics[name] = declare_metric(name, metric_form, node, faults)
         built.places[f"metric:{name}"] = node.place
     built.places.update({f"signal:{name}": node.place for name, (_, node) in draft.signals.items()})
+    built.places.update({f"pack:auxiliary.{name}": node.place for name, (_, node) in draft.auxiliary.items()})
     if draft.judge:
         built.places["pack:judge"] = draft.judge[1].place
     built.places["pack:settings"] = draft.settings_node.place
@@ -185,6 +186,7 @@ def _rule(form: AuxiliaryForm) -> AuxiliaryRule:
         user_starts=_texts(form.user_starts),
         user_contains=_texts(form.user_contains),
         max_tokens_below=form.max_tokens_below,
+        stream=form.stream,
     )
 
 

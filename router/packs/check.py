@@ -13,6 +13,7 @@ from router.packs.lint.promises import (
     primary_metric,
     silent_metrics,
     thresholds_by_hand,
+    typed_rules,
     unknown_tasks,
     untested_tasks,
 )
@@ -30,6 +31,7 @@ RULES = (
     weight,
     unreachable,
     dead_cues,
+    typed_rules,
     secrets,
     unknown_tasks,
     untested_tasks,

@@ -347,13 +347,14 @@ class CueForm(Form):
 
 
 class AuxiliaryForm(Form):
-    """A rule for calls that machines make for themselves; all given keys must hold."""
+    """A rule for calls that machines make for themselves; all given keys must hold. They get required text alone."""
 
     name: Name = Field(description="Shown in reasons")
     system_contains: Texts | None = Field(default=None, description="The system text holds one of these")
     user_starts: Texts | None = Field(default=None, description="The newest user turn begins with one of these")
     user_contains: Texts | None = Field(default=None, description="The newest user turn holds one of these")
     max_tokens_below: int | None = Field(default=None, ge=1, description="The client asks for fewer tokens than this")
+    stream: bool | None = Field(default=None, description="Whether the client asks for a stream; people cannot type it")
 
     @model_validator(mode="after")
     def _something(self) -> AuxiliaryForm:
@@ -376,7 +377,9 @@ class PackForm(TaskForm):
         default=None, description="What the way a conversation goes on says of its answers, by name"
     )
     judge: JudgeForm | None = Field(default=None, description="A model that judges the answers of some conversations")
-    auxiliary: list[AuxiliaryForm] | None = Field(default=None, description="Calls that pass untouched")
+    auxiliary: list[AuxiliaryForm] | None = Field(
+        default=None, description="Calls that machines make: only required text is added"
+    )
     boilerplate: list[Pattern] | None = Field(
         default=None, description="Patterns (RE2) cut from user turns when recognising"
     )

@@ -104,6 +104,7 @@ def evidence_text(evidence: Evidence, cues: Mapping[str, CueValue], thresholds: 
         "thresholds": thresholds or _stored_thresholds(evidence.thresholds),
         "levels": dict(evidence.levels),
         "faults": evidence.faults,
+        "auxiliary": evidence.auxiliary or None,
     }
     try:
         return _json(stored)
@@ -142,6 +143,7 @@ def loaded_evidence(stored: Mapping[str, Any]) -> Evidence:
         thresholds=_loaded_thresholds(stored["thresholds"]),
         levels={path: Level(level) for path, level in stored["levels"].items()},
         faults=tuple(stored["faults"]),
+        auxiliary=stored.get("auxiliary") or "",
     )
 
 

@@ -52,8 +52,8 @@ class Placed(NamedTuple):
 def place(decisions: Sequence[Decision], on_switch: Literal["tail", "head"]) -> Placed:
     """Return the texts to add. `decisions[j]` belongs to user turn j, the last one to the newest.
 
-    A decision that was skipped or blocked adds nothing. One that was bypassed says what is required and no more: that
-    no client can switch off.
+    A blocked decision adds nothing. One that was skipped or bypassed says what is required and no more: that nobody can
+    switch off, no client and no user by what they write.
     """
     if not decisions:
         return Placed("", "", ())
@@ -97,7 +97,7 @@ def _spoken(decision: Decision) -> tuple[Piece, ...]:
     """Return what of a decision's mix is said, given its outcome."""
     if decision.outcome in _SPEAKING:
         return decision.mix
-    if decision.outcome == "bypassed":
+    if decision.outcome in ("skipped", "bypassed"):
         return tuple(piece for piece in decision.mix if piece.required)
     return ()
 

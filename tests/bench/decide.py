@@ -23,7 +23,6 @@ from typing import Any
 
 from router import Router
 from router.assembly import snapshot_of
-from router.core.conversation import Conversation, Turn
 from router.core.decide import decide
 from router.core.evidence import Evidence
 from router.core.tokens import count_tokens
@@ -88,12 +87,11 @@ def measure(snapshot: Snapshot, router: Router, texts: Iterator[str], seconds: f
     began = clock()
     while len(times.wrap) < LEAST + WARM_UP or clock() - began < seconds:
         text, another = next(texts), next(texts)
-        conversation = Conversation("", (Turn("user", text, 0),))
         body = {"model": "bench", "messages": [{"role": "user", "content": another}]}
         start = clock()
         _, belief = recogniser.step(None, text)
         recognised = clock()
-        decide(policy, conversation, Evidence(belief, thresholds=recogniser.thresholds))
+        decide(policy, Evidence(belief, thresholds=recogniser.thresholds))
         decided = clock()
         router.wrap(body, wire="chat", context={})
         times.wrap.append(clock() - decided)

@@ -20,7 +20,6 @@ from types import MappingProxyType
 
 import numpy as np
 
-from router.core.conversation import Conversation, Turn
 from router.core.decide import decide
 from router.core.evidence import Belief, Evidence
 from router.core.learning import Assignment, DialKey, Outcome
@@ -62,15 +61,14 @@ def choosing() -> list[tuple[str, str]]:
     """Time deciding on the shipped pack, with levels that stand in different ways."""
     policy = load_pack(SHIPPED_PACK).policy
     belief = Belief({"/billing": 0.95, "/billing/refund": 0.9})
-    spoken = Conversation("", (Turn("user", "I want my money back", 0),))
     cues = {"channel": "chat", "complexity": "simple", "language": "en"}
     key = DialKey("/billing", "simple", "m")
     tuned = Levels({key: Dial(None, Trial("t", Level.DETAILED, 0.5, policy.texts["/billing"]))}, b"salt" * 8, 0.02)
     plain = Evidence(belief, cues)
     drawn = replace(plain, tuned=tuned, asked=Asked("unit", model="m"))
-    held = replace(drawn, levels=decide(policy, spoken, drawn).levels)
+    held = replace(drawn, levels=decide(policy, drawn).levels)
     times = {
-        name: microseconds(lambda evidence=evidence: decide(policy, spoken, evidence))  # type: ignore[misc]
+        name: microseconds(lambda evidence=evidence: decide(policy, evidence))  # type: ignore[misc]
         for name, evidence in (("nothing is tuned", plain), ("a trial draws", drawn), ("a level is held", held))
     }
     least = times["nothing is tuned"]

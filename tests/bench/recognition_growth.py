@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router.assembly import snapshot_of
-from router.core.conversation import Conversation, Turn
 from router.core.decide import decide
 from router.core.evidence import Evidence
 from router.engine.guarding import Guard
@@ -46,10 +45,9 @@ def whole(snapshot: Snapshot, texts: Iterator[str], count: int) -> NDArray[np.fl
     for at in range(count):
         text = next(texts)
         began, used = time.perf_counter(), time.process_time()
-        conversation = Conversation("", (Turn("user", text, 0),))
         known = cues.detect(text, 0)
         _, belief = recogniser.step(None, text)
-        decide(policy, conversation, Evidence(belief, known, recogniser.thresholds))
+        decide(policy, Evidence(belief, known, recogniser.thresholds))
         taken[:, at] = time.process_time() - used, time.perf_counter() - began
     return taken
 

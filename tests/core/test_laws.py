@@ -7,15 +7,13 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from router.core.conversation import Conversation, Turn
 from router.core.decide import decide
 from router.core.decision import Decision, say
 from router.core.evidence import Evidence
 from router.core.policy import ROOT, Level, Policy, depth, lineage
-from router.core.trace import loaded_belief, stored_belief
+from router.core.trace import Trace
+from router.stores.rows import RowMaker, evidence_of, loaded
 from tests.support.strategies import evidences, policies
-
-CONVERSATION = Conversation("", (Turn("user", "hello", 0),))
 
 
 @st.composite
@@ -25,14 +23,42 @@ def cases(draw: st.DrawFn) -> tuple[Policy, Evidence]:
 
 
 def decided(case: tuple[Policy, Evidence]) -> Decision:
-    return decide(case[0], CONVERSATION, case[1])
+    return decide(*case)
 
 
 @given(cases())
-def test_pure_equal_inputs_equal_decision_and_the_stored_belief_decides_alike(case: tuple[Policy, Evidence]) -> None:
+def test_pure_equal_inputs_equal_decision_and_the_stored_evidence_decides_alike(case: tuple[Policy, Evidence]) -> None:
+    """Law 1, all the way: evidence -> trace -> row -> evidence -> decide, machines' own calls among them."""
     policy, evidence = case
-    again = replace(evidence, belief=loaded_belief(stored_belief(evidence.belief)))
-    assert decided(case) == decided(case) == decided((policy, again))
+    decision = decided(case)
+    trace = Trace(
+        id="dec_1",
+        at_ms=1,
+        policy=policy.name,
+        tenant="",
+        conversation="c",
+        unit="u",
+        turn=0,
+        wire="chat",
+        model="m",
+        backend="",
+        stream=False,
+        decision=decision,
+        evidence=evidence,
+        cues=evidence.cues,
+    )
+    again = replace(evidence_of(loaded(RowMaker().row(trace))), nonce=evidence.nonce)
+    assert decision == decided(case) == decided((policy, again))
+    assert (decision.outcome == "skipped") is bool(evidence.auxiliary)
+
+
+@given(cases())
+def test_a_machine_s_own_call_gets_what_is_required_and_nothing_else(case: tuple[Policy, Evidence]) -> None:
+    policy, evidence = case
+    skipped = decide(policy, replace(evidence, auxiliary="title"))
+    full = decide(policy, replace(evidence, auxiliary=""))
+    assert skipped.mix == tuple(piece for piece in full.mix if piece.required)
+    assert (skipped.tasks, skipped.model, skipped.draw) == (full.tasks, None, None)
 
 
 @given(cases())
@@ -73,7 +99,7 @@ def test_budget_only_required_text_exceeds_it_and_every_drop_is_told(case: tuple
         free = [piece for piece in counted if not piece.required and piece.volatile is not lasting]
         assert sum(piece.tokens for piece in counted) <= budget or not free
     assert ("required_over_budget" in [r.code for r in decision.reasons]) == (decision.tokens > budget)
-    roomy = decide(replace(policy, settings=replace(policy.settings, budget_tokens=10**6)), CONVERSATION, evidence)
+    roomy = decide(replace(policy, settings=replace(policy.settings, budget_tokens=10**6)), evidence)
     gone = {piece.id for piece in roomy.mix} - {piece.id for piece in decision.mix}
     assert gone == {dropped.id for dropped in decision.dropped if dropped.reason == "budget"}
 
@@ -137,7 +163,7 @@ def test_free_text_of_a_cue_changes_no_other_word(case: tuple[Policy, Evidence],
 @given(cases())
 @settings(max_examples=30)
 def test_without_recognition_the_general_instructions_remain(case: tuple[Policy, Evidence]) -> None:
-    decision = decided((case[0], replace(case[1], belief=None, faults=("recogniser_failed",))))
+    decision = decided((case[0], replace(case[1], belief=None, faults=("recogniser_failed",), auxiliary="")))
     assert decision.outcome == "unavailable"
     assert decision.tasks == (ROOT,)
     assert decision.reasons[0].code == "recogniser_failed"

@@ -111,7 +111,7 @@ def test_the_trace_of_a_tuned_decision_decides_to_itself() -> None:
     of = tuned()
     look = of.look(call(body("where is my parcel")))
     assert look.decision.level is Level.DETAILED
-    again = decide(look.snapshot.policy, look.request.conversation, look.evidence)
+    again = decide(look.snapshot.policy, look.evidence)
     assert (again.levels, again.mix) == (look.decision.levels, look.decision.mix)
 
 

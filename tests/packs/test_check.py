@@ -31,6 +31,11 @@ def findings(load: Load, text: str) -> tuple[Finding, ...]:
     return check(load({"pack.yaml": text}))
 
 
+@pytest.mark.parametrize("told", ["stream: false", "max_tokens_below: 9", "system_contains: You write titles"])
+def test_a_rule_that_an_app_s_word_meets_is_no_finding(load: Load, told: str) -> None:
+    assert findings(load, CLEAN + f"auxiliary: [{{name: title, user_starts: Title, {told}}}]\n") == ()
+
+
 def test_a_clean_pack_has_no_findings(load: Load) -> None:
     assert findings(load, CLEAN) == ()
 
@@ -48,6 +53,7 @@ CASES = [
     ("levels_without_cue", "warning", 5, "tasks:", "settings: {levels: {simple: brief}}\ntasks:", "complexity"),
     ("threshold_by_hand", "warning", 5, "tasks:", "settings: {thresholds: {task: 0.5}}\ntasks:", "promises nothing"),
     ("levels_without_cue", "warning", 6, "    guided:", "    level: {simple: brief}\n    guided:", "level of /refund"),
+    ("typed_rule", "warning", 5, "tasks:", "auxiliary: [{name: title, user_starts: Title}]\ntasks:", "people can type"),
     ("no_primary_metric", "warning", 4, ", primary: true", "", "no metric is primary"),
     (
         "no_primary_metric",

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from router.core.conversation import Conversation, Turn
 from router.core.decide import decide
 from router.stores import evidence_of
 from tests.support.application import Start
@@ -177,7 +176,7 @@ async def test_a_stored_decision_is_made_again_from_its_evidence(start: Start) -
         answer = await running.ask(text, metadata={"tier": "pro"})
         await running.client.get("/metrics")  # writes what is queued
         row = running.parts.store.read(answer.headers["x-router-decision"])
-        again = decide(policy, Conversation("", (Turn("user", "…", 0),)), evidence_of(row))
+        again = decide(policy, evidence_of(row))
         assert (again.task, again.level, [piece.id for piece in again.mix]) == (
             row["task"],
             row["level"],

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.core.conversation import Conversation, Turn
 from router.core.decide import decide
 from router.core.evidence import Belief, Evidence, Thresholds
 from router.core.policy import Instruction, Level, Policy, Settings, Task
@@ -82,15 +81,14 @@ def test_a_stored_decision_is_made_again(trace: Traces, policy: Policy, mass: fl
         levels={"/billing": Level.DETAILED},
         faults=("classifier_slow",) if mass is None else (),
     )
-    conversation = Conversation("", (Turn("user", "hello", 0),))
-    decision = decide(policy, conversation, evidence)
-    again = decide(policy, conversation, evidence_of(stored(trace(evidence=evidence, decision=decision))))
+    decision = decide(policy, evidence)
+    again = decide(policy, evidence_of(stored(trace(evidence=evidence, decision=decision))))
     assert again == decision
 
 
 def test_a_row_says_what_was_decided(trace: Traces, policy: Policy) -> None:
     evidence = Evidence(Belief({"/billing": 0.9}), levels={"/billing": Level.GUIDED})
-    decision = decide(policy, Conversation("", (Turn("user", "hello", 0),)), evidence)
+    decision = decide(policy, evidence)
     row = stored(trace(evidence=evidence, decision=decision, stream=True, stages={"decide": 0.03}))
     assert row["task"] == "/billing"
     assert row["tasks"] == ["/billing"]

@@ -126,4 +126,5 @@ def evidences(draw: st.DrawFn, policy: Policy) -> Evidence:
         thresholds=Thresholds((domain, draw(st.floats(domain, 0.95))), soft=draw(st.floats(0.1, domain))),
         levels=draw(st.dictionaries(st.sampled_from(list(policy.tasks)), st.sampled_from(list(Level)), max_size=2)),
         nonce="0badcafe",
+        auxiliary=draw(st.sampled_from(["", "", "", "title"])),
     )

@@ -76,6 +76,16 @@ CASES = {
         "Promise nothing.",
         [(1, "Be polite.")],
     ),
+    "skipped, but some of it is required": (
+        [settled("/refund", GENERAL, RULE, outcome="skipped"), settled("/refund", GENERAL, RULE)],
+        "Promise nothing.",
+        [(1, "Be polite.")],
+    ),
+    "a skipped turn keeps what was said before it": (
+        [settled("/refund", GENERAL, REFUND), settled("/refund", RULE, outcome="skipped")],
+        "Be polite.\n\nCheck the date.",
+        [(1, "Promise nothing.")],
+    ),
     "blocked": ([settled("/", GENERAL, outcome="blocked")], "", []),
     "unclassified and unavailable speak": (
         [settled("/", GENERAL, outcome="unclassified"), settled("/", GENERAL, REFUND, outcome="unavailable")],

@@ -86,3 +86,12 @@ def deaf_signals(pack: Pack) -> Iterator[Finding]:
             message = f"the horizon of {policy.primary.name} ends before the signal's again_within does"
             fix = "shorten again_within, or lengthen the horizon: what comes later does not count"
             yield found(pack, place, "signal_too_late", "hint", message, fix)
+
+
+def typed_rules(pack: Pack) -> Iterator[Finding]:
+    """Find rules for machines' own calls that look for nothing but what people can type."""
+    for rule in pack.policy.auxiliary:
+        if rule.typed:
+            message = f"people can type what the rule {rule.name} looks for, and then get required instructions alone"
+            fix = "add what an app says: stream: false, max_tokens_below or system_contains"
+            yield found(pack, f"pack:auxiliary.{rule.name}", "typed_rule", "warning", message, fix)
