@@ -15,7 +15,7 @@ from router.core.ports import Recogniser, Wire
 from router.cues import reader_for
 from router.engine.guarding import Guard
 from router.engine.identity import Identifier
-from router.engine.look import Looker
+from router.engine.prepare import RequestPreparer
 from router.engine.snapshot import Build, Shelf, Snapshot
 from router.packs import Archive, Pack, load_pack
 from router.wire.chat import ChatCompletions
@@ -84,6 +84,8 @@ def snapshot_builder(cache: Path | None, guard: Guard, archive: Archive | None =
     return build
 
 
-def looker_for(shelf: Shelf, guard: Guard, identifier: Identifier, clock: Callable[[], float] = time.time) -> Looker:
-    """Return a looker over a shelf."""
-    return Looker(shelf, identifier, guard, clock)
+def preparer_for(
+    shelf: Shelf, guard: Guard, identifier: Identifier, clock: Callable[[], float] = time.time
+) -> RequestPreparer:
+    """Return a preparer over a shelf."""
+    return RequestPreparer(shelf, identifier, guard, clock)

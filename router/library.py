@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from router.assembly import default_cache, looker_for, snapshot_of, wire_named
+from router.assembly import default_cache, preparer_for, snapshot_of, wire_named
 from router.core.decision import Decision
 from router.core.errors import RequestError
 from router.core.policy import Policy
@@ -24,7 +24,7 @@ from router.core.ports import Capability, Wire
 from router.engine.explain import explanation
 from router.engine.guarding import Guard
 from router.engine.identity import Identifier
-from router.engine.look import Call, Look, Looker
+from router.engine.prepare import Call, PreparedRequest, RequestPreparer
 from router.engine.snapshot import Shelf
 from router.packs import Mismatch, Pack, PackTest, judge, load_pack
 
@@ -70,7 +70,7 @@ class Router:
         snapshot = snapshot_of(pack, cache, guard)
         self.pack = pack
         self._capability = Capability(mid_conversation=mid_conversation)
-        self._looker: Looker = looker_for(
+        self._looker: RequestPreparer = preparer_for(
             Shelf({pack.policy.name: snapshot}, pack.policy.name), guard, Identifier(LIBRARY_SECRET)
         )
 
@@ -124,7 +124,7 @@ class Router:
         messages = [{"role": ("user", "assistant")[at % 2], "content": text} for at, text in enumerate(test.turns)]
         return judge(test, self._look({"model": "test", "messages": messages}, wire_named("chat"), test.cues).decision)
 
-    def _look(self, body: Mapping[str, Any], wire: Wire, context: Mapping[str, Any] | None) -> Look:
+    def _look(self, body: Mapping[str, Any], wire: Wire, context: Mapping[str, Any] | None) -> PreparedRequest:
         metadata = dict(context or {})
         headers = {str(name).lower(): str(value) for name, value in dict(metadata.pop("headers", {})).items()}
         for name, cue in self.policy.cues.items():
@@ -135,4 +135,4 @@ class Router:
             raw = json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
         except (TypeError, ValueError) as error:
             raise RequestError(f"The body cannot be written as JSON: {error}", code="invalid_json") from error
-        return self._looker.look(Call(wire, raw, headers, metadata=metadata))
+        return self._looker.prepare(Call(wire, raw, headers, metadata=metadata))

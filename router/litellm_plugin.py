@@ -33,14 +33,14 @@ import msgspec
 from fastapi import HTTPException
 from litellm.integrations.custom_logger import CustomLogger
 
-from router.assembly import WIRES, default_cache, looker_for, shipped_pack, snapshot_of
+from router.assembly import WIRES, default_cache, preparer_for, shipped_pack, snapshot_of
 from router.core.decision import Decision
 from router.core.errors import Degraded, RequestError, SettingsError, did_you_mean
 from router.core.policy import ROOT
 from router.core.ports import Capability, Wire
 from router.engine.guarding import Guard
 from router.engine.identity import Identifier
-from router.engine.look import Call, Look, blocked
+from router.engine.prepare import Call, PreparedRequest, blocked
 from router.engine.snapshot import Shelf
 from router.packs import Pack, load_pack
 
@@ -74,7 +74,7 @@ _TEXTS = ("model", "messages", "system", "instructions", "input")
 """What LiteLLM may have set although the client did not: a model in the path, a stored prompt."""
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
-_SEEN: ContextVar[tuple[Call, Look] | None] = ContextVar("seen", default=None)
+_SEEN: ContextVar[tuple[Call, PreparedRequest] | None] = ContextVar("seen", default=None)
 """What was seen of the request that this task serves, for the headers of its answer."""
 
 
@@ -87,7 +87,7 @@ class PromptRouter(CustomLogger):
         snapshot = snapshot_of(pack, cache, guard)
         self._must_speak = any(instruction.required for instruction in pack.policy.tasks[ROOT].instructions)
         self._capability = capability or Capability()
-        self._looker = looker_for(
+        self._looker = preparer_for(
             Shelf({pack.policy.name: snapshot}, pack.policy.name), guard, Identifier(SECRET, CONVERSATION_HEADERS)
         )
 
@@ -111,7 +111,7 @@ class PromptRouter(CustomLogger):
                 _headers(data),
                 tenant=getattr(user_api_key_dict, "api_key", None) or "",
             )
-            look = await self._looker.look_in_time(call)
+            look = await self._looker.prepare_in_time(call)
             woven = msgspec.json.decode(self._looker.weave(look, wire, capability=self._capability))
         except RequestError as error:
             raise _refusal(error) from error

@@ -8,11 +8,11 @@ from router.core.decision import Decision
 from router.core.evidence import Certificate, Evidence, Thresholds
 from router.core.policy import ROOT, Policy
 from router.core.tokens import count_tokens
-from router.engine.look import Look
+from router.engine.prepare import PreparedRequest
 from router.engine.snapshot import Snapshot
 
 
-def explanation(look: Look) -> dict[str, Any]:
+def explanation(look: PreparedRequest) -> dict[str, Any]:
     """Return everything about the newest user turn's decision as JSON-ready data."""
     return {
         "policy": look.snapshot.policy.name,
@@ -29,7 +29,7 @@ def explanation(look: Look) -> dict[str, Any]:
     }
 
 
-def cache_lost_tokens(look: Look) -> int:
+def cache_lost_tokens(look: PreparedRequest) -> int:
     """Return how many tokens a provider must process anew because of where this decision's text stands, by estimate.
 
     None where text that is new is said at its own turn. With `on_switch: head` a switch changes the head, and with it

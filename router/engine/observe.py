@@ -34,7 +34,7 @@ _NO_CUES: Mapping[str, CueValue] = MappingProxyType({})
 
 
 @dataclass(slots=True)
-class Sight:
+class TurnObservation:
     """What is known at one user turn: the recogniser's state, the evidence and, once made, the decision.
 
     `key` is the digest of all that it was made from.
@@ -45,9 +45,9 @@ class Sight:
     key: bytes
     decision: Decision | None = None
 
-    def revived(self, cues: Mapping[str, CueValue], nonce: str) -> Sight:
+    def revived(self, cues: Mapping[str, CueValue], nonce: str) -> TurnObservation:
         """Return a sight that comes from a trace as it was."""
-        return Sight(self.state, revived(self.evidence, cues, nonce), self.key)
+        return TurnObservation(self.state, revived(self.evidence, cues, nonce), self.key)
 
 
 class Observer:
@@ -56,7 +56,7 @@ class Observer:
     def __init__(self, snapshot: Snapshot, guard: Guard) -> None:
         self.snapshot = snapshot
         self._guard = guard
-        self._memo: Memo[Sight] = Memo()
+        self._memo: Memo[TurnObservation] = Memo()
         policy = snapshot.policy
         self._rules = policy.auxiliary
         self._volatile = frozenset(name for name, cue in policy.cues.items() if cue.volatile)
@@ -77,8 +77,8 @@ class Observer:
         cues: Mapping[str, CueValue],
         nonce: str,
         late: str = "",
-        earlier: Sequence[Sight] = (),
-    ) -> list[Sight]:
+        earlier: Sequence[TurnObservation] = (),
+    ) -> list[TurnObservation]:
         """Return a sight for each user turn, those `earlier` ones first that the backend keeps.
 
         `cues` are this call's own, volatile ones included. With `late`, turns that are not known yet go without
@@ -112,7 +112,7 @@ class Observer:
         sights += [sights[-1]] * (first + len(asked) - len(sights))
         return sights
 
-    def unseen(self, cues: Mapping[str, CueValue], nonce: str) -> Sight:
+    def unseen(self, cues: Mapping[str, CueValue], nonce: str) -> TurnObservation:
         """Return the sight of a conversation whose user turns are all kept elsewhere, and not known here."""
         evidence = Evidence(
             belief=None,
@@ -120,7 +120,7 @@ class Observer:
             faults=(*self._faults, "thread_unknown"),
             nonce=nonce,
         )
-        return Sight(None, evidence, nonce.encode())
+        return TurnObservation(None, evidence, nonce.encode())
 
     def _look(
         self,
@@ -134,11 +134,11 @@ class Observer:
         pin: Pin,
         late: str,
         rule: str,
-    ) -> Sight:
+    ) -> TurnObservation:
         if number in pin.faulted:
             before, evidence = pin.faulted[number]
             if evidence.faults != self._faults and evidence.auxiliary == rule:
-                return Sight(before, revived(evidence, cues, nonce), key)
+                return TurnObservation(before, revived(evidence, cues, nonce), key)
         faults = list(self._faults)
         known = dict(cues)
         belief: Belief | None = None
@@ -170,7 +170,7 @@ class Observer:
         )
         if len(faults) > len(self._faults):
             pin.faulted[number] = (state, evidence)
-        return Sight(state, evidence, key)
+        return TurnObservation(state, evidence, key)
 
     def _auxiliary(self, request: Request, text: str, number: int, pin: Pin, newest: bool) -> AuxiliaryRule | None:
         """Return the rule that takes a user turn for a machine's own call, if one does.

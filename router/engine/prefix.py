@@ -19,8 +19,8 @@ from typing import NamedTuple
 
 from router.core.conversation import Conversation
 from router.core.ports import Wire
-from router.engine.look import Look
 from router.engine.pins import name_pin
+from router.engine.prepare import PreparedRequest
 
 CONVERSATIONS_WATCHED = 20_000
 """Conversations whose last prefix is remembered; one is about 200 bytes."""
@@ -30,11 +30,11 @@ WAITING_BYTES = 16 << 20
 """How many sightings wait at most, and how large in all; under more load than this only some are compared."""
 
 
-class Sighting(NamedTuple):
+class WatchedRequest(NamedTuple):
     """A request as it came, with all that was decided about it, and the body that is sent for it."""
 
     wire: Wire
-    look: Look
+    look: PreparedRequest
     backend: str
     model: str
     sent: bytes
@@ -53,11 +53,11 @@ class PrefixWatch:
     def __init__(self, count: Callable[[str], None]) -> None:
         self._count = count
         self._looking = threading.Lock()
-        self._waiting: deque[Sighting] = deque(maxlen=WAITING)
+        self._waiting: deque[WatchedRequest] = deque(maxlen=WAITING)
         self._bytes = 0
         self._known: OrderedDict[tuple[str, ...], _Prefix] = OrderedDict()
 
-    def put(self, sighting: Sighting) -> None:
+    def put(self, sighting: WatchedRequest) -> None:
         """Take note of a request. Never blocks."""
         if sighting.look.request.conversation.continues or self._bytes > WAITING_BYTES:
             return
@@ -71,7 +71,7 @@ class PrefixWatch:
                 self._compare(self._waiting.popleft())
             self._bytes = 0
 
-    def _compare(self, seen: Sighting) -> None:
+    def _compare(self, seen: WatchedRequest) -> None:
         look, policy = seen.look, seen.look.snapshot.policy.name
         key = (
             policy,

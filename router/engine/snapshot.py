@@ -2,11 +2,16 @@
 
 A snapshot is one revision of one policy with everything made from it. A shelf holds the current snapshot of each
 policy with how its levels stand, and for a while the earlier revisions that running conversations are pinned to.
+
+A pack whose files changed is built completely, then swapped in (`Reloader`); one that cannot be loaded changes nothing
+but the news about it. Building reads files and may fit a recogniser, so it runs in a thread (the fit in a process).
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
@@ -15,11 +20,13 @@ from typing import Generic, TypeVar
 
 from router.core.compose import Mix, compose
 from router.core.decision import Settled
-from router.core.errors import RequestError, did_you_mean
+from router.core.errors import PolicyError, RequestError, did_you_mean
 from router.core.evidence import Evidence
 from router.core.levels import Levels
 from router.core.policy import Level, Policy
 from router.core.ports import CueReader, Recogniser
+
+log = logging.getLogger("router.engine")
 
 OLD_REVISIONS_KEPT = 8
 """Earlier revisions kept per policy for pinned conversations; a fitted recogniser is some megabytes."""
@@ -160,3 +167,58 @@ class Shelf:
             old.popitem(last=False)
         self._current[name] = snapshot
         return True
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """What came of reloading one policy: a new revision, the same one, or the fault that kept the old one."""
+
+    name: str
+    revision: str
+    changed: bool
+    fault: str = ""
+
+
+class Reloader:
+    """Reloads packs into a shelf. `faults` names the policies whose files do not load at present, and why."""
+
+    def __init__(self, shelf: Shelf, packs: dict[str, Path], build: Build, note: Callable[[str], None]) -> None:
+        self._shelf = shelf
+        self._packs = packs
+        self._build = build
+        self._note = note
+        self._one_at_a_time = asyncio.Lock()
+        self.faults: dict[str, str] = {}
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files and folders whose change calls for a reload."""
+        return tuple(path for name in self._packs for path in (self._packs[name], *self._shelf.current(name).files))
+
+    async def reload(self) -> tuple[Reloaded, ...]:
+        """Reload every pack and return what came of each."""
+        async with self._one_at_a_time:
+            return tuple([await self._reload(name, path) for name, path in self._packs.items()])
+
+    async def _reload(self, name: str, path: Path) -> Reloaded:
+        before = self._shelf.current(name)
+        try:
+            snapshot = await asyncio.to_thread(self._build, path)
+        except PolicyError as error:
+            return self._keep(name, before, str(error))
+        if snapshot.policy.name != name:
+            return self._keep(
+                name, before, f'{path}: the policy "{name}" is now called "{snapshot.policy.name}"; restart'
+            )
+        self.faults.pop(name, None)
+        changed = self._shelf.swap(name, snapshot)
+        if changed:
+            self._note("reloaded")
+            log.info("policy %s is now at revision %s", name, snapshot.policy.revision)
+        return Reloaded(name, snapshot.policy.revision, changed)
+
+    def _keep(self, name: str, before: Snapshot, fault: str) -> Reloaded:
+        self._note("reload_failed")
+        self.faults[name] = fault
+        log.error("policy %s stays at revision %s: %s", name, before.policy.revision, fault)
+        return Reloaded(name, before.policy.revision, changed=False, fault=fault)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from router.core.evidence import Evidence
 from router.engine.identity import Identity
-from router.engine.observe import Sight
+from router.engine.observe import TurnObservation
 from router.engine.pins import Pin, Pins
 from router.engine.snapshot import Shelf, Snapshot
 
@@ -29,7 +29,7 @@ class Thread:
     identity: Identity
     snapshot: Snapshot
     pin: Pin
-    sights: tuple[Sight, ...]
+    sights: tuple[TurnObservation, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +49,10 @@ class Link:
 def rebuild(links: Iterable[Link], pins: Pins, shelf: Shelf) -> Iterator[tuple[Link, Thread]]:
     """Yield the threads of the answers, given their traces in the order of time.
 
-    The evidence of a trace lacks the nonce and free text; whoever goes on from it brings both (`Sight.revived`). A
-    conversation that has no live pin any more, or not all of its turns, is left out.
+    The evidence of a trace lacks the nonce and free text; whoever goes on from it brings both. A conversation that has
+    no live pin any more, or not all of its turns, is left out.
     """
-    seen: dict[tuple[str, str, str], list[Sight]] = {}
+    seen: dict[tuple[str, str, str], list[TurnObservation]] = {}
     for link in links:
         sights = seen.setdefault((link.tenant, link.policy, link.conversation), [])
         pin = pins.last(link.policy, link.conversation)
@@ -60,7 +60,7 @@ def rebuild(links: Iterable[Link], pins: Pins, shelf: Shelf) -> Iterator[tuple[L
         if pin is None or snapshot is None or link.turn > len(sights):
             continue
         del sights[link.turn :]
-        sights.append(Sight(None, link.evidence, link.response_id.encode()))
+        sights.append(TurnObservation(None, link.evidence, link.response_id.encode()))
         yield link, Thread(Identity.of(link.conversation, link.unit), snapshot, pin, tuple(sights))
 
 

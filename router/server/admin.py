@@ -17,7 +17,7 @@ from router.core.ports import Outgoing
 from router.core.store_ports import Located
 from router.engine.explain import explanation
 from router.engine.identity import HeaderView
-from router.engine.look import Call
+from router.engine.prepare import Call
 from router.server.composition import Parts
 from router.server.feedback import feedback_json
 from router.server.keys import Caller
@@ -100,7 +100,7 @@ def _add_questions(routes: APIRouter, parts: Parts) -> None:
         policy = caller.policy_for(request.scope.get("router.policy") or headers.get("x-router-policy"))
         body = await request.body()
         wire = wire_named(request.query_params.get("wire") or _wire_of(headers, body))
-        look = await parts.line.looker.look_in_time(Call(wire, body, headers, caller.tenant, policy))
+        look = await parts.line.preparer.prepare_in_time(Call(wire, body, headers, caller.tenant, policy))
         return JSONResponse(explanation(look))
 
 

@@ -10,7 +10,7 @@ from router.core.decision import Decision
 from router.core.errors import BackendError, RequestError, RouterError
 from router.core.policy import Level
 from router.core.ports import Wire
-from router.engine.line import Reply
+from router.engine.pipeline import Reply
 from router.wire import status_of
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]

@@ -12,24 +12,23 @@ from pathlib import Path
 from typing import Any, Literal
 
 from router import __version__
-from router.assembly import WIRES, looker_for, shipped_pack, snapshot_builder
+from router.assembly import WIRES, preparer_for, shipped_pack, snapshot_builder
 from router.backends import BridgedBackend, EchoBackend, LiteLLMBackend, PassThroughBackend, Timeouts, bridge_to
 from router.core.errors import SettingsError
 from router.core.ports import Backend
 from router.core.store_ports import FeedbackStore, LearningStore
 from router.cues.language import detect_language
-from router.engine.appraise import Appraisal
+from router.engine.answer_evaluation import AnswerEvaluator
+from router.engine.answer_queue import AnswerQueue
 from router.engine.audits import Tightening
-from router.engine.examine import Examiner
 from router.engine.guarding import Guard
 from router.engine.identity import Identifier
-from router.engine.line import Line
-from router.engine.look import Call
+from router.engine.pipeline import Pipeline
 from router.engine.prefix import PrefixWatch
+from router.engine.prepare import Call
 from router.engine.recorder import Recorder
-from router.engine.reload import Reloader
 from router.engine.send import RetryBudget, Sender, Target
-from router.engine.snapshot import Shelf, Snapshot
+from router.engine.snapshot import Reloader, Shelf, Snapshot
 from router.learner import Learner
 from router.packs import Archive
 from router.rewards.appraiser import Appraiser
@@ -68,12 +67,12 @@ class Parts:
     prefixes: PrefixWatch
     tightening: Tightening
     learner: Learner
-    examiner: Examiner
+    examiner: AnswerQueue
     feedback: FeedbackParts
     retention: Retention
     recorder: Recorder
     telemetry: Telemetry
-    line: Line
+    line: Pipeline
     keyring: Keyring
     backends: Mapping[str, Backend]
     aliases: Aliases
@@ -101,10 +100,10 @@ def compose(settings: Settings) -> Parts:
     recorder = Recorder(CountedStore(store, telemetry), guard, telemetry.note_lost)
     prefixes = PrefixWatch(telemetry.note_prefix_break)
     identifier = Identifier(salt, settings.conversation_headers)
-    looker = looker_for(shelf, guard, identifier)
-    resume(pins, store, looker, archive, build, telemetry.note)
-    line = Line(
-        looker=looker,
+    preparer = preparer_for(shelf, guard, identifier)
+    resume(pins, store, preparer, archive, build, telemetry.note)
+    line = Pipeline(
+        preparer=preparer,
         sender=Sender(settings.retries.attempts, RetryBudget(settings.retries.budget)),
         resolve=target_finder(aliases, backends),
         record=recorder.put,
@@ -148,8 +147,8 @@ def compose(settings: Settings) -> Parts:
 
 
 def examiner_for(
-    said: FeedbackStore, learning: LearningStore, line: Line, guard: Guard, telemetry: Telemetry, salt: bytes
-) -> Examiner:
+    said: FeedbackStore, learning: LearningStore, line: Pipeline, guard: Guard, telemetry: Telemetry, salt: bytes
+) -> AnswerQueue:
     """Return the examiner of answers; the judge is asked through the line, as a request that is no conversation."""
     chat = WIRES["chat"]
 
@@ -158,10 +157,10 @@ def examiner_for(
         reply = await line.pass_on(Call(chat, json.dumps(asked).encode(), id=new_decision_id()))
         return chat.spoken(reply.body, stream=False)
 
-    appraisal = Appraisal(
+    appraisal = AnswerEvaluator(
         lambda policy: Appraiser(policy, detect_language, salt), guard, earlier=learning.earlier, salt=salt
     )
-    return Examiner(
+    return AnswerQueue(
         appraisal,
         said.record,
         learning.tally,
@@ -172,7 +171,7 @@ def examiner_for(
     )
 
 
-def comparer(examiner: Examiner) -> Callable[[str, str], float | None]:
+def comparer(examiner: AnswerQueue) -> Callable[[str, str], float | None]:
     """Return the function that compares a correction with the answer of a decision, where that is remembered."""
 
     def compare(decision: str, correction: str) -> float | None:

@@ -27,11 +27,11 @@ from router.core.errors import RequestError, RouterError
 from router.core.learning import Feedback
 from router.core.policy import Metric
 from router.core.store_ports import FeedbackStore
-from router.engine.caps import Caps
+from router.engine.feedback_item import FeedbackItem, Receipt
+from router.engine.feedback_queue import Compare, FeedbackQueue, Result, too_often
 from router.engine.guarding import Guard
 from router.engine.identity import HeaderView, Identifier
-from router.engine.intake import Compare, Intake, Result, too_often
-from router.engine.remarks import Receipt, Remark
+from router.engine.rate_limiter import RateLimiter
 from router.engine.snapshot import Shelf
 from router.packs.words import seconds
 from router.server.answers import FEEDBACK_HEADER, RawHeaders, encoded, send_whole
@@ -60,7 +60,7 @@ class FeedbackParts:
     """What takes feedback in. `start` and `close` the intake with the application."""
 
     store: FeedbackStore
-    intake: Intake
+    intake: FeedbackQueue
     tokens: FeedbackTokens
     reading: Reading
 
@@ -76,13 +76,13 @@ def feedback_parts(
     flush: Callable[[], None],
     compare: Compare = lambda decision, correction: None,
 ) -> FeedbackParts:
-    """Return what takes feedback in. The last four are as `Intake` has them; `identifier` is the one of requests."""
+    """Return what takes feedback in. The last four are as in `FeedbackQueue`; `identifier` is the one of requests."""
     chosen = settings.feedback
     secrets = [secret.get_secret_value().encode() for secret in chosen.secrets] or [salt]
     tokens = FeedbackTokens(secrets, seconds(chosen.expires))
     return FeedbackParts(
         store=store,
-        intake=Intake(store, shelf, guard, flush, compare=compare, per_minute=chosen.per_minute),
+        intake=FeedbackQueue(store, shelf, guard, flush, compare=compare, per_minute=chosen.per_minute),
         tokens=tokens,
         reading=Reading(identifier.conversation_of, tokens.verify, new_feedback_id),
     )
@@ -105,7 +105,7 @@ class FeedbackRoute:
         origins = frozenset(origin.lower().encode() for origin in settings.feedback.origins)
         self._origins = None if b"*" in origins else origins
         # A token is held by who knows whom: what is over its cap is refused before anything is looked up.
-        self._by_token = Caps(settings.feedback.per_minute)
+        self._by_token = RateLimiter(settings.feedback.per_minute)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; every error leaves in OpenAI's shape."""
@@ -167,7 +167,7 @@ class FeedbackRoute:
                 raise result
             return 200, {"object": "feedback", **_told(result)}
         results: list[Result | None] = []
-        remarks: list[Remark] = []
+        remarks: list[FeedbackItem] = []
         for item in items:
             try:
                 remarks.append(self._remark(read_form(item), sender, refusal, token))
@@ -177,7 +177,9 @@ class FeedbackRoute:
         stored = iter(await self._intake.put(remarks))
         return _batch_answer([next(stored) if result is None else result for result in results])
 
-    def _remark(self, form: Form, sender: Sender | None, refusal: RequestError | None, token: str | None) -> Remark:
+    def _remark(
+        self, form: Form, sender: Sender | None, refusal: RequestError | None, token: str | None
+    ) -> FeedbackItem:
         """Return the remark of a form. Raises RequestError: 401 without key and token, 429 over a token's cap."""
         own = form.token if form.token is not None else token
         if own is None and refusal is not None:

@@ -1,7 +1,8 @@
 """The form of feedback: what a body may hold, key by key, and how it becomes remarks. Pure.
 
 A body is one object, a list of them, or `{"feedback": [...]}`. In a batch each item stands for itself: one that is
-wrong keeps no other from being stored. Whether a value fits its metric is not known here (`router.engine.remarks`).
+wrong keeps no other from being stored. Whether a value fits its metric is not known here but in
+`router.engine.feedback_item`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import msgspec
 from router.core.errors import RequestError, did_you_mean
 from router.core.learning import SOURCES, Source
 from router.core.store_ports import Target
-from router.engine.remarks import SHOWN_CHARS, Remark, outside_token
+from router.engine.feedback_item import SHOWN_CHARS, FeedbackItem, outside_token
 from router.server.tokens import Grant
 from router.wire.strict_json import check, decode, wrong_type
 
@@ -127,7 +128,7 @@ def read_form(written: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[Any] =
     return form
 
 
-def remark_of(form: Form, reading: Reading, sender: Sender | None, token: str | None) -> Remark:
+def remark_of(form: Form, reading: Reading, sender: Sender | None, token: str | None) -> FeedbackItem:
     """Return the remark that a form makes, checked but for what its policy has to say. Raises RequestError.
 
     A `token` narrows what the sender may do; without a sender it is what lets them in.
@@ -149,7 +150,7 @@ def remark_of(form: Form, reading: Reading, sender: Sender | None, token: str | 
             raise _beyond_token("correction", "it takes a key to send one")
         if _too_long(form.correction, CORRECTION_BYTES):
             raise _wrong("correction", f"longer than {CORRECTION_BYTES} bytes", "too_long")
-    return Remark(
+    return FeedbackItem(
         id=reading.new_id() if form.id is None else _name("id", form.id),
         tenant=tenant,
         targets=targets,

@@ -16,8 +16,8 @@ from router.backends import FORWARDED_HEADERS
 from router.core.errors import RequestError, RouterError
 from router.core.ports import Wire
 from router.engine.identity import HeaderView
-from router.engine.line import Reply
-from router.engine.look import Call
+from router.engine.pipeline import Reply
+from router.engine.prepare import Call
 from router.server.answers import error_answer, reply_headers, send_whole
 from router.server.edge import read_body, watch_disconnect
 from router.server.keys import Caller, Keyring
@@ -33,7 +33,7 @@ FORWARDED = frozenset(name.encode() for name in FORWARDED_HEADERS)
 
 @dataclass(frozen=True)
 class HotRoute:
-    """One wire format's route. `serve` is `Line.run`, or `Line.pass_on` for what is no conversation.
+    """One wire format's route. `serve` is `Pipeline.run`, or `Pipeline.pass_on` for what is no conversation.
 
     `tell` says whether answers carry what was decided. `id_header` is where clients of the format look for the id of
     their request. `sign` makes the token of a decision of a tenant with which a web page may send feedback on it.

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from router.core.errors import Degraded, RequestError, RouterError
 from router.core.ports import Outgoing, Wire
 from router.engine.identity import HeaderView
-from router.engine.line import Reply, reply_to
+from router.engine.pipeline import Reply, reply_to
 from router.engine.send import Target
 from router.server.answers import error_answer
 from router.server.composition import Parts

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from router.core.errors import RequestError, SettingsError
-from router.engine.caps import Caps
+from router.engine.rate_limiter import RateLimiter
 from router.server.settings import KeySettings, Scope, Settings
 
 KEY_BYTES = 32
@@ -111,7 +111,7 @@ class Quota(AbstractContextManager[None]):
     """
 
     def __init__(self, per_minute: int | None, at_once: int | None, clock: Callable[[], float]) -> None:
-        self._bucket = Caps(per_minute, clock) if per_minute else None
+        self._bucket = RateLimiter(per_minute, clock) if per_minute else None
         self._at_once = at_once
         self._open = 0
 

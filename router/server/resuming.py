@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from router.core.errors import Degraded, PolicyError
-from router.engine.look import Looker
+from router.engine.prepare import RequestPreparer
 from router.engine.snapshot import OLD_REVISIONS_KEPT, Build
 from router.engine.threads import Link
 from router.packs import Archive
@@ -27,13 +27,13 @@ log = logging.getLogger("router.server")
 def resume(
     pins: SqlPinStore,
     store: SqlTraceStore,
-    looker: Looker,
+    preparer: RequestPreparer,
     archive: Archive,
     build: Build,
     note: Callable[[str], None],
 ) -> None:
-    """Let the looker go on with the conversations that were under way. `note` counts a fault by its code."""
-    shelf = looker.shelf
+    """Let the preparer go on with the conversations that were under way. `note` counts a fault by its code."""
+    shelf = preparer.shelf
     try:
         records = [record for record in pins.read(time.time()) if record.policy in shelf.revisions]
         began = min((record.began_s for record in records), default=time.time())
@@ -53,8 +53,8 @@ def resume(
             else:
                 if (snapshot.policy.name, snapshot.policy.revision) == (name, revision):
                     shelf.keep_old(snapshot)
-    looker.pins.restore(records)
-    looker.take_up(map(_link, chained))
+    preparer.pins.restore(records)
+    preparer.take_up(map(_link, chained))
 
 
 def _link(row: Mapping[str, Any]) -> Link:

@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 from router.backends import LiteLLMBackend
 from router.core.errors import BackendError, Degraded
-from router.engine.reload import Reloader
+from router.engine.snapshot import Reloader
 from router.server.composition import Parts
 
 log = logging.getLogger("router.server")
@@ -137,7 +137,7 @@ async def _keep_pins(parts: Parts) -> None:
 def _store_pins(parts: Parts, *, forget: bool = False) -> None:
     parts.prefixes.look()
     shelf = parts.shelf
-    records = parts.line.looker.pins.changed({name: shelf.current(name).policy for name in shelf.names})
+    records = parts.line.preparer.pins.changed({name: shelf.current(name).policy for name in shelf.names})
     try:
         parts.pins.write(records)
         if forget:

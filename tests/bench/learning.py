@@ -26,10 +26,10 @@ from router.core.learning import Assignment, DialKey, Outcome
 from router.core.levels import Asked, Dial, Levels, Trial
 from router.core.policy import ROOT, Instruction, Level, Metric, Policy, Task
 from router.core.tokens import count_tokens
-from router.engine.appraise import Answered
+from router.engine.answer_evaluation import Answered
 from router.engine.guarding import Guard
-from router.engine.line import Line, Progress
-from router.engine.look import Call
+from router.engine.pipeline import Pipeline, Progress
+from router.engine.prepare import Call
 from router.engine.recorder import Recorder
 from router.engine.send import RetryBudget, Sender
 from router.packs import load_pack
@@ -39,7 +39,7 @@ from router.tuning.book import Book, fold, gathered
 from router.tuning.tuner import refresh
 from tests.bench.gateways import SHIPPED_PACK
 from tests.bench.report import print_conditions, print_table
-from tests.support.parts import CHAT, body, looker, small_policy, snapshot
+from tests.support.parts import CHAT, body, preparer, small_policy, snapshot
 from tests.support.shop import DAY_MS, Shop, better, tuned_policy
 
 TASKS, DOMAINS = 500, 25
@@ -78,13 +78,13 @@ def choosing() -> list[tuple[str, str]]:
 def recording() -> list[tuple[str, str]]:
     """Time what a request pays for being recorded and examined."""
     policy = tuned_policy()
-    of = looker(snapshot(policy))
+    of = preparer(snapshot(policy))
     of.shelf.tune("desk", Levels({}, b"salt", 0.02))
     recorder = Recorder(MemoryTraceStore(10), Guard(lambda code: None), lambda lost: None, queue=1_000)
     taken: list[Answered] = []
-    line = Line(of, Sender(0, RetryBudget(0.0)), lambda model: (), recorder.put, examine=taken.append)
+    line = Pipeline(of, Sender(0, RetryBudget(0.0)), lambda model: (), recorder.put, examine=taken.append)
     call = Call(CHAT, body_bytes(), id="dec_1", tenant="t")
-    look = of.look(call)
+    look = of.prepare(call)
     given = look.pin.given
 
     def finish() -> None:

@@ -16,7 +16,7 @@ from router.engine.audits import Tightening
 from router.engine.explain import certificates_json, explanation
 from router.engine.guarding import Guard
 from router.engine.identity import Identifier
-from router.engine.look import Looker
+from router.engine.prepare import RequestPreparer
 from router.engine.snapshot import Shelf, Snapshot
 from tests.support.parts import Clock, WordRecogniser, body, call, small_policy, snapshot
 
@@ -159,10 +159,10 @@ def test_conversations_under_way_end_as_they_began_and_new_ones_are_held_to_more
 ) -> None:
     before = tightening(PACK)
     shelf = Shelf({"desk": before}, "desk")
-    of = Looker(shelf, Identifier(b"secret", ("x-session-id",)), Guard(audits.notes.append), Clock())
+    of = RequestPreparer(shelf, Identifier(b"secret", ("x-session-id",)), Guard(audits.notes.append), Clock())
 
     def look(session: str, *texts: str) -> Any:
-        return of.look(call(body(*texts), headers={"x-session-id": session}))
+        return of.prepare(call(body(*texts), headers={"x-session-id": session}))
 
     first = look("one", "a refund please")
     assert first.decision.task == "/billing/refund"

@@ -16,13 +16,13 @@ from router.core.errors import BackendError, Degraded
 from router.core.learning import Compliance, Feedback
 from router.core.policy import AuxiliaryRule, Check, Judge, Level, Metric, Policy, Signal
 from router.core.store_ports import Located
-from router.engine.appraise import Answered, Appraisal
-from router.engine.examine import JUDGE_WAITING, JUDGED_AT_ONCE, Examiner
+from router.engine.answer_evaluation import Answered, AnswerEvaluator
+from router.engine.answer_queue import JUDGE_WAITING, JUDGED_AT_ONCE, AnswerQueue
 from router.engine.guarding import Guard
-from router.engine.look import Looker
+from router.engine.prepare import RequestPreparer
 from router.engine.recent import RecentTexts
 from router.rewards import Appraiser
-from tests.support.parts import CHAT, body, call, instruction, looker, small_policy, snapshot
+from tests.support.parts import CHAT, body, call, instruction, preparer, small_policy, snapshot
 
 METRICS = {
     metric.name: metric
@@ -72,17 +72,17 @@ class Desk:
         self.looked_up: list[dict[str, Any]] = []
         self.before: Located | None = None
         self.now = 5_000
-        self.of: Looker = looker(snapshot(of or policy()))
+        self.of: RequestPreparer = preparer(snapshot(of or policy()))
         self.guard = Guard(self.faults.append)
         self.ids = 0
-        appraisal = Appraisal(
+        appraisal = AnswerEvaluator(
             lambda known: Appraiser(known, lambda text: None),
             self.guard,
             earlier=self.earlier,
             salt=b"salt",
             now_ms=lambda: self.now,
         )
-        self.examiner = Examiner(
+        self.examiner = AnswerQueue(
             appraisal,
             self.record,
             self.counts.extend,
@@ -112,7 +112,7 @@ class Desk:
         fields = {key: more.pop(key) for key in ("stream", "whole", "status", "size") if key in more}
         fields.setdefault("size", sum(map(len, pieces)))
         fields.setdefault("stream", False)
-        look = self.of.look(call(body(*texts, **more)))
+        look = self.of.prepare(call(body(*texts, **more)))
         self.examiner.put(Answered(CHAT, look, "acme", id_, "m", 9_000_000, pieces, **fields))
         return id_
 

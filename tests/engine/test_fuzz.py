@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.core.errors import RequestError
-from router.engine.look import Call
-from tests.support.parts import CHAT, looker
+from router.engine.prepare import Call
+from tests.support.parts import CHAT, preparer
 
 WORDS = [
     "model",
@@ -55,9 +55,9 @@ bodies = st.fixed_dictionaries(
 
 @given(bodies)
 def test_a_near_valid_body_is_woven_losslessly_or_refused(body: dict[str, Any]) -> None:
-    seen = looker()
+    seen = preparer()
     try:
-        look = seen.look(Call(CHAT, json.dumps(body).encode()))
+        look = seen.prepare(Call(CHAT, json.dumps(body).encode()))
     except RequestError as error:
         assert 400 <= error.status < 500 and error.message
         return
@@ -71,7 +71,7 @@ def test_a_near_valid_body_is_woven_losslessly_or_refused(body: dict[str, Any]) 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
 def test_bytes_that_are_no_body_are_refused(body: bytes) -> None:
     try:
-        looker().look(Call(CHAT, body))
+        preparer().prepare(Call(CHAT, body))
     except RequestError as error:
         assert error.status == 400
     else:

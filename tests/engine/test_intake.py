@@ -14,10 +14,10 @@ import pytest
 from router.core.errors import RequestError
 from router.core.policy import Metric
 from router.core.store_ports import Target
-from router.engine.caps import Caps
+from router.engine.feedback_item import FeedbackItem, Receipt
+from router.engine.feedback_queue import BEHIND_MS, FeedbackQueue, Result
 from router.engine.guarding import Guard
-from router.engine.intake import BEHIND_MS, Intake, Result
-from router.engine.remarks import Receipt, Remark
+from router.engine.rate_limiter import RateLimiter
 from router.engine.snapshot import Shelf, Snapshot
 from tests.support.feedback import ListStore
 from tests.support.parts import small_policy
@@ -35,7 +35,7 @@ class NoCues:
     pass
 
 
-def remark(decision: str = "d1", **more: Any) -> Remark:
+def remark(decision: str = "d1", **more: Any) -> FeedbackItem:
     given: dict[str, Any] = {
         "id": f"id{next(NUMBERS)}",
         "tenant": "local",
@@ -45,19 +45,19 @@ def remark(decision: str = "d1", **more: Any) -> Remark:
         "value": True,
         "source": "user",
     }
-    return Remark(**given | more)
+    return FeedbackItem(**given | more)
 
 
 class Desk:
     """An intake that runs, its store and its clock."""
 
-    def __init__(self, intake: Intake, store: ListStore, noted: list[str]) -> None:
+    def __init__(self, intake: FeedbackQueue, store: ListStore, noted: list[str]) -> None:
         self.intake, self.store, self.noted = intake, store, noted
 
-    async def put(self, *remarks: Remark) -> list[Result]:
+    async def put(self, *remarks: FeedbackItem) -> list[Result]:
         return await self.intake.put(remarks)
 
-    async def refused(self, one: Remark) -> tuple[int, str, str | None]:
+    async def refused(self, one: FeedbackItem) -> tuple[int, str, str | None]:
         """Put a remark that is refused; return status, code and param. Nothing may have been stored."""
         before = len(self.store.rows)
         (error,) = await self.put(one)
@@ -77,7 +77,7 @@ async def desk() -> AsyncIterator[Callable[..., Desk]]:
             store.add("d2")
             store.add("theirs", tenant="acme")
             store.add("old", policy="gone")
-            intake = Intake(store, shelf, Guard(noted.append), store.flush, **more)
+            intake = FeedbackQueue(store, shelf, Guard(noted.append), store.flush, **more)
             intake.start()
             stack.push_async_callback(asyncio.to_thread, intake.close)
             return Desk(intake, store, noted)
@@ -356,7 +356,7 @@ async def test_nothing_put_is_nothing_stored(desk: Callable[..., Desk]) -> None:
 
 def test_caps_fill_evenly_and_remember_no_more_than_they_may() -> None:
     now = [0.0]
-    caps = Caps(60, lambda: now[0], limit=100)
+    caps = RateLimiter(60, lambda: now[0], limit=100)
     assert [caps.take("a") for _ in range(61)] == [0.0] * 60 + [1.0]
     now[0] = 2.5
     assert [caps.take("a") > 0 for _ in range(3)] == [False, False, True]

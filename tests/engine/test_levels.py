@@ -11,24 +11,24 @@ from router.core.decide import decide
 from router.core.learning import DialKey
 from router.core.levels import Dial, Levels, Trial
 from router.core.policy import Level
-from router.engine.look import Look, Looker
 from router.engine.pins import Given
-from tests.support.parts import body, call, looker, snapshot
+from router.engine.prepare import PreparedRequest, RequestPreparer
+from tests.support.parts import body, call, preparer, snapshot
 
 
-def tuned(share: float = 1.0, level: Level | None = None, task: str = "/delivery") -> Looker:
-    of = looker()
+def tuned(share: float = 1.0, level: Level | None = None, task: str = "/delivery") -> RequestPreparer:
+    of = preparer()
     policy = of.shelf.current().policy
     trial = Trial("t1", Level.DETAILED, share, policy.texts[task])
     of.shelf.tune("desk", Levels({DialKey(task, "", "m"): Dial(level, trial)}, b"s"))
     return of
 
 
-def given(of: Looker, *texts: str, **more: Any) -> Given | None:
-    return taken(of.look(call(body(*texts, metadata={"conversation_id": "c1"}), **more)))
+def given(of: RequestPreparer, *texts: str, **more: Any) -> Given | None:
+    return taken(of.prepare(call(body(*texts, metadata={"conversation_id": "c1"}), **more)))
 
 
-def taken(look: Look) -> Given | None:
+def taken(look: PreparedRequest) -> Given | None:
     """What the answer to this would count for."""
     found, look.pin.given = look.pin.given, None
     return found
@@ -59,11 +59,11 @@ def test_a_conversation_takes_part_in_one_trial() -> None:
 
 
 def test_a_conversation_that_began_untuned_stays_so() -> None:
-    of = looker()
+    of = preparer()
     assert given(of, "where is my parcel") is None
     policy = of.shelf.current().policy
     of.shelf.tune("desk", Levels({DialKey("/delivery", "", "m"): Dial(Level.DETAILED)}, b"s"))
-    look = of.look(call(body("where is my parcel", "Soon.", "ok", metadata={"conversation_id": "c1"})))
+    look = of.prepare(call(body("where is my parcel", "Soon.", "ok", metadata={"conversation_id": "c1"})))
     assert taken(look) is None and set(look.decision.levels.values()) == {Level.GUIDED}
     assert policy.texts  # the policy itself knows nothing of what is tuned
 
@@ -76,21 +76,21 @@ def test_a_client_that_joins_in_mid_conversation_counts_once_it_is_seen() -> Non
 def test_what_is_remembered_of_a_tuned_conversation_does_not_outlive_its_pin() -> None:
     of = tuned()
     asked = body("where is my parcel", metadata={"conversation_id": "c1"})
-    assert of.look(call(asked)).decision.level is Level.DETAILED
+    assert of.prepare(call(asked)).decision.level is Level.DETAILED
     for pins in of.pins._pins.values():  # as after an hour, or where there were too many, of one that began untuned
         for pin in pins:
             pin.levels = None
     for _ in range(2):
-        look = of.look(call(asked))
+        look = of.prepare(call(asked))
         assert look.decision.level is Level.GUIDED and not look.evidence.levels
 
 
 def test_what_was_said_stays_when_the_dial_turns() -> None:
     of = tuned(share=0.0, level=Level.BRIEF)
-    before = of.look(call(body("where is my parcel", metadata={"conversation_id": "c1"}))).decision
+    before = of.prepare(call(body("where is my parcel", metadata={"conversation_id": "c1"}))).decision
     of.shelf.tune("desk", Levels({DialKey("/delivery", "", "m"): Dial(Level.DETAILED)}, b"s"))
-    grown = of.look(call(body("where is my parcel", "Soon.", "ok", metadata={"conversation_id": "c1"})))
-    new = of.look(call(body("where is my parcel", metadata={"conversation_id": "c2"})))
+    grown = of.prepare(call(body("where is my parcel", "Soon.", "ok", metadata={"conversation_id": "c1"})))
+    new = of.prepare(call(body("where is my parcel", metadata={"conversation_id": "c2"})))
     assert grown.decisions[0] == before and grown.decision.level is Level.BRIEF
     assert new.decision.level is Level.DETAILED
 
@@ -101,7 +101,7 @@ def test_a_user_gets_the_same_in_every_conversation() -> None:
         drawn = set()
         for conversation in "abc":
             asked = body("where is my parcel", metadata={"conversation_id": user + conversation}, user=user)
-            found = taken(of.look(call(asked)))
+            found = taken(of.prepare(call(asked)))
             assert found is not None and found.draw is not None
             drawn.add(found.draw.challenger)
         assert len(drawn) == 1
@@ -109,7 +109,7 @@ def test_a_user_gets_the_same_in_every_conversation() -> None:
 
 def test_the_trace_of_a_tuned_decision_decides_to_itself() -> None:
     of = tuned()
-    look = of.look(call(body("where is my parcel")))
+    look = of.prepare(call(body("where is my parcel")))
     assert look.decision.level is Level.DETAILED
     again = decide(look.snapshot.policy, look.evidence)
     assert (again.levels, again.mix) == (look.decision.levels, look.decision.mix)
@@ -117,12 +117,12 @@ def test_the_trace_of_a_tuned_decision_decides_to_itself() -> None:
 
 @pytest.mark.parametrize("tuned_before", [True, False])
 def test_levels_outlive_a_restart(tuned_before: bool) -> None:
-    of = tuned() if tuned_before else looker()
+    of = tuned() if tuned_before else preparer()
     asked = body("where is my parcel", metadata={"conversation_id": "c1"})
-    said = of.look(call(asked)).decision
+    said = of.prepare(call(asked)).decision
     records = of.pins.changed({"desk": of.shelf.current().policy})
-    after = looker(snapshot())
+    after = preparer(snapshot())
     after.shelf.tune("desk", Levels({DialKey("/delivery", "", "m"): Dial(Level.BRIEF)}, b"s"))
     after.pins.restore(records)
-    look = after.look(call(json.loads(json.dumps(asked))))
+    look = after.prepare(call(json.loads(json.dumps(asked))))
     assert look.decision.levels == said.levels and taken(look) is None

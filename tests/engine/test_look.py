@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from router.core.errors import RequestError
 from router.core.policy import AuxiliaryRule
-from router.engine.look import Look
-from tests.support.parts import CHAT, Clock, WordRecogniser, body, call, looker, sent_messages, small_policy, snapshot
+from router.engine.prepare import PreparedRequest
+from tests.support.parts import CHAT, Clock, WordRecogniser, body, call, preparer, sent_messages, small_policy, snapshot
 
 TALK = ["I want a refund", "Sure.", "It broke", "I see.", "Now where is my parcel?", "On its way.", "And the refund?"]
 
 
 def test_the_head_says_the_first_task_and_a_switch_speaks_before_its_own_turn() -> None:
-    messages = sent_messages(looker(), body(*TALK[:5]))
+    messages = sent_messages(preparer(), body(*TALK[:5]))
     assert [m["role"] for m in messages] == ["system", "user", "assistant", "user", "assistant", "user"]
     assert messages[0]["content"] == "Be polite.\n\n- Promise nothing.\nHelp with the refund."
     assert "Say where the parcel is." in messages[-1]["content"]
@@ -28,7 +28,7 @@ def test_the_head_says_the_first_task_and_a_switch_speaks_before_its_own_turn() 
 
 
 def test_what_was_said_once_is_not_said_again() -> None:
-    messages = sent_messages(looker(), body(*TALK))
+    messages = sent_messages(preparer(), body(*TALK))
     assert messages[-1]["content"] == "And the refund?"
 
 
@@ -43,14 +43,14 @@ def test_what_is_sent_grows_at_its_end_only(
 ) -> None:
     """Law 3, with cues that change, reloads, and (where nothing but the words counts) restarts and lost memory."""
     plain = not any(cues)
-    seen = looker()
+    seen = preparer()
     before: list[Any] = []
     history: list[str] = []
     for number, text in enumerate(said):
         if number and happens[number] == "reload":
             seen.shelf.swap("desk", snapshot(small_policy(f"rev-{number + 1}", " Changed.")))
         elif number and plain and "reload" not in happens and happens[number] in ("restart", "forget"):
-            seen = looker()
+            seen = preparer()
         metadata = dict(cues[number])
         if named:
             metadata["conversation_id"] = "c1"
@@ -64,7 +64,7 @@ def test_what_is_sent_grows_at_its_end_only(
 
 
 def test_a_cue_that_changes_is_said_at_its_turn_and_put_back_there() -> None:
-    seen = looker()
+    seen = preparer()
     sent_messages(seen, body("hello", metadata={"tier": "free"}))
     second = sent_messages(seen, body("hello", "hi", "refund", metadata={"tier": "pro"}))
     third = sent_messages(seen, body("hello", "hi", "refund", "ok", "thanks", metadata={"tier": "pro"}))
@@ -74,7 +74,7 @@ def test_a_cue_that_changes_is_said_at_its_turn_and_put_back_there() -> None:
 
 
 def test_a_cue_of_the_moment_is_said_at_the_newest_turn_alone() -> None:
-    seen = looker()
+    seen = preparer()
     first = sent_messages(seen, body("hello", metadata={"queue": 7}))
     second = sent_messages(seen, body("hello", "hi", "refund", metadata={"queue": 9}))
     assert "Waiting: 7" in str(first) and "Waiting" not in str(first[0])
@@ -82,7 +82,7 @@ def test_a_cue_of_the_moment_is_said_at_the_newest_turn_alone() -> None:
 
 
 def test_people_whose_conversations_begin_alike_never_get_each_others_facts() -> None:
-    seen = looker()
+    seen = preparer()
     sent_messages(seen, body("hi", metadata={"name": "Ann", "tier": "free"}))
     sent_messages(seen, body("hi", metadata={"name": "Bob", "tier": "pro"}))
     ann = sent_messages(seen, body("hi", "Hello!", "refund", metadata={"name": "Ann", "tier": "free"}))
@@ -91,7 +91,7 @@ def test_people_whose_conversations_begin_alike_never_get_each_others_facts() ->
 
 
 def test_unnamed_conversations_that_begin_alike_are_told_apart_by_their_cues() -> None:
-    seen = looker()
+    seen = preparer()
     sent_messages(seen, body("hi", metadata={"tier": "free"}))
     sent_messages(seen, body("hi", metadata={"tier": "pro"}))
     later = sent_messages(seen, body("hi", "Hello!", "refund", metadata={"tier": "free"}))
@@ -100,27 +100,27 @@ def test_unnamed_conversations_that_begin_alike_are_told_apart_by_their_cues() -
 
 def test_a_conversation_keeps_its_revision_until_it_was_idle_for_long() -> None:
     clock = Clock()
-    seen = looker(clock=clock)
+    seen = preparer(clock=clock)
     sent_messages(seen, body("hello"))
     seen.shelf.swap("desk", snapshot(small_policy("rev-2", " New.")))
-    pinned = seen.look(call(body("hello", "hi", "refund")))
-    fresh = seen.look(call(body("good day")))
+    pinned = seen.prepare(call(body("hello", "hi", "refund")))
+    fresh = seen.prepare(call(body("good day")))
     clock.now += 3601
-    woken = seen.look(call(body("hello", "hi", "refund", "ok", "thanks")))
+    woken = seen.prepare(call(body("hello", "hi", "refund", "ok", "thanks")))
     assert [look.decision.revision for look in (pinned, fresh, woken)] == ["rev-1", "rev-2", "rev-2"]
 
 
 def test_a_growing_conversation_costs_one_step_a_call() -> None:
     recogniser = WordRecogniser()
-    seen = looker(snapshot(recogniser=recogniser))
+    seen = preparer(snapshot(recogniser=recogniser))
     for end in (1, 3, 5, 7):
-        seen.look(call(body(*TALK[:end])))
+        seen.prepare(call(body(*TALK[:end])))
     assert recogniser.steps == 4
 
 
 def test_a_machines_own_call_decides_nothing_for_a_person_with_the_same_words() -> None:
     rules = (AuxiliaryRule("ping", max_tokens_below=5), AuxiliaryRule("title", system_contains=("write a title",)))
-    seen = looker(snapshot(replace(small_policy(), auxiliary=rules)))
+    seen = preparer(snapshot(replace(small_policy(), auxiliary=rules)))
     named = {"metadata": {"conversation_id": "c1"}}
     asked = [
         body("refund", max_tokens=1),
@@ -129,16 +129,16 @@ def test_a_machines_own_call_decides_nothing_for_a_person_with_the_same_words() 
         body("parcel", system="write a title", **named),
         body("parcel", system="You are Kim.", **named),
     ]
-    outcomes = [seen.look(call(each)).decision.outcome for each in asked]
+    outcomes = [seen.prepare(call(each)).decision.outcome for each in asked]
     assert outcomes == ["skipped", "classified", "skipped", "skipped", "classified"]
 
 
 def test_switched_off_keeps_only_what_is_required() -> None:
-    look = looker().look(call(body("refund"), off=True))
+    look = preparer().prepare(call(body("refund"), off=True))
     assert look.decision.outcome == "bypassed"
     assert [piece.id for piece in look.decision.mix] == ["/billing/refund:required.1"]
-    seen = looker()
-    woven = seen.weave(seen.look(call(body("refund"), off=True)), CHAT)
+    seen = preparer()
+    woven = seen.weave(seen.prepare(call(body("refund"), off=True)), CHAT)
     assert b"Promise nothing" in woven and b"Be polite" not in woven
 
 
@@ -146,8 +146,8 @@ def test_a_failing_recogniser_costs_the_specific_instructions_only_and_is_counte
     faults: list[str] = []
     recogniser = WordRecogniser()
     recogniser.fail = ValueError("broken")
-    seen = looker(snapshot(recogniser=recogniser), faults=faults)
-    look = seen.look(call(body("refund")))
+    seen = preparer(snapshot(recogniser=recogniser), faults=faults)
+    look = seen.prepare(call(body("refund")))
     assert (look.decision.outcome, look.decision.task) == ("unavailable", "/")
     assert look.decision.text == "Be polite."
     assert faults == ["recogniser_failed"]
@@ -156,7 +156,7 @@ def test_a_failing_recogniser_costs_the_specific_instructions_only_and_is_counte
 def test_what_was_decided_while_something_was_missing_stays_for_that_conversation() -> None:
     recogniser = WordRecogniser()
     recogniser.fail = ValueError("broken")
-    seen = looker(snapshot(recogniser=recogniser))
+    seen = preparer(snapshot(recogniser=recogniser))
     first = sent_messages(seen, body("refund"))
     recogniser.fail = None
     second = sent_messages(seen, body("refund", "ok", "my refund"))
@@ -173,8 +173,8 @@ async def test_a_slow_recogniser_is_not_waited_for() -> None:
             return super().step(before, text, reply_before)
 
     faults: list[str] = []
-    seen = looker(snapshot(recogniser=Slow(inline=False)), faults=faults)
-    look: Look = await seen.look_in_time(call(body("refund")))
+    seen = preparer(snapshot(recogniser=Slow(inline=False)), faults=faults)
+    look: PreparedRequest = await seen.prepare_in_time(call(body("refund")))
     release.set()
     assert look.decision.outcome == "unavailable"
     assert faults == ["recogniser_late"]
@@ -184,8 +184,8 @@ async def test_a_slow_recogniser_is_not_waited_for() -> None:
 def test_a_weave_that_fails_sends_the_request_as_it_came_unless_that_loses_required_text(
     required: str, goes_out: bool
 ) -> None:
-    seen = looker()
-    look = seen.look(call(body(required)))
+    seen = preparer()
+    look = seen.prepare(call(body(required)))
 
     class Broken:
         def weave(self, *_: Any) -> bytes:
@@ -202,12 +202,12 @@ def test_a_weave_that_fails_sends_the_request_as_it_came_unless_that_loses_requi
 
 def test_unknown_policy_is_a_404_with_a_hint() -> None:
     with pytest.raises(RequestError, match='did you mean "desk"') as caught:
-        looker().look(call(body("hello"), policy="desc"))
+        preparer().prepare(call(body("hello"), policy="desc"))
     assert caught.value.status == 404
 
 
 def test_tool_results_keep_what_was_decided_about_their_turn_whatever_the_facts_say_now() -> None:
-    seen = looker()
+    seen = preparer()
     asked = body("refund", metadata={"tier": "free", "queue": 7})
     first = sent_messages(seen, asked)
     called = {"role": "assistant", "content": None, "tool_calls": []}

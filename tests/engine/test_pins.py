@@ -9,7 +9,7 @@ import pytest
 from router.core.evidence import Evidence
 from router.core.trace import WITHHELD
 from router.engine.pins import STORED_AGAIN_S, Pin, Pins
-from tests.support.parts import Clock, body, looker, sent_messages, small_policy, snapshot
+from tests.support.parts import Clock, body, preparer, sent_messages, small_policy, snapshot
 
 POLICIES = {"desk": small_policy()}
 
@@ -85,7 +85,7 @@ def test_a_conversation_goes_on_as_it_began_after_a_restart_with_another_pack() 
     clock = Clock()
     talk = ["hello Ann", "hi", "refund", "sure", "where is my parcel", "coming"]
     context = {"metadata": {"name": "Ann", "tier": "free", "conversation_id": "c1"}}
-    old = looker(snapshot(small_policy("rev-1")), clock)
+    old = preparer(snapshot(small_policy("rev-1")), clock)
     sent_messages(old, body(*talk[:1], **context))
     context["metadata"]["tier"] = "pro"
     recogniser = old.shelf.current().recogniser
@@ -94,7 +94,7 @@ def test_a_conversation_goes_on_as_it_began_after_a_restart_with_another_pack() 
     before = sent_messages(old, body(*talk[:3], **context))
     records = old.pins.changed({"desk": old.shelf.current().policy})
 
-    new = looker(snapshot(small_policy("rev-2", " Changed.")), clock)
+    new = preparer(snapshot(small_policy("rev-2", " Changed.")), clock)
     new.shelf.keep_old(snapshot(small_policy("rev-1")))
     new.pins.restore(records)
     after = sent_messages(new, body(*talk[:5], **context))

@@ -5,25 +5,25 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from router.engine.look import Looker
-from router.engine.prefix import PrefixWatch, Sighting
-from tests.support.parts import CHAT, body, call, looker, small_policy, snapshot
+from router.engine.prefix import PrefixWatch, WatchedRequest
+from router.engine.prepare import RequestPreparer
+from tests.support.parts import CHAT, body, call, preparer, small_policy, snapshot
 
 TALK = ["I want a refund", "Sure.", "Where is my parcel?", "On its way.", "And the refund?"]
 
 
 class Watched:
-    """A looker whose sent bodies are watched."""
+    """A preparer whose sent bodies are watched."""
 
-    def __init__(self, of: Looker | None = None) -> None:
-        self.of = of or looker()
+    def __init__(self, of: RequestPreparer | None = None) -> None:
+        self.of = of or preparer()
         self.broken: list[str] = []
         self.watch = PrefixWatch(self.broken.append)
 
     def send(self, *texts: str, change: tuple[str, str] = ("", ""), backend: str = "b", **more: Any) -> None:
-        look = self.of.look(call(body(*texts, **more)))
+        look = self.of.prepare(call(body(*texts, **more)))
         sent = self.of.weave(look, CHAT).replace(*(part.encode() for part in change)) if change[0] else None
-        self.watch.put(Sighting(CHAT, look, backend, "m", sent or self.of.weave(look, CHAT)))
+        self.watch.put(WatchedRequest(CHAT, look, backend, "m", sent or self.of.weave(look, CHAT)))
         self.watch.look()
 
 
@@ -43,7 +43,7 @@ def test_text_that_is_not_put_back_is_counted() -> None:
 
 
 def test_instructions_in_the_head_that_follow_the_task_are_counted() -> None:
-    watched = Watched(looker(snapshot(small_policy(on_switch="head"))))
+    watched = Watched(preparer(snapshot(small_policy(on_switch="head"))))
     for turns in (1, 3, 5):
         watched.send(*TALK[:turns])
     assert watched.broken == ["desk", "desk"]

@@ -22,10 +22,10 @@ from router.core.levels import Dial, Levels, Trial
 from router.core.policy import Level, Policy
 from router.core.ports import Capability
 from router.core.store_ports import PinRecord
-from router.engine.look import Call, Looker
 from router.engine.pins import Pins
+from router.engine.prepare import Call, RequestPreparer
 from tests.support.conversations import Move, Says, conversations, points, systems, written
-from tests.support.parts import Clock, looker, small_policy, snapshot
+from tests.support.parts import Clock, preparer, small_policy, snapshot
 
 EXAMPLES = int(os.environ.get("LAW_EXAMPLES", "150"))
 ALL_ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
@@ -51,7 +51,7 @@ class World:
         self.wire = WIRES[format_]
         self.revision = 1
         self.clock = Clock()
-        self.router: Looker = looker(self._now(), self.clock)
+        self.router: RequestPreparer = preparer(self._now(), self.clock)
         self.stored: dict[tuple[str, str], PinRecord] = {}
         self.tier = "free"
         self.complexity = "simple"
@@ -65,7 +65,7 @@ class World:
         elif what == "restart":
             records = self.router.pins.changed({"desk": self.router.shelf.current().policy})
             self.stored |= {(record.conversation, record.first): record for record in records}
-            self.router = looker(self._now(), self.clock)
+            self.router = preparer(self._now(), self.clock)
             for number in range(1, self.revision):
                 self.router.shelf.keep_old(snapshot(small_policy(f"rev-{number}", f" In {number}.")))
             self.router.pins.restore(self.stored.values())
@@ -86,7 +86,7 @@ class World:
         facts = {"tier": self.tier, "complexity": self.complexity, "conversation_id": "c1"}
         body = written(self.wire.name, history, system, metadata=facts)
         call = Call(self.wire, json.dumps(body).encode())
-        look = self.router.look(call)
+        look = self.router.prepare(call)
         return [bytes(part) for part in self.wire.prompt(self.router.weave(look, self.wire, "m", capability))]
 
     def _now(self) -> Any:

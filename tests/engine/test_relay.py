@@ -12,8 +12,7 @@ from router.assembly import WIRES
 from router.backends import EchoBackend
 from router.core.errors import BackendError
 from router.core.ports import Answer, Outgoing
-from router.engine.relay import CLIENT_LEFT, Ending, relay
-from router.engine.send import Sent, Target
+from router.engine.send import CLIENT_LEFT, Ending, Sent, Target, relay
 
 FORMATS = list(WIRES)
 ASKED = {

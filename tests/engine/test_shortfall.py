@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from router.core.evidence import Belief, Shortfall, Thresholds
-from tests.engine.test_look import body, call, looker
+from tests.engine.test_look import body, call, preparer
 from tests.support.parts import WordRecogniser, snapshot
 
 
@@ -24,8 +24,8 @@ class Short(WordRecogniser):
 def test_a_shortfall_is_counted_and_decides_by_the_stricter_thresholds() -> None:
     faults: list[str] = []
     recogniser = Short()
-    seen = looker(snapshot(recogniser=recogniser), faults=faults)
-    look = seen.look(call(body("refund")))
+    seen = preparer(snapshot(recogniser=recogniser), faults=faults)
+    look = seen.prepare(call(body("refund")))
     assert faults == ["encoder_late"]
     assert look.evidence.faults == ("encoder_late",)
     assert look.evidence.thresholds == Thresholds((0.94, 0.92), 0.3)
@@ -35,20 +35,20 @@ def test_a_shortfall_is_counted_and_decides_by_the_stricter_thresholds() -> None
 
 def test_what_was_decided_without_stays_so_in_its_conversation() -> None:
     recogniser = Short()
-    seen = looker(snapshot(recogniser=recogniser))
-    first = seen.look(call(body("refund"))).decision
+    seen = preparer(snapshot(recogniser=recogniser))
+    first = seen.prepare(call(body("refund"))).decision
     recogniser.short = False
-    later = seen.look(call(body("refund", "ok", "go on"))).decisions
+    later = seen.prepare(call(body("refund", "ok", "go on"))).decisions
     assert later[0] == first
     assert later[1].task == "/billing/refund", "the state after the short turn lives on"
 
 
 def test_other_conversations_are_not_held_to_it() -> None:
     recogniser = Short()
-    seen = looker(snapshot(recogniser=recogniser))
-    seen.look(call(body("refund")))
+    seen = preparer(snapshot(recogniser=recogniser))
+    seen.prepare(call(body("refund")))
     recogniser.short = False
-    assert seen.look(call(body("my refund"))).decision.task == "/billing/refund"
+    assert seen.prepare(call(body("my refund"))).decision.task == "/billing/refund"
 
 
 def test_stricter_thresholds_are_nowhere_below_either() -> None:

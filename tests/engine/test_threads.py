@@ -7,22 +7,22 @@ from dataclasses import replace
 from typing import Any
 
 from router.core.trace import withhold
-from router.engine.look import Call, Looker
+from router.engine.prepare import Call, RequestPreparer
 from router.engine.threads import Link, Thread, Threads
 from router.wire.responses import Responses
-from tests.support.parts import Clock, body, looker, sent_messages, small_policy, snapshot
+from tests.support.parts import Clock, body, preparer, sent_messages, small_policy, snapshot
 
 RESPONSES = Responses()
 
 
-def sent(of: Looker, given: dict[str, Any], answer: str, tenant: str = "") -> dict[str, Any]:
-    look = of.look(Call(RESPONSES, json.dumps({"model": "m", **given}).encode(), tenant=tenant))
+def sent(of: RequestPreparer, given: dict[str, Any], answer: str, tenant: str = "") -> dict[str, Any]:
+    look = of.prepare(Call(RESPONSES, json.dumps({"model": "m", **given}).encode(), tenant=tenant))
     of.remember(tenant, look, answer)
     return dict(json.loads(of.weave(look, RESPONSES)), decision=look.decision)
 
 
 def test_a_chained_request_says_the_same_head_and_only_what_is_new() -> None:
-    seen = looker()
+    seen = preparer()
     first = sent(seen, {"input": "I want a refund"}, "resp_1")
     second = sent(seen, {"input": "It broke", "previous_response_id": "resp_1"}, "resp_2")
     third = sent(seen, {"input": "Where is my parcel?", "previous_response_id": "resp_2"}, "resp_3")
@@ -36,8 +36,8 @@ def test_a_chained_request_says_the_same_head_and_only_what_is_new() -> None:
 
 def test_the_decisions_are_those_of_the_whole_conversation() -> None:
     talk = ["I want a refund", "Sure.", "thanks", "Welcome.", "my parcel", "Coming.", "ok"]
-    whole = sent_messages(looker(), body(*talk))
-    chained = looker()
+    whole = sent_messages(preparer(), body(*talk))
+    chained = preparer()
     pieces = []
     for number, text in enumerate(talk[::2]):
         go_on = {"previous_response_id": f"resp_{number}"} if number else {}
@@ -47,7 +47,7 @@ def test_the_decisions_are_those_of_the_whole_conversation() -> None:
 
 
 def test_tool_results_alone_keep_the_decision_of_the_turn_they_answer() -> None:
-    seen = looker()
+    seen = preparer()
     first = sent(seen, {"input": "I want a refund"}, "resp_1")
     output = {"type": "function_call_output", "call_id": "c", "output": "{}"}
     second = sent(seen, {"input": [output], "previous_response_id": "resp_1"}, "resp_2")
@@ -56,7 +56,7 @@ def test_tool_results_alone_keep_the_decision_of_the_turn_they_answer() -> None:
 
 
 def test_a_stored_conversation_is_followed_by_its_name() -> None:
-    seen = looker()
+    seen = preparer()
     first = sent(seen, {"input": "I want a refund", "conversation": "conv_1"}, "resp_1")
     second = sent(seen, {"input": "ok", "conversation": {"id": "conv_1"}}, "resp_2")
     assert second["instructions"] == first["instructions"] and second["input"] == "ok"
@@ -64,13 +64,13 @@ def test_a_stored_conversation_is_followed_by_its_name() -> None:
 
 def test_what_is_not_known_is_said_and_general_instructions_go_out() -> None:
     output = {"type": "function_call_output", "call_id": "c", "output": "{}"}
-    found = sent(looker(), {"input": [output], "previous_response_id": "resp_lost"}, "resp_2")
+    found = sent(preparer(), {"input": [output], "previous_response_id": "resp_lost"}, "resp_2")
     assert found["instructions"] == "Be polite."
     assert "thread_unknown" in [reason.code for reason in found["decision"].reasons]
 
 
 def test_no_tenant_goes_on_from_anothers_answer() -> None:
-    seen = looker()
+    seen = preparer()
     sent(seen, {"input": "I want a refund"}, "resp_1", tenant="a")
     found = sent(seen, {"input": "ok", "previous_response_id": "resp_1"}, "resp_2", tenant="b")
     assert "refund" not in found["instructions"]
@@ -78,7 +78,7 @@ def test_no_tenant_goes_on_from_anothers_answer() -> None:
 
 def test_a_reload_or_an_idle_hour_between_two_answers() -> None:
     clock = Clock()
-    seen = looker(clock=clock)
+    seen = preparer(clock=clock)
     first = sent(seen, {"input": "I want a refund"}, "resp_1")
     seen.shelf.swap("desk", snapshot(small_policy("rev-2", " Changed.")))
     second = sent(seen, {"input": "ok", "previous_response_id": "resp_1"}, "resp_2")
@@ -89,13 +89,13 @@ def test_a_reload_or_an_idle_hour_between_two_answers() -> None:
 
 def test_after_a_restart_the_traces_tell_how_to_go_on() -> None:
     clock = Clock()
-    old = looker(clock=clock)
+    old = preparer(clock=clock)
     asked = {"metadata": {"name": "Ann", "tier": "pro"}}
     first = sent(old, {"input": "I want a refund", **asked}, "resp_1")
     second = sent(old, {"input": "my parcel", "previous_response_id": "resp_1", **asked}, "resp_2")
     links = [traced(old, "resp_1", 0), traced(old, "resp_2", 1), replace(traced(old, "resp_2", 3), response_id="gap")]
 
-    new = looker(snapshot(small_policy("rev-2", " Changed.")), clock)
+    new = preparer(snapshot(small_policy("rev-2", " Changed.")), clock)
     new.shelf.keep_old(snapshot())
     new.pins.restore(old.pins.changed({"desk": small_policy()}))
     new.take_up(links)
@@ -105,7 +105,7 @@ def test_after_a_restart_the_traces_tell_how_to_go_on() -> None:
     assert new.threads.find("", "gap") is None
 
 
-def traced(of: Looker, answer: str, turn: int) -> Link:
+def traced(of: RequestPreparer, answer: str, turn: int) -> Link:
     """What the trace of an answer says: neither the nonce nor free text."""
     thread = of.threads.find("", answer)
     assert thread is not None

@@ -14,9 +14,9 @@ import httpx
 from sqlalchemy import select
 
 from router.core.learning import Feedback
+from router.engine.feedback_queue import Compare
 from router.engine.guarding import Guard
 from router.engine.identity import Identifier
-from router.engine.intake import Compare
 from router.server.app import build_app
 from router.server.composition import Parts, compose
 from router.server.feedback import FeedbackParts, feedback_parts
@@ -38,7 +38,7 @@ metrics:
 settings: {thresholds: {domain: 0.4, task: 0.4}}
 tasks:
   refund: {examples: [refund please, I want my money back, give me a refund, can I return it], brief: Help.}
-  parcel: {examples: [where is my parcel, track my parcel, my delivery is late, has it shipped], brief: Look.}
+  parcel: {examples: [where is my parcel, track my parcel, my delivery is late, has it shipped], brief: PreparedRequest.}
 """
 
 

@@ -12,7 +12,7 @@ from router.core.policy import ROOT, Cue, CueValue, Instruction, Level, Policy, 
 from router.core.tokens import count_tokens
 from router.engine.guarding import Guard
 from router.engine.identity import Identifier
-from router.engine.look import Call, Looker
+from router.engine.prepare import Call, RequestPreparer
 from router.engine.snapshot import Shelf, Snapshot
 from router.wire.chat import ChatCompletions
 
@@ -104,11 +104,13 @@ class Clock:
         return self.now
 
 
-def looker(first: Snapshot | None = None, clock: Clock | None = None, faults: list[str] | None = None) -> Looker:
+def preparer(
+    first: Snapshot | None = None, clock: Clock | None = None, faults: list[str] | None = None
+) -> RequestPreparer:
     first = first or snapshot()
     noted = faults if faults is not None else []
     shelf = Shelf({first.policy.name: first}, first.policy.name)
-    return Looker(shelf, Identifier(b"secret", ("x-session-id",)), Guard(noted.append), clock or Clock())
+    return RequestPreparer(shelf, Identifier(b"secret", ("x-session-id",)), Guard(noted.append), clock or Clock())
 
 
 def body(*texts: str, system: str = "", **more: Any) -> dict[str, Any]:
@@ -123,7 +125,7 @@ def call(given: Mapping[str, Any], **more: Any) -> Call:
     return Call(CHAT, json.dumps(given).encode(), id="dec_1", **more)
 
 
-def sent_messages(of: Looker, given: Mapping[str, Any], **more: Any) -> list[dict[str, Any]]:
+def sent_messages(of: RequestPreparer, given: Mapping[str, Any], **more: Any) -> list[dict[str, Any]]:
     """What would leave for this body."""
-    look = of.look(call(given, **more))
+    look = of.prepare(call(given, **more))
     return json.loads(of.weave(look, CHAT))["messages"]

@@ -18,8 +18,8 @@ from router.core.policy import Level, Metric, Policy
 from router.core.trace import Trace
 from router.engine.guarding import Guard
 from router.engine.identity import Identifier
-from router.engine.line import Line
-from router.engine.look import Looker
+from router.engine.pipeline import Pipeline
+from router.engine.prepare import RequestPreparer
 from router.engine.send import RetryBudget, Sender, Target
 from router.engine.snapshot import Shelf
 from router.learner import Learner, Records
@@ -52,10 +52,10 @@ class Shop:
         self.guard = Guard(self.faults.append)
         self.learner = self.another()
         self.learner.heed()
-        self.looker = Looker(self.shelf, Identifier(b"secret"), self.guard, lambda: self.now / 1000)
+        self.preparer = RequestPreparer(self.shelf, Identifier(b"secret"), self.guard, lambda: self.now / 1000)
         target = Target(EchoBackend(name="echo", nonce="n"))
-        self.line = Line(
-            self.looker,
+        self.line = Pipeline(
+            self.preparer,
             Sender(0, RetryBudget(0.0)),
             lambda model: (target,),
             self.traces.append,

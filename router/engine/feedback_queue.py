@@ -28,9 +28,9 @@ from router.core.errors import Degraded, RequestError
 from router.core.learning import Feedback
 from router.core.policy import Policy
 from router.core.store_ports import FeedbackStore, Located, Target
-from router.engine.caps import Caps
+from router.engine.feedback_item import FeedbackItem, Receipt, find, measure, measure_correction, metric_of, wanted
 from router.engine.guarding import Guard
-from router.engine.remarks import Receipt, Remark, find, measure, measure_correction, metric_of, wanted
+from router.engine.rate_limiter import RateLimiter
 from router.engine.snapshot import Shelf
 
 log = logging.getLogger("router.engine")
@@ -54,11 +54,11 @@ Compare: TypeAlias = Callable[[str, str], float | None]
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    remarks: Sequence[Remark]
+    remarks: Sequence[FeedbackItem]
     done: asyncio.Future[list[Result]]
 
 
-class Intake:
+class FeedbackQueue:
     """Takes remarks in. `start` it in the event loop that will `put`, `close` it in a thread beside that loop.
 
     `flush` writes the decisions that are still waiting to be: they may be what a remark is about. `compare` returns the
@@ -83,7 +83,7 @@ class Intake:
         self._guard = guard
         self._flush = flush
         self._compare = compare
-        self._caps = Caps(per_minute) if per_minute else None
+        self._caps = RateLimiter(per_minute) if per_minute else None
         self._now_ms = now_ms
         self._last_ms: int | None = None
         self._most = queue
@@ -104,7 +104,7 @@ class Intake:
         self._thread = threading.Thread(target=self._run, args=(self._loop,), name="intake", daemon=True)
         self._thread.start()
 
-    async def put(self, remarks: Sequence[Remark]) -> list[Result]:
+    async def put(self, remarks: Sequence[FeedbackItem]) -> list[Result]:
         """Store remarks and return what became of each, an error in place of those that cannot be stored as they are.
 
         Raises RequestError (503) when they cannot be stored now; then none is acknowledged.
@@ -169,7 +169,7 @@ class Intake:
         self._failing = False
         return results
 
-    def _settle(self, remarks: Sequence[Remark]) -> list[Result]:
+    def _settle(self, remarks: Sequence[FeedbackItem]) -> list[Result]:
         """Find, judge and record. Raises Degraded; then nothing is stored."""
         at_ms = self._receipt_ms()
         found = self._locate(remarks)
@@ -208,8 +208,8 @@ class Intake:
         self._last_ms = max(now_ms, self._last_ms)
         return self._last_ms
 
-    def _locate(self, remarks: Sequence[Remark]) -> dict[str, dict[Target, Located | None]]:
-        """Look everything up, and what is not there once more when all decisions have been written."""
+    def _locate(self, remarks: Sequence[FeedbackItem]) -> dict[str, dict[Target, Located | None]]:
+        """PreparedRequest everything up, and what is not there once more when all decisions have been written."""
         found: dict[str, dict[Target, Located | None]] = {}
         flushed = False
         for tenant, targets in wanted(remarks).items():
@@ -222,7 +222,7 @@ class Intake:
                 known.update(zip(missing, self._store.locate(tenant, missing), strict=True))
         return found
 
-    def _judge(self, remark: Remark, located: Located, at_ms: int) -> tuple[Feedback, Receipt]:
+    def _judge(self, remark: FeedbackItem, located: Located, at_ms: int) -> tuple[Feedback, Receipt]:
         """Return the row of a remark and its receipt. Raises RequestError."""
         metric = metric_of(self._policy(located.policy), remark)
         left = compared = None
@@ -261,7 +261,7 @@ class Intake:
             )
         return self._shelf.current(name).policy
 
-    def _count(self, remark: Remark, located: Located) -> None:
+    def _count(self, remark: FeedbackItem, located: Located) -> None:
         """Count a remark of an end user. Raises RequestError (429)."""
         if self._caps is None or remark.source != "user":
             return

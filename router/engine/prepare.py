@@ -1,6 +1,6 @@
 """Parse, observe, decide: everything about a request that needs no backend.
 
-`Looker.look` is what `explain`, `test`, the library call and the proxy share: one function, four products.
+`RequestPreparer.prepare` is what `explain`, `test`, the library call and the proxy share: one function, four products.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from router.core.policy import ROOT, CueValue, Level, Policy
 from router.core.ports import Capability, Request, Weaving, Wire
 from router.engine.guarding import Guard
 from router.engine.identity import Identifier, Identity
-from router.engine.observe import Observer, Sight
+from router.engine.observe import Observer, TurnObservation
 from router.engine.pins import Given, Pin, Pins
 from router.engine.snapshot import Shelf, Snapshot
 from router.engine.stages import Stages
@@ -49,13 +49,13 @@ class Call:
 
 
 @dataclass(slots=True)
-class Look:
+class PreparedRequest:
     """A request with all that was found and decided about it. `decisions[j]` belongs to user turn j."""
 
     request: Request
     snapshot: Snapshot
     identity: Identity
-    sights: list[Sight]
+    sights: list[TurnObservation]
     decisions: list[Decision]
     stages: Stages
     pin: Pin
@@ -71,7 +71,7 @@ class Look:
         return self.sights[-1].evidence
 
 
-class Looker:
+class RequestPreparer:
     """Looks at requests under the policies of a shelf. `clock` returns seconds of the wall clock, for pins only."""
 
     def __init__(self, shelf: Shelf, identifier: Identifier, guard: Guard, clock: Callable[[], float]) -> None:
@@ -83,7 +83,7 @@ class Looker:
         self.threads = Threads()
         self._observers: dict[Snapshot, Observer] = {}
 
-    def look(self, call: Call, late: str = "") -> Look:
+    def prepare(self, call: Call, late: str = "") -> PreparedRequest:
         """Return what is decided about a request. Raises RequestError for one that cannot be served.
 
         `late` is the fault with which recognition is left out, where it was asked already and did not answer in time.
@@ -106,20 +106,20 @@ class Looker:
         if call.off:
             decisions = [_required_only(decision) for decision in decisions]
         stages.mark("decide")
-        return Look(request, observer.snapshot, identity, sights, decisions, stages, pin)
+        return PreparedRequest(request, observer.snapshot, identity, sights, decisions, stages, pin)
 
-    async def look_in_time(self, call: Call) -> Look:
+    async def prepare_in_time(self, call: Call) -> PreparedRequest:
         """Like `look`, but never holds up the event loop: a slow recogniser runs in a thread, within its deadline."""
         recogniser = self.shelf.current(call.policy).recogniser
         if recogniser is None or recogniser.inline:
-            return self.look(call)
+            return self.prepare(call)
         try:
-            return await asyncio.wait_for(asyncio.to_thread(self.look, call), recogniser.deadline_s)
+            return await asyncio.wait_for(asyncio.to_thread(self.prepare, call), recogniser.deadline_s)
         except TimeoutError:
             self._guard.note("recogniser_late")
-            return self.look(call, late="recogniser_late")
+            return self.prepare(call, late="recogniser_late")
 
-    def remember(self, tenant: str, look: Look, response_id: str) -> None:
+    def remember(self, tenant: str, look: PreparedRequest, response_id: str) -> None:
         """Remember what was decided, for requests that go on from this answer without resending its turns."""
         thread = Thread(look.identity, look.snapshot, look.pin, tuple(look.sights))
         continues = look.request.conversation.continues
@@ -133,7 +133,7 @@ class Looker:
 
     def weave(
         self,
-        look: Look,
+        look: PreparedRequest,
         wire: Wire,
         model: str = "",
         capability: Capability | None = None,
@@ -236,7 +236,7 @@ class Looker:
             self._observers = live
         return observer
 
-    def _decide_all(self, snapshot: Snapshot, sights: list[Sight], pin: Pin, asked: Asked) -> list[Decision]:
+    def _decide_all(self, snapshot: Snapshot, sights: list[TurnObservation], pin: Pin, asked: Asked) -> list[Decision]:
         """Return the decision at every user turn. What the conversation is given on the way, its pin keeps."""
         decisions: list[Decision] = []
         tuned = None if pin.levels is None else self.shelf.levels(snapshot.policy.name)
@@ -295,11 +295,11 @@ def _personal(policy: Policy, cues: Mapping[str, CueValue]) -> tuple[str, ...]:
     return tuple(f"{name}={cues[name]}" for name in sorted(policy.personal) if name in cues)
 
 
-def _complexity(sight: Sight) -> str:
+def _complexity(sight: TurnObservation) -> str:
     return str(sight.evidence.cues.get("complexity", ""))
 
 
-def _stands(sight: Sight, pin: Pin) -> bool:
+def _stands(sight: TurnObservation, pin: Pin) -> bool:
     """Say whether a decision that was made before was made with the levels that the conversation has."""
     if pin.levels is None:
         return not sight.evidence.levels
@@ -308,7 +308,7 @@ def _stands(sight: Sight, pin: Pin) -> bool:
     return all(held.get(path) is level for path, level in sight.decision.levels.items())
 
 
-def _levelled(sight: Sight, pin: Pin, tuned: Levels | None, asked: Asked) -> Evidence:
+def _levelled(sight: TurnObservation, pin: Pin, tuned: Levels | None, asked: Asked) -> Evidence:
     """Return the evidence at a turn with the levels that the conversation has, and those there are to choose from."""
     if tuned is None and not sight.evidence.levels:
         return sight.evidence
@@ -316,7 +316,7 @@ def _levelled(sight: Sight, pin: Pin, tuned: Levels | None, asked: Asked) -> Evi
     return replace(sight.evidence, levels=held, tuned=tuned, asked=asked._replace(drawn=pin.drawn))
 
 
-def _given(decision: Decision, drawn: Draw | None, tuned: Levels, asked: Asked, sight: Sight) -> Given | None:
+def _given(decision: Decision, drawn: Draw | None, tuned: Levels, asked: Asked, sight: TurnObservation) -> Given | None:
     task = drawn.task if drawn else decision.task
     level = decision.levels.get(task)
     if level is None or task == ROOT:

@@ -1,7 +1,7 @@
 """The straight line: parse, observe, decide, weave, send, record.
 
-`Line.run` is the whole product for one request. It contains no word about what any policy says, and every failure of
-ours on the way has become a fault on the decision by the time it gets here.
+`Pipeline.run` is the whole product for one request. It contains no word about what any policy says, and every failure
+of ours on the way has become a fault on the decision by the time it gets here.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ from router.core.errors import BackendError, RequestError
 from router.core.learning import Assignment
 from router.core.ports import Outgoing, Told, Weaving, Wire
 from router.core.trace import Trace, withhold
-from router.engine.appraise import Answered
-from router.engine.look import Call, Look, Looker
-from router.engine.prefix import Sighting
-from router.engine.relay import CLIENT_LEFT, KEPT_BYTES, Ending, relay
-from router.engine.send import Sender, Sent, Target
+from router.engine.answer_evaluation import Answered
+from router.engine.prefix import WatchedRequest
+from router.engine.prepare import Call, PreparedRequest, RequestPreparer
+from router.engine.send import CLIENT_LEFT, KEPT_BYTES, Ending, Sender, Sent, Target, relay
 
 CLIENT_GONE = 499
 """The status recorded (never sent) when the client went away first; nginx's word for it."""
@@ -43,7 +42,7 @@ class Progress:
     """How far one request has come: what the trace will tell."""
 
     call: Call
-    look: Look
+    look: PreparedRequest
     target: Target | None = None
     attempts: int = 0
     overhead_ms: float = 0.0
@@ -53,24 +52,24 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Line:
+class Pipeline:
     """Runs requests. `resolve` finds the targets of a model name and raises RequestError for an unknown one.
 
     `record` takes the finished trace, `watch` what came and what was sent, and `examine` what was answered; none may
     block. `now_ms` is the wall clock.
     """
 
-    looker: Looker
+    preparer: RequestPreparer
     sender: Sender
     resolve: Callable[[str], tuple[Target, ...]]
     record: Callable[[Trace], None]
-    watch: Callable[[Sighting], None] = field(default=lambda _: None)
+    watch: Callable[[WatchedRequest], None] = field(default=lambda _: None)
     examine: Callable[[Answered], None] | None = None
     now_ms: Callable[[], int] = field(default=lambda: time.time_ns() // 1_000_000)
 
     async def run(self, call: Call) -> Reply:
         """Serve one request. Raises RequestError; what a backend does wrong is a Reply in the wire's own shape."""
-        look = await self.looker.look_in_time(call)
+        look = await self.preparer.prepare_in_time(call)
         progress = Progress(call, look)
         try:
             targets = self._targets(look)
@@ -99,7 +98,7 @@ class Line:
 
     async def count(self, call: Call) -> Reply:
         """Ask what a request would cost, our text included. Nothing is answered, so nothing is recorded."""
-        look = await self.looker.look_in_time(call)
+        look = await self.preparer.prepare_in_time(call)
         progress = Progress(call, look)
         answer = (await self.sender.send(self._targets(look), lambda target: self._outgoing(progress, target))).answer
         call.wire.read_answer(answer.body)
@@ -115,7 +114,7 @@ class Line:
 
         return reply_to(await self.sender.send(self.resolve(request.model), outgoing), call.wire, call.id)
 
-    def _targets(self, look: Look) -> tuple[Target, ...]:
+    def _targets(self, look: PreparedRequest) -> tuple[Target, ...]:
         """Return the targets of the policy's model for the task if that is a known alias, else the client's."""
         if look.decision.model:
             try:
@@ -133,10 +132,10 @@ class Line:
         # A request to which nothing is added leaves as it came; so usage is asked for only beside text of ours.
         ask = capability.usage_in_streams and not look.request.tells_usage
         progress.hides_usage = ask and any(decision.mix for decision in look.decisions)
-        body = self.looker.weave(look, call.wire, target.model, capability, ask_usage=progress.hides_usage)
+        body = self.preparer.weave(look, call.wire, target.model, capability, ask_usage=progress.hides_usage)
         look.stages.mark("weave")
         progress.overhead_ms = progress.overhead_ms or look.stages.total_ms
-        self.watch(Sighting(call.wire, look, target.backend.name, model, body))
+        self.watch(WatchedRequest(call.wire, look, target.backend.name, model, body))
         return Outgoing(call.wire.path, body, call.forward, look.request.stream, model)
 
     def _reply(self, progress: Progress, sent: Sent, chunks: AsyncGenerator[bytes, None] | None = None) -> Reply:
@@ -183,7 +182,7 @@ class Line:
         policy, identity, stages = look.snapshot.policy, look.identity, look.stages
         evidence, told = look.evidence, progress.told
         if told.id and call.wire.chains:
-            self.looker.remember(call.tenant, look, told.id)
+            self.preparer.remember(call.tenant, look, told.id)
         at_ms = self.now_ms()
         self.record(
             Trace(
@@ -224,7 +223,7 @@ def reply_to(sent: Sent, wire: Wire, id_: str) -> Reply:
     return Reply(answer.status, answer.headers, chunks=relay(sent, wire), id=id_)
 
 
-def _assignment(call: Call, look: Look, at_ms: int) -> Assignment | None:
+def _assignment(call: Call, look: PreparedRequest, at_ms: int) -> Assignment | None:
     """Return the level that a conversation was given at a task, as the tuner reads it; None where nothing is tuned.
 
     `at_ms` is when the request came: how long an answer takes must not move its conversation among the others.

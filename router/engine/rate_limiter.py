@@ -16,7 +16,7 @@ NAMES_KEPT = 50_000
 """Buckets remembered at most; one is about 250 bytes."""
 
 
-class Caps:
+class RateLimiter:
     """Buckets by name. `clock` counts seconds and never goes back."""
 
     def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic, limit: int = NAMES_KEPT) -> None:

@@ -22,7 +22,7 @@ CHECKERS: frozenset[Source] = frozenset({"system", "audit"})
 
 
 @dataclass(frozen=True, slots=True)
-class Remark:
+class FeedbackItem:
     """One thing said about a decision, an answer or a conversation.
 
     `targets` are ways to read what the sender named, the first that is found counts. `value` is None where it is to be
@@ -57,7 +57,7 @@ class Receipt:
     compared: bool | None = None
 
 
-def find(remark: Remark, found: dict[Target, Located | None]) -> Located:
+def find(remark: FeedbackItem, found: dict[Target, Located | None]) -> Located:
     """Return what a remark is about. Raises RequestError: 404 for nothing of this tenant's, 403 beyond a token."""
     located = next(filter(None, map(found.get, remark.targets)), None)
     if remark.granted:
@@ -78,7 +78,7 @@ def find(remark: Remark, found: dict[Target, Located | None]) -> Located:
 _NOUNS = {"decision": "decision", "response": "answer", "conversation": "conversation"}
 
 
-def _require_granted(remark: Remark, located: Located | None, granted: Located | None) -> None:
+def _require_granted(remark: FeedbackItem, located: Located | None, granted: Located | None) -> None:
     """Refuse what the token does not allow: all but its decision and the conversation of that.
 
     In one sentence for what exists and what does not, so that a token tells nothing about others.
@@ -105,7 +105,7 @@ def outside_token() -> RequestError:
     )
 
 
-def metric_of(policy: Policy, remark: Remark) -> Metric:
+def metric_of(policy: Policy, remark: FeedbackItem) -> Metric:
     """Return the metric that a remark is of. Raises RequestError (400)."""
     metric = policy.metrics.get(remark.metric)
     if metric is None:
@@ -161,7 +161,7 @@ def measure_correction(metric: Metric, left: float | None) -> float:
     return bad + left * (good - bad)
 
 
-def wanted(remarks: Sequence[Remark]) -> dict[str, list[Target]]:
+def wanted(remarks: Sequence[FeedbackItem]) -> dict[str, list[Target]]:
     """Return what has to be looked up for these remarks, by tenant, nothing twice."""
     targets: dict[str, dict[Target, None]] = {}
     for remark in remarks:

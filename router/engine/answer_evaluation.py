@@ -1,4 +1,4 @@
-"""Appraise one answer: what its checks, the signals in it and around it, and the judge are to say of it.
+"""RulesOf one answer: what its checks, the signals in it and around it, and the judge are to say of it.
 
 What is found says one of four things, and every row has an id that follows from what it is about, so that an answer
 examined twice, or a turn that a client sends again, counts once:
@@ -25,7 +25,7 @@ from router.core.policy import ROOT, CueValue, Judge, Policy, Signal
 from router.core.ports import Wire
 from router.core.store_ports import Located
 from router.engine.guarding import Guard
-from router.engine.look import Look
+from router.engine.prepare import PreparedRequest
 
 log = logging.getLogger("router.engine")
 
@@ -47,7 +47,7 @@ class Answered(NamedTuple):
     """
 
     wire: Wire
-    look: Look
+    look: PreparedRequest
     tenant: str
     decision: str
     model: str
@@ -59,7 +59,7 @@ class Answered(NamedTuple):
     status: int = 200
 
 
-class Appraiser(Protocol):
+class AnswerRules(Protocol):
     """All that is looked for under one policy. Deterministic."""
 
     @property
@@ -94,7 +94,7 @@ class Appraiser(Protocol):
         ...
 
 
-Appraise: TypeAlias = Callable[[Policy], Appraiser]
+RulesOf: TypeAlias = Callable[[Policy], AnswerRules]
 
 
 class Earlier(Protocol):
@@ -112,13 +112,13 @@ def never_before(*, tenant: str, policy: str, unit: str, task: str, conversation
     return None
 
 
-class Judging(NamedTuple):
+class JudgeCall(NamedTuple):
     """A call to the judge, and the row that its verdict makes whole."""
 
     row: Feedback
     model: str
     body: bytes
-    appraiser: Appraiser
+    appraiser: AnswerRules
 
 
 @dataclass(slots=True)
@@ -127,10 +127,10 @@ class Findings:
 
     rows: list[Feedback] = field(default_factory=list)
     counts: Sequence[Compliance] = ()
-    judging: Judging | None = None
+    judging: JudgeCall | None = None
 
 
-class Appraisal:
+class AnswerEvaluator:
     """Looks at answers, one at a time. Called from one thread at a time.
 
     `appraise` makes the appraiser of a policy. `salt` keys the ids of rows, so that nobody can send one of them first.
@@ -139,7 +139,7 @@ class Appraisal:
 
     def __init__(
         self,
-        appraise: Appraise,
+        appraise: RulesOf,
         guard: Guard,
         *,
         earlier: Earlier = never_before,
@@ -151,7 +151,7 @@ class Appraisal:
         self._earlier = earlier
         self._key = blake2b(salt, digest_size=32).digest()
         self._now_ms = now_ms
-        self._appraisers: dict[tuple[str, str], Appraiser] = {}
+        self._appraisers: dict[tuple[str, str], AnswerRules] = {}
 
     def look_at(self, answered: Answered, text: str) -> Findings:
         """Return what there is to say of an answer with these words. Raises Degraded."""
@@ -173,7 +173,7 @@ class Appraisal:
             found.judging = self._ask(answered, policy.judge, appraiser, text)
         return found
 
-    def _appraiser(self, policy: Policy) -> Appraiser:
+    def _appraiser(self, policy: Policy) -> AnswerRules:
         key = policy.name, policy.revision
         found = self._appraisers.pop(key, None)
         if found is None:
@@ -183,7 +183,7 @@ class Appraisal:
         self._appraisers[key] = found  # the one used last goes last
         return found
 
-    def _check(self, answered: Answered, appraiser: Appraiser, text: str, found: Findings) -> None:
+    def _check(self, answered: Answered, appraiser: AnswerRules, text: str, found: Findings) -> None:
         """Run the checks of the instructions on an answer."""
         look = answered.look
         share, found.counts = appraiser.examine(
@@ -195,7 +195,7 @@ class Appraisal:
                 here = _here(answered, answered.decision)
                 found.rows.append(self._row(answered.tenant, here, metric.name, share, about))
 
-    def _hear_turn(self, answered: Answered, appraiser: Appraiser) -> Iterator[Feedback]:
+    def _hear_turn(self, answered: Answered, appraiser: AnswerRules) -> Iterator[Feedback]:
         """Yield what the newest user turn says of the conversation before it."""
         look = answered.look
         turn = len(look.decisions) - 1
@@ -204,7 +204,7 @@ class Appraisal:
             about = ("turn", look.identity.conversation, repr(look.pin.began_s), str(turn), signal.metric)
             yield self._said(answered.tenant, _here(answered), signal, about)
 
-    def _look_back(self, answered: Answered, appraiser: Appraiser) -> Iterator[Feedback]:
+    def _look_back(self, answered: Answered, appraiser: AnswerRules) -> Iterator[Feedback]:
         """Yield what a user says of the conversation before who has come back to its task."""
         identity, policy = answered.look.identity, answered.look.snapshot.policy.name
         if identity.unit == identity.conversation:  # nobody knows who this is
@@ -226,12 +226,12 @@ class Appraisal:
                 about = ("again", before.conversation, before.decision, task, signal.metric)
                 yield self._said(answered.tenant, before, signal, about)
 
-    def _ask(self, answered: Answered, judge: Judge, appraiser: Appraiser, text: str) -> Judging:
+    def _ask(self, answered: Answered, judge: Judge, appraiser: AnswerRules, text: str) -> JudgeCall:
         about = ("judge", answered.decision, judge.metric)
         here = _here(answered, answered.decision)
         row = self._row(answered.tenant, here, judge.metric, 0.0, about, source="judge")
         body = appraiser.prompt(_question(answered.look), text, answered.decision)
-        return Judging(row, judge.model, body, appraiser)
+        return JudgeCall(row, judge.model, body, appraiser)
 
     def _said(self, tenant: str, of: Located, signal: Signal, about: tuple[str, ...]) -> Feedback:
         return self._row(tenant, of, signal.metric, signal.value, about, comment=f"{SIGNAL}{signal.name}")
@@ -281,6 +281,6 @@ def _here(answered: Answered, decision: str = "") -> Located:
     return Located(look.snapshot.policy.name, look.identity.conversation, look.identity.unit, decision, answered.at_ms)
 
 
-def _question(look: Look) -> str:
+def _question(look: PreparedRequest) -> str:
     """Return the newest user turn; empty where the backend keeps it."""
     return next((turn.text for turn in reversed(look.request.conversation.turns) if turn.role == "user"), "")

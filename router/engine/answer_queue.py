@@ -22,7 +22,7 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 from router.core.learning import Compliance, Feedback
-from router.engine.appraise import SIGNAL, Answered, Appraisal, Judging, attempt
+from router.engine.answer_evaluation import SIGNAL, Answered, AnswerEvaluator, JudgeCall, attempt
 from router.engine.guarding import Guard
 from router.engine.recent import RecentTexts
 
@@ -54,7 +54,7 @@ Ask: TypeAlias = Callable[[str, bytes], Coroutine[Any, Any, str]]
 """Sends a body to a model by its alias and returns the words of its answer. Raises RouterError."""
 
 
-class Examiner:
+class AnswerQueue:
     """Examines answers in its own thread.
 
     `appraisal` finds out what an answer tells, `record` and `tally` take what was found, and `ask` reaches the judge;
@@ -64,7 +64,7 @@ class Examiner:
 
     def __init__(
         self,
-        appraisal: Appraisal,
+        appraisal: AnswerEvaluator,
         record: Record,
         tally: Tally,
         guard: Guard,
@@ -95,8 +95,8 @@ class Examiner:
         self._taken_bytes = 0  # and this where they are taken only: neither needs a lock
         self._rows: list[Feedback] = []
         self._counts: dict[Compliance, list[int]] = {}
-        self._to_judge: deque[Judging] = deque()
-        self._judged: deque[tuple[Judging, Future[str]]] = deque()
+        self._to_judge: deque[JudgeCall] = deque()
+        self._judged: deque[tuple[JudgeCall, Future[str]]] = deque()
         self._asking = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._working = threading.Lock()
@@ -197,7 +197,7 @@ class Examiner:
                 self._guard.note("judge_dropped")
             self._to_judge.append(found.judging)
 
-    def _send(self, judging: Judging, loop: asyncio.AbstractEventLoop) -> None:
+    def _send(self, judging: JudgeCall, loop: asyncio.AbstractEventLoop) -> None:
         assert self._ask is not None
         asked = self._ask(judging.model, judging.body)
         try:
@@ -208,7 +208,7 @@ class Examiner:
         self._asking += 1
         future.add_done_callback(lambda done: self._judged.append((judging, done)))
 
-    def _hear(self, judging: Judging, reply: Future[str]) -> None:
+    def _hear(self, judging: JudgeCall, reply: Future[str]) -> None:
         """Take in what the judge said. What it could not say is counted, and the answer stays without a verdict."""
         self._asking -= 1
         error = None if reply.cancelled() else reply.exception()
