@@ -17,7 +17,8 @@ from router.core.policy import ROOT, Level, Policy
 from router.core.store_ports import LearningStore
 from router.learner import OUTCOMES_AT_ONCE, Records
 from router.packs import Pack
-from router.packs.relevel import COMPLEXITIES, with_levels
+from router.packs.cues import COMPLEXITIES
+from router.packs.relevel import with_levels
 from router.rewards.checks import digest
 from router.rewards.obedience import Obedience, obedience
 from router.tuning.book import ANY, Book, covers

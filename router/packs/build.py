@@ -26,16 +26,15 @@ from router.core.policy import (
     lineage,
 )
 from router.core.tokens import count_tokens
+from router.packs.cues import conditions, declare_cue, refuse_misfit, unknown_cue
 from router.packs.dialogues import build_dialogues
 from router.packs.encoders import chosen, portable
-from router.packs.extends import LEVEL_KEYS, Draft, TaskDraft, Written, distinct
-from router.packs.facts import conditions, declare, misfit, unknown_cue
-from router.packs.forms import AuxiliaryForm, CheckForm, TrialForm
+from router.packs.extends import LEVEL_KEYS, InstructionDraft, PackDraft, TaskDraft, distinct
+from router.packs.forms import CheckForm
 from router.packs.outcomes import declare_judge, declare_metric, declare_signals
-from router.packs.reading import Node
+from router.packs.reading import YamlNode
 from router.packs.revision import revision_of
-from router.packs.trial import Expected, PackTest
-from router.packs.words import seconds
+from router.packs.trial import Expected, PackTest, TrialForm
 
 Place = tuple[str, int]
 
@@ -46,7 +45,7 @@ _TITLE_LENGTH = 60
 
 
 @dataclass
-class Built:
+class _Parts:
     """A policy in the making, and where each of its parts stands."""
 
     faults: list[Fault]
@@ -54,14 +53,14 @@ class Built:
     places: dict[str, Place] = field(default_factory=dict)
 
 
-def build(draft: Draft, faults: list[Fault]) -> tuple[Policy, tuple[PackTest, ...], Mapping[str, Place]]:
+def build(draft: PackDraft, faults: list[Fault]) -> tuple[Policy, tuple[PackTest, ...], Mapping[str, Place]]:
     """Return the policy, its tests, and its places by instruction id, task path, `cue:name`, `metric:name` and so on.
 
     With faults appended, the result is not to be used.
     """
-    built = Built(faults)
+    built = _Parts(faults)
     for name, (cue_form, node) in sorted(draft.cues.items()):
-        built.cues[name] = declare(name, cue_form, node, faults)
+        built.cues[name] = declare_cue(name, cue_form, node, faults)
         built.places[f"cue:{name}"] = node.place
     metrics = {}
     for name, (metric_form, node) in sorted(draft.metrics.items()):
@@ -85,7 +84,7 @@ def build(draft: Draft, faults: list[Fault]) -> tuple[Policy, tuple[PackTest, ..
         settings=_settings(draft.settings, draft.settings_node, faults),
         cues=MappingProxyType(built.cues),
         metrics=MappingProxyType(metrics),
-        auxiliary=tuple(_rule(form) for form, _ in draft.auxiliary.values()),
+        auxiliary=tuple(AuxiliaryRule(**form.given()) for form, _ in draft.auxiliary.values()),
         boilerplate=tuple(line.text for line in distinct(draft.boilerplate)),
         unrelated=tuple(line.text for line in distinct(draft.unrelated)),
         dialogues=tuple(dialogues),
@@ -105,8 +104,8 @@ def _children(paths: Iterable[str]) -> dict[str, tuple[str, ...]]:
     return {path: tuple(below) for path, below in found.items()}
 
 
-def _task(draft: TaskDraft, children: tuple[str, ...], built: Built) -> Task:
-    built.places[draft.path] = draft.place
+def _task(draft: TaskDraft, children: tuple[str, ...], built: _Parts) -> Task:
+    built.places[draft.path] = draft.node.place
     examples = distinct(draft.examples)
     built.places.update({f"{draft.path}:example.{i}": line.place for i, line in enumerate(examples, 1)})
     model = dict(draft.model)
@@ -125,17 +124,17 @@ def _task(draft: TaskDraft, children: tuple[str, ...], built: Built) -> Task:
         model=use,
         parameters=MappingProxyType(model),
         children=children,
-        levels=MappingProxyType({complexity: Level[word.upper()] for complexity, word in draft.levels.items()}),
+        levels=MappingProxyType(draft.levels),
     )
 
 
-def _instruction(path: str, key: str, index: int, written: Written, built: Built) -> Instruction:
+def _instruction(path: str, key: str, index: int, written: InstructionDraft, built: _Parts) -> Instruction:
     form, node = written.form, written.node
     identity = form.id or f"{path}:{key}.{index}"
     if identity in built.places:
         file, line = built.places[identity]
         message = f'the id "{identity}" is given twice; the other place is {file}:{line}'
-        built.faults.append(Fault(*node.at("id").place, message, "ids are unique in a pack; change one"))
+        built.faults.append(node.at("id").fault(message, "ids are unique in a pack; change one"))
     built.places[identity] = node.place
     text = f"- {form.text}" if written.listed else form.text
     when = conditions(form.when, node.at("when"), built.cues, built.faults)
@@ -157,7 +156,7 @@ def _instruction(path: str, key: str, index: int, written: Written, built: Built
     )
 
 
-def _placeholders(text: str, node: Node, built: Built) -> tuple[str, ...]:
+def _placeholders(text: str, node: YamlNode, built: _Parts) -> tuple[str, ...]:
     """Return the cues that a text names in braces, in the order of their first mention."""
     names = tuple(dict.fromkeys(_PLACEHOLDER.findall(text)))
     for name in names:
@@ -168,60 +167,37 @@ def _placeholders(text: str, node: Node, built: Built) -> tuple[str, ...]:
             built.faults.append(replace(fault, message=f"{fault.message}, as in {{{name}}}", hint=hint))
         elif cue.kind == "text":
             hint = f'give the cue a line of its own: say: "... {{value}}" under cues: {name}:'
-            built.faults.append(Fault(*node.place, f"{{{name}}} is free text and may not stand in a sentence", hint))
+            built.faults.append(node.fault(f"{{{name}}} is free text and may not stand in a sentence", hint))
     return names
 
 
 def _check(form: CheckForm | None) -> Check | None:
     if form is None:
         return None
-    ((kind, value),) = form.model_dump(exclude_unset=True, by_alias=True).items()
+    ((kind, value),) = form.given().items()
     return Check(kind, tuple(value) if isinstance(value, list) else value)
 
 
-def _rule(form: AuxiliaryForm) -> AuxiliaryRule:
-    return AuxiliaryRule(
-        name=form.name,
-        system_contains=_texts(form.system_contains),
-        user_starts=_texts(form.user_starts),
-        user_contains=_texts(form.user_contains),
-        max_tokens_below=form.max_tokens_below,
-        stream=form.stream,
-    )
-
-
-def _texts(written: str | list[str] | None) -> tuple[str, ...]:
-    return (written,) if isinstance(written, str) else tuple(written or ())
-
-
-def _settings(given: Mapping[str, Any], node: Node, faults: list[Fault]) -> Settings:
+def _settings(given: Mapping[str, Any], node: YamlNode, faults: list[Fault]) -> Settings:
     """Return the settings; what is not given keeps its default."""
-    fields: dict[str, Any] = {key: given[key] for key in _PLAIN_SETTINGS if key in given}
-    if "level" in given:
-        fields["level"] = Level[given["level"].upper()]
-    levels = {value: Level[word.upper()] for value, word in given.get("levels", {}).items()}
-    fields["levels"] = MappingProxyType(levels)
+    fields = {key: value for key, value in given.items() if key not in ("encoder", "cascade")}
+    fields["levels"] = MappingProxyType(fields.get("levels", {}))
     for key, name in (("error", "error"), ("thresholds", "threshold")):
-        fields |= {f"{name}_{depth}": value for depth, value in given.get(key, {}).items()}
-    if "pin_idle" in given:
-        fields["pin_idle_s"] = seconds(given["pin_idle"])
+        fields |= {f"{name}_{depth}": value for depth, value in fields.pop(key, {}).items()}
+    if "pin_idle" in fields:
+        fields["pin_idle_s"] = fields.pop("pin_idle")
     return Settings(**fields, **chosen(given, node, faults))
 
 
-_PLAIN_SETTINGS = ("budget_tokens", "max_tasks", "place", "on_switch", "keep", "tuning", "holdout")
-
-
-def _test(path: str, form: TrialForm, node: Node, built: Built) -> PackTest:
+def _test(path: str, form: TrialForm, node: YamlNode, built: _Parts) -> PackTest:
     texts = [form.ask] if form.ask is not None else form.talk or []
     cues = form.with_ or {}
     for name, value in cues.items():
         here = node.at("with", name)
-        wrong = misfit(built.cues[name], value) if name in built.cues else None
-        if name not in built.cues:
+        if name in built.cues:
+            refuse_misfit(built.cues[name], value, here, built.faults)
+        else:
             built.faults.append(unknown_cue(name, here, built.cues))
-        elif wrong:
-            built.faults.append(Fault(*here.place, *wrong))
-    expect = form.expect
     name = form.name or texts[-1]
     return PackTest(
         name=name if len(name) <= _TITLE_LENGTH or form.name else name[: _TITLE_LENGTH - 1] + "…",
@@ -229,15 +205,7 @@ def _test(path: str, form: TrialForm, node: Node, built: Built) -> PackTest:
         file=node.file,
         line=node.line,
         turns=tuple(texts),
-        expected=Expected(
-            task=expect.task,
-            tasks=tuple(expect.tasks or ()),
-            level=Level[expect.level.upper()] if expect.level else None,
-            says=_texts(expect.says),
-            not_says=_texts(expect.not_says),
-            tokens_max=expect.tokens_max,
-            outcome=expect.outcome,
-        ),
+        expected=Expected(**form.expect.given()),
         cues=MappingProxyType(dict(cues)),
         todo=form.todo or name.startswith("todo_"),
     )

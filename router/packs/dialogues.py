@@ -1,4 +1,7 @@
-"""Labelled dialogues: read from their files, and made into what the policy holds.
+"""Labelled dialogues, as an operator may write them and as the policy holds them: the task beside each user's turn.
+
+Three ways lead to the same: a list of turns in YAML, a file of JSON lines that the list names, and, in such a file, a
+line `{"turns": [...]}` or the bare list of turns.
 
 Rules. A user's turn without a task stays with the task of the user's turn before; the first one must name its own, `/`
 where it is none of the tasks. The assistant may speak first, and either may speak twice in a row. A dialogue that is
@@ -7,103 +10,108 @@ written twice counts once. A dialogue that names a task which is `off` is left o
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
 from router.core.errors import Fault, did_you_mean
 from router.core.policy import Dialogue, DialogueTurn, lineage
-from router.packs.dialogue_forms import DialogueForm, TurnForm
-from router.packs.reading import CONTROL, MAX_DEPTH, Node
-from router.packs.validate import read_form
+from router.packs.reading import YamlNode
+from router.packs.words import ClosedModel, TaskPath, Text, by_kind, exactly_one, one_of, optional, wrong
+
+SPEAKERS = ("user", "assistant")
+
+MAX_TURNS = 500
+"""Turns of one dialogue: about as many as are decided one by one (512 user turns)."""
+
+
+class TurnForm(ClosedModel):
+    """One turn of a dialogue: what the user or the assistant said."""
+
+    model_config = ConfigDict(
+        json_schema_extra={**exactly_one(SPEAKERS), "dependentRequired": {"task": ["user"]}},
+    )
+
+    user: Text | None = optional("What the user said")
+    assistant: Text | None = optional("What the assistant said")
+    task: TaskPath | None = optional(
+        "The task the user is at, as a path; / for none of them; left out, that of the user's turn before"
+    )
+
+    @model_validator(mode="after")
+    def _one_speaker(self) -> TurnForm:
+        one_of(SPEAKERS, self.model_fields_set, "a turn")
+        if self.task is not None and self.user is None:
+            raise wrong("a turn of the assistant has no task", "write the task beside what the user said")
+        return self
+
+
+_Turns: TypeAlias = Annotated[list[TurnForm], Field(min_length=1, max_length=MAX_TURNS)]
+
+
+class DialogueForm(ClosedModel):
+    """One line of a file of dialogues."""
+
+    turns: _Turns = Field(description="The turns in order")
+
+
+class DialogueFile(ClosedModel):
+    """A file of dialogues."""
+
+    file: Text = Field(description='File of this pack, relative to this one, with one {"turns": [...]} a line (JSON)')
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_turn(cls, value: Any) -> Any:
+        if isinstance(value, dict) and not value.keys().isdisjoint(SPEAKERS):
+            raise wrong("a dialogue is a list of turns, and this is one turn", "write one more dash before its first")
+        return value
+
+
+DialogueLines: TypeAlias = Annotated[
+    Annotated[_Turns, Tag("<turns>")] | Annotated[DialogueFile, Tag("<file>")],
+    Discriminator(by_kind(**{"<turns>": list, "<file>": dict})),
+]
 
 
 @dataclass(frozen=True, slots=True)
-class WrittenDialogue:
+class DialogueDraft:
     """A dialogue as written. `node` is its list of turns."""
 
     turns: tuple[TurnForm, ...]
-    node: Node
+    node: YamlNode
 
     def is_about(self, tasks: set[str]) -> bool:
         """Say whether some turn names one of these tasks, or a task below one."""
         return any(turn.task is not None and tasks.intersection(lineage(turn.task)) for turn in self.turns)
 
 
-def read_lines(text: str, file: str, faults: list[Fault]) -> Iterator[WrittenDialogue]:
-    """Yield the dialogues of a file of JSON lines; a line that cannot be used becomes faults."""
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line, object_pairs_hook=_without_repeats, parse_constant=_no_number)
-            node = _node(value, file, number)
-        except (ValueError, RecursionError) as error:
-            reason = f"{error.msg} (column {error.colno})" if isinstance(error, json.JSONDecodeError) else str(error)
-            hint = 'one dialogue a line: {"turns": [{"user": "...", "task": "/..."}, {"assistant": "..."}]}'
-            faults.append(Fault(file, number, f"the line cannot be read as JSON: {reason}", hint))
-            continue
-        if isinstance(node.value, list):
-            node = Node({"turns": node}, file, number)
-        form = read_form(node, DialogueForm, faults)
-        if form is not None:
-            yield WrittenDialogue(tuple(form.turns), node.at("turns"))
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f'duplicate key "{key[:60]}"')
-        found[key] = value
-    return found
-
-
-def _no_number(word: str) -> None:
-    raise ValueError(f"{word} is not a finite number")
-
-
-def _node(value: Any, file: str, line: int, depth: int = 0) -> Node:
-    if depth > MAX_DEPTH:
-        raise ValueError(f"more than {MAX_DEPTH} levels inside of each other")
-    if isinstance(value, dict):
-        return Node({key: _node(part, file, line, depth + 1) for key, part in value.items()}, file, line)
-    if isinstance(value, list):
-        return Node([_node(part, file, line, depth + 1) for part in value], file, line)
-    if isinstance(value, str) and CONTROL.search(value):
-        raise ValueError("a text holds a control character, or half a surrogate pair")
-    return Node(value, file, line)
-
-
 def build_dialogues(
-    written: Iterable[WrittenDialogue], tasks: Iterable[str], faults: list[Fault]
+    drafts: Iterable[DialogueDraft], tasks: Iterable[str], faults: list[Fault]
 ) -> Mapping[Dialogue, tuple[str, int]]:
     """Return the dialogues in their order, each with its place; a task that does not exist becomes a fault."""
     known = frozenset(tasks)
     found: dict[Dialogue, tuple[str, int]] = {}
-    for dialogue in written:
+    for dialogue in drafts:
         turns: list[DialogueTurn] = []
         task: str | None = None
-        heard = False
+        user_spoke = False
         for i, form in enumerate(dialogue.turns):
             if form.user is None:
                 turns.append(DialogueTurn("assistant", form.assistant or ""))
                 continue
             node = dialogue.node.at(i)
             if form.task is not None and form.task not in known:
-                faults.append(_unknown(form.task, node.at("task"), known))
-            elif form.task is None and not heard:
+                faults.append(node.at("task").fault(f"there is no task {form.task}", did_you_mean(form.task, known)))
+            elif form.task is None and not user_spoke:
                 hint = "add task: the path, or / if it is none of the tasks"
-                faults.append(Fault(*node.place, "the user's first turn has no task", hint))
-            heard = True
+                faults.append(node.fault("the user's first turn has no task", hint))
+            user_spoke = True
             task = form.task or task
             turns.append(DialogueTurn("user", form.user, task or ""))
-        if not heard:
-            faults.append(Fault(*dialogue.node.place, "the user says nothing in this dialogue", "remove it"))
+        if not user_spoke:
+            faults.append(dialogue.node.fault("the user says nothing in this dialogue", "remove it"))
         found.setdefault(Dialogue(tuple(turns)), dialogue.node.place)
     return found
-
-
-def _unknown(task: str, node: Node, known: frozenset[str]) -> Fault:
-    return Fault(*node.place, f"there is no task {task}", did_you_mean(task, known))

@@ -19,12 +19,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, WithJsonSchema
 
 from router.core.errors import Fault, did_you_mean
 from router.core.policy import Cascade, Settings
-from router.packs.reading import Node
-from router.packs.words import Form, wrong
+from router.packs.reading import YamlNode
+from router.packs.words import ClosedModel, optional, wrong
 
 SHIPPED = ("static", "lexical")
 _EXAMPLES = {"onnx": "onnx:models/minilm", "litellm": "litellm:openai/text-embedding-3-small"}
@@ -63,19 +63,15 @@ Encoder: TypeAlias = Annotated[
 ]
 
 
-class CascadeForm(Form):
+class CascadeForm(ClosedModel):
     """A stronger encoder for the messages that the shipped one is least sure of."""
 
-    encoder: Strong | None = Field(default=None, description="onnx:PATH or litellm:MODEL")
-    share: float | None = Field(
-        default=None, ge=0, le=1, description="Share of the examples that are unsure enough; 0: none (0.2)"
-    )
-    budget_ms: int | None = Field(
-        default=None, ge=1, le=60_000, description="Longest wait for it, in milliseconds; then it goes without (30)"
-    )
+    encoder: Strong | None = optional("onnx:PATH or litellm:MODEL")
+    share: float | None = optional("Share of the examples that are unsure enough; 0: none (0.2)", ge=0, le=1)
+    budget_ms: int | None = optional("Longest wait for it, in milliseconds; then it goes without (30)", ge=1, le=60_000)
 
 
-def located(settings: Mapping[str, Any], node: Node, faults: list[Fault]) -> dict[str, Any]:
+def located(settings: Mapping[str, Any], node: YamlNode, faults: list[Fault]) -> dict[str, Any]:
     """Return a layer's settings with the paths of models made absolute. `node` is that of the settings."""
     found = dict(settings)
     if "encoder" in found:
@@ -86,12 +82,12 @@ def located(settings: Mapping[str, Any], node: Node, faults: list[Fault]) -> dic
     return found
 
 
-def _located(word: str, node: Node, faults: list[Fault]) -> str:
+def _located(word: str, node: YamlNode, faults: list[Fault]) -> str:
     kind, _, rest = word.partition(":")
     for needed in _NEEDS.get(kind, ()):
         if importlib.util.find_spec(needed) is None:
             hint = f"pip install 'prompt-router[{kind}]'"
-            faults.append(Fault(*node.place, f"the encoder {kind}: needs {needed}, which is not installed", hint))
+            faults.append(node.fault(f"the encoder {kind}: needs {needed}, which is not installed", hint))
             return word
     if kind != "onnx":
         return word
@@ -99,10 +95,10 @@ def _located(word: str, node: Node, faults: list[Fault]) -> str:
     model = path / "model.onnx" if path.is_dir() else path
     if not model.is_file():
         hint = "PATH is a model file or a folder with model.onnx, relative to the file that it stands in"
-        faults.append(Fault(*node.place, f"there is no model {model}", hint))
+        faults.append(node.fault(f"there is no model {model}", hint))
     elif not any((folder / "tokenizer.json").is_file() for folder in (model.parent, model.parent.parent)):
         hint = "it comes with every model of Hugging Face that has a fast tokenizer; put it beside the model"
-        faults.append(Fault(*node.place, f"there is no tokenizer.json beside {model}", hint))
+        faults.append(node.fault(f"there is no tokenizer.json beside {model}", hint))
     return f"onnx:{model}"
 
 
@@ -112,20 +108,20 @@ def model_files(settings: Mapping[str, Any]) -> list[Path]:
     return [Path(word.removeprefix("onnx:")) for word in words if word.startswith("onnx:")]
 
 
-def chosen(settings: Mapping[str, Any], node: Node, faults: list[Fault]) -> dict[str, Any]:
+def chosen(settings: Mapping[str, Any], node: YamlNode, faults: list[Fault]) -> dict[str, Any]:
     """Return the fields `encoder` and `cascade` of the policy's settings."""
     encoder = settings.get("encoder", SHIPPED[0])
     cascade = settings.get("cascade")
     if encoder not in SHIPPED:
         if cascade is not None and cascade.get("share") != 0:
             hint = "remove one of them: the encoder is asked of every message, the cascade's of a share"
-            faults.append(Fault(*node.at("cascade").place, f"a cascade does not go together with {encoder}", hint))
+            faults.append(node.at("cascade").fault(f"a cascade does not go together with {encoder}", hint))
         return {"cascade": Cascade(encoder, 1.0, ALWAYS_BUDGET_MS / 1000)}
     if cascade is None or cascade.get("share") == 0:
         return {"encoder": encoder}
     if "encoder" not in cascade:
         hint = f"add encoder: {_EXAMPLES['onnx']} or {_EXAMPLES['litellm']}"
-        faults.append(Fault(*node.at("cascade").place, "the cascade names no encoder", hint))
+        faults.append(node.at("cascade").fault("the cascade names no encoder", hint))
         return {"encoder": encoder}
     budget_s = cascade.get("budget_ms", DEFAULT_BUDGET_MS) / 1000
     return {

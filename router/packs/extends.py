@@ -12,52 +12,56 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from router.core.errors import Fault, did_you_mean
-from router.core.policy import ROOT, lineage
-from router.packs.dialogues import WrittenDialogue
+from router.core.policy import ROOT, Level, lineage
+from router.packs.cues import CueForm
+from router.packs.dialogues import DialogueDraft
 from router.packs.encoders import located, model_files
-from router.packs.forms import AuxiliaryForm, CueForm, InstructionForm, LevelsForm, TrialForm
-from router.packs.intake import Intake
-from router.packs.outcome_forms import JudgeForm, MetricForm, SignalForm
-from router.packs.reading import Node
-from router.packs.tree import OWN, SUFFIXES, Entry, Layer, Line, own_file, read_layer
+from router.packs.forms import AuxiliaryForm, InstructionForm
+from router.packs.outcomes import JudgeForm, MetricForm, SignalForm
+from router.packs.reading import YamlNode
+from router.packs.tree import OWN, SUFFIXES, PackFiles, PackSource, PlacedText, TaskSource, own_file, read_layer
+from router.packs.trial import TrialForm
 
 LEVEL_KEYS = ("required", "brief", "guided", "detailed")
 """The keys under which a task keeps instructions, in the order in which they are said."""
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class InstructionDraft:
     """One instruction as written. `listed` says that it stood in a list, and is therefore said with a dash."""
 
     form: InstructionForm
     listed: bool
-    node: Node
+    node: YamlNode
 
 
 @dataclass(frozen=True, slots=True)
 class TaskDraft:
-    """A task with the word of every layer taken into account."""
+    """A task with the word of every layer taken into account. `levels` are by complexity, "" for all.
+
+    `tests` is a list where the pack has any: a list replaces the other list, while tuples are added to one another.
+    """
 
     path: str
-    place: tuple[str, int]
-    about: str | None = None
-    complexity: str | None = None
-    stakes: str | None = None
-    levels: Mapping[str, str] = field(default_factory=dict)
-    off: bool | None = None
-    model: Mapping[str, Any] = field(default_factory=dict)
-    examples: tuple[Line, ...] = ()
-    said: Mapping[str, tuple[Written, ...]] = field(default_factory=dict)
-    tests: tuple[tuple[TrialForm, Node], ...] | None = None
+    node: YamlNode
+    about: str | None
+    complexity: str | None
+    stakes: str | None
+    levels: Mapping[str, Level]
+    off: bool | None
+    model: Mapping[str, Any]
+    examples: tuple[PlacedText, ...]
+    said: Mapping[str, tuple[InstructionDraft, ...]]
+    tests: list[tuple[TrialForm, YamlNode]] | None
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class PackDraft:
     """A pack, merged but not yet understood. Forms come with the node that they were read from.
 
     `name` is None where the pack gives itself none; `title` is what its folder or file is called.
@@ -66,40 +70,43 @@ class Draft:
     name: str | None
     title: str
     settings: Mapping[str, Any]
-    settings_node: Node
-    cues: Mapping[str, tuple[CueForm, Node]]
-    metrics: Mapping[str, tuple[MetricForm, Node]]
-    signals: Mapping[str, tuple[SignalForm, Node]]
-    judge: tuple[JudgeForm, Node] | None
-    auxiliary: Mapping[str, tuple[AuxiliaryForm, Node]]
-    boilerplate: tuple[Line, ...]
-    unrelated: tuple[Line, ...]
-    dialogues: tuple[WrittenDialogue, ...]
+    settings_node: YamlNode
+    cues: Mapping[str, tuple[CueForm, YamlNode]]
+    metrics: Mapping[str, tuple[MetricForm, YamlNode]]
+    signals: Mapping[str, tuple[SignalForm, YamlNode]]
+    judge: tuple[JudgeForm, YamlNode] | None
+    auxiliary: Mapping[str, tuple[AuxiliaryForm, YamlNode]]
+    boilerplate: tuple[PlacedText, ...]
+    unrelated: tuple[PlacedText, ...]
+    dialogues: tuple[DialogueDraft, ...]
     tasks: Mapping[str, TaskDraft]
 
 
-def read_draft(where: Path, intake: Intake, faults: list[Fault]) -> Draft | None:
+_Draft = TypeVar("_Draft", PackDraft, TaskDraft)
+
+
+def read_draft(where: Path, files: PackFiles, faults: list[Fault]) -> PackDraft | None:
     """Return the pack at `where` with all that it extends, tasks in pre-order. None when a file could not be used."""
-    layers = _read_layers(where, intake, faults)
+    layers = _read_layers(where, files, faults)
     if faults or not layers:
         return None
     draft = _draft(layers[-1], faults)
     for layer in reversed(layers[:-1]):
         draft = _merge(draft, _draft(layer, faults))
     for model in model_files(draft.settings):
-        intake.watch(model)
+        files.watch(model)
     return None if faults else _prune(draft, faults)
 
 
-def _read_layers(where: Path, intake: Intake, faults: list[Fault]) -> list[Layer]:
+def _read_layers(where: Path, files: PackFiles, faults: list[Fault]) -> list[PackSource]:
     """Return the pack and what it extends, outermost first."""
     bounds = _holder(where).resolve()
-    layers: list[Layer] = []
+    layers: list[PackSource] = []
     names: dict[Path, str] = {}
     at: Path | None = where
     while at is not None:
         names[at.resolve()] = str(at)
-        layer = read_layer(at, intake, faults)
+        layer = read_layer(at, files, faults)
         if layer is None:
             break
         layers.append(layer)
@@ -107,27 +114,27 @@ def _read_layers(where: Path, intake: Intake, faults: list[Fault]) -> list[Layer
     return layers
 
 
-def _extended(layer: Layer, bounds: Path, names: Mapping[Path, str], faults: list[Fault]) -> Path | None:
+def _extended(layer: PackSource, bounds: Path, names: Mapping[Path, str], faults: list[Fault]) -> Path | None:
     """Return where the pack lies that a layer extends, or None. `names` are the packs on the way here."""
     word = layer.root.extends
     if word is None:
         return None
-    file, line = layer.node.at("extends").place
+    node = layer.node.at("extends")
     siblings = _holder(layer.where)
     candidates = [layer.home / word] if "/" in word else [siblings / f"{word}{suffix}" for suffix in ("", *SUFFIXES)]
     found = next((Path(os.path.normpath(path)) for path in candidates if path.exists()), None)
     if found is None:
         hint = did_you_mean(word, _packs_in(siblings) - {layer.title})
-        faults.append(Fault(file, line, f'there is no pack "{word}" to extend', hint))
+        faults.append(node.fault(f'there is no pack "{word}" to extend', hint))
         return None
     real = found.resolve()
     if not real.is_relative_to(bounds):
         hint = "it must lie in the folder that holds this pack"
-        faults.append(Fault(file, line, f'the pack "{word}" lies outside of {bounds.name}/', hint))
+        faults.append(node.fault(f'the pack "{word}" lies outside of {bounds.name}/', hint))
     elif real in names:
         way = [*list(names.values())[list(names).index(real) :], names[real]]
         hint = "one of them must not extend the next"
-        faults.append(Fault(file, line, f"packs extend each other in a circle: {' -> '.join(way)}", hint))
+        faults.append(node.fault(f"packs extend each other in a circle: {' -> '.join(way)}", hint))
     else:
         return found
     return None
@@ -144,119 +151,112 @@ def _packs_in(folder: Path) -> set[str]:
     return files | {path.name for path in visible if path.is_dir() and own_file(path, [])}
 
 
-def _draft(layer: Layer, faults: list[Fault]) -> Draft:
+def _draft(layer: PackSource, faults: list[Fault]) -> PackDraft:
     """Return a layer as a draft of its own."""
     root, node = layer.root, layer.node
-    patterns = enumerate(root.boilerplate or [])
-    return Draft(
+
+    def named(key: str) -> dict[str, Any]:
+        return {name: (form, node.at(key, name)) for name, form in (getattr(root, key) or {}).items()}
+
+    return PackDraft(
         name=root.name,
         title=layer.title,
-        settings=located(_given(root.settings), node.at("settings"), faults),
+        settings=located(root.settings.given() if root.settings else {}, node.at("settings"), faults),
         settings_node=node.at("settings"),
-        cues={name: (form, node.at("cues", name)) for name, form in (root.cues or {}).items()},
-        metrics={name: (form, node.at("metrics", name)) for name, form in (root.metrics or {}).items()},
-        signals={name: (form, node.at("signals", name)) for name, form in (root.signals or {}).items()},
+        cues=named("cues"),
+        metrics=named("metrics"),
+        signals=named("signals"),
         judge=(root.judge, node.at("judge")) if root.judge else None,
-        auxiliary=_named(root.auxiliary or [], node.at("auxiliary"), faults),
-        boilerplate=tuple(Line(pattern, node.at("boilerplate", i).place) for i, pattern in patterns),
+        auxiliary=_rules(root.auxiliary or [], node.at("auxiliary"), faults),
+        boilerplate=tuple(
+            PlacedText(pattern, node.at("boilerplate", i).place) for i, pattern in enumerate(root.boilerplate or [])
+        ),
         unrelated=layer.unrelated,
         dialogues=layer.dialogues,
-        tasks={path: _task(entry) for path, entry in layer.entries.items()},
+        tasks={path: _task(source) for path, source in layer.tasks.items()},
     )
 
 
-def _given(form: Any) -> dict[str, Any]:
-    """Return the keys that a form was given, and no default."""
-    return form.model_dump(exclude_unset=True) if form is not None else {}
-
-
-def _named(forms: list[AuxiliaryForm], node: Node, faults: list[Fault]) -> dict[str, tuple[AuxiliaryForm, Node]]:
-    rules: dict[str, tuple[AuxiliaryForm, Node]] = {}
+def _rules(
+    forms: list[AuxiliaryForm], node: YamlNode, faults: list[Fault]
+) -> dict[str, tuple[AuxiliaryForm, YamlNode]]:
+    rules: dict[str, tuple[AuxiliaryForm, YamlNode]] = {}
     for i, form in enumerate(forms):
+        here = node.at(i)
         if form.name in rules:
-            line = rules[form.name][1].line
-            message = f'there are two rules with the name "{form.name}"'
-            faults.append(Fault(*node.at(i).place, message, f"rename one; the other stands in line {line}"))
-        rules[form.name] = (form, node.at(i))
+            hint = f"rename one; the other stands in line {rules[form.name][1].line}"
+            faults.append(here.fault(f'there are two rules with the name "{form.name}"', hint))
+        rules[form.name] = (form, here)
     return rules
 
 
-def _task(entry: Entry) -> TaskDraft:
-    form, node = entry.form, entry.node
-    lines = {key: getattr(form, key) for key in LEVEL_KEYS}
+def _task(source: TaskSource) -> TaskDraft:
+    form, node = source.form, source.node
+    given = form.given()
+    levels, tests = given.get("level", {}), form.tests
     return TaskDraft(
-        path=entry.path,
-        place=node.place,
+        path=source.path,
+        node=node,
         about=form.about,
         complexity=form.complexity,
         stakes=form.stakes,
-        levels=_given(form.level) if isinstance(form.level, LevelsForm) else {"": form.level} if form.level else {},
+        levels=levels if isinstance(levels, dict) else {"": levels},
         off=form.off,
-        model=_given(form.model),
-        examples=entry.examples,
-        said={key: _written(value, node.at(key)) for key, value in lines.items() if value is not None},
-        tests=None if form.tests is None else tuple((t, node.at("tests", i)) for i, t in enumerate(form.tests)),
+        model=given.get("model", {}),
+        examples=source.examples,
+        said={key: tuple(_instructions(given[key], node.at(key))) for key in LEVEL_KEYS if key in given},
+        tests=None if tests is None else [(test, node.at("tests", i)) for i, test in enumerate(tests)],
     )
 
 
-def _written(lines: str | list[str | InstructionForm], node: Node) -> tuple[Written, ...]:
-    if isinstance(lines, str):
-        return (Written(InstructionForm(text=lines), False, node),)
-    return tuple(
-        Written(InstructionForm(text=line) if isinstance(line, str) else line, True, node.at(i))
-        for i, line in enumerate(lines)
-    )
+def _instructions(lines: str | list[str | InstructionForm], node: YamlNode) -> Iterator[InstructionDraft]:
+    listed = not isinstance(lines, str)
+    for i, line in enumerate([lines] if isinstance(lines, str) else lines):
+        form = InstructionForm(text=line) if isinstance(line, str) else line
+        yield InstructionDraft(form, listed, node.at(i) if listed else node)
 
 
-def _merge(base: Draft, over: Draft) -> Draft:
+def _merged(base: _Draft, over: _Draft) -> _Draft:
+    """Return two drafts as one: mappings merged by key, tuples added, and of all else the last word."""
+    found: dict[str, Any] = {}
+    for name in (field.name for field in fields(base)):
+        below, above = getattr(base, name), getattr(over, name)
+        if isinstance(above, Mapping):
+            found[name] = {**below, **above}
+        elif isinstance(above, tuple) and isinstance(below, tuple):
+            found[name] = below + above
+        else:
+            found[name] = below if above is None else above
+    return replace(base, **found)
+
+
+def _merge(base: PackDraft, over: PackDraft) -> PackDraft:
     tasks = dict(base.tasks)
     for path, task in over.tasks.items():
         tasks[path] = _merge_task(tasks[path], task) if path in tasks else task
-    return Draft(
+    settings = dict(base.settings)
+    for key, value in over.settings.items():
+        settings[key] = {**settings.get(key, {}), **value} if isinstance(value, dict) else value
+    return replace(
+        _merged(base, over),
         name=over.name,
-        title=over.title,
-        settings=_merge_settings(base.settings, over.settings),
+        settings=settings,
         settings_node=over.settings_node if over.settings else base.settings_node,
-        cues={**base.cues, **over.cues},
-        metrics={**base.metrics, **over.metrics},
-        signals={**base.signals, **over.signals},
         judge=over.judge or base.judge,
-        auxiliary={**base.auxiliary, **over.auxiliary},
-        boilerplate=base.boilerplate + over.boilerplate,
-        unrelated=base.unrelated + over.unrelated,
-        dialogues=base.dialogues + over.dialogues,
         tasks=tasks,
     )
 
 
-def _merge_settings(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in over.items():
-        merged[key] = {**merged.get(key, {}), **value} if isinstance(value, dict) else value
-    return merged
-
-
 def _merge_task(base: TaskDraft, over: TaskDraft) -> TaskDraft:
-    return TaskDraft(
-        path=over.path,
-        place=over.place,
-        about=over.about or base.about,
-        complexity=over.complexity or base.complexity,
-        stakes=over.stakes or base.stakes,
-        levels=over.levels if "" in over.levels else {**base.levels, **over.levels},
-        off=base.off if over.off is None else over.off,
-        model={**base.model, **over.model},
-        examples=base.examples + over.examples,
-        said={**base.said, **over.said},
-        tests=base.tests if over.tests is None else over.tests,
-    )
+    merged = _merged(base, over)
+    return replace(merged, levels=over.levels) if "" in over.levels else merged
 
 
-def _prune(draft: Draft, faults: list[Fault]) -> Draft:
+def _prune(draft: PackDraft, faults: list[Fault]) -> PackDraft:
     """Leave out what is off, and bring the tasks into pre-order, siblings by name."""
     off = {path for path, task in draft.tasks.items() if task.off}
     if ROOT in off:
-        faults.append(Fault(*draft.tasks[ROOT].place, "the root cannot be off", "set settings: {level: off} instead"))
+        faults.append(draft.tasks[ROOT].node.fault("the root cannot be off", "set settings: {level: off} instead"))
     paths = sorted(draft.tasks, key=lambda path: path.split("/"))
     kept = {path: draft.tasks[path] for path in paths if not off.intersection(lineage(path))}
     return replace(
@@ -268,8 +268,8 @@ def _prune(draft: Draft, faults: list[Fault]) -> Draft:
 
 
 def _met_somewhere(
-    signals: Mapping[str, tuple[SignalForm, Node]], off: set[str]
-) -> Iterator[tuple[str, tuple[SignalForm, Node]]]:
+    signals: Mapping[str, tuple[SignalForm, YamlNode]], off: set[str]
+) -> Iterator[tuple[str, tuple[SignalForm, YamlNode]]]:
     """Yield the signals without the tasks that are off; one that has no other is left out."""
     for name, (form, node) in signals.items():
         gone = [path for path in form.tasks or () if off.intersection(lineage(path))]
@@ -277,12 +277,12 @@ def _met_somewhere(
             yield name, (form, node)
         elif len(gone) < len(form.tasks or ()):
             left = [path for path in form.tasks or () if path not in gone]
-            yield name, (form.model_copy(update={"tasks": left}), node)
+            yield name, (form.model_copy(update={"tasks": tuple(left)}), node)
 
 
-def distinct(lines: Iterable[Line]) -> tuple[Line, ...]:
+def distinct(lines: Iterable[PlacedText]) -> tuple[PlacedText, ...]:
     """Return the lines without those whose text came before."""
-    first: dict[str, Line] = {}
+    first: dict[str, PlacedText] = {}
     for line in lines:
         first.setdefault(line.text, line)
     return tuple(first.values())

@@ -16,7 +16,7 @@ from router.core.errors import Fault, PolicyError
 from router.core.policy import Policy
 from router.packs.build import build
 from router.packs.extends import read_draft
-from router.packs.intake import Intake
+from router.packs.tree import PackFiles
 from router.packs.trial import PackTest
 
 _MOST = 200
@@ -46,14 +46,14 @@ def load_pack(path: str | Path) -> Pack:
         hint = "give the folder of a pack, or a YAML file"
         raise PolicyError([Fault(str(where), 1, "there is no such folder or file", hint)])
     faults: list[Fault] = []
-    intake = Intake()
-    draft = read_draft(where, intake, faults)
+    files = PackFiles()
+    draft = read_draft(where, files, faults)
     if draft is None or faults:
         raise PolicyError(_sorted(faults))
     policy, tests, places = build(draft, faults)
     if faults:
         raise PolicyError(_sorted(faults))
-    return Pack(policy, tests, tuple(intake.seen), places)
+    return Pack(policy, tests, tuple(files.seen), places)
 
 
 def _sorted(faults: list[Fault]) -> list[Fault]:

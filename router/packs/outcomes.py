@@ -1,4 +1,4 @@
-"""Metrics, signals and the judge as declared, and the values that they can say.
+"""What went well, as an operator writes it: metrics, the signals that stand in for thumbs, and the judge.
 
 A default or a signal with a value that its metric can never have is a mistake; this file knows.
 """
@@ -6,31 +6,102 @@ A default or a signal with a value that its metric can never have is a mistake; 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, model_validator
 
 from router.core.errors import Fault, did_you_mean
 from router.core.policy import Judge, Metric, Signal
-from router.packs.outcome_forms import JudgeForm, MetricForm, SignalForm
-from router.packs.reading import Node
-from router.packs.words import seconds
+from router.packs.reading import YamlNode
+from router.packs.words import (
+    Alias,
+    ClosedModel,
+    Duration,
+    Name,
+    Patterns,
+    TaskPaths,
+    Text,
+    Value,
+    exactly_one,
+    one_of,
+    optional,
+    wrong,
+)
 
+SIGNAL_KINDS = ("user_says", "answer_says", "tasks", "again_within")
 _RATING = (1.0, 5.0)
 
 
-def declare_metric(name: str, form: MetricForm, node: Node, faults: list[Fault]) -> Metric:
-    """Return the metric that a form declares."""
-    low, high = form.range or (_RATING if form.type == "rating" else (0.0, 1.0))
-    fields: dict[str, float] = {"horizon_s": seconds(form.horizon)} if form.horizon else {}
-    metric = Metric(
-        name,
-        form.type,
-        low,
-        high,
-        primary=bool(form.primary),
-        better=form.better or "high",
-        guardrail=bool(form.guardrail),
-        default=None if form.default is None else float(form.default),
-        **fields,
+class MetricForm(ClosedModel):
+    """A typed outcome that feedback may report."""
+
+    type: Literal["boolean", "rating", "number", "checks"] = Field(description="What a value is")
+    range: list[float] | None = optional("Least and greatest value", min_length=2, max_length=2)
+    primary: bool | None = optional("true: what tuning improves; one metric has it")
+    horizon: Duration | None = optional("How long after the decision feedback counts (72h)")
+    default: Value | None = optional(
+        "The value of a conversation of which nobody says anything; without it, it has none"
     )
+    better: Literal["high", "low"] | None = optional("Which end of the range is good (high)")
+    guardrail: bool | None = optional("true: a level that makes it worse is stopped")
+
+    @model_validator(mode="after")
+    def _range_fits(self) -> MetricForm:
+        if self.range is None:
+            if self.type == "number":
+                raise wrong("a number needs a range", "for example range: [0, 100]")
+        elif self.type in ("boolean", "checks"):
+            raise wrong(f"a metric of type {self.type} has no range", "remove it")
+        elif self.range[0] >= self.range[1]:
+            raise wrong("the range does not rise", "the least value comes first: [1, 5]")
+        if self.type == "checks" and self.default is not None:
+            raise wrong("a metric of type checks has no default", "an answer without checks has no value; remove it")
+        return self
+
+
+class SignalForm(ClosedModel):
+    """Something in how a conversation goes on that tells how the answers before were; exactly one condition."""
+
+    model_config = ConfigDict(json_schema_extra=exactly_one(SIGNAL_KINDS))
+
+    user_says: Patterns | None = optional("Patterns (RE2), one of which is found in the user's next turn")
+    answer_says: Patterns | None = optional("Patterns (RE2), one of which is found in the answer itself")
+    tasks: TaskPaths | None = optional("The conversation comes to one of these tasks, or to one below")
+    again_within: Duration | None = optional(
+        "The same user comes back to the task within so long, in another conversation"
+    )
+    says: Annotated[dict[Name, Value], Field(min_length=1)] = Field(description="What it says: metric -> value")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> SignalForm:
+        one_of(SIGNAL_KINDS, self.model_fields_set, "a signal")
+        return self
+
+
+class JudgeForm(ClosedModel):
+    """A model that is asked how good the answers of some conversations were."""
+
+    model: Alias = Field(description="Model alias of router.yaml")
+    metric: Name = Field(description="The metric that it says, best at the rubric's best")
+    rubric: Text = Field(description="What a good answer is like, for the judge")
+    rate: float | None = optional("Share of conversations that are judged (0.1)", gt=0, le=1)
+    audit: float | None = optional(
+        "Share of the judged that are drawn for a person to judge as well, so that the judge's errors are taken out"
+        " (0.1); 0: the judge is taken at its word",
+        ge=0,
+        le=1,
+    )
+
+
+def declare_metric(name: str, form: MetricForm, node: YamlNode, faults: list[Fault]) -> Metric:
+    """Return the metric that a form declares."""
+    fields = form.given()
+    low, high = fields.pop("range", _RATING if form.type == "rating" else (0.0, 1.0))
+    if "horizon" in fields:
+        fields["horizon_s"] = fields.pop("horizon")
+    if "default" in fields:
+        fields["default"] = float(fields["default"])
+    metric = Metric(name, fields.pop("type"), low, high, **fields)
     if form.default is not None:
         _refuse_misfit(metric, form.default, node.at("default"), faults)
     return metric
@@ -57,7 +128,7 @@ def misfit(metric: Metric, value: bool | float) -> tuple[str, str] | None:
 
 
 def declare_signals(
-    forms: Mapping[str, tuple[SignalForm, Node]],
+    forms: Mapping[str, tuple[SignalForm, YamlNode]],
     metrics: Mapping[str, Metric],
     tasks: Collection[str],
     faults: list[Fault],
@@ -65,31 +136,24 @@ def declare_signals(
     """Return the signals, one for each name and metric, in the order of these."""
     found: list[Signal] = []
     for name, (form, node) in sorted(forms.items()):
+        when = form.given()
+        says = when.pop("says")
+        if "again_within" in when:
+            when["again_within_s"] = when.pop("again_within")
         for i, path in enumerate(form.tasks or ()):
             if path not in tasks:
-                place = node.at("tasks", i).place
-                faults.append(Fault(*place, f"there is no task {path}", did_you_mean(path, tasks)))
-        for metric, value in sorted(form.says.items()):
+                faults.append(node.at("tasks", i).fault(f"there is no task {path}", did_you_mean(path, tasks)))
+        for metric, value in sorted(says.items()):
             here = node.at("says", metric)
             if metric not in metrics:
                 faults.append(_unknown(metric, here, metrics))
                 continue
             _refuse_misfit(metrics[metric], value, here, faults)
-            found.append(
-                Signal(
-                    name,
-                    metric,
-                    float(value),
-                    user_says=_patterns(form.user_says),
-                    answer_says=_patterns(form.answer_says),
-                    tasks=tuple(form.tasks or ()),
-                    again_within_s=seconds(form.again_within) if form.again_within else 0.0,
-                )
-            )
+            found.append(Signal(name, metric, float(value), **when))
     return tuple(found)
 
 
-def declare_judge(form: JudgeForm, node: Node, metrics: Mapping[str, Metric], faults: list[Fault]) -> Judge:
+def declare_judge(form: JudgeForm, node: YamlNode, metrics: Mapping[str, Metric], faults: list[Fault]) -> Judge:
     """Return the judge that a form declares."""
     here = node.at("metric")
     metric = metrics.get(form.metric)
@@ -97,21 +161,16 @@ def declare_judge(form: JudgeForm, node: Node, metrics: Mapping[str, Metric], fa
         faults.append(_unknown(form.metric, here, metrics))
     elif metric.kind == "checks":
         message = f"{metric.name} is of type checks: it is measured, not judged"
-        faults.append(Fault(*here.place, message, "name a metric of another type"))
-    shares = {key: share for key in ("rate", "audit") if (share := getattr(form, key)) is not None}
-    return Judge(form.model, form.metric, form.rubric, **shares)
+        faults.append(here.fault(message, "name a metric of another type"))
+    return Judge(**form.given())
 
 
-def _refuse_misfit(metric: Metric, value: bool | float, node: Node, faults: list[Fault]) -> None:
+def _refuse_misfit(metric: Metric, value: bool | float, node: YamlNode, faults: list[Fault]) -> None:
     why = misfit(metric, value)
     if why:
-        faults.append(Fault(*node.place, *why))
+        faults.append(node.fault(*why))
 
 
-def _unknown(name: str, node: Node, metrics: Mapping[str, Metric]) -> Fault:
+def _unknown(name: str, node: YamlNode, metrics: Mapping[str, Metric]) -> Fault:
     hint = did_you_mean(name, metrics) or "declare it under metrics: in the root file"
-    return Fault(*node.place, f'there is no metric "{name}"', hint)
-
-
-def _patterns(written: str | list[str] | None) -> tuple[str, ...]:
-    return (written,) if isinstance(written, str) else tuple(written or ())
+    return node.fault(f'there is no metric "{name}"', hint)

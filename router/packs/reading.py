@@ -40,10 +40,10 @@ Scalar: TypeAlias = str | int | float | bool | None
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class YamlNode:
     """A value and where it stands. `value` is a scalar, a list of nodes, or a dict of nodes by key."""
 
-    value: Scalar | list[Node] | dict[str, Node]
+    value: Scalar | list[YamlNode] | dict[str, YamlNode]
     file: str
     line: int
 
@@ -52,7 +52,11 @@ class Node:
         """File and line."""
         return self.file, self.line
 
-    def at(self, *steps: str | int) -> Node:
+    def fault(self, message: str, hint: str = "") -> Fault:
+        """Return what is wrong here."""
+        return Fault(self.file, self.line, message, hint)
+
+    def at(self, *steps: str | int) -> YamlNode:
         """Return the node that the steps lead to, or the last one on the way that exists."""
         node = self
         for step in steps:
@@ -64,7 +68,7 @@ class Node:
         return node
 
 
-def plain(node: Node) -> Any:
+def plain(node: YamlNode) -> Any:
     """Return the value without its places. Safe to recurse: no tree is deeper than MAX_DEPTH."""
     value = node.value
     if isinstance(value, dict):
@@ -74,7 +78,7 @@ def plain(node: Node) -> Any:
     return value
 
 
-def nodes(node: Node) -> Iterator[Node]:
+def nodes(node: YamlNode) -> Iterator[YamlNode]:
     """Yield a node and all below it, top down."""
     stack = [node]
     while stack:
@@ -86,7 +90,7 @@ def nodes(node: Node) -> Iterator[Node]:
             stack += here.value
 
 
-def read_tree(text: str, file: str, faults: list[Fault]) -> Node | None:
+def read_tree(text: str, file: str, faults: list[Fault]) -> YamlNode | None:
     """Return the tree of a file; an empty file is an empty mapping. None, with faults appended, when it has none.
 
     Faults that leave the tree usable (a duplicate key, say) are appended and the tree is returned.
@@ -100,7 +104,7 @@ def read_tree(text: str, file: str, faults: list[Fault]) -> Node | None:
     except yaml.YAMLError as error:
         faults.append(_syntax_fault(error, text, file))
         return None
-    return builder.root or Node({}, file, 1)
+    return builder.root or YamlNode({}, file, 1)
 
 
 class _Stop(Exception):
@@ -111,7 +115,7 @@ class _Stop(Exception):
 class _Measured:
     """A finished node, how many nodes it expands to, and how deep it goes."""
 
-    node: Node
+    node: YamlNode
     size: int = 1
     height: int = 0
 
@@ -120,7 +124,7 @@ class _Measured:
 class _Open:
     """A collection whose end has not come. `key` is the key that waits for its value."""
 
-    value: list[Node] | dict[str, Node]
+    value: list[YamlNode] | dict[str, YamlNode]
     line: int
     anchor: str | None
     key: str | None = None
@@ -132,7 +136,7 @@ class _Open:
 
 class _Builder:
     def __init__(self, file: str, faults: list[Fault]) -> None:
-        self.root: Node | None = None
+        self.root: YamlNode | None = None
         self._file = file
         self._faults = faults
         self._stack: list[_Open] = []
@@ -185,7 +189,7 @@ class _Builder:
             self._key(event, line)
             return
         value = event.value if event.style else self._resolve(event.value, line)
-        self._add(_Measured(Node(value, self._file, self._place(event))), event.anchor)
+        self._add(_Measured(YamlNode(value, self._file, self._place(event))), event.anchor)
 
     def _key(self, event: Any, line: int) -> None:
         top = self._stack[-1]
@@ -195,7 +199,7 @@ class _Builder:
         elif key in top.lines:
             self._fault(line, f'duplicate key "{key[:60]}"', f"it stands already in line {top.lines[key]}")
         if event.anchor:
-            self._anchors[event.anchor] = _Measured(Node(key, self._file, line))
+            self._anchors[event.anchor] = _Measured(YamlNode(key, self._file, line))
         top.key, top.key_line = key, line
         top.lines.setdefault(key, line)
 
@@ -234,7 +238,7 @@ class _Builder:
 
     def _close(self) -> None:
         done = self._stack.pop()
-        self._add(_Measured(Node(done.value, self._file, done.line), done.size, done.height), done.anchor)
+        self._add(_Measured(YamlNode(done.value, self._file, done.line), done.size, done.height), done.anchor)
 
     def _alias(self, event: Any) -> None:
         line = _line(event)

@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 
 from router.core.policy import Level
+from router.packs.cues import COMPLEXITIES
 
-COMPLEXITIES = ("simple", "standard", "complex")
 KEY = "level"
 
 

@@ -6,28 +6,37 @@ tasks below that file's own. A pack that is one file is the same without folders
 Hidden files, and files that are not YAML, are no part of the tree; folders without YAML are no tasks.
 
 Nothing is merged or resolved here, save that example files are read, since they lie beside the file that names them.
+
+Only regular files are read, only inside the pack they belong to, links followed and judged by where they end. A file
+holds at most 1 MiB of UTF-8; one load reads at most 2,000 files and 5 MiB, packs that it extends included. Whatever
+breaks a rule is a Fault; a load that is too large as a whole ends at once, so that no pack costs more memory or time
+than these limits allow.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from router.core.errors import Fault, PolicyError
 from router.core.policy import ROOT, depth, lineage
-from router.packs.dialogue_forms import DialogueFile, DialogueLines
-from router.packs.dialogues import WrittenDialogue, read_lines
+from router.packs.dialogues import DialogueDraft, DialogueFile, DialogueForm, DialogueLines
 from router.packs.forms import Example, ExampleFile, ExampleText, PackForm, TaskForm
-from router.packs.intake import Intake
-from router.packs.reading import MAX_DEPTH, Node, read_tree
+from router.packs.reading import CONTROL, MAX_DEPTH, YamlNode, read_tree
 from router.packs.validate import read_form
 from router.packs.words import NAME
 
 OWN = "policy"
 SUFFIXES = (".yaml", ".yml")
+MAX_FILE_BYTES = 1 << 20
+MAX_PACK_BYTES = 5 << 20
+MAX_FILES = 2_000
 MAX_EXAMPLES = 100_000
 """Examples of one pack. It bounds memory: 5 MiB of lines of two letters would be 1.7 million examples."""
 
@@ -35,8 +44,71 @@ _MAX_LISTED = 20_000
 """Entries of folders that are looked at; ten times the files that a pack may have."""
 
 
+class PackFiles:
+    """Reads the files of one load, counts them and remembers them. `seen` holds every file and folder to watch."""
+
+    def __init__(self) -> None:
+        self.seen: dict[Path, None] = {}
+        self._number = 0
+        self._bytes = 0
+
+    def read(self, path: Path, grounds: Path, faults: list[Fault], asked: tuple[str, int] | None = None) -> str | None:
+        """Return the text of a file inside `grounds` (a resolved folder), or None with a Fault appended.
+
+        `asked` is the place that names the file, where faults about its absence belong; without it, the file itself.
+        Raises PolicyError when the load as a whole has become too large.
+        """
+        name, line = asked or (str(path), 1)
+        try:
+            real = path.resolve(strict=True)
+            regular = stat.S_ISREG(real.stat().st_mode)
+        except (OSError, RuntimeError, ValueError):  # missing; a loop of links; a NUL in the name
+            faults.append(Fault(name, line, f"there is no file {path}", "names are relative to the file they stand in"))
+            return None
+        if not real.is_relative_to(grounds):
+            faults.append(Fault(name, line, f"{path} leads out of the pack", "copy the file into the pack"))
+            return None
+        if not regular:
+            faults.append(Fault(name, line, f"{path} is not a regular file"))
+            return None
+        try:
+            with real.open("rb") as file:
+                content = file.read(MAX_FILE_BYTES + 1)
+        except OSError as error:
+            faults.append(Fault(name, line, f"{path} cannot be read: {error.strerror}"))
+            return None
+        self._count(path, len(content))
+        if len(content) > MAX_FILE_BYTES:
+            faults.append(Fault(str(path), 1, "the file is larger than 1 MiB", "split it into several tasks or files"))
+            return None
+        return _decode(content, str(path), faults)
+
+    def watch(self, folder: Path) -> None:
+        """Remember a folder whose list of files matters."""
+        self.seen[folder] = None
+
+    def _count(self, path: Path, size: int) -> None:
+        self.seen[path] = None
+        self._number += 1
+        self._bytes += size
+        if self._number > MAX_FILES:
+            raise PolicyError([Fault(str(path), 1, f"the pack has more than {MAX_FILES:,} files", "split the pack")])
+        if self._bytes > MAX_PACK_BYTES:
+            hint = "split the pack, or keep fewer examples: some dozens a task are plenty"
+            raise PolicyError([Fault(str(path), 1, "the pack is larger than 5 MiB in total", hint)])
+
+
+def _decode(content: bytes, name: str, faults: list[Fault]) -> str | None:
+    try:
+        return content.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        faults.append(Fault(name, line, "the file is not UTF-8", "save it with the encoding UTF-8"))
+        return None
+
+
 @dataclass(frozen=True, slots=True)
-class Line:
+class PlacedText:
     """A text and its place (file and line)."""
 
     text: str
@@ -44,26 +116,26 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TaskSource:
     """One task as its file describes it. `examples` are its texts, those of files included."""
 
     path: str
     form: TaskForm
-    node: Node
-    examples: tuple[Line, ...] = ()
+    node: YamlNode
+    examples: tuple[PlacedText, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
-    """One pack as written. `home` is where its relative paths begin; `entries` has every task and every ancestor."""
+class PackSource:
+    """One pack as written. `home` is where its relative paths begin; `tasks` has every task and every ancestor."""
 
     where: Path
     home: Path
     root: PackForm
-    node: Node
-    entries: Mapping[str, Entry]
-    unrelated: tuple[Line, ...]
-    dialogues: tuple[WrittenDialogue, ...]
+    node: YamlNode
+    tasks: Mapping[str, TaskSource]
+    unrelated: tuple[PlacedText, ...]
+    dialogues: tuple[DialogueDraft, ...]
 
     @property
     def title(self) -> str:
@@ -81,7 +153,7 @@ def own_file(folder: Path, faults: list[Fault]) -> Path | None:
     return found[0] if found else None
 
 
-def read_layer(where: Path, intake: Intake, faults: list[Fault]) -> Layer | None:
+def read_layer(where: Path, files: PackFiles, faults: list[Fault]) -> PackSource | None:
     """Return the pack at a folder or file, or None. Faults are appended, all that can be found in one go."""
     folder = where.is_dir()
     home = where if folder else where.parent
@@ -90,22 +162,22 @@ def read_layer(where: Path, intake: Intake, faults: list[Fault]) -> Layer | None
         hint = f"a pack is a folder with {OWN}.yaml in it, or one YAML file"
         faults.append(Fault(str(where), 1, f"there is no {OWN}.yaml in this folder", hint))
         return None
-    files = list(_task_files(where, intake, faults)) if folder else []
-    reader = _Reader(home, intake, faults)
+    described = list(_task_files(where, files, faults)) if folder else []
+    reader = _Reader(home, files, faults)
     root = reader.file(root_file, ROOT, PackForm)
     if not folder:
         _refuse_half_a_pack(where, root, faults)
-    for file, path in files:
+    for file, path in described:
         if path != ROOT:
             reader.file(file, path, TaskForm)
     if root is None or not isinstance(root.form, PackForm):
         return None
     unrelated = reader.lines(root.form.unrelated or [], root.node.at("unrelated"), home)
     dialogues = reader.dialogues(root.form.dialogues or [], root.node.at("dialogues"), home)
-    return Layer(where, home, root.form, root.node, _with_ancestors(reader.entries, home), unrelated, dialogues)
+    return PackSource(where, home, root.form, root.node, _with_ancestors(reader.entries, home), unrelated, dialogues)
 
 
-def _refuse_half_a_pack(file: Path, root: Entry | None, faults: list[Fault]) -> None:
+def _refuse_half_a_pack(file: Path, root: TaskSource | None, faults: list[Fault]) -> None:
     """Loading only the root of a folder pack would silently drop all its tasks."""
     if root is None or root.form.tasks or file.stem != OWN:
         return
@@ -113,13 +185,13 @@ def _refuse_half_a_pack(file: Path, root: Entry | None, faults: list[Fault]) -> 
         faults.append(Fault(str(file), 1, "this is the root file of a folder", f"give the folder: {file.parent}"))
 
 
-def _task_files(home: Path, intake: Intake, faults: list[Fault]) -> Iterator[tuple[Path, str]]:
+def _task_files(home: Path, files: PackFiles, faults: list[Fault]) -> Iterator[tuple[Path, str]]:
     """Yield the YAML files of a folder pack and the tasks that they describe, in the order of their names."""
     listed = 0
     stack = [(home, ROOT)]
     while stack:
         folder, path = stack.pop()
-        intake.watch(folder)
+        files.watch(folder)
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError as error:
@@ -152,19 +224,19 @@ def _task_files(home: Path, intake: Intake, faults: list[Fault]) -> Iterator[tup
 class _Reader:
     """Reads files into entries by path; what is described twice, or has no proper name, becomes a fault."""
 
-    def __init__(self, home: Path, intake: Intake, faults: list[Fault]) -> None:
-        self.entries: dict[str, Entry] = {}
+    def __init__(self, home: Path, files: PackFiles, faults: list[Fault]) -> None:
+        self.entries: dict[str, TaskSource] = {}
         self._home = home
         self._grounds = home.resolve()
-        self._intake = intake
+        self._files = files
         self._faults = faults
         self._bad_names: set[Path] = set()
         self._examples = 0
 
-    def file(self, file: Path, path: str, kind: type[TaskForm]) -> Entry | None:
+    def file(self, file: Path, path: str, kind: type[TaskForm]) -> TaskSource | None:
         """Read one file; return the entry of the file's own task."""
         self._check_names(file, path)
-        text = self._intake.read(file, self._grounds, self._faults)
+        text = self._files.read(file, self._grounds, self._faults)
         node = read_tree(text, str(file), self._faults) if text is not None else None
         form = read_form(node, kind, self._faults) if node is not None else None
         if node is None or form is None:
@@ -172,48 +244,48 @@ class _Reader:
         stack = [(path, form, node)]
         while stack:
             at, task, here = stack.pop()
-            self._add(Entry(at, task, here, self.lines(task.examples or [], here.at("examples"), file.parent)))
+            self._add(TaskSource(at, task, here, self.lines(task.examples or [], here.at("examples"), file.parent)))
             below = [(_join(at, name), child, here.at("tasks", name)) for name, child in (task.tasks or {}).items()]
             stack += reversed(below)
         return self.entries[path]
 
-    def lines(self, examples: list[Example], node: Node, folder: Path) -> tuple[Line, ...]:
+    def lines(self, examples: list[Example], node: YamlNode, folder: Path) -> tuple[PlacedText, ...]:
         """Return the texts of a list of examples; each file that it names is read."""
-        found: list[Line] = []
+        found: list[PlacedText] = []
         for i, example in enumerate(examples):
             place = node.at(i).place
             if isinstance(example, ExampleFile):
                 found += self._example_file(example.file, place, folder)
             else:
-                found.append(Line(example.text if isinstance(example, ExampleText) else example, place))
+                found.append(PlacedText(example.text if isinstance(example, ExampleText) else example, place))
         self._count(len(found), node)
         return tuple(found)
 
-    def dialogues(self, written: list[DialogueLines], node: Node, folder: Path) -> tuple[WrittenDialogue, ...]:
+    def dialogues(self, written: list[DialogueLines], node: YamlNode, folder: Path) -> tuple[DialogueDraft, ...]:
         """Return the dialogues of a list; each file that it names is read."""
-        found: list[WrittenDialogue] = []
+        found: list[DialogueDraft] = []
         for i, dialogue in enumerate(written):
             here = node.at(i)
             if isinstance(dialogue, DialogueFile):
                 path, text = self._named_file(dialogue.file, here.place, folder)
-                found += read_lines(text, str(path), self._faults)
+                found += _dialogue_lines(text, str(path), self._faults)
             else:
-                found.append(WrittenDialogue(tuple(dialogue), here))
+                found.append(DialogueDraft(tuple(dialogue), here))
         self._count(sum(len(dialogue.turns) for dialogue in found), node)
         return tuple(found)
 
-    def _count(self, texts: int, node: Node) -> None:
+    def _count(self, texts: int, node: YamlNode) -> None:
         self._examples += texts
         if self._examples > MAX_EXAMPLES:
             hint = "keep fewer: some dozens a task are plenty"
             message = f"the pack has more than {MAX_EXAMPLES:,} examples, turns of dialogues included"
             raise PolicyError([Fault(*node.place, message, hint)])
 
-    def _example_file(self, name: str, place: tuple[str, int], folder: Path) -> Iterator[Line]:
+    def _example_file(self, name: str, place: tuple[str, int], folder: Path) -> Iterator[PlacedText]:
         path, text = self._named_file(name, place, folder)
         for number, line in enumerate(text.split("\n"), 1):
             if line.strip():
-                yield Line(line.strip(), (str(path), number))
+                yield PlacedText(line.strip(), (str(path), number))
 
     def _named_file(self, name: str, place: tuple[str, int], folder: Path) -> tuple[Path, str]:
         """Return the path and the text of a file that the pack names; nothing of one that may not be read."""
@@ -222,9 +294,9 @@ class _Reader:
             hint = "name a file in this folder or below it"
             self._faults.append(Fault(*place, f'the file "{name}" may lie outside of the pack', hint))
             return path, ""
-        return path, self._intake.read(path, self._grounds, self._faults, place) or ""
+        return path, self._files.read(path, self._grounds, self._faults, place) or ""
 
-    def _add(self, entry: Entry) -> None:
+    def _add(self, entry: TaskSource) -> None:
         before = self.entries.setdefault(entry.path, entry)
         if before is not entry:
             (file, line), (other, there) = entry.node.place, before.node.place
@@ -243,11 +315,58 @@ class _Reader:
                 self._faults.append(Fault(str(file), 1, message, f'rename it, for example "{near}"' if near else ""))
 
 
-def _with_ancestors(entries: dict[str, Entry], home: Path) -> dict[str, Entry]:
+def _with_ancestors(entries: dict[str, TaskSource], home: Path) -> dict[str, TaskSource]:
     """Return the entries with empty ones for folders that have no file of their own."""
     every = {ancestor for path in entries for ancestor in lineage(path)}
-    return {path: entries.get(path) or Entry(path, TaskForm(), Node({}, str(home / path[1:]), 1)) for path in every}
+    return {
+        path: entries.get(path) or TaskSource(path, TaskForm(), YamlNode({}, str(home / path[1:]), 1)) for path in every
+    }
 
 
 def _join(path: str, name: str) -> str:
     return f"/{name}" if path == ROOT else f"{path}/{name}"
+
+
+def _dialogue_lines(text: str, file: str, faults: list[Fault]) -> Iterator[DialogueDraft]:
+    """Yield the dialogues of a file of JSON lines; a line that cannot be used becomes faults."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line, object_pairs_hook=_without_repeats, parse_constant=_no_number)
+            node = _node(value, file, number)
+        except (ValueError, RecursionError) as error:
+            reason = f"{error.msg} (column {error.colno})" if isinstance(error, json.JSONDecodeError) else str(error)
+            hint = 'one dialogue a line: {"turns": [{"user": "...", "task": "/..."}, {"assistant": "..."}]}'
+            faults.append(Fault(file, number, f"the line cannot be read as JSON: {reason}", hint))
+            continue
+        if isinstance(node.value, list):
+            node = YamlNode({"turns": node}, file, number)
+        form = read_form(node, DialogueForm, faults)
+        if form is not None:
+            yield DialogueDraft(tuple(form.turns), node.at("turns"))
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f'duplicate key "{key[:60]}"')
+        found[key] = value
+    return found
+
+
+def _no_number(word: str) -> None:
+    raise ValueError(f"{word} is not a finite number")
+
+
+def _node(value: Any, file: str, line: int, depth: int = 0) -> YamlNode:
+    if depth > MAX_DEPTH:
+        raise ValueError(f"more than {MAX_DEPTH} levels inside of each other")
+    if isinstance(value, dict):
+        return YamlNode({key: _node(part, file, line, depth + 1) for key, part in value.items()}, file, line)
+    if isinstance(value, list):
+        return YamlNode([_node(part, file, line, depth + 1) for part in value], file, line)
+    if isinstance(value, str) and CONTROL.search(value):
+        raise ValueError("a text holds a control character, or half a surrogate pair")
+    return YamlNode(value, file, line)

@@ -1,4 +1,4 @@
-"""Tests that a pack carries: what is asked, and what is expected of the decision.
+"""Tests that a pack carries, as an operator writes them and as they are judged: what is asked, what is expected.
 
 Judging is pure and says nothing about how the decision came to be; running a test is the business of the engine.
 Phrases are looked for in the added text whatever their case and line breaks. A test whose name begins with `todo_`, or
@@ -11,8 +11,63 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from pydantic import ConfigDict, Field, model_validator
+
 from router.core.decision import Decision, Outcome
 from router.core.policy import CueValue, Level
+from router.packs.words import (
+    ClosedModel,
+    Fact,
+    LevelName,
+    TaskPath,
+    TaskPaths,
+    Text,
+    Texts,
+    exactly_one,
+    one_of,
+    optional,
+    wrong,
+)
+
+
+class ExpectForm(ClosedModel):
+    """What a test expects of the decision; at least one key."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
+    task: TaskPath | None = optional("The task that is settled on, as a path")
+    tasks: TaskPaths | None = optional("All settled tasks, in any order")
+    level: LevelName | None = optional("The level at which that task speaks")
+    says: Texts | None = optional("Phrases that the added text holds, whatever their case")
+    not_says: Texts | None = optional("Phrases that the added text does not hold")
+    tokens_max: int | None = optional("The most tokens that are added", ge=0)
+    outcome: Outcome | None = optional("How the decision came about")
+
+    @model_validator(mode="after")
+    def _something(self) -> ExpectForm:
+        if not self.model_fields_set:
+            raise wrong("expect names nothing", "for example expect: {task: /billing/refund}")
+        return self
+
+
+class TrialForm(ClosedModel):
+    """A test of the pack: a message or a dialogue, and what is expected."""
+
+    model_config = ConfigDict(json_schema_extra=exactly_one(("ask", "talk")))
+
+    name: Text | None = optional("Shown in reports; one that begins with todo_ is skipped")
+    ask: Text | None = optional("What the user writes")
+    talk: list[Text] | None = optional("User and assistant in turn, a user's turn last", min_length=1)
+    with_: dict[str, Fact] | None = optional("Cues of the request", alias="with")
+    expect: ExpectForm = Field(description="What the decision must be like")
+    todo: bool = Field(default=False, description="true: reported as skipped")
+
+    @model_validator(mode="after")
+    def _turns(self) -> TrialForm:
+        one_of(("ask", "talk"), self.model_fields_set, "a test")
+        if self.talk is not None and len(self.talk) % 2 == 0:
+            raise wrong("talk ends with the assistant", "user and assistant take turns, and the last turn is a user's")
+        return self
 
 
 @dataclass(frozen=True, slots=True)

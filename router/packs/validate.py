@@ -14,10 +14,10 @@ from pydantic import BaseModel, ValidationError
 
 from router.core.errors import Fault, did_you_mean
 from router.packs.forms import ExampleText, InstructionForm, PackForm, TaskForm
-from router.packs.reading import Node, nodes, plain
-from router.packs.words import FAULT, Form
+from router.packs.reading import YamlNode, nodes, plain
+from router.packs.words import FAULT, ClosedModel
 
-F = TypeVar("F", bound=Form)
+F = TypeVar("F", bound=ClosedModel)
 
 _MOST = 100
 """Faults of form that are reported of one file; who has more has written another format."""
@@ -34,7 +34,7 @@ _EXPECTED = {
 }
 
 
-def read_form(node: Node, form: type[F], faults: list[Fault]) -> F | None:
+def read_form(node: YamlNode, form: type[F], faults: list[Fault]) -> F | None:
     """Return the form that a node holds, or None with the faults appended."""
     empty = [n for n in nodes(node) if n.value is None]
     if empty:
@@ -57,28 +57,28 @@ def read_form(node: Node, form: type[F], faults: list[Fault]) -> F | None:
         return None
 
 
-def _fault(root: Node, form: type[Form], detail: dict[str, Any]) -> Fault:
+def _fault(root: YamlNode, form: type[ClosedModel], detail: dict[str, Any]) -> Fault:
     loc, kind, context = detail["loc"], detail["type"], detail.get("ctx", {})
     node = root.at(*loc)
     where = ".".join(str(step) for step in _real_steps(root, loc))
     if kind == FAULT:
-        return Fault(*node.place, context["message"], context["hint"])
+        return node.fault(context["message"], context["hint"])
     if kind == "extra_forbidden":
-        return Fault(*node.place, f'unknown key "{str(loc[-1])[:60]}"', _known_keys(form, str(loc[-1]), loc[:-1]))
+        return node.fault(f'unknown key "{str(loc[-1])[:60]}"', _known_keys(form, str(loc[-1]), loc[:-1]))
     if kind == "missing":
-        return Fault(*node.place, f'the key "{_key(loc[-1])}" is missing', f"add it to {where or 'the file'}")
+        return node.fault(f'the key "{_key(loc[-1])}" is missing', f"add it to {where or 'the file'}")
     if kind == "literal_error":
-        return Fault(*node.place, _not(node, f"one of {context['expected']}", where), _nearest(node, context))
+        return node.fault(_not(node, f"one of {context['expected']}", where), _nearest(node, context))
     if kind in _EXPECTED:
-        return Fault(*node.place, _not(node, _EXPECTED[kind], where), _type_hint(node, kind))
+        return node.fault(_not(node, _EXPECTED[kind], where), _type_hint(node, kind))
     if kind in ("string_too_short", "too_short"):
-        return Fault(*node.place, f"{where} is empty or too short", "write something, or remove the key or the dash")
+        return node.fault(f"{where} is empty or too short", "write something, or remove the key or the dash")
     if kind == "too_long":
-        return Fault(*node.place, f"{where} has more than {context['max_length']:,} entries", "keep fewer")
-    return Fault(*node.place, f"{where}: {detail['msg'].replace('Input should', 'the value must')}")
+        return node.fault(f"{where} has more than {context['max_length']:,} entries", "keep fewer")
+    return node.fault(f"{where}: {detail['msg'].replace('Input should', 'the value must')}")
 
 
-def _real_steps(root: Node, loc: tuple[str | int, ...]) -> Iterator[str | int]:
+def _real_steps(root: YamlNode, loc: tuple[str | int, ...]) -> Iterator[str | int]:
     """Yield the steps that exist in the file, list positions counted from 1."""
     node = root
     for step in loc:
@@ -92,7 +92,7 @@ def _key(step: object) -> str:
     return str(step).removesuffix("_")
 
 
-def _not(node: Node, expected: str, where: str) -> str:
+def _not(node: YamlNode, expected: str, where: str) -> str:
     value = node.value
     if isinstance(value, dict):
         got = "a mapping"
@@ -107,7 +107,7 @@ def _not(node: Node, expected: str, where: str) -> str:
     return f"{where or 'the file'} must be {expected}, not {got}"
 
 
-def _nearest(node: Node, context: dict[str, Any]) -> str:
+def _nearest(node: YamlNode, context: dict[str, Any]) -> str:
     words = [word.strip("'") for word in context["expected"].replace(" or ", ", ").split(", ")]
     return _near(node.value, words) if isinstance(node.value, str) else ""
 
@@ -118,7 +118,7 @@ def _near(word: str, known: Iterable[str]) -> str:
     return hint if hint.startswith("did you mean") else ""
 
 
-def _type_hint(node: Node, kind: str) -> str:
+def _type_hint(node: YamlNode, kind: str) -> str:
     value = node.value
     if kind == "string_type":
         if isinstance(value, bool | int | float):
@@ -135,7 +135,7 @@ def _type_hint(node: Node, kind: str) -> str:
     return ""
 
 
-def _known_keys(form: type[Form], word: str, loc: tuple[str | int, ...]) -> str:
+def _known_keys(form: type[ClosedModel], word: str, loc: tuple[str | int, ...]) -> str:
     """Return what to do about an unknown key: the nearest known one, or where the key belongs."""
     found = _forms_at(form, loc)
     known = {field.alias or name for model in found for name, field in model.model_fields.items()}

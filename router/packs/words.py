@@ -1,7 +1,8 @@
 """The small types of the policy format: texts, names, durations, patterns, and what is said when one is wrong.
 
 Each is a pydantic annotation that carries its rule, its JSON Schema and its own error text, so that the file that an
-operator writes, the editor that completes it and the fault that points into it agree.
+operator writes, the editor that completes it and the fault that points into it agree. Some also carry what the word
+means to the policy: a duration becomes seconds, a level a `Level`, one text or a list of them a tuple.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Callable
-from typing import Annotated, Any, TypeAlias
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeAlias
 
 import re2
 from pydantic import (
@@ -19,13 +21,14 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    GetCoreSchemaHandler,
     StringConstraints,
     Tag,
     WithJsonSchema,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from router.packs.languages import LANGUAGES
+from router.core.policy import Level
 
 FAULT = "fault"
 """The pydantic error type of faults that are worded here; `hint` in their context is the way out."""
@@ -34,11 +37,32 @@ NAME = r"[a-z0-9][a-z0-9_-]*"
 _DURATION = re.compile(r"([0-9]{1,6})([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
+_CODES = """
+aa ab ae af ak am an ar as av ay az ba be bg bh bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz ee el en eo
+es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id ie ig ii ik io is it iu ja jv ka kg
+ki kj kk kl km kn ko kr ks ku kv kw ky la lb lg li ln lo lt lu lv mg mh mi mk ml mn mr ms mt my na nb nd ne ng nl nn
+no nr nv ny oc oj om or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg si sk sl sm sn so sq sr ss st su sv sw ta
+te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu
+"""
+LANGUAGES = frozenset(_CODES.split())
+"""The two-letter codes of ISO 639-1 (https://www.loc.gov/standards/iso639-2/php/code_list.php)."""
 
-class Form(BaseModel):
-    """A mapping with a closed set of keys."""
+
+class ClosedModel(BaseModel):
+    """A mapping with a closed set of keys, types not coerced."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    def given(self) -> dict[str, Any]:
+        """Return the keys that were given, and no default; mappings below it as dicts as well."""
+        fields = {name: field.alias or name for name, field in type(self).model_fields.items()}
+        values = {key: getattr(self, name) for name, key in fields.items() if name in self.model_fields_set}
+        return {key: value.given() if isinstance(value, ClosedModel) else value for key, value in values.items()}
+
+
+def optional(description: str, **rules: Any) -> Any:
+    """Return a key that may be left out; `rules` are those of pydantic's `Field`."""
+    return Field(default=None, description=description, **rules)
 
 
 def exactly_one(keys: tuple[str, ...]) -> dict[str, Any]:
@@ -71,87 +95,10 @@ def is_date(text: str) -> bool:
         return False
 
 
-def _name(word: str) -> str:
-    if not re.fullmatch(NAME, word):
-        near = re.sub(r"[^a-z0-9_-]+", "_", word.lower()).lstrip("_-")
-        hint = f'for example "{near}"' if near else "for example refund_status"
-        raise wrong(f'the name "{word[:60]}" holds more than a-z, 0-9, _ and -, or begins with _ or -', hint)
-    return word
-
-
-def _identity(word: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}", word) or word == "soft":
-        raise wrong(f'the id "{word[:60]}" cannot be used', "letters, digits, . _ and -, at most 80; not the word soft")
-    return word
-
-
-def _duration(word: str) -> str:
-    if not _DURATION.fullmatch(word):
-        raise wrong(f'"{word[:60]}" is not a duration', "a whole number and s, m, h or d: 45s, 60m, 72h, 7d")
-    return word
-
-
-def _language(word: str) -> str:
-    if word not in LANGUAGES:
-        raise wrong(f'"{word[:60]}" is no language code of ISO 639-1', did_you_mean_code(word))
-    return word
-
-
 def did_you_mean_code(word: str) -> str:
     """Return a hint for a wrong language code: of a longer tag (de-AT), its first part."""
     first = re.split(r"[-_]", word.lower())[0]
     return f'did you mean "{first}"?' if first in LANGUAGES else "two letters, such as de, en, fr"
-
-
-def _pattern(pattern: str) -> str:
-    options = re2.Options()
-    options.log_errors = False
-    try:
-        re2.compile(pattern, options)
-    except re2.error as error:
-        reason = error.args[0] if error.args else error
-        reason = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else reason
-        hint = "RE2 has no look-around and no back-references: https://github.com/google/re2/wiki/Syntax"
-        raise wrong(f"RE2 refuses the pattern: {reason}", hint) from error
-    return pattern
-
-
-def _alias(word: str) -> str:
-    if not re.fullmatch(r"\S{1,200}", word):
-        raise wrong(f'"{word[:60]}" is no model alias', "one word without spaces, as router.yaml names it")
-    return word
-
-
-def _header(word: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9-]{1,64}", word):
-        raise wrong(f'"{word[:60]}" is no header name', "letters, digits and -, for example x-channel")
-    return word
-
-
-def _task_path(word: str) -> str:
-    if not re.fullmatch(rf"/|(?:/{NAME})+", word):
-        raise wrong(f'"{word[:60]}" is no path of a task', "for example /billing/refund; / is the root")
-    return word
-
-
-def _fact(value: Any) -> Any:
-    if isinstance(value, str):
-        value = value.strip()
-    if not isinstance(value, str | int | float) or value == "":
-        raise wrong("a value must be a text, a number, true or false", "write one value")
-    return int(value) if isinstance(value, float) and value.is_integer() else value  # 1.0 and 1 are one value
-
-
-def _value(value: Any) -> bool | float:
-    if not isinstance(value, int | float):
-        raise wrong("the value of a metric is a number, true or false", "write it without quotes")
-    return value
-
-
-def _say(text: str) -> str:
-    if "{value}" not in text:
-        raise wrong("say does not hold {value}", 'for example "The customer\'s tier: {value}"')
-    return text
 
 
 def one_of(keys: tuple[str, ...], given: set[str], what: str) -> None:
@@ -183,27 +130,96 @@ def by_kind(**tags: type) -> Callable[[Any], str]:
     return choose
 
 
+def several(written: str | list[str]) -> tuple[str, ...]:
+    """Return one text or a list of them as a tuple."""
+    return (written,) if isinstance(written, str) else tuple(written)
+
+
+@dataclass(frozen=True)
+class Word:
+    """A pydantic rule: the word that a pattern must match as a whole. `message` follows the word in the fault.
+
+    `make` is what the word comes to be.
+    """
+
+    pattern: str
+    message: str
+    hint: str
+    make: Callable[[str], Any] = str
+
+    def _checked(self, word: str) -> Any:
+        if not re.fullmatch(self.pattern, word):
+            raise wrong(f'"{word[:60]}" {self.message}', self.hint)
+        return self.make(word)
+
+    def __get_pydantic_core_schema__(self, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._checked, core_schema.str_schema())
+
+    def __get_pydantic_json_schema__(self, _schema: CoreSchema, _handler: Any) -> dict[str, Any]:
+        return {"type": "string", "pattern": f"^{self.pattern}$"}
+
+
+def _name(word: str) -> str:
+    if not re.fullmatch(NAME, word):
+        near = re.sub(r"[^a-z0-9_-]+", "_", word.lower()).lstrip("_-")
+        hint = f'for example "{near}"' if near else "for example refund_status"
+        raise wrong(f'the name "{word[:60]}" holds more than a-z, 0-9, _ and -, or begins with _ or -', hint)
+    return word
+
+
+def _language(word: str) -> str:
+    if word not in LANGUAGES:
+        raise wrong(f'"{word[:60]}" is no language code of ISO 639-1', did_you_mean_code(word))
+    return word
+
+
+def _pattern(pattern: str) -> str:
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        re2.compile(pattern, options)
+    except re2.error as error:
+        reason = error.args[0] if error.args else error
+        reason = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else reason
+        hint = "RE2 has no look-around and no back-references: https://github.com/google/re2/wiki/Syntax"
+        raise wrong(f"RE2 refuses the pattern: {reason}", hint) from error
+    return pattern
+
+
+def _fact(value: Any) -> Any:
+    if isinstance(value, str):
+        value = value.strip()
+    if not isinstance(value, str | int | float) or value == "":
+        raise wrong("a value must be a text, a number, true or false", "write one value")
+    return int(value) if isinstance(value, float) and value.is_integer() else value  # 1.0 and 1 are one value
+
+
+def _value(value: Any) -> bool | float:
+    if not isinstance(value, int | float):
+        raise wrong("the value of a metric is a number, true or false", "write it without quotes")
+    return value
+
+
 Text: TypeAlias = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Name: TypeAlias = Annotated[str, AfterValidator(_name), WithJsonSchema({"type": "string", "pattern": f"^{NAME}$"})]
-Identity: TypeAlias = Annotated[
-    str, AfterValidator(_identity), WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$"})
-]
 Duration: TypeAlias = Annotated[
-    str, AfterValidator(_duration), WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,6}[smhd]$"})
+    float,
+    Word("[0-9]{1,6}[smhd]", "is not a duration", "a whole number and s, m, h or d: 45s, 60m, 72h, 7d", seconds),
+]
+"""A number of seconds."""
+
+LevelName: TypeAlias = Annotated[
+    Literal["off", "brief", "guided", "detailed"], AfterValidator(lambda word: Level[word.upper()])
 ]
 Language: TypeAlias = Annotated[
     str, AfterValidator(_language), WithJsonSchema({"type": "string", "enum": sorted(LANGUAGES)})
 ]
 Pattern: TypeAlias = Annotated[str, StringConstraints(min_length=1), AfterValidator(_pattern)]
-Saying: TypeAlias = Annotated[
-    Text, AfterValidator(_say), WithJsonSchema({"type": "string", "pattern": "\\{value\\}", "minLength": 1})
-]
-Alias: TypeAlias = Annotated[str, AfterValidator(_alias), WithJsonSchema({"type": "string", "pattern": "^\\S{1,200}$"})]
-Header: TypeAlias = Annotated[
-    str, AfterValidator(_header), WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9-]{1,64}$"})
+Alias: TypeAlias = Annotated[
+    str, Word(r"\S{1,200}", "is no model alias", "one word without spaces, as router.yaml names it")
 ]
 TaskPath: TypeAlias = Annotated[
-    str, AfterValidator(_task_path), WithJsonSchema({"type": "string", "pattern": f"^(/|(/{NAME})+)$"})
+    str, Word(rf"(/|(/{NAME})+)", "is no path of a task", "for example /billing/refund; / is the root")
 ]
 Value: TypeAlias = Annotated[bool | float, BeforeValidator(_value), WithJsonSchema({"type": ["number", "boolean"]})]
 """The value of a metric."""
@@ -211,11 +227,16 @@ Value: TypeAlias = Annotated[bool | float, BeforeValidator(_value), WithJsonSche
 Fact: TypeAlias = Annotated[
     Any, BeforeValidator(_fact), WithJsonSchema({"type": ["string", "number", "boolean"], "minLength": 1})
 ]
+"""The value of a cue."""
+
+TEXT_OR_LIST = Discriminator(by_kind(**{"<text>": str, "<list>": list}))
+
 Texts: TypeAlias = Annotated[
-    Annotated[Text, Tag("<text>")] | Annotated[list[Text], Tag("<list>")],
-    Discriminator(by_kind(**{"<text>": str, "<list>": list})),
+    Annotated[Text, Tag("<text>")] | Annotated[list[Text], Tag("<list>")], TEXT_OR_LIST, AfterValidator(several)
 ]
 Patterns: TypeAlias = Annotated[
     Annotated[Pattern, Tag("<text>")] | Annotated[Annotated[list[Pattern], Field(min_length=1)], Tag("<list>")],
-    Discriminator(by_kind(**{"<text>": str, "<list>": list})),
+    TEXT_OR_LIST,
+    AfterValidator(several),
 ]
+TaskPaths: TypeAlias = Annotated[Annotated[list[TaskPath], Field(min_length=1)], AfterValidator(several)]

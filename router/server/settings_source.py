@@ -20,7 +20,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from router.core.errors import Fault, SettingsError, did_you_mean
-from router.packs.reading import Node, plain, read_tree
+from router.packs.reading import YamlNode, plain, read_tree
 from router.server.providers import from_environment, from_option
 from router.server.settings import Place, Settings
 
@@ -112,7 +112,7 @@ class _Source:
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._root = Node({}, str(path or "settings"), 1)
+        self._root = YamlNode({}, str(path or "settings"), 1)
         self._overridden: set[Place] = set()
         self._faults: list[str] = []
 
@@ -163,7 +163,7 @@ class _Source:
         if self._faults:
             raise SettingsError("\n".join(self._faults))
 
-    def _replaced(self, node: Node, place: Place, environ: Mapping[str, str]) -> Any:
+    def _replaced(self, node: YamlNode, place: Place, environ: Mapping[str, str]) -> Any:
         value = node.value
         if isinstance(value, dict):
             return {key: self._replaced(child, (*place, key), environ) for key, child in value.items()}

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from router.core.errors import Fault, PolicyError
-from router.packs import intake
-from router.packs.intake import MAX_FILE_BYTES, Intake
+from router.packs import tree
+from router.packs.tree import MAX_FILE_BYTES, PackFiles
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def pack(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", ["in.txt", "link_in"])
 def test_a_file_inside_is_read_without_its_byte_order_mark(pack: Path, name: str) -> None:
-    reader, faults = Intake(), list[Fault]()
+    reader, faults = PackFiles(), list[Fault]()
     assert reader.read(pack / name, pack, faults) == "inside"
     assert not faults and list(reader.seen) == [pack / name]
 
@@ -50,14 +50,14 @@ def test_a_file_inside_is_read_without_its_byte_order_mark(pack: Path, name: str
 )
 def test_any_other_file_is_a_fault(pack: Path, name: str, line: int, message: str) -> None:
     faults: list[Fault] = []
-    assert Intake().read(pack / name, pack, faults) is None
+    assert PackFiles().read(pack / name, pack, faults) is None
     assert [(fault.file, fault.line) for fault in faults] == [(str(pack / name), line)]
     assert message in faults[0].message
 
 
 def test_a_fault_of_absence_stands_where_the_file_was_asked_for(pack: Path) -> None:
     faults: list[Fault] = []
-    Intake().read(pack / "missing.txt", pack, faults, ("task.yaml", 7))
+    PackFiles().read(pack / "missing.txt", pack, faults, ("task.yaml", 7))
     assert (faults[0].file, faults[0].line) == ("task.yaml", 7)
 
 
@@ -65,8 +65,8 @@ def test_a_fault_of_absence_stands_where_the_file_was_asked_for(pack: Path) -> N
 def test_a_load_that_is_too_large_as_a_whole_ends(
     pack: Path, monkeypatch: pytest.MonkeyPatch, limit: str, value: int
 ) -> None:
-    monkeypatch.setattr(intake, limit, value)
-    reader = Intake()
+    monkeypatch.setattr(tree, limit, value)
+    reader = PackFiles()
     with pytest.raises(PolicyError, match="the pack"):
         for _ in range(10):
             reader.read(pack / "in.txt", pack, [])

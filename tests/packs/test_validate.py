@@ -10,7 +10,7 @@ from router.core.errors import Fault
 from router.packs.forms import PackForm, TaskForm
 from router.packs.reading import read_tree
 from router.packs.validate import read_form
-from router.packs.words import Form
+from router.packs.words import ClosedModel
 
 CASES = [
     # what is written, line, part of the message, part of the hint
@@ -128,7 +128,7 @@ CASES = [
 ]
 
 
-def faults_in(text: str, form: type[Form] = PackForm) -> list[Fault]:
+def faults_in(text: str, form: type[ClosedModel] = PackForm) -> list[Fault]:
     faults: list[Fault] = []
     node = read_tree(dedent(text), "f.yaml", faults)
     assert node is not None

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from router.core.policy import Condition, Cue, CueValue, Instruction, Policy
 from router.core.tokens import count_tokens
-from router.packs.facts import closed_values
+from router.packs.cues import closed_values
 from router.packs.lint.finding import Finding, found, leaves
 from router.packs.load import Pack
 
