@@ -9,18 +9,17 @@ process never imports scikit-learn or scipy.
 
 What is where, along the line:
 
-- a text: `text` splits it, `cleaning` leaves the user's own words, `courtesy` knows greetings, `spelling` slips;
-- features: `encoder` is the port, `blocks` what a model is made of; `lexical` (words), `embedding` over `static` (what
-  they mean), `structure` (how it is built), `sentence_encoder` and `remote` (stronger encoders), `cascade` (both);
-- the fit: `material`, `training` (rows), `neighbours`, `selection` (which blocks), `regression` (the solver),
-  `calibration`, `certify` (thresholds), `dialogues` (the pace), `fitting` (the whole); `build_static` made the table;
-- what serves: `artefact` (the file), `loading`, `recogniser`, `filtering` (the conversation), `parts` (sentences),
-  `mass` (the tree).
+- a text: `text` splits it and mends slips, `cleaning` leaves the user's own words, `small_talk` knows greetings;
+- features: `encoder` is the port, `blocks` what a model is made of: `lexical` (words), `static` (what they mean), the
+  structure of a message, `vectors` of stronger encoders (`sentence_encoder`, `remote`), `cascade` (two models);
+- what serves: `artefact` (the file), `recogniser`, `belief` (along the conversation, over the tree);
+- `fit/`: everything that makes an artefact, and nothing that serves;
+- `loading`: from the cache or freshly fitted.
 """
 
 from router.classify.artefact import Artefact
-from router.classify.fitting import Study, fit, study
+from router.classify.fit.fitting import Study, fit_policy, study
 from router.classify.loading import recogniser_for
 from router.classify.recogniser import LinearRecogniser
 
-__all__ = ["Artefact", "LinearRecogniser", "Study", "fit", "recogniser_for", "study"]
+__all__ = ["Artefact", "LinearRecogniser", "Study", "fit_policy", "recogniser_for", "study"]

@@ -24,9 +24,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from router.classify.belief import REPLY
 from router.classify.cascade import Joint
 from router.classify.encoder import Doubles
-from router.classify.filtering import REPLY
 from router.core.errors import RouterError
 from router.core.evidence import Certificate, Thresholds
 

@@ -1,4 +1,4 @@
-"""Which blocks a model is made of: the recipes to choose from for each setting of `encoder`, and the blocks by name.
+"""The blocks that a model is made of, by name; and the smallest of them, the structure of a message.
 
     lexical    what the words are                         always in
     static     what they mean, by the shipped table       the default; English
@@ -6,52 +6,133 @@
     onnx:PATH, litellm:MODEL                              the second model of a cascade
 
 Why `static` is the default: `docs/decisions/14-static-encoder.md`.
+
+What kind of work is wanted ("summarise", "translate", "how do I") shows in how a message begins and ends, wherever its
+subject lies. Whether that helps depends on the pack, so the fit tries the block and keeps it where it pays: out of fold
+on the shipped `assistant` pack (15 kinds of work) it lifts accuracy from 89 to 92 %, on CLINC150 (150 subjects) it
+costs half a point.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from router.classify.embedding import Static
-from router.classify.encoder import Doubles, Encoder, Features, Matrix, Rows, Scorer
+from router.classify.encoder import Doubles, Encoder, Floats, Reading, Rows, read
 from router.classify.lexical import Lexical
 from router.classify.remote import LiteLLMSource
 from router.classify.sentence_encoder import OnnxSource
-from router.classify.structure import Structure
+from router.classify.static import Static
 from router.classify.vectors import Vectors
 
-Recipe: TypeAlias = tuple[tuple[str, float], ...]
-"""Names of blocks, each with its weight: how long its part of a text's vector is."""
+LENGTHS = 16
+"""Lengths are told apart by half powers of two, up to 2 ** 8 tokens."""
 
-STRUCTURE_WEIGHT = 0.7
-"""Out of fold on the shipped `assistant` pack: log-loss .56 at .3, .53 at .5, .50 at .7."""
 
-LEXICAL: Recipe = (("lexical", 1.0),)
-STATIC: Recipe = (("lexical", 1.0), ("static", 1.0))
-"""Weights of .7, 1 and 1.4 measured within half a point of each other on Banking77 and CLINC150 at 10 examples."""
+def marks(tokens: list[str]) -> list[str]:
+    """Return the distinct marks of a tokenised text.
+
+    >>> marks(["where", "is", "it", "?"])
+    ['<where', '<where is', '<where is it', '>?', '>it ?', '~4', '?']
+    """
+    if not tokens:
+        return []
+    found = [f"<{tokens[0]}"]
+    if len(tokens) > 1:
+        found.append(f"<{tokens[0]} {tokens[1]}")
+    if len(tokens) > 2:
+        found.append(f"<{tokens[0]} {tokens[1]} {tokens[2]}")
+    found.append(f">{tokens[-1]}")
+    if len(tokens) > 1:
+        found.append(f">{tokens[-2]} {tokens[-1]}")
+    found.append(f"~{min(LENGTHS, int(2 * math.log2(len(tokens))))}")
+    found.append("?" if "?" in tokens else "!?")
+    return found
+
+
+class StructureFeatures:
+    """The marks of a set of texts, each with how rare it is."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        counts = Counter(mark for text in texts for mark in marks(read(text).tokens))
+        self.marks = {mark: at for at, mark in enumerate(sorted(counts))}
+        self.idf: Doubles = np.array([math.log((1 + len(texts)) / (1 + counts[mark])) + 1 for mark in self.marks])
+
+    def rows(self, texts: Sequence[str]) -> Rows:
+        """Return the marks of each text, weighted by rarity, at length one."""
+        found = [
+            [at for mark in marks(read(text).tokens) if (at := self.marks.get(mark)) is not None] for text in texts
+        ]
+        values = [self.idf[row] / np.linalg.norm(self.idf[row]) for row in found]
+        return Rows(
+            starts=np.cumsum([0] + [len(row) for row in found]),
+            columns=np.array([at for row in found for at in row], np.int64),
+            values=np.concatenate([np.zeros(0), *values]),
+            width=len(self.marks),
+        )
+
+    def fold(self, coefficients: Doubles) -> StructureScorer:
+        """Lay the weights out as one row a mark; the last column is the squared length."""
+        table = np.empty((len(self.marks), coefficients.shape[1] + 1), np.float32)
+        table[:, :-1] = coefficients * self.idf[:, None]
+        table[:, -1] = self.idf**2
+        return StructureScorer(list(self.marks), table)
+
+
+class StructureScorer:
+    """A folded structure block."""
+
+    def __init__(self, known: Sequence[str], table: Floats) -> None:
+        if len(known) != len(table) or table.ndim != 2:
+            raise ValueError("the table does not fit the marks")
+        self._marks = {mark: at for at, mark in enumerate(known)}
+        self._table = table
+
+    @property
+    def width(self) -> int:
+        """How many classes there are."""
+        return int(self._table.shape[1]) - 1
+
+    def score(self, reading: Reading) -> Floats | None:
+        """Return the sum of weights per class. A length alone says nothing: None when no more is known."""
+        rows = [at for mark in marks(reading.tokens) if (at := self._marks.get(mark)) is not None]
+        if len(rows) < 3:  # the length and whether it asks are always known
+            return None
+        total = np.add.reduce(self._table.take(rows, 0), 0)
+        scores: Floats = total[:-1] / np.sqrt(total[-1])
+        return scores
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the table."""
+        return {"table": self._table}
+
+    def words(self) -> dict[str, Any]:
+        """Return the marks."""
+        return {"marks": list(self._marks)}
+
+
+class Structure:
+    """The encoder of the structure block."""
+
+    name = "structure"
+
+    def learn(self, texts: Sequence[str]) -> StructureFeatures:
+        """Learn the marks of training texts."""
+        return StructureFeatures(texts)
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]], words: Mapping[str, Any]) -> StructureScorer:
+        """Return the scorer that gave these. Raises KeyError, TypeError or ValueError when they do not fit."""
+        return StructureScorer(words["marks"], arrays["table"])
+
 
 _BLOCKS: dict[str, Encoder] = {block.name: block for block in (Lexical(), Static(), Structure())}
-
-
-def recipes(encoder: str) -> tuple[Recipe, ...]:
-    """Return what to choose from for a setting of `encoder`, the preferred one first. Raises ValueError."""
-    if encoder == "lexical":
-        plain: tuple[Recipe, ...] = (LEXICAL,)
-    elif encoder == "static":
-        plain = (STATIC, LEXICAL)
-    else:
-        raise ValueError(f'no encoder is called "{encoder}"')
-    return plain + tuple((*recipe, ("structure", STRUCTURE_WEIGHT)) for recipe in plain)
-
-
-def second_recipes(encoder: str) -> tuple[Recipe, ...]:
-    """Return what to choose from for the second model of a cascade. The words are the first model's business."""
-    return ((encoder, 1.0),), ((encoder, 1.0), ("structure", STRUCTURE_WEIGHT))
 
 
 @lru_cache(maxsize=8)
@@ -76,34 +157,3 @@ def block(name: str) -> Encoder:
         return _BLOCKS[name]
     except KeyError:
         raise ValueError(f'no block of features is called "{name}"') from None
-
-
-class Learned:
-    """The learned vocabularies of some blocks, by name."""
-
-    def __init__(self, names: Iterable[str], texts: Sequence[str]) -> None:
-        self._features: dict[str, Features] = {name: block(name).learn(texts) for name in names}
-
-    def matrices(self, texts: Sequence[str]) -> dict[str, Matrix]:
-        """Return each block's part of the training matrix, before its weight."""
-        return {name: features.rows(texts) for name, features in self._features.items()}
-
-    def fold(self, recipe: Recipe, coefficients: Sequence[Doubles]) -> dict[str, Scorer]:
-        """Return a scorer for each block, for weights fitted to its weighted part."""
-        return {
-            name: self._features[name].fold(part * weight)
-            for (name, weight), part in zip(recipe, coefficients, strict=True)
-        }
-
-
-def weighted(matrices: Mapping[str, Matrix], recipe: Recipe) -> list[Matrix]:
-    """Return the parts a recipe names, each times its weight."""
-    return [_times(matrices[name], weight) for name, weight in recipe]
-
-
-def _times(matrix: Matrix, weight: float) -> Matrix:
-    if weight == 1.0:
-        return matrix
-    if isinstance(matrix, np.ndarray):
-        return matrix * weight
-    return Rows(matrix.starts, matrix.columns, matrix.values * weight, matrix.width)

@@ -31,8 +31,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from router.classify.calibration import Flags, softmax
-from router.classify.encoder import Doubles, Reading, Scorer, read
+from router.classify.encoder import Doubles, Flags, Reading, Scorer, read, softmax
 from router.classify.text import sentences
 from router.classify.vectors import EncoderFailed, VectorScorer
 from router.core.evidence import Shortfall, Thresholds

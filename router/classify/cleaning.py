@@ -23,7 +23,7 @@ from collections.abc import Callable
 
 import re2
 
-from router.classify.courtesy import courtesy
+from router.classify.small_talk import small_talk
 from router.classify.text import STRIP_CHARACTERS, clip, sentences
 
 PLAIN_CHARACTERS = 300
@@ -265,5 +265,5 @@ def heard(text: str) -> str:
     """
     text = clip(clean(text))
     parts = sentences(text)
-    spoken = [part for part in parts if not courtesy(part)]
+    spoken = [part for part in parts if not small_talk(part)]
     return " ".join(spoken) if 0 < len(spoken) < len(parts) else text

@@ -20,6 +20,7 @@ from router.classify.text import tokens
 Floats: TypeAlias = NDArray[np.float32]
 Doubles: TypeAlias = NDArray[np.float64]
 Integers: TypeAlias = NDArray[np.int64]
+Flags: TypeAlias = NDArray[np.bool_]
 
 
 class Reading(NamedTuple):
@@ -96,3 +97,10 @@ class Encoder(Protocol):
     def restore(self, arrays: Mapping[str, NDArray[Any]], words: Mapping[str, Any]) -> Scorer:
         """Return the scorer that gave these. Raises KeyError, TypeError or ValueError when they do not fit."""
         ...
+
+
+def softmax(scores: Doubles) -> Doubles:
+    """Return probabilities along the last axis."""
+    powers = np.exp(scores - np.maximum.reduce(scores, axis=-1, keepdims=True))
+    powers /= np.add.reduce(powers, axis=-1, keepdims=True)
+    return powers

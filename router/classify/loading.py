@@ -1,7 +1,8 @@
 """The way in: a recogniser for a policy, from the cache or freshly fitted.
 
 A fit takes seconds to minutes, and whoever waits for it is told how far it is: `watched` names whom to tell. In a
-process of its own the fit says so on its standard error, a line a step (see `__main__`).
+process of its own the fit says so on its standard error, a line a step. That process exists so that scikit-learn's
+memory and its seconds of work stay out of the one that serves.
 
 The cache is a folder of artefacts named by what they were fitted to. Whatever is wrong with a cached file, it is
 fitted again and replaced; whatever is wrong with the folder, recognition still works, only the next start is slower.
@@ -20,10 +21,11 @@ from pathlib import Path
 from typing import IO
 
 from router.classify.artefact import Artefact, ArtefactError
-from router.classify.fitting import Progress, fit_material, key_of
-from router.classify.material import Material
+from router.classify.fit.fitting import Progress, fit_material, key_of
+from router.classify.fit.training import Material
 from router.classify.recogniser import LinearRecogniser
 from router.classify.remote import kept_in
+from router.classify.vectors import EncoderFailed
 from router.core.errors import Degraded
 from router.core.policy import Policy
 
@@ -41,6 +43,8 @@ LAST_LINES, LAST_WORDS = 50, 2_000
 
 CLOSING_S = 5.0
 """How long an ended process may leave its standard error open, as when it has started others."""
+
+_FITTING_PROCESS = "from router.classify.loading import fit_here; fit_here()"
 
 
 class _Watch(threading.local):
@@ -100,7 +104,7 @@ def _fit_apart(material: Material, key: str, tell: Progress, cache: Path | None)
     """Fit in a process of its own: material in on stdin, artefact out on stdout, steps and complaints on stderr."""
     source = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH"))))
-    command = [sys.executable, "-m", "router.classify", *([str(cache)] if cache is not None else [])]
+    command = [sys.executable, "-c", _FITTING_PROCESS, *([str(cache)] if cache is not None else [])]
     try:
         done, model, complaints = _run(command, material.dump().encode(), os.environ | {"PYTHONPATH": path}, tell)
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -111,6 +115,20 @@ def _fit_apart(material: Material, key: str, tell: Progress, cache: Path | None)
         return Artefact.parse(model, key)
     except ArtefactError as error:
         raise Degraded("fit_failed", f"the fitting process wrote no model: {error}") from error
+
+
+def fit_here() -> None:
+    """Be the fitting process: material on standard input, artefact on standard output, the cache as argument."""
+
+    def tell(done: float) -> None:
+        print(f"{STEP}{done:.3f}", file=sys.stderr, flush=True)
+
+    with kept_in(Path(sys.argv[1]) if len(sys.argv) > 1 else None):
+        try:
+            fitted = fit_material(Material.load(sys.stdin.read()), progress=tell)
+        except EncoderFailed as error:  # whoever waits wants the cause, not where it came from
+            sys.exit(str(error))
+    sys.stdout.buffer.write(fitted.dump())
 
 
 def _run(command: list[str], given: bytes, environment: dict[str, str], tell: Progress) -> tuple[int, bytes, str]:

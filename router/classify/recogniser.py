@@ -7,17 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from router.classify.artefact import Artefact, ArtefactError, StoredBlock
+from router.classify.belief import FEW, NOTHING_YET, SILENT, Filter, Memory, Tree, spoken
 from router.classify.blocks import block
 from router.classify.cascade import Alone, Cascade, Heard, Voice
 from router.classify.cleaning import heard
-from router.classify.courtesy import courtesy
 from router.classify.encoder import Doubles, Reading, read
-from router.classify.filtering import NOTHING_YET, SILENT, Filter, Memory
-from router.classify.mass import Tree
-from router.classify.parts import FEW, spoken
-from router.classify.spelling import Spelling
+from router.classify.small_talk import small_talk
 from router.classify.static import StaticTable
-from router.classify.text import Boilerplate, last_question, sentences, tokens
+from router.classify.text import Boilerplate, Spelling, last_question, sentences, tokens
 from router.core.evidence import Belief
 from router.core.policy import ROOT, lineage
 from router.core.ports import State
@@ -70,11 +67,11 @@ class LinearRecogniser:
     def step(self, before: State | None, text: str, reply_before: str = "") -> tuple[State, Belief]:
         """Return the state after a user turn, and the belief at it.
 
-        A turn of courtesies alone changes no state; a conversation may open with one that the pack has a task for.
+        A turn of small talk alone changes no state; a conversation may open with one that the pack has a task for.
         """
         memory = before if isinstance(before, Memory) else NOTHING_YET
         text = self._own_words(text)
-        kind = courtesy(text)
+        kind = small_talk(text)
         if kind and memory.belief is not None:
             return memory, Belief(self._tree.mass(memory.belief))
         if kind and kind not in self._hosted:

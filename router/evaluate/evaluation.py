@@ -18,8 +18,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from router.classify import LinearRecogniser, Study, study
-from router.classify.mass import Tree
-from router.classify.material import Material
+from router.classify.belief import Tree
+from router.classify.fit.training import Material
 from router.core.evidence import Belief, Certificate
 from router.core.policy import ROOT, Policy
 from router.core.settle import settle

@@ -21,8 +21,8 @@ from statistics import fmean
 import numpy as np
 
 from router.classify import Study, study
-from router.classify.fitting import SMALL_PACK
-from router.classify.material import Material
+from router.classify.fit.fitting import SMALL_PACK
+from router.classify.fit.training import Material
 
 MORE = 10
 """Examples that a task is imagined to gain."""

@@ -17,7 +17,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from router.classify.mass import Tree
+from router.classify.belief import Tree
 from router.core.policy import ROOT, Task, depth
 
 Doubles: TypeAlias = NDArray[np.float64]

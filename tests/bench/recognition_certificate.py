@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from router.classify.certify import certify
+from router.classify.fit.certify import certify
 from router.core.policy import ROOT
 from tests.bench.recognition_contenders import OurRouter
 from tests.bench.recognition_metrics import NAN, leads_to, percent, share

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router.classify import LinearRecogniser, study
-from router.classify.material import Material
+from router.classify.fit.training import Material
 from router.core.policy import ROOT, Policy
 from router.core.settle import settle
 from tests.bench.machine import memory_mib

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from statistics import fmean
 
 from router.classify import LinearRecogniser, study
-from router.classify.material import Material
+from router.classify.fit.training import Material
 from router.core.policy import ROOT
 from router.core.ports import State
 from tests.bench.recognition_metrics import share, spread

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from router.classify import Artefact, LinearRecogniser, fit
+from router.classify import Artefact, LinearRecogniser, fit_policy
 from router.core.policy import ROOT, Policy, Settings, Task
 
 EXAMPLES = {
@@ -111,7 +111,7 @@ def policy() -> Policy:
 
 @pytest.fixture(scope="session")
 def artefact(policy: Policy) -> Artefact:
-    return fit(policy)
+    return fit_policy(policy)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from router.classify import LinearRecogniser, fit
+from router.classify import LinearRecogniser, fit_policy
 from router.core.policy import Policy
 from router.core.ports import State
 from router.core.settle import settle
@@ -41,7 +41,7 @@ def test_clinc150(shared_data: Path) -> None:
     domains = json.loads((shared_data / "clinc150" / "domains.json").read_text())
     paths = {task: f"/{domain}/{task}" for domain, names in domains.items() for task in names}
     policy = few_shot([(text, paths[task]) for text, task in data["train"]])
-    recogniser = LinearRecogniser(fit(policy))
+    recogniser = LinearRecogniser(fit_policy(policy))
     inside = [(best(recogniser.scores(text)), paths[task]) for text, task in data["test"]]
     assert np.mean([found == path for (found, _), path in inside]) > 0.86
     sure = [score for (_, score), _ in inside]
@@ -65,7 +65,7 @@ def test_banking77(shared_data: Path) -> None:
         with (shared_data / "banking77" / f"{name}.csv").open(newline="") as file:
             return [(row["text"], f"/{row['category']}") for row in csv.DictReader(file)]
 
-    recogniser = LinearRecogniser(fit(few_shot(rows("train"))))
+    recogniser = LinearRecogniser(fit_policy(few_shot(rows("train"))))
     assert np.mean([best(recogniser.scores(text))[0] == path for text, path in rows("test")]) > 0.80
 
 
@@ -89,7 +89,7 @@ def test_dialogues_by_openings_alone(dialogues: dict[str, list[list[dict[str, ob
                 before = set(turn["task"]) or before  # type: ignore[call-overload]
     draw = random.Random(0)
     examples = {path: tuple(draw.sample(texts, min(40, len(texts)))) for path, texts in sorted(openings.items())}
-    recogniser = LinearRecogniser(fit(make_policy(examples)))
+    recogniser = LinearRecogniser(fit_policy(make_policy(examples)))
     right, alone = [], []
     for turns in dialogues["dev"]:
         state: State | None = None

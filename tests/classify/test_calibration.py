@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from router.classify.calibration import NONE_SHARE, Calibration, calibrate, softmax
+from router.classify.fit.calibration import NONE_SHARE, Calibration, calibrate, softmax
 
 
 def test_softmax_sums_to_one_however_large_the_scores() -> None:

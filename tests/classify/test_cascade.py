@@ -13,12 +13,12 @@ import pytest
 
 from router.classify import Artefact, LinearRecogniser, blocks, study
 from router.classify.artefact import ArtefactError
-from router.classify.calibration import softmax
 from router.classify.cascade import FAILED, FAILURES_BORNE, LATE, REST_S, Alone, Cascade, Joint, Voice, gaps
 from router.classify.encoder import read
-from router.classify.fitting import Study, key_of
+from router.classify.fit.calibration import softmax
+from router.classify.fit.fitting import Study, key_of
+from router.classify.fit.training import Material
 from router.classify.loading import recogniser_for
-from router.classify.material import Material
 from router.classify.sentence_encoder import OnnxSource
 from router.classify.vectors import EncoderFailed, Vectors, VectorScorer
 from router.core.errors import Degraded
@@ -66,7 +66,7 @@ def module_stub() -> Iterator[Stub]:
         stub = Stub()
         vectors = Vectors(stub)
         patch.setattr(blocks, "sentence_vectors", lambda encoder: vectors)
-        patch.setattr("router.classify.fitting.sentence_vectors", lambda encoder: vectors)
+        patch.setattr("router.classify.fit.fitting.sentence_vectors", lambda encoder: vectors)
         yield stub
 
 

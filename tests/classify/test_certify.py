@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from router.classify.certify import (
+from router.classify.belief import Tree
+from router.classify.fit.certify import (
     DEFAULT_THRESHOLD,
     LEAST_THRESHOLD,
     STEPS,
@@ -18,7 +19,6 @@ from router.classify.certify import (
     certificates,
     certify,
 )
-from router.classify.mass import Tree
 
 TREE = Tree(("/", "/a", "/a/x", "/a/y", "/b", "/b/z"), ("/a/x", "/a/y", "/b/z"))
 FLAT = Tree(("/", "/a", "/b"), ("/a", "/b"))

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.classify.dialogues import MOST_TURNS, Observed, estimate
-from router.classify.filtering import GOES_ON, REPLY, STAY, WEIGHT, Filter
+from router.classify.belief import GOES_ON, REPLY, STAY, WEIGHT, Filter
+from router.classify.fit.dialogues import MOST_TURNS, Observed, estimate
 
 TASKS = 5
 PRIOR = np.array([*[0.8 / TASKS] * TASKS, 0.12, 0.08])

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.classify import embedding
-from router.classify.embedding import Static, StaticFeatures, StaticScorer
+from router.classify import static
 from router.classify.encoder import read
+from router.classify.static import Static, StaticFeatures, StaticScorer
 from tests.classify.conftest import EXAMPLES, lines
 
 TEXTS = [text for block in EXAMPLES.values() for text in lines(block)]
@@ -73,9 +73,9 @@ def test_the_order_of_traffic_changes_no_score(features: StaticFeatures, weights
 def test_the_store_of_met_words_stays_bounded(
     features: StaticFeatures, weights: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedding, "STORE_BYTES", 0)
+    monkeypatch.setattr(static, "STORE_BYTES", 0)
     scorer = features.fold(weights)
-    most = len(features.vocabulary) + 2 * embedding.MOST_WORDS
+    most = len(features.vocabulary) + 2 * static.MOST_WORDS
     reference = scorer.score(read("reimbursement for the armchair"))
     for i in range(60):
         scorer.score(read(" ".join(f"word{i}x{chr(97 + j % 26)}{chr(97 + j // 26)}" for j in range(90))))

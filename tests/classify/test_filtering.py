@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.classify.filtering import NOTHING_YET, Filter, Memory
+from router.classify.belief import NOTHING_YET, Filter, Memory
 
 # Three tasks, "none of these", "goes on".
 PRIOR = np.array([0.2, 0.2, 0.2, 0.3, 0.1])

@@ -8,15 +8,16 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 
-from router.classify import Artefact, LinearRecogniser, filtering, fit, fitting, study
-from router.classify.material import Material
+from router.classify import Artefact, LinearRecogniser, belief, fit_policy, study
+from router.classify.fit import fitting
+from router.classify.fit.training import Material
 from router.core.policy import Dialogue, DialogueTurn, Policy, Settings
 from tests.classify.conftest import EXAMPLES, lines, make_policy
 
 
 def test_equal_policies_give_equal_bytes(policy: Policy, artefact: Artefact) -> None:
     shuffled = dataclasses.replace(policy, tasks=MappingProxyType(dict(reversed(policy.tasks.items()))))
-    assert fit(shuffled).dump() == artefact.dump()
+    assert fit_policy(shuffled).dump() == artefact.dump()
 
 
 def test_a_large_pack_is_judged_by_one_fold(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,23 +43,23 @@ def test_the_language_of_the_pack_decides_on_the_blocks() -> None:
     """The shipped table knows English; a pack it does not help is fitted without it, or at least not worse."""
     names = [
         block.name
-        for block in fit(make_policy({"/a": ("refund me",) * 3}, settings=Settings(encoder="lexical"))).blocks
+        for block in fit_policy(make_policy({"/a": ("refund me",) * 3}, settings=Settings(encoder="lexical"))).blocks
     ]
     assert "lexical" in names and "static" not in names
-    assert "static" in [block.name for block in fit(make_policy({"/a": ("refund me", "money back")})).blocks]
+    assert "static" in [block.name for block in fit_policy(make_policy({"/a": ("refund me", "money back")})).blocks]
 
 
 def test_an_unknown_encoder_is_refused() -> None:
     with pytest.raises(ValueError, match="psychic"):
-        fit(make_policy({"/a": ("refund me",)}, settings=Settings(encoder="psychic")))
+        fit_policy(make_policy({"/a": ("refund me",)}, settings=Settings(encoder="psychic")))
 
 
 def test_thresholds_by_hand_reach_the_artefact() -> None:
     policy = make_policy(
         {"/a": ("refund me", "money back")}, settings=Settings(threshold_domain=0.7, threshold_task=0.8)
     )
-    assert fit(policy).thresholds.by_depth == (0.7, 0.8)
-    assert fit(make_policy({}, settings=policy.settings)).thresholds.by_depth == (0.7, 0.8)
+    assert fit_policy(policy).thresholds.by_depth == (0.7, 0.8)
+    assert fit_policy(make_policy({}, settings=policy.settings)).thresholds.by_depth == (0.7, 0.8)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,7 @@ def test_thresholds_by_hand_reach_the_artefact() -> None:
     ],
 )
 def test_packs_of_every_shape_are_fitted_and_serve(examples: dict[str, tuple[str, ...]]) -> None:
-    recogniser = LinearRecogniser(fit(make_policy(examples)))
+    recogniser = LinearRecogniser(fit_policy(make_policy(examples)))
     for text in ("refund me please", "where is my parcel", "", "12345", "😀", "我要退款"):
         _, belief = recogniser.step(None, text)
         assert all(0.0 <= mass <= 1.0 for mass in belief.mass.values())
@@ -99,7 +100,7 @@ def test_packs_of_every_shape_are_fitted_and_serve(examples: dict[str, tuple[str
 
 
 def test_a_pack_without_examples_believes_nothing() -> None:
-    recogniser = LinearRecogniser(fit(make_policy({"/a": ()})))
+    recogniser = LinearRecogniser(fit_policy(make_policy({"/a": ()})))
     state, belief = recogniser.step(None, "refund me")
     assert belief.mass == {} and recogniser.scores("refund me") == {"/": 1.0}
     assert recogniser.step(state, "and again")[1].mass == {}
@@ -113,13 +114,13 @@ def test_examples_of_an_inner_task_weigh_for_it_alone() -> None:
             "/delivery": ("where is my parcel", "parcel not here", "track the parcel"),
         }
     )
-    mass = LinearRecogniser(fit(policy)).step(None, "a billing question")[1].mass
+    mass = LinearRecogniser(fit_policy(policy)).step(None, "a billing question")[1].mass
     assert mass["/billing"] > 2 * mass.get("/billing/refund", 0.0)
 
 
 def test_probabilities_are_nearly_calibrated_on_what_was_not_seen(policy: Policy) -> None:
     half = {path: lines(text)[::2] for path, text in EXAMPLES.items()}
-    recogniser = LinearRecogniser(fit(make_policy(half)))
+    recogniser = LinearRecogniser(fit_policy(make_policy(half)))
     sure, right = [], []
     for path, text in EXAMPLES.items():
         for example in lines(text)[1::2]:
@@ -148,6 +149,6 @@ def test_labelled_dialogues_set_the_pace() -> None:
             for start in range(8)
         )
 
-    jumping, staying = (fit(make_policy(texts, dialogues=talks(stride))) for stride in (1, 0))
+    jumping, staying = (fit_policy(make_policy(texts, dialogues=talks(stride))) for stride in (1, 0))
     assert jumping.stay < staying.stay
-    assert fit(make_policy(texts)).stay == filtering.STAY
+    assert fit_policy(make_policy(texts)).stay == belief.STAY

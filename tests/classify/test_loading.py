@@ -13,8 +13,8 @@ import pytest
 
 from router.classify import Artefact, loading, recogniser_for
 from router.classify.artefact import MAGIC
-from router.classify.fitting import Progress
-from router.classify.material import Material
+from router.classify.fit.fitting import Progress
+from router.classify.fit.training import Material
 from router.core.errors import Degraded
 from router.core.policy import Policy
 from tests.classify.conftest import make_policy

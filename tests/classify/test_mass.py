@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.classify.mass import Tree
+from router.classify.belief import Tree
 from router.core.evidence import MASS_FLOOR
 
 PATHS = ("/", "/a", "/a/x", "/a/y", "/a-b", "/b", "/b/z", "/b/z/deep", "/c")

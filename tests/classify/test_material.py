@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
-from router.classify.fitting import key_of
-from router.classify.material import Material
+from router.classify.fit.fitting import key_of
+from router.classify.fit.training import Material
 from router.core.policy import Policy, Settings
 from tests.classify.conftest import EXAMPLES, lines, make_policy
 

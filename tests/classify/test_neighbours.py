@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from router.classify.neighbours import LEAST, Neighbours
+from router.classify.fit.training import LEAST, Neighbours
 
 JOKES = ["tell me a joke", "say something funny", "do you know a joke", "make me laugh", "tell me a funny story"]
 FOREIGN = [f"what is the capital of {land}" for land in ("Peru", "Chad", "Laos", "Cuba", "Oman", "Fiji", "Mali")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from router.classify.parts import spoken
+from router.classify.belief import spoken
 
 ASKS, ASKS_ELSE, GOES_ON = [0.8, 0.0, 0.1, 0.1], [0.0, 0.6, 0.2, 0.2], [0.1, 0.1, 0.1, 0.7]
 

@@ -7,9 +7,9 @@ import pytest
 import scipy.sparse
 from sklearn.linear_model import LogisticRegression
 
-from router.classify import regression
 from router.classify.encoder import Rows
-from router.classify.regression import fit_softmax, landmarks, predict
+from router.classify.fit import selection
+from router.classify.fit.selection import fit_softmax, landmarks, predict
 
 
 def problem(seed: int, rows: int, classes: int) -> tuple[Rows, np.ndarray, scipy.sparse.csr_matrix]:
@@ -46,7 +46,7 @@ def test_siblings_share_what_their_group_has_learned() -> None:
 
 
 def test_landmarks_are_drawn_from_every_class(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(regression, "LANDMARKS", 10)
+    monkeypatch.setattr(selection, "LANDMARKS", 10)
     labels = np.array([0] * 50 + [1] * 3 + [2] * 20)
     chosen = landmarks(labels)
     assert len(chosen) == 10 and (np.diff(chosen) > 0).all()
@@ -57,7 +57,7 @@ def test_many_rows_are_fitted_on_landmarks_almost_as_well(monkeypatch: pytest.Mo
     _, labels, noise = problem(2, 200, 4)
     matrix = (noise + scipy.sparse.csr_matrix((np.ones(200), (np.arange(200), labels)), shape=(200, 300))).tocsr()
     rows = Rows(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64), matrix.data, 300)
-    monkeypatch.setattr(regression, "LANDMARKS", 80)
+    monkeypatch.setattr(selection, "LANDMARKS", 80)
     [coefficients], intercepts = fit_softmax([rows], labels, np.ones(200), np.arange(4))
     assert ((matrix @ coefficients + intercepts).argmax(axis=1) == labels).mean() > 0.97
 

@@ -5,10 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from router.classify.blocks import LEXICAL, STATIC, STRUCTURE_WEIGHT, recipes
-from router.classify.material import Material
-from router.classify.selection import STRENGTHS, TRIAL_CLASSES, Trial, choose, out_of_fold, part_to_try
-from router.classify.training import TrainingSet, training_set
+from router.classify.fit.selection import (
+    LEXICAL,
+    STATIC,
+    STRENGTHS,
+    STRUCTURE_WEIGHT,
+    TRIAL_CLASSES,
+    Trial,
+    choose,
+    out_of_fold,
+    part_to_try,
+    recipes,
+)
+from router.classify.fit.training import Material, TrainingSet, training_set
 from tests.classify.conftest import EXAMPLES, lines, make_policy
 
 PLAIN = Trial(STATIC, STRENGTHS[0])

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.classify import spelling
-from router.classify.spelling import Spelling
+from router.classify import text
+from router.classify.text import Spelling
 
 WORDS = ("refund", "parcel", "password", "where", "address", "form", "order", "cancel")
 
@@ -57,7 +57,7 @@ def test_every_single_edit_is_found(word: str, draw: random.Random) -> None:
 
 
 def test_the_store_of_met_words_stays_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spelling, "MOST_MET", 10)
+    monkeypatch.setattr(text, "MOST_MET", 10)
     found = Spelling(WORDS)
     for at in range(100):
         found.read([f"{string.ascii_lowercase[at % 26] * 5}{string.ascii_lowercase[at // 26]}"])

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import scipy.sparse
 
+from router.classify.blocks import Structure, StructureFeatures, marks
 from router.classify.encoder import read
-from router.classify.structure import Structure, StructureFeatures, marks
 
 TEXTS = [
     "summarise this text",

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from router.classify.material import Material
-from router.classify.training import ENOUGH_NONE, GOES_ON, NONE, TrainingSet, shipped, training_set
+from router.classify.fit.training import ENOUGH_NONE, GOES_ON, NONE, Material, TrainingSet, shipped, training_set
 from router.core.policy import Dialogue, DialogueTurn, Policy
 from tests.classify.conftest import EXAMPLES, lines, make_policy
 
@@ -89,7 +88,7 @@ def dialogue(*turns: tuple[str, str]) -> Dialogue:
     return Dialogue(tuple(DialogueTurn("user" if task else "assistant", text, task) for task, text in turns))
 
 
-def test_the_turns_of_dialogues_are_rows_but_for_courtesies() -> None:
+def test_the_turns_of_dialogues_are_rows_but_for_small_talk() -> None:
     talk = dialogue(
         ("/a", "I want my money back"),
         ("", "Gladly. For which order?"),

@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
-from router.classify import Artefact, LinearRecogniser, fit
+from router.classify import Artefact, LinearRecogniser, fit_policy
 from router.core.policy import Policy
 from router.core.ports import State
 from router.core.settle import settle
 from tests.classify.conftest import EXAMPLES, lines, make_policy
 from tests.classify.test_cleaning import FAILING, JSON, TRACE
-from tests.classify.test_courtesy import CASES
+from tests.classify.test_small_talk import CASES
 
 Paths = Callable[..., tuple[str, ...]]
 
@@ -32,7 +32,7 @@ def talker(artefact: Artefact) -> LinearRecogniser:
 
 
 @pytest.mark.parametrize("text", [text for text, _ in CASES])
-def test_courtesies_move_no_belief_and_settle_nowhere(policy: Policy, talker: LinearRecogniser, text: str) -> None:
+def test_small_talk_moves_no_belief_and_settles_nowhere(policy: Policy, talker: LinearRecogniser, text: str) -> None:
     assert settled(policy, talker, text) == ("/",)
     state, belief = talker.step(None, "I want my money back for the lamp")
     after, same = talker.step(state, text, "Shall I reset your password?")
@@ -43,7 +43,7 @@ def test_courtesies_move_no_belief_and_settle_nowhere(policy: Policy, talker: Li
 def test_a_pack_with_a_task_for_thanks_opens_with_it_and_keeps_the_task_afterwards() -> None:
     thanks = ("thanks", "thank you so much", "many thanks", "ok, thank you", "thanks a lot for your help", "thx")
     policy = make_policy({path: lines(text) for path, text in EXAMPLES.items()} | {"/talk/thanks": thanks})
-    recogniser = LinearRecogniser(fit(policy))
+    recogniser = LinearRecogniser(fit_policy(policy))
     assert settled(policy, recogniser, "thank you very much") == ("/talk/thanks",)
     assert settled(policy, recogniser, "vielen Dank, tschüss") in (("/",), ("/talk/thanks",))
     refund = settled(policy, recogniser, "I want my money back for the lamp, please refund my order")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.classify.mass import Tree
+from router.classify.belief import Tree
 from router.core.evidence import Belief, Thresholds
 from router.core.settle import settle
 from router.evaluate.outcomes import Ways, applies, deepest_of, is_right, walk_down

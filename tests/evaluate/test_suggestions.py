@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from router.classify import Study, fit
-from router.classify.material import Material
+from router.classify import Study, fit_policy
+from router.classify.fit.training import Material
 from router.evaluate import growth
 from router.evaluate.suggestions import SURE, example_places, merges, suspects
 from router.evaluate.tasks import Pair
@@ -39,7 +39,7 @@ def test_only_what_is_confused_both_ways_and_often_is_to_be_merged() -> None:
 
 @pytest.fixture(scope="module")
 def small_study() -> Callable[..., Study]:
-    artefact = fit(policy_of("/a", "/b"))  # no examples: only its shape is wanted
+    artefact = fit_policy(policy_of("/a", "/b"))  # no examples: only its shape is wanted
 
     def make(rows: list[tuple[str, tuple[float, float], bool]]) -> Study:
         from dataclasses import replace

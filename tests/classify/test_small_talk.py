@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.classify.courtesy import LONGEST, courtesy, hosted
+from router.classify.small_talk import LONGEST, hosted, small_talk
 
 GREETINGS = """
     hi|Hello!|hey there|HELLO|Hiii|heyyy|good morning|Good evening, how are you?|hello, anyone there?
@@ -52,8 +52,8 @@ CASES = [
 
 
 @pytest.mark.parametrize(("text", "kind"), CASES, ids=[text for text, _ in CASES])
-def test_courtesies_in_many_words_and_languages(text: str, kind: str) -> None:
-    assert courtesy(text) == kind
+def test_small_talk_in_many_words_and_languages(text: str, kind: str) -> None:
+    assert small_talk(text) == kind
 
 
 @pytest.mark.parametrize(
@@ -88,18 +88,18 @@ def test_courtesies_in_many_words_and_languages(text: str, kind: str) -> None:
     ids=lambda text: text[:30].encode("ascii", "backslashreplace").decode(),
 )
 def test_what_says_anything_else_is_none(text: str) -> None:
-    assert courtesy(text) == ""
+    assert small_talk(text) == ""
 
 
 @given(st.text(max_size=LONGEST + 20))
 def test_any_text_has_a_kind_or_none(text: str) -> None:
-    assert courtesy(text) in ("", *KINDS)
+    assert small_talk(text) in ("", *KINDS)
 
 
 @given(st.lists(st.sampled_from(["thanks", "ok", "bye", "please", "hi"]), min_size=1, max_size=40))
-def test_courtesies_in_a_row_are_one(words: list[str]) -> None:
+def test_small_talk_in_a_row_are_one(words: list[str]) -> None:
     text = " ".join(words)
-    assert bool(courtesy(text)) == (len(text) <= LONGEST and set(words) != {"please"})
+    assert bool(small_talk(text)) == (len(text) <= LONGEST and set(words) != {"please"})
 
 
 def test_a_pack_hosts_a_kind_when_a_task_is_for_it() -> None:

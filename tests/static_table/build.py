@@ -1,11 +1,11 @@
 """Makes the static table from a sentence encoder: the recipe of `static_table.md` as a program. Needs no GPU.
 
-    python -m router.classify.build_static --onnx MODEL --tokenizer TOKENIZER --wordnet FOLDER [--text FILE...] OUT
+    python -m tests.static_table.build --onnx MODEL --tokenizer TOKENIZER --wordnet FOLDER [--text FILE...] OUT
 
 1. Every entry of the encoder's vocabulary is passed through it once. That alone makes a fair table (Model2Vec, van
    Dongen and Tulkens 2024): its mean taken away, turned to the main axes of sentences, each entry weighted by how rare
    it is, a / (a + p) (Arora, Liang, Ma 2017).
-2. The encoder embeds sentences: WordNet's, and requests made of its words (`static_sentences`), and any given files.
+2. The encoder embeds sentences: WordNet's, and requests made of its words (`sentences`), and any given files.
 3. The table is fitted so that the sum of the vectors of a sentence's words, built the way the router builds it, points
    where the encoder points: Adam on the cosine. No frequency weight needs to be guessed any more: it is learned.
 4. Each vector is rounded to eight bits with a scale of its own.
@@ -32,8 +32,8 @@ import numpy as np
 
 from router.classify.encoder import Floats, Integers
 from router.classify.static import CONTINUED, StaticTable, digest
-from router.classify.static_sentences import Requests, read_wordnet, whole_words
 from router.classify.text import tokens
+from tests.static_table.sentences import Requests, read_wordnet, whole_words
 
 DIMENSIONS: Final = 256
 """Of the encoder's 384: they hold 95 % of the variance of sentences."""
@@ -148,7 +148,7 @@ def usable(entry: str) -> bool:
 
 def bags_of(texts: Sequence[str], table: StaticTable) -> Any:
     """Return how often each entry stands in each text as the router reads it: by the root of the count of its word."""
-    import scipy.sparse  # noqa: PLC0415 - the serving process never loads it
+    import scipy.sparse
 
     rows_of: dict[str, list[int]] = {}
     ends, columns, values = [0], list[int](), list[float]()
@@ -286,7 +286,7 @@ def build(teacher: Teacher, known: Mapping[str, int], wordnet: Path, files: Sequ
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program. Takes about 15 minutes on one free core, nearly all of them for the encoder."""
-    parser = argparse.ArgumentParser(prog="python -m router.classify.build_static", description="Makes a static table.")
+    parser = argparse.ArgumentParser(prog="python -m tests.static_table.build", description="Makes a static table.")
     parser.add_argument(
         "--onnx", type=Path, required=True, help="sentence encoder with an uncased WordPiece vocabulary"
     )

@@ -1,11 +1,11 @@
 """Sentences the static table is learned from: those of WordNet, and requests put together from its words.
 
 WordNet (Fellbaum 1998; a licence that lets anybody use, copy and modify it) says what words mean, but nobody asks
-anything in it. Requests are made: a template of `static_templates.txt` with nouns, verbs and adjectives in its slots,
+anything in it. Requests are made: a template of `templates.txt` with nouns, verbs and adjectives in its slots,
 often words that stand together in one gloss or example. What they say is mostly nonsense; how the encoder puts the
 meaning of such words together is what the table learns from them.
 
-Used by `build_static` alone. Deterministic: the same WordNet gives the same sentences.
+Used by `build` alone. Deterministic: the same WordNet gives the same sentences.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib import resources
 from itertools import accumulate
 from pathlib import Path
 from typing import Final
@@ -251,8 +250,6 @@ def _distinct(texts: Iterable[str]) -> list[str]:
 
 
 def _shipped() -> tuple[str, str]:
-    """Return the words and the templates of `static_templates.txt`, which an empty line divides."""
-    words, _, templates = (
-        resources.files("router.classify").joinpath("static_templates.txt").read_text().partition("\n\n")
-    )
+    """Return the words and the templates of `templates.txt`, which an empty line divides."""
+    words, _, templates = (Path(__file__).parent / "templates.txt").read_text("utf-8").partition("\n\n")
     return words, templates.strip()

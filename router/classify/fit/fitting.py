@@ -17,35 +17,20 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from router.classify import (
-    calibration,
-    certify,
-    courtesy,
-    filtering,
-    joining,
-    lexical,
-    neighbours,
-    regression,
-    selection,
-    sentence_encoder,
-    training,
-)
+from router.classify import belief, lexical, sentence_encoder, small_talk
 from router.classify.artefact import Artefact, StoredBlock, StoredSecond
-from router.classify.blocks import Learned, recipes, second_recipes, sentence_vectors, weighted
-from router.classify.calibration import Calibration, Flags
+from router.classify.belief import Filter, Tree, spoken
+from router.classify.blocks import sentence_vectors
 from router.classify.cascade import Joint
-from router.classify.certify import Judged
-from router.classify.dialogues import Observed, estimate
-from router.classify.encoder import Doubles, Integers
-from router.classify.filtering import Filter
-from router.classify.joining import Opinion, Turns
-from router.classify.mass import Tree
-from router.classify.material import Material
-from router.classify.parts import spoken
-from router.classify.selection import Trial
+from router.classify.encoder import Doubles, Flags, Integers
+from router.classify.fit import calibration, certify, selection, training
+from router.classify.fit.calibration import Calibration, Opinion, Turns
+from router.classify.fit.certify import Judged
+from router.classify.fit.dialogues import Observed, estimate
+from router.classify.fit.selection import Learned, Trial, recipes, second_recipes, weighted
+from router.classify.fit.training import Material, TrainingSet, shipped, training_set
 from router.classify.static import StaticTable
 from router.classify.text import sentences
-from router.classify.training import TrainingSet, shipped, training_set
 from router.core.evidence import Certificate, Thresholds
 from router.core.policy import ROOT, Cascade, Policy
 
@@ -59,7 +44,7 @@ FOREIGN_SHARE = 0.2
 """Of the rows that thresholds are certified on, shipped texts that no task answers are at most this share of the
 pack's own: a small pack would else be certified on what it does not have."""
 
-SHIPPED = ("unrelated", "follow_ups", "courtesies")
+SHIPPED = ("unrelated", "follow_ups", "small_talk")
 
 Progress: TypeAlias = Callable[[float], None]
 """Told the share of a fit that is done, from 0 to 1, at each step."""
@@ -84,7 +69,7 @@ class Study:
     certified: Flags = field(default_factory=lambda: np.zeros(0, np.bool_))
 
 
-def fit(policy: Policy) -> Artefact:
+def fit_policy(policy: Policy) -> Artefact:
     """Fit a model to the policy's examples. Imports scikit-learn; takes about two seconds for 150 tasks of 10."""
     return fit_material(Material.of(policy))
 
@@ -97,7 +82,7 @@ def key_of(material: Material) -> str:
         StaticTable.load().digest if material.encoder == "static" else "",
         _second_key(material.cascade),
         [lexical.GRAM_SIZES, lexical.GRAM_WEIGHT, lexical.RARE_ROWS],
-        [regression.GROUP_SHARE, regression.LANDMARKS],
+        [selection.GROUP_SHARE, selection.LANDMARKS],
         [selection.STRENGTHS, selection.MARGIN, selection.TRIAL_CLASSES, selection.TRIAL_ROWS],
         [
             training.ABOUT_WEIGHT,
@@ -106,8 +91,8 @@ def key_of(material: Material) -> str:
             training.LEAST_WEIGHT,
             training.ENOUGH_NONE,
         ],
-        [neighbours.NEAR, neighbours.MOST_ROWS, SMALL_PACK, LARGE_PACK, FOREIGN_SHARE],
-        [filtering.STAY, filtering.GOES_ON, filtering.WEIGHT, filtering.REPLY, courtesy.HOSTING_SHARE],
+        [training.NEAR, training.MOST_ROWS, SMALL_PACK, LARGE_PACK, FOREIGN_SHARE],
+        [belief.STAY, belief.GOES_ON, belief.WEIGHT, belief.REPLY, small_talk.HOSTING_SHARE],
         [calibration.NONE_SHARE, certify.DELTA, certify.DEFAULT_THRESHOLD, certify.SOFT_FACTOR],
         [hashlib.sha256("\n".join(shipped(name)).encode()).hexdigest() for name in SHIPPED],
     ]
@@ -120,7 +105,7 @@ def _second_key(asked: Cascade | None) -> list[Any]:
     return [
         sentence_vectors(asked.encoder).source.digest,
         second_recipes(asked.encoder),
-        [joining.WEIGHTS, joining.ENOUGH_UNSURE, sentence_encoder.TOKENS],
+        [calibration.WEIGHTS, calibration.ENOUGH_UNSURE, sentence_encoder.TOKENS],
     ]
 
 
@@ -165,16 +150,16 @@ def _study(material: Material, progress: Progress | None) -> Study:
     calibrated = unseen.calibration(rows)
     prior = np.bincount(rows.labels, rows.weights)
     first = Opinion(unseen, calibrated)
-    turns = joining.turns_alone(first)
+    turns = calibration.turns_alone(first)
     replies = dict(zip(questions, turns.parts[len(parts) :], strict=True))
     judged, truths = np.flatnonzero(unseen.judged & rows.opening), rows.truths
     thresholds, certificates = _certified(material, rows, judged, parts, turns)
     second: StoredSecond | None = None
     if material.cascade is not None:
         other = Opinion(others[0], others[0].calibration(rows))
-        joint = joining.join(first, other, rows, material.cascade.share)
+        joint = calibration.join(first, other, rows, material.cascade.share)
         second = _second(rows, trials[1], other.calibration, joint, material.cascade.budget_s, alone=thresholds)
-        turns = joining.turns_together(joint, first, other, [row for row, _ in parts])
+        turns = calibration.turns_together(joint, first, other, [row for row, _ in parts])
         thresholds, certificates = _certified(material, rows, judged, parts, turns)
     filter_ = _paced(rows, unseen.judged, turns.rows, replies, Filter(prior / prior.sum()))
     artefact = _fitted(material, rows, chosen, calibrated, filter_, thresholds, certificates)
@@ -267,7 +252,7 @@ def _fitted(
         goes_on=filter_.goes_on,
         weight=filter_.weight,
         reply=filter_.reply,
-        hosted=courtesy.hosted(material.examples),
+        hosted=small_talk.hosted(material.examples),
         boilerplate=material.boilerplate,
         blocks=stored,
     )
@@ -285,7 +270,7 @@ def _weights(rows: TrainingSet, trial: Trial) -> tuple[tuple[StoredBlock, ...], 
     """Return the blocks of a model fitted to all rows, and its intercepts."""
     learned = Learned([name for name, _ in trial.recipe], rows.texts)
     parts = weighted(learned.matrices(rows.texts), trial.recipe)
-    coefficients, intercepts = regression.fit_softmax(parts, rows.labels, rows.weights, rows.groups, trial.strength)
+    coefficients, intercepts = selection.fit_softmax(parts, rows.labels, rows.weights, rows.groups, trial.strength)
     for part in coefficients:  # so that serving has no more to do than to add
         part[:, -2] *= calibration.NONE_SHARE
     scorers = learned.fold(trial.recipe, coefficients)
@@ -318,9 +303,9 @@ def _empty(material: Material) -> Artefact:
         sharpness=1.0,
         intercepts=np.zeros(0),
         prior=np.zeros(0),
-        stay=filtering.STAY,
-        goes_on=filtering.GOES_ON,
-        weight=filtering.WEIGHT,
-        reply=filtering.REPLY,
-        hosted=courtesy.hosted(material.examples),
+        stay=belief.STAY,
+        goes_on=belief.GOES_ON,
+        weight=belief.WEIGHT,
+        reply=belief.REPLY,
+        hosted=small_talk.hosted(material.examples),
     )

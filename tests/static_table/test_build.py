@@ -12,8 +12,11 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 
-from router.classify import build_static, static_sentences
-from router.classify.build_static import (
+from router.classify.encoder import Floats
+from router.classify.static import StaticTable
+from tests.static_table import build
+from tests.static_table import sentences as made_of
+from tests.static_table.build import (
     Sentences,
     Teacher,
     agreement,
@@ -24,9 +27,7 @@ from router.classify.build_static import (
     usable,
     written,
 )
-from router.classify.encoder import Floats
-from router.classify.static import StaticTable
-from router.classify.static_sentences import Requests, WordNet, add_ed, add_ing, add_s, read_wordnet, whole_words
+from tests.static_table.sentences import Requests, WordNet, add_ed, add_ing, add_s, read_wordnet, whole_words
 
 WORDNET = {
     "data.noun": """
@@ -70,14 +71,14 @@ class TestWordNet:
         assert net.words() == ["parcel", "lose", "send", "late", "quickly"]
 
     def test_common_words_become_whole(self, net: WordNet) -> None:
-        modern = static_sentences.modern_words()
+        modern = made_of.modern_words()
         found = whole_words(net, {"a", "the", "send", *modern}, 3)
         assert found[0] == "parcel"
         assert "send" not in found
         assert whole_words(net, set(), 5) == modern[:5]
 
     def test_requests(self, net: WordNet, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(static_sentences, "modern_words", lambda: ["app"])
+        monkeypatch.setattr(made_of, "modern_words", lambda: ["app"])
         made = Requests(net, KNOWN).make(2_000, 20)
         assert made == Requests(net, KNOWN).make(2_000, 20)
         assert made != Requests(net, KNOWN, seed=2).make(2_000, 20)
@@ -245,11 +246,11 @@ class TestModel:
         capsys: pytest.CaptureFixture[str],
     ) -> None:
         for name, value in {"SINGLE_REQUESTS": 200, "DOUBLE_REQUESTS": 20, "WHOLE_WORDS": 5, "DIMENSIONS": 3}.items():
-            monkeypatch.setattr(build_static, name, value)
+            monkeypatch.setattr(build, name, value)
         (folder / "more.txt").write_text("where is my parcel?\n\nthe box is late\n")
         out = folder / "table.npz"
         paths = ["--onnx", str(model[0]), "--tokenizer", str(model[1]), "--wordnet", str(folder)]
-        build_static.main([*paths, "--text", str(folder / "more.txt"), "--store", str(folder / "store"), str(out)])
+        build.main([*paths, "--text", str(folder / "more.txt"), "--store", str(folder / "store"), str(out)])
         table = StaticTable.read(out.read_bytes())
         assert table.dimensions == 3
         assert len(table) == len(["0", "?", *KNOWN]) + 5
@@ -274,7 +275,7 @@ def test_wrong_files_are_named(
     spoil(folder)
     paths = ["--onnx", str(model[0]), "--tokenizer", str(model[1]), "--wordnet", str(folder)]
     with pytest.raises(SystemExit):
-        build_static.main([*paths, str(folder / "table.npz")])
+        build.main([*paths, str(folder / "table.npz")])
     assert message in capsys.readouterr().err
 
 

@@ -24,9 +24,8 @@ from typing import Literal, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from router.classify.belief import FEW, Tree
 from router.classify.encoder import Doubles, Integers
-from router.classify.mass import Tree
-from router.classify.parts import FEW
 from router.core.evidence import MASS_DIGITS, Certificate, Thresholds
 from router.core.policy import ROOT
 

@@ -16,8 +16,8 @@ from math import exp, log
 
 import numpy as np
 
+from router.classify.belief import GOES_ON, REPLY, SILENT, STAY, WEIGHT, Filter
 from router.classify.encoder import Doubles
-from router.classify.filtering import GOES_ON, REPLY, SILENT, STAY, WEIGHT, Filter
 
 MOST_DIALOGUES = 250
 """Of more, so many evenly spaced ones are read: four numbers need no more, and a fit is not to wait for them."""
@@ -42,7 +42,7 @@ class Observed:
     """One user turn of a labelled dialogue, as a model that did not see it reads it.
 
     `turn` and `reply` are probabilities over the tasks, "none of these" and "goes on", of the turn and of the
-    assistant's question before it; None where nothing is known or asked. A turn of courtesies alone is None as well.
+    assistant's question before it; None where nothing is known or asked. A turn of small talk alone is None as well.
     `truth` are the columns that are right: one task, all tasks below an inner node, or that of "none of these"; empty
     where the truth is not among them.
     """

@@ -1,4 +1,4 @@
-"""Greetings, thanks, farewells and bare answers: turns that ask for nothing, whatever the pack is about.
+"""Small talk: greetings, thanks, farewells and bare answers, turns that ask for nothing, whatever the pack is about.
 
 A turn that consists of nothing else says nothing about the task: it must not move a belief, nor open one. A classifier
 cannot know that: the words of such turns stand in examples of all kinds ("yes please, book it", "thanks, but where is
@@ -49,11 +49,11 @@ class _List(NamedTuple):
     longest: int
 
 
-def courtesy(text: str) -> str:
+def small_talk(text: str) -> str:
     """Return the kind of phrase that a text consists of; the empty string when it says anything else.
 
-    >>> courtesy("Hi there!"), courtesy("ok, thaaanks a lot :)"), courtesy("vielen Dank"), courtesy("hi, where is it")
-    ('greeting', 'thanks', 'thanks', '')
+    >>> small_talk("Hi there!"), small_talk("ok, thaaanks a lot :)"), small_talk("hi, where is it")
+    ('greeting', 'thanks', '')
     """
     if len(text) > LONGEST:
         return ""
@@ -74,7 +74,7 @@ def hosted(examples: Iterable[tuple[str, str]]) -> tuple[str, ...]:
     found: Counter[tuple[str, str]] = Counter()
     for path, text in examples:
         sizes[path] += 1
-        kind = courtesy(text)
+        kind = small_talk(text)
         if kind:
             found[path, kind] += 1
     return tuple(
@@ -117,7 +117,7 @@ def _list() -> _List:
     phrases: dict[str, int] = {}
     bits = {f"[{kind}]": 1 << bit for bit, kind in enumerate(KINDS)}
     kind = 0
-    for line in resources.files("router.classify").joinpath("courtesies.txt").read_text("utf-8").splitlines():
+    for line in resources.files("router.classify").joinpath("small_talk.txt").read_text("utf-8").splitlines():
         if line.startswith("["):
             kind = bits.get(line, 0)
         elif line and not line.startswith("#"):

@@ -1,31 +1,123 @@
-"""The rows a model is fitted to, beside the examples themselves.
+"""Training data: what a fit needs of a policy (`Material`), and the rows that a model is fitted to (`TrainingSet`).
+
+The material crosses to the fitting process as JSON, and its digest names the artefact: an edit of instruction texts,
+which changes the revision but not what is recognised, does not cost a fit.
+
+The rows a model is fitted to, beside the examples themselves:
 
 - What each task says it is `about`: one more row, never held out, so it counts as words of the task and not as proof.
 - Texts that no task answers ("none of these"): the pack's own, filled up with shipped ones.
 - Turns that only go on with what was said: shipped ones.
-- The users' turns of labelled dialogues, but for courtesies: what people say in mid-conversation, with its task.
+- The users' turns of labelled dialogues, but for small talk: what people say in mid-conversation, with its task.
 
-A shipped text that resembles an example of the pack is left out: a pack may have a task for exactly that.
+A shipped text that resembles an example of the pack is left out (`Neighbours`): what no task is supposed to answer
+("tell me a joke") may be exactly what a task of this pack is for.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import resources
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from router.classify.calibration import Flags
 from router.classify.cleaning import heard
-from router.classify.courtesy import courtesy
-from router.classify.encoder import Doubles, Integers
-from router.classify.material import Material
-from router.classify.neighbours import Neighbours
+from router.classify.encoder import Doubles, Flags, Floats, Integers, Matrix
+from router.classify.fit.certify import Tolerance
+from router.classify.lexical import Lexical
+from router.classify.small_talk import small_talk
+from router.classify.static import Static
 from router.classify.text import last_question, tokens
-from router.core.policy import ROOT, Dialogue
+from router.core.policy import ROOT, Cascade, Dialogue, DialogueTurn, Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """Paths in pre-order, examples and first words on what it is about by path, and what holds for all.
+
+    `unrelated` are the pack's own texts that no task answers.
+    """
+
+    paths: tuple[str, ...]
+    examples: tuple[tuple[str, str], ...]
+    about: tuple[tuple[str, str], ...]
+    unrelated: tuple[str, ...]
+    boilerplate: tuple[str, ...]
+    tolerance: Tolerance
+    encoder: str = "static"
+    cascade: Cascade | None = None
+    dialogues: tuple[Dialogue, ...] = ()
+
+    @classmethod
+    def of(cls, policy: Policy) -> Material:
+        """Return the material of a policy. Examples at `/` are texts that no task answers."""
+        paths = tuple(sorted(policy.tasks, key=lambda path: path.split("/") if path != ROOT else []))
+        settings = policy.settings
+        return cls(
+            paths=paths,
+            examples=tuple((path, text) for path in paths if path != ROOT for text in policy.tasks[path].examples),
+            about=tuple((path, policy.tasks[path].about.split(". ")[0]) for path in paths if policy.tasks[path].about),
+            unrelated=(*policy.unrelated, *policy.tasks[ROOT].examples),
+            boilerplate=policy.boilerplate,
+            tolerance=Tolerance(
+                error_domain=settings.error_domain,
+                error_task=settings.error_task,
+                threshold_domain=settings.threshold_domain,
+                threshold_task=settings.threshold_task,
+                high_stakes=tuple(path for path in paths if policy.tasks[path].stakes == "high"),
+            ),
+            encoder=settings.encoder,
+            cascade=settings.cascade,
+            dialogues=policy.dialogues,
+        )
+
+    def dump(self) -> str:
+        """Return the JSON form. Lone surrogates survive, escaped."""
+        tolerance = self.tolerance
+        stored = {
+            "paths": self.paths,
+            "examples": self.examples,
+            "about": self.about,
+            "unrelated": self.unrelated,
+            "boilerplate": self.boilerplate,
+            "encoder": self.encoder,
+            "cascade": self.cascade and asdict(self.cascade),
+            "dialogues": [
+                [[turn.role, turn.text, turn.task] for turn in dialogue.turns] for dialogue in self.dialogues
+            ],
+            "tolerance": {name: getattr(tolerance, name) for name in tolerance.__slots__},
+        }
+        return json.dumps(stored, ensure_ascii=True, sort_keys=True)
+
+    @classmethod
+    def load(cls, text: str) -> Material:
+        """Return the material that `dump` wrote. Raises KeyError, TypeError or ValueError for anything else."""
+        stored: dict[str, Any] = json.loads(text)
+        tolerance = stored["tolerance"] | {"high_stakes": tuple(stored["tolerance"]["high_stakes"])}
+        return cls(
+            paths=tuple(stored["paths"]),
+            examples=tuple((path, text) for path, text in stored["examples"]),
+            about=tuple((path, text) for path, text in stored["about"]),
+            unrelated=tuple(stored["unrelated"]),
+            boilerplate=tuple(stored["boilerplate"]),
+            tolerance=Tolerance(**tolerance),
+            encoder=str(stored["encoder"]),
+            cascade=Cascade(**stored["cascade"]) if stored["cascade"] else None,
+            dialogues=tuple(
+                Dialogue(tuple(DialogueTurn(role, text, task) for role, text, task in turns))
+                for turns in stored["dialogues"]
+            ),
+        )
+
+    def digest(self, recipe: str) -> str:
+        """Return the name of what a fit by this recipe gives: 64 hexadecimal digits."""
+        return hashlib.sha256(f"{recipe}\n{self.dump()}".encode()).hexdigest()
+
 
 NONE, GOES_ON = ROOT, "…"
 """The two classes that are not tasks. They stand last."""
@@ -47,7 +139,7 @@ ENOUGH_NONE = 30
 class Said(NamedTuple):
     """A user's turn of a labelled dialogue: its row, the assistant's question before it, and the task it is at.
 
-    `row` is -1 where the turn has none: a courtesy, or a text without words.
+    `row` is -1 where the turn has none: small talk, or a text without words.
     """
 
     row: int
@@ -177,7 +269,7 @@ def _turns(dialogues: Sequence[Dialogue], first: int) -> tuple[list[_Row], tuple
                 continue
             text = heard(turn.text)
             row = -1
-            if tokens(text) and not courtesy(text):
+            if tokens(text) and not small_talk(text):
                 row = first + len(rows)
                 rows.append(_Row(turn.task, text, 1.0, opening=turn.task != before, talk=talk))
             said.append(Said(row, question, turn.task))
@@ -194,3 +286,46 @@ def shipped(name: str) -> list[str]:
 
 def _share(weight: float, tasks: int) -> float:
     return max(LEAST_WEIGHT, weight * math.sqrt(tasks))
+
+
+NEAR = 0.5
+"""A text is left out when its nearest example is nearer than this quantile of the examples' own distances to their
+nearest neighbours: then it is as much like the pack as the pack is like itself."""
+
+LEAST = 10
+"""So many texts stay in any case, the least alike first."""
+
+MOST_ROWS = 3_000
+"""Of a larger pack, examples drawn evenly stand for all."""
+
+
+class Neighbours:
+    """The examples of a pack, to measure other texts against: by meaning where the encoder has it, else by words."""
+
+    def __init__(self, encoder: str, examples: Sequence[str]) -> None:
+        drawn = list(examples[:: -(-len(examples) // MOST_ROWS)])
+        self._features = Lexical().learn(drawn) if encoder == "lexical" else Static().learn(drawn)
+        self._examples = self._unit(drawn)
+        among = self._examples @ self._examples.T
+        among[np.diag_indices_from(among)] = -1.0
+        self._near = float(np.quantile(among.max(axis=1), NEAR)) if len(drawn) > 1 else 1.0
+
+    def unlike(self, texts: Sequence[str]) -> list[str]:
+        """Return the texts that stand apart, in their order."""
+        likeness = (self._unit(texts) @ self._examples.T).max(axis=1)
+        order = np.argsort(likeness, kind="stable")
+        kept = set(order[: max(LEAST, int((likeness < self._near).sum()))].tolist())
+        return [text for at, text in enumerate(texts) if at in kept]
+
+    def _unit(self, texts: Sequence[str]) -> Floats:
+        return _dense(self._features.rows(texts)).astype(np.float32)
+
+
+def _dense(matrix: Matrix) -> Doubles:
+    """Return a matrix with its rows at length one."""
+    if isinstance(matrix, np.ndarray):
+        return matrix
+    dense = np.zeros((len(matrix), matrix.width))
+    np.add.at(dense, (np.repeat(np.arange(len(matrix)), np.diff(matrix.starts)), matrix.columns), matrix.values)
+    dense /= np.maximum(np.linalg.norm(dense, axis=1, keepdims=True), 1e-12)
+    return dense
