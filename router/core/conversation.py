@@ -29,10 +29,12 @@ class Conversation:
     """The app's own leading system text and the turns that follow it, in the client's order.
 
     `continues` names what the backend keeps of the conversation, where a client sends only what is new: the id of the
-    answer before, or of the stored conversation.
+    answer before, or of the stored conversation. `stored` is everything that the body asks for by an id under which the
+    backend keeps it, as place and id: `("previous_response_id", "resp_1"), ("input[0].id", "msg_1")`.
     """
 
     system: str
     turns: tuple[Turn, ...]
     max_tokens: int | None = None
     continues: str = ""
+    stored: tuple[tuple[str, str], ...] = ()

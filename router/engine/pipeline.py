@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from router.core.decision import Decision
 from router.core.errors import BackendError, RequestError
 from router.core.learning import Assignment
-from router.core.ports import Outgoing, Told, Weaving, Wire
+from router.core.ports import Outgoing, Request, Told, Weaving, Wire
 from router.core.trace import Trace, withhold
 from router.engine.answer_evaluation import Answered
+from router.engine.ownership import Ownership
 from router.engine.prefix import WatchedRequest
 from router.engine.prepare import Call, PreparedRequest, RequestPreparer
 from router.engine.send import CLIENT_LEFT, KEPT_BYTES, Ending, Sender, Sent, Target, relay
@@ -55,6 +57,7 @@ class Progress:
 class Pipeline:
     """Runs requests. `resolve` finds the targets of a model name and raises RequestError for an unknown one.
 
+    `ownership` says whose the stored answers are that requests go on from; without it they are everybody's.
     `record` takes the finished trace, `watch` what came and what was sent, and `examine` what was answered; none may
     block. `now_ms` is the wall clock.
     """
@@ -66,12 +69,14 @@ class Pipeline:
     watch: Callable[[WatchedRequest], None] = field(default=lambda _: None)
     examine: Callable[[Answered], None] | None = None
     now_ms: Callable[[], int] = field(default=lambda: time.time_ns() // 1_000_000)
+    ownership: Ownership | None = None
 
     async def run(self, call: Call) -> Reply:
         """Serve one request. Raises RequestError; what a backend does wrong is a Reply in the wire's own shape."""
         look = await self.preparer.prepare_in_time(call)
         progress = Progress(call, look)
         try:
+            await self._require(call, look.request)
             targets = self._targets(look)
             sent = await self.sender.send(targets, lambda target: self._outgoing(progress, target))
             progress.target, progress.attempts = sent.target, sent.attempts
@@ -99,6 +104,7 @@ class Pipeline:
     async def count(self, call: Call) -> Reply:
         """Ask what a request would cost, our text included. Nothing is answered, so nothing is recorded."""
         look = await self.preparer.prepare_in_time(call)
+        await self._require(call, look.request)
         progress = Progress(call, look)
         answer = (await self.sender.send(self._targets(look), lambda target: self._outgoing(progress, target))).answer
         call.wire.read_answer(answer.body)
@@ -107,12 +113,19 @@ class Pipeline:
     async def pass_on(self, call: Call) -> Reply:
         """Send a request that is no conversation as it came, but for the model's name. Raises BackendError too."""
         request = call.wire.parse(call.body)
+        await self._require(call, request)
 
         def outgoing(target: Target) -> Outgoing:
             body = call.wire.weave(request, (), Weaving(model=target.model))
             return Outgoing(call.wire.path, body, call.forward, request.stream, target.model or request.model)
 
         return reply_to(await self.sender.send(self.resolve(request.model), outgoing), call.wire, call.id)
+
+    async def _require(self, call: Call, request: Request) -> None:
+        """Raise RequestError (404) where a request goes on from what the backend keeps for another tenant."""
+        stored = request.conversation.stored
+        if stored and self.ownership is not None:
+            await self.ownership.require(call.tenant, stored)
 
     def _targets(self, look: PreparedRequest) -> tuple[Target, ...]:
         """Return the targets of the policy's model for the task if that is a known alias, else the client's."""
@@ -146,9 +159,12 @@ class Pipeline:
         """Pass a stream on and record what became of it."""
         heard = self.examine is not None and progress.look.snapshot.policy.heard
         ending = Ending(kept=[] if heard else None)
+        wire, tenant = progress.call.wire, progress.call.tenant
+        ownership = self.ownership if wire.chains else None
         try:
-            async for chunk in relay(sent, progress.call.wire, ending, progress.hides_usage):
-                yield chunk
+            with ownership.streaming(tenant, sent.target.backend.name, ending) if ownership else nullcontext():
+                async for chunk in relay(sent, wire, ending, progress.hides_usage):
+                    yield chunk
         finally:
             progress.told = ending.told
             self._finish(progress, CLIENT_GONE if ending.error == CLIENT_LEFT else sent.answer.status, ending.error)

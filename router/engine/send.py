@@ -140,12 +140,19 @@ def _pause(error: BackendError, calls: int) -> float:
 class Ending:
     """How a stream ended. `error` is empty for a whole one; it stays CLIENT_LEFT when nobody read to the end.
 
+    `guard` is what watches it pass.
+
     `kept` takes what was sent, up to KEPT_BYTES, where it is not None.
     """
 
     error: str = CLIENT_LEFT
-    told: Told = field(default_factory=Told)
     kept: list[bytes] | None = None
+    guard: StreamGuard | None = None
+
+    @property
+    def told(self) -> Told:
+        """What the stream has said of the answer by now."""
+        return Told() if self.guard is None else Told(self.guard.response_id, self.guard.usage)
 
 
 async def relay(
@@ -156,7 +163,7 @@ async def relay(
     `hide_usage` leaves out the usage that the client did not ask for. Closing the iterator stops the backend.
     """
     ending = ending or Ending()
-    guard = wire.guard(hide_usage)
+    guard = ending.guard = wire.guard(hide_usage)
     chunks = sent.answer.chunks
     chunk = sent.first
     room = KEPT_BYTES
@@ -185,7 +192,6 @@ async def relay(
             ending.error = error.code
             yield guard.boundary() + guard.error_event(error)
     finally:
-        ending.told = Told(guard.response_id, guard.usage)
         await sent.answer.aclose()
 
 

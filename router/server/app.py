@@ -31,7 +31,8 @@ from router.server.kept import KeptRoute
 from router.server.running import running
 from router.server.settings import LimitSettings
 from router.wire.faults import error_body, status_of
-from router.wire.plain import COMPACT, COMPLETIONS, EMBEDDINGS, MODERATIONS
+from router.wire.plain import COMPLETIONS, EMBEDDINGS, MODERATIONS
+from router.wire.responses import COMPACT
 
 UNVERSIONED = frozenset(
     {"chat", "completions", "embeddings", "feedback", "messages", "models", "moderations", "responses", "router"}

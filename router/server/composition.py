@@ -23,6 +23,7 @@ from router.engine.answer_queue import AnswerQueue
 from router.engine.audits import Tightening
 from router.engine.guarding import Guard
 from router.engine.identity import Identifier
+from router.engine.ownership import Ownership
 from router.engine.pipeline import Pipeline
 from router.engine.prefix import PrefixWatch
 from router.engine.prepare import Call
@@ -73,6 +74,7 @@ class Parts:
     recorder: Recorder
     telemetry: Telemetry
     line: Pipeline
+    ownership: Ownership
     keyring: Keyring
     backends: Mapping[str, Backend]
     aliases: Aliases
@@ -102,12 +104,17 @@ def compose(settings: Settings) -> Parts:
     identifier = Identifier(salt, settings.conversation_headers)
     preparer = preparer_for(shelf, guard, identifier)
     resume(pins, store, preparer, archive, build, telemetry.note)
+    keyring = Keyring(settings)
+    ownership = Ownership(
+        store.owners, recorder.flush, telemetry.note, single=len(keyring.tenants) <= 1, listed=keyring.provider_ids
+    )
     line = Pipeline(
         preparer=preparer,
         sender=Sender(settings.retries.attempts, RetryBudget(settings.retries.budget)),
         resolve=target_finder(aliases, backends),
         record=recorder.put,
         watch=prefixes.put,
+        ownership=ownership,
     )
     examiner = examiner_for(said, learning, line, guard, telemetry, salt)
     telemetry.revisions = lambda: shelf.revisions
@@ -139,7 +146,8 @@ def compose(settings: Settings) -> Parts:
         recorder=recorder,
         telemetry=telemetry,
         line=replace(line, examine=examiner.put),
-        keyring=Keyring(settings),
+        ownership=ownership,
+        keyring=keyring,
         backends=backends,
         aliases=aliases,
         new_id=new_decision_id,

@@ -1,8 +1,8 @@
 """Answers that a backend keeps: asked for, listed, cancelled and deleted by their id, on the backend that gave them.
 
-A request names no model here. Which backend gave an answer stands in its trace, and so does whose it is: an answer that
-this router passed on to one tenant does not exist for another. Of answers from before the router, or from before its
-oldest trace, nothing is known; they are asked of the backend that answers to any name.
+A request names no model here. Which backend gave an answer stands in its trace, and so does whose it is
+(`router.engine.ownership`). Of answers from before the router, or from before its oldest trace, nothing is known; where
+there is one tenant only, they are asked of the backend that answers to any name.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import asyncio
 import re
 from dataclasses import dataclass
 
-from router.core.errors import Degraded, RequestError, RouterError
+from router.core.errors import RequestError, RouterError
 from router.core.ports import Outgoing, Wire
 from router.engine.identity import HeaderView
 from router.engine.pipeline import Reply, reply_to
@@ -69,18 +69,9 @@ class KeptRoute:
         return reply_to(sent, self.wire, request_id)
 
     async def _backend_of(self, answer_id: str, tenant: str) -> str:
-        """Return the name of the backend that gave an answer. Raises RequestError (404) for another tenant's."""
-        await asyncio.to_thread(self.parts.recorder.flush)
-        try:
-            found = await asyncio.to_thread(self.parts.store.find, answer_id)
-        except Degraded as fault:
-            self.parts.telemetry.note(fault.code)
-            found = None
-        if found is not None and found["tenant"] != tenant:
-            raise RequestError(
-                f'There is no answer "{answer_id}".', status=404, code="not_found", kind="not_found_error"
-            )
-        if found is not None and found["backend"] in self.parts.backends:
-            return str(found["backend"])
+        """Return the name of the backend that gave an answer. Raises RequestError (404) unless it is the tenant's."""
+        backend = await self.parts.ownership.backend_of(tenant, answer_id)
+        if backend in self.parts.backends:
+            return backend
         models = self.parts.settings.models
         return (models.get("*") or next(iter(models.values()))).backend

@@ -72,9 +72,15 @@ class Keyring:
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         self._callers: dict[bytes, tuple[bytes, Caller]] = {}
         self._quotas: dict[str, Quota] = {}
+        self.tenants = frozenset(key.tenant or key.name for key in settings.keys if "infer" in key.scopes)
+        """Those whose keys may ask for answers; none where no key is configured, and all that ask are one."""
+        self.provider_ids: dict[str, frozenset[str]] = {}
+        """The ids of what providers keep that each tenant may name without proof that it is theirs."""
         for key in settings.keys:
             digest = bytes.fromhex(key.sha256)
-            self._callers[digest[:PREFIX_BYTES]] = (digest, _caller(key))
+            caller = _caller(key)
+            self._callers[digest[:PREFIX_BYTES]] = (digest, caller)
+            self.provider_ids[caller.tenant] = self.provider_ids.get(caller.tenant, frozenset()) | key.provider_ids
             if key.requests_per_minute or key.concurrent:
                 self._quotas[key.name] = Quota(key.requests_per_minute, key.concurrent, clock)
 

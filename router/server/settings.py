@@ -60,6 +60,9 @@ HeaderName: TypeAlias = Annotated[
 Digest: TypeAlias = Annotated[
     str, _like(r"[0-9a-fA-F]{64}", "the SHA-256 of the key, 64 hexadecimal digits"), AfterValidator(str.lower)
 ]
+ProviderId: TypeAlias = Annotated[
+    str, _like(r"(?=.{1,200}$)[^\s*]+\*?", "an id without spaces, with a * at its end for all that begin so, or none")
+]
 Salt: TypeAlias = Annotated[SecretStr, Field(min_length=16)]
 
 
@@ -187,6 +190,10 @@ class KeySettings(Strict):
 
     `tenant` is the key's name unless set. `policy` is the policy its requests get, `policies` the further ones it may
     ask for; with neither it may ask for all. `trust_headers` are the headers that may name the end user.
+
+    `provider_ids` are ids of what the provider keeps that the tenant may name, or beginnings of such ids with a `*`:
+    stored conversations (`conv_*`), prompts and items. Where several tenants have keys with the scope `infer`, others
+    are not passed on, since nobody knows whose they are; answers that the router itself passed on need not be listed.
     """
 
     name: Name
@@ -199,6 +206,7 @@ class KeySettings(Strict):
     trust_headers: tuple[HeaderName, ...] = ()
     requests_per_minute: PositiveInt | None = None
     concurrent: PositiveInt | None = None
+    provider_ids: frozenset[ProviderId] = frozenset()
 
 
 class LimitSettings(Strict):

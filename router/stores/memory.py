@@ -33,10 +33,10 @@ class MemoryTraceStore:
         row = self._rows.get(decision_id)
         return None if row is None else loaded(row)
 
-    def find(self, response_id: str) -> Row | None:
-        """Return the newest trace whose answer had this id, or None."""
+    def owners(self, response_id: str) -> list[tuple[str, str]]:
+        """Return tenant and backend of the traces whose answer had this id, the newest first."""
         found = [row for row in self._newest_first() if response_id and row["response_id"] == response_id]
-        return loaded(found[0]) if found else None
+        return list(dict.fromkeys((row["tenant"], row["backend"]) for row in found))
 
     def recent(
         self,

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 from sqlalchemy.sql import Select
 
 from router.core.trace import Trace
@@ -55,11 +55,25 @@ class SqlTraceStore:
         """Return a stored trace as JSON-ready data, or None. Raises Degraded."""
         return self._first(select(decisions).where(decisions.c.id == decision_id))
 
-    def find(self, response_id: str) -> Row | None:
-        """Return the newest trace whose answer had this id, or None. Raises Degraded."""
+    def owners(self, response_id: str) -> list[tuple[str, str]]:
+        """Return tenant and backend of the traces whose answer had this id, the newest first. Raises Degraded.
+
+        Backends make up a new id for each answer; where one lets its clients choose, there may be several.
+        """
         if not response_id:
-            return None
-        return self._first(_newest(select(decisions).where(decisions.c.response_id == response_id), 1))
+            return []
+        newest = func.max(decisions.c.at_ms).desc()
+        query = (
+            select(decisions.c.tenant, decisions.c.backend)
+            .where(decisions.c.response_id == response_id)
+            .group_by(decisions.c.tenant, decisions.c.backend)
+            .order_by(newest)
+        )
+
+        def ask(connection: Connection) -> list[tuple[str, str]]:
+            return [(row.tenant, row.backend) for row in connection.execute(query)]
+
+        return self._database.read(ask, "store_failed", "the trace store cannot be read")
 
     def recent(
         self,

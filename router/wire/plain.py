@@ -73,6 +73,5 @@ class Plain(OpenAIFormat):
 
 COMPLETIONS = Plain("completions", "/completions")
 EMBEDDINGS = Plain("embeddings", "/embeddings")
-COMPACT = Plain("compact", "/responses/compact")
 MODERATIONS = Plain("moderations", "/moderations", default="omni-moderation-latest")
 """The default is that of https://platform.openai.com/docs/api-reference/moderations; it only finds the backend."""

@@ -6,7 +6,8 @@ else there is (calls, reasoning, references, and kinds that come to be) is skipp
 https://platform.openai.com/docs/api-reference/responses/create and the official Python SDK's types.
 
 A request may go on from what the backend keeps (`previous_response_id`, `conversation`). It then says only what is new,
-and need not have a user turn.
+and need not have a user turn. These ids, and those of prompts and of items that only refer to a kept one, are told as
+`Conversation.stored`: whose they are is asked before anything is sent.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from router.core.errors import RequestError
 from router.core.ports import StreamGuard, Told, Weaving
 from router.wire import response_events
 from router.wire.openai_format import OpenAIFormat, read_model
+from router.wire.plain import Plain, PlainRequest
 from router.wire.responses_weave import LEADING, ResponsesRequest, plan_edits
 from router.wire.splice import Edit, apply_edits
 from router.wire.spoken import spoken_in_responses
@@ -32,6 +34,8 @@ from router.wire.strict_json import LARGE, check, check_count, decode, wrong_typ
 _VIEW: Mapping[str, Role] = MappingProxyType({"user": "user", "assistant": "assistant"})
 _TEXTS = frozenset({"input_text", "output_text", "text"})  # the last is not OpenAI's, but servers take it
 _KEPT = frozenset({"item_reference", "compaction"})  # stand for items that only the backend knows
+_REFERENCE_TYPE = "item_reference"  # an item without type and role is one, too
+_IMAGE = "image_generation_call"  # refers to the kept image, unless it brings the image along
 _OUTPUT = "_output"  # how the types of all items end that give a tool's output
 _APPROVAL = "mcp_approval_response"  # answers a tool's question, too
 
@@ -55,6 +59,21 @@ class _Kind(msgspec.Struct, gc=False):
 
 class _Stored(msgspec.Struct, gc=False):
     id: str
+
+
+class _Reference(msgspec.Struct, gc=False):
+    type: Any = None
+    role: Any = None
+    id: Any = None
+    result: Any = None
+
+
+class _Named(msgspec.Struct, gc=False):
+    model: msgspec.Raw = msgspec.Raw()
+    input: msgspec.Raw = msgspec.Raw()
+    previous_response_id: str | None = None
+    conversation: str | _Stored | None = None
+    prompt: msgspec.Raw = msgspec.Raw()
 
 
 class _Body(msgspec.Struct, gc=False):
@@ -89,6 +108,8 @@ _BODY = msgspec.json.Decoder(_Body)
 _ITEM = msgspec.json.Decoder(_Item)
 _KIND = msgspec.json.Decoder(_Kind)
 _OUTLINE = msgspec.json.Decoder(_Outline)
+_REFERENCE = msgspec.json.Decoder(_Reference)
+_NAMED = msgspec.json.Decoder(_Named)
 _PROMPT = msgspec.json.Decoder(_Prompt)
 _RAWS = msgspec.json.Decoder(list[msgspec.Raw])
 _SAID = msgspec.json.Decoder(str | list[_Part])
@@ -113,14 +134,14 @@ class Responses(OpenAIFormat):
         model = read_model(top.model)
         raws = top.input if isinstance(top.input, list) else []
         items = _read_items(raws, "input")
-        system, turns, leading = _view(items)
+        system, turns, leading, others = _view(items)
         if isinstance(top.input, str):
             turns = [Turn("user", top.input, 0)]
-        stored = top.conversation.id if isinstance(top.conversation, _Stored) else top.conversation
-        continues = top.previous_response_id or stored or ""
+        continues = top.previous_response_id or _id_of(top.conversation) or ""
         prompted = memoryview(top.prompt).nbytes > 0 and bytes(top.prompt) != b"null"
         _check_turns(top.input, turns, bool(continues) or prompted or any(item.type in _KEPT for item in items))
         system = [*_read_instructions(top.instructions), *system]
+        stored = _stored_ids(top, prompted, {at: raws[at] for at in others}) if continues or prompted or others else ()
         return ResponsesRequest(
             body=body,
             model=model,
@@ -128,7 +149,7 @@ class Responses(OpenAIFormat):
             tells_usage=True,
             user=top.safety_identifier or top.user or "",
             metadata=top.metadata or _NO_METADATA,
-            conversation=Conversation("\n\n".join(system), tuple(turns), top.max_output_tokens, continues),
+            conversation=Conversation("\n\n".join(system), tuple(turns), top.max_output_tokens, continues, stored),
             raw_model=top.model,
             raw_items=raws,
             roles=[item.role or "" if _is_message(item) else "" for item in items],
@@ -171,6 +192,23 @@ class Responses(OpenAIFormat):
         return spoken_in_responses(answer, stream=stream)
 
 
+class Compact(Plain):
+    """The wire of `/responses/compact`: passed on as it came, but what it goes on from is told."""
+
+    def parse(self, body: bytes) -> PlainRequest:
+        """Return the parsed body. Raises RequestError (400)."""
+        request = super().parse(body)
+        top = decode(body, _NAMED)
+        said = bytes(top.input)
+        raws = dict(enumerate(_RAWS.decode(said))) if said.startswith(b"[") else {}
+        prompted = memoryview(top.prompt).nbytes > 0 and bytes(top.prompt) != b"null"
+        spoken = Conversation("", (), stored=_stored_ids(top, prompted, raws))
+        return msgspec.structs.replace(request, conversation=spoken)
+
+
+COMPACT = Compact("compact", "/responses/compact")
+
+
 class InputTokens(Responses):
     """The wire of `/responses/input_tokens`: what a request of `/responses` would cost, our text included."""
 
@@ -189,6 +227,45 @@ class InputTokens(Responses):
     def spoken(self, answer: bytes, *, stream: bool) -> str:
         """Return nothing: a count says no words."""
         return ""
+
+
+def _id_of(conversation: str | _Stored | None) -> str | None:
+    return conversation.id if isinstance(conversation, _Stored) else conversation
+
+
+def _stored_ids(top: _Body | _Named, prompted: bool, items: Mapping[int, msgspec.Raw]) -> tuple[tuple[str, str], ...]:
+    """Return places and ids by which a body asks for what the backend keeps; the id is "" where it is no text.
+
+    `items` are those that may be references, by their number.
+    """
+    found: list[tuple[str, str]] = []
+    if top.previous_response_id:
+        found.append(("previous_response_id", top.previous_response_id))
+    if conversation := _id_of(top.conversation):
+        found.append(("conversation", conversation))
+    if prompted:
+        found.append(("prompt.id", _reference(top.prompt).id or ""))
+    for at, raw in items.items():
+        item = _reference(raw)
+        untyped = item.type is None and item.role is None
+        if item.id is not None and (
+            item.type == _REFERENCE_TYPE or untyped or (item.type == _IMAGE and not item.result)
+        ):
+            found.append((f"input[{at}].id", item.id))
+    return tuple(found)
+
+
+def _reference(raw: msgspec.Raw) -> _Reference:
+    """Return an object as far as it refers to a kept one; its `id` is a text, or None where it has none."""
+    try:
+        found = _REFERENCE.decode(raw)
+    except msgspec.ValidationError:
+        return _Reference(type="")
+    if not isinstance(found.type, str | None):
+        found.type = ""
+    if not isinstance(found.id, str | None):
+        found.id = ""
+    return found
 
 
 def _count(items: Sequence[object] | None, place: str) -> None:
@@ -222,15 +299,18 @@ def _is_message(item: _Item) -> bool:
     return item.type == "message" or (item.type is None and item.role is not None)
 
 
-def _view(items: list[_Item]) -> tuple[list[str], list[Turn], int]:
-    """Return the app's leading system texts, the turns, and how many items lead with system text."""
+def _view(items: list[_Item]) -> tuple[list[str], list[Turn], int, list[int]]:
+    """Return the app's leading system texts, the turns, how many items lead with system text, and who may refer."""
     system: list[str] = []
     turns: list[Turn] = []
     leading = 0
+    others: list[int] = []
     for at, item in enumerate(items):
         if not _is_message(item):
             if item.type is not None and (item.type.endswith(_OUTPUT) or item.type == _APPROVAL):
                 turns.append(Turn("tool", _output_text(item.output), at))
+            elif item.type in (None, _REFERENCE_TYPE, _IMAGE):
+                others.append(at)
             continue
         if item.role is None:
             place = f"input[{at}].role"
@@ -242,7 +322,7 @@ def _view(items: list[_Item]) -> tuple[list[str], list[Turn], int]:
                 system.append(text)
         else:
             turns.append(Turn(_VIEW.get(item.role, "system"), text, at, attachments))
-    return system, turns, leading
+    return system, turns, leading, others
 
 
 def _read_instructions(instructions: str | list[msgspec.Raw] | None) -> list[str]:

@@ -61,11 +61,12 @@ def test_a_trace_sent_twice_is_stored_once_and_unchanged(trace: Traces, store: S
     assert store.read("dec_1")["status"] == 0
 
 
-def test_an_answer_leads_to_its_newest_decision(trace: Traces, store: SqlTraceStore) -> None:
-    store.write([trace(1, response_id="same"), trace(2, response_id="same"), trace(3, response_id="")])
-    assert store.find("same")["id"] == "dec_2"
-    assert store.find("other") is None
-    assert store.find("") is None
+def test_an_answer_leads_to_all_to_whom_it_was_passed_on_the_newest_first(trace: Traces, store: SqlTraceStore) -> None:
+    store.write([trace(1, response_id="same", backend="one"), trace(2, response_id="same", backend="two")])
+    store.write([trace(3, response_id=""), trace(4, response_id="same", backend="one", tenant="other")])
+    (owner, one), (tenant, two), (again, first) = store.owners("same")
+    assert (owner, one, two, first) == ("other", "one", "two", "one") and tenant == again != owner
+    assert store.owners("unknown") == store.owners("") == []
 
 
 @pytest.mark.parametrize(

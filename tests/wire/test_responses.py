@@ -9,7 +9,7 @@ import pytest
 from router.core.conversation import Conversation, Turn
 from router.core.errors import BackendError, RequestError
 from router.core.usage import Usage
-from router.wire.responses import Responses
+from router.wire.responses import COMPACT, InputTokens, Responses
 from router.wire.strict_json import MAX_ITEMS
 
 RESPONSES = Responses()
@@ -147,7 +147,8 @@ VIEWS = {
 
 @pytest.mark.parametrize(("said", "more", "system", "turns"), VIEWS.values(), ids=VIEWS)
 def test_view(said, more, system, turns):
-    assert RESPONSES.parse(body(said, **more)).conversation == Conversation(system, tuple(turns))
+    found = RESPONSES.parse(body(said, **more)).conversation
+    assert found == Conversation(system, tuple(turns), stored=found.stored)
 
 
 CHAINED = {
@@ -156,6 +157,48 @@ CHAINED = {
     "a conversation by object": ({"conversation": {"id": "conv_1", "x": 1}}, "conv_1"),
     "neither": ({"previous_response_id": None, "conversation": None}, ""),
 }
+
+
+STORED = {
+    "nothing": ({"input": "Hi", "prompt": None, "conversation": None}, []),
+    "an answer": ({"previous_response_id": "resp_1"}, [("previous_response_id", "resp_1")]),
+    "a conversation": ({"conversation": "conv_1"}, [("conversation", "conv_1")]),
+    "a conversation by object": ({"conversation": {"id": "conv_1", "x": 1}}, [("conversation", "conv_1")]),
+    "an answer and a conversation": (
+        {"previous_response_id": "resp_1", "conversation": "conv_1"},
+        [("previous_response_id", "resp_1"), ("conversation", "conv_1")],
+    ),
+    "a prompt": ({"prompt": {"id": "pmpt_1", "version": "2"}}, [("prompt.id", "pmpt_1")]),
+    "a prompt of another shape": ({"prompt": "pmpt_1"}, [("prompt.id", "")]),
+    "a reference": ({"input": [USER, {"type": "item_reference", "id": "rs_1"}]}, [("input[1].id", "rs_1")]),
+    "a reference without a type": ({"input": [{"id": "msg_1", "type": None}, USER]}, [("input[0].id", "msg_1")]),
+    "a reference by number": ({"input": [{"type": "item_reference", "id": 1}]}, [("input[0].id", "")]),
+    "a reference with more": (
+        {"input": [{"type": "item_reference", "id": "rs_1", "role": "user", "content": {"a": 1}}, USER]},
+        [("input[0].id", "rs_1")],
+    ),
+    "an image": ({"input": [{"type": "image_generation_call", "id": "ig_1"}, USER]}, [("input[0].id", "ig_1")]),
+    "an image that is here": ({"input": [{"type": "image_generation_call", "id": "ig_1", "result": "aGk="}, USER]}, []),
+    "items as they came": (
+        {
+            "input": [
+                {"type": "message", "id": "msg_1", "role": "assistant", "content": "Yes?"},
+                {"type": "function_call", "id": "fc_1", "call_id": "c", "name": "f", "arguments": "{}"},
+                {"type": "function_call_output", "call_id": "c", "output": "x"},
+                {"type": "compaction", "id": "cmp_1", "encrypted_content": "x"},
+                USER,
+            ]
+        },
+        [],
+    ),
+}
+
+
+@pytest.mark.parametrize("wire", [RESPONSES, InputTokens(), COMPACT], ids=["responses", "input_tokens", "compact"])
+@pytest.mark.parametrize(("given", "stored"), STORED.values(), ids=STORED)
+def test_ids_of_what_the_backend_keeps_are_told_with_their_place(wire, given, stored):
+    said = json.dumps({"model": "m", "input": "Hi", **given}).encode()
+    assert list(wire.parse(said).conversation.stored) == stored
 
 
 @pytest.mark.parametrize(("more", "continues"), CHAINED.values(), ids=CHAINED)
