@@ -12,7 +12,7 @@ from types import MappingProxyType
 from router.classify import recogniser_for
 from router.core.errors import Degraded, RequestError, did_you_mean
 from router.core.ports import Recogniser, Wire
-from router.cues import reader_for
+from router.cues import DeclaredCues
 from router.engine.guarding import Guard
 from router.engine.identity import Identifier
 from router.engine.prepare import RequestPreparer
@@ -66,7 +66,7 @@ def snapshot_of(pack: Pack, cache: Path | None, guard: Guard, *, isolated: bool 
     except Degraded as fault:
         log.warning("%s is not recognised, only general instructions are sent: %s", pack.policy.name, fault)
         faults = (fault.code,)
-    return Snapshot(pack.policy, reader_for(pack.policy), recogniser, files=pack.files, faults=faults)
+    return Snapshot(pack.policy, DeclaredCues(pack.policy), recogniser, files=pack.files, faults=faults)
 
 
 def snapshot_builder(cache: Path | None, guard: Guard, archive: Archive | None = None) -> Build:

@@ -7,32 +7,122 @@ it. All look-ups are laid out when the policy is loaded.
 
 from __future__ import annotations
 
+import datetime
+import math
+import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from router.core.errors import RequestError
 from router.core.policy import Cue, CueValue, Policy
-from router.cues.complexity import detect_complexity
-from router.cues.follow_up import detect_follow_up
+from router.cues.detectors import detect_complexity, detect_follow_up
 from router.cues.language import detect_language
-from router.cues.values import Unfit, reader_of
 
-Detector = Callable[[str, int], CueValue | None]
-
-DETECTORS: Mapping[str, Detector] = {
+_DETECTORS: Mapping[str, Callable[[str, int], CueValue | None]] = {
     "language": lambda text, turn: detect_language(text),
     "complexity": lambda text, turn: detect_complexity(text),
     "follow_up": detect_follow_up,
 }
+
+_TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+_HIDDEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f"  # control characters
+    "\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"  # zero width and bidirectional marks
+    "\U000e0000-\U000e0fff]+"  # tag characters and variation selectors, which hide text from people
+)
+"""Characters that a person does not see but a model may read."""
+
+_SPACE = re.compile(r"\s+")
+
+
+class _Unfit(ValueError):
+    """A value is not what its cue declares. The message says what was expected."""
+
+
+def clean_text(text: str, limit: int) -> str:
+    """Return free text as it may be shown to a model: one line of visible characters, at most `limit` of them.
+
+    >>> clean_text("Ann\\u200b\\n  Lee", 40)
+    'Ann Lee'
+    """
+    visible = _HIDDEN.sub(" ", unicodedata.normalize("NFC", text[: 8 * limit]))
+    visible = "".join(c for c in visible if unicodedata.category(c) != "Cs")  # half a character is none
+    return _SPACE.sub(" ", visible).strip()[:limit].rstrip()
+
+
+def _enum_of(values: tuple[str, ...]) -> Callable[[Any], CueValue]:
+    known = {value.lower(): value for value in values}
+
+    def read(given: Any) -> CueValue:
+        value = known.get(str(given).strip().lower()) if isinstance(given, str | int | float) else None
+        if value is None:
+            raise _Unfit("expected one of " + ", ".join(values))
+        return value
+
+    return read
+
+
+def _text_of(limit: int) -> Callable[[Any], CueValue]:
+    def read(given: Any) -> CueValue:
+        if not isinstance(given, str):
+            raise _Unfit("expected a text")
+        text = clean_text(given, limit)
+        if not text:
+            raise _Unfit("expected a text that can be seen")
+        return text
+
+    return read
+
+
+def _boolean(given: Any) -> CueValue:
+    if isinstance(given, bool):
+        return given
+    word = str(given).strip().lower() if isinstance(given, str | int) else ""
+    if word not in _TRUTH:
+        raise _Unfit("expected true or false")
+    return _TRUTH[word]
+
+
+def _number(given: Any) -> CueValue:
+    if isinstance(given, bool) or not isinstance(given, str | int | float):
+        raise _Unfit("expected a number")
+    try:
+        value = float(given)
+    except (ValueError, OverflowError):
+        raise _Unfit("expected a number") from None
+    if not math.isfinite(value):
+        raise _Unfit("expected a finite number")
+    return int(value) if value.is_integer() and abs(value) < 2**53 else value
+
+
+def _date(given: Any) -> CueValue:
+    if not isinstance(given, str):
+        raise _Unfit("expected a date such as 2026-11-22")
+    try:  # a moment is a date too: its own, in its own time zone
+        return datetime.datetime.fromisoformat(given.strip()).date().isoformat()
+    except ValueError:
+        raise _Unfit("expected a date such as 2026-11-22") from None
+
+
+_READERS: Mapping[str, Callable[[Cue], Callable[[Any], CueValue]]] = {
+    "enum": lambda cue: _enum_of(cue.values),
+    "text": lambda cue: _text_of(cue.limit),
+    "boolean": lambda cue: _boolean,
+    "number": lambda cue: _number,
+    "date": lambda cue: _date,
+}
+"""By the kind of a cue, what makes the function that types its values; that raises _Unfit."""
 
 
 class DeclaredCues:
     """Implements `core.ports.CueReader` for one policy."""
 
     def __init__(self, policy: Policy) -> None:
-        self._sourced = [(cue, reader_of(cue)) for cue in policy.cues.values() if cue.kind != "detect"]
+        self._sourced = [(cue, _READERS[cue.kind](cue)) for cue in policy.cues.values() if cue.kind != "detect"]
         self._detected = [
-            (cue.name, DETECTORS[cue.detector], cue.default) for cue in policy.cues.values() if cue.kind == "detect"
+            (cue.name, _DETECTORS[cue.detector], cue.default) for cue in policy.cues.values() if cue.kind == "detect"
         ]
 
     def read(
@@ -53,7 +143,7 @@ class DeclaredCues:
                 try:
                     values[cue.name] = read(given)
                     continue
-                except Unfit as why:
+                except _Unfit as why:
                     if cue.required:
                         raise RequestError(f"{place}: {why}.", code="invalid_cue", param=place) from None
                     faults.append(f"cue_invalid:{cue.name}")
@@ -71,11 +161,6 @@ class DeclaredCues:
             if value is not None:
                 values[name] = value
         return values
-
-
-def reader_for(policy: Policy) -> DeclaredCues:
-    """Return the reader of a policy's cues."""
-    return DeclaredCues(policy)
 
 
 def _find(cue: Cue, headers: Mapping[str, str], metadata: Mapping[str, Any]) -> tuple[Any, str]:

@@ -5,10 +5,9 @@ what loads but should not stay so; `judge` compares a decision with what a test 
 files of the revisions that were served.
 """
 
-from router.packs.archive import Archive
-from router.packs.check import check
-from router.packs.lint.finding import Finding
-from router.packs.load import Pack, load_pack
+from router.packs.lint import check
+from router.packs.lint.common import Finding
+from router.packs.load import Archive, Pack, load_pack
 from router.packs.trial import Expected, Mismatch, PackTest, judge
 
 __all__ = ["Archive", "Expected", "Finding", "Mismatch", "Pack", "PackTest", "check", "judge", "load_pack"]

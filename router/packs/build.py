@@ -28,12 +28,11 @@ from router.core.policy import (
 from router.core.tokens import count_tokens
 from router.packs.cues import conditions, declare_cue, refuse_misfit, unknown_cue
 from router.packs.dialogues import build_dialogues
-from router.packs.encoders import chosen, portable
+from router.packs.encoders import chosen
 from router.packs.extends import LEVEL_KEYS, InstructionDraft, PackDraft, TaskDraft, distinct
 from router.packs.forms import CheckForm
 from router.packs.outcomes import declare_judge, declare_metric, declare_signals
 from router.packs.reading import YamlNode
-from router.packs.revision import revision_of
 from router.packs.trial import Expected, PackTest, TrialForm
 
 Place = tuple[str, int]
@@ -92,8 +91,7 @@ def build(draft: PackDraft, faults: list[Fault]) -> tuple[Policy, tuple[PackTest
         judge=declare_judge(*draft.judge, metrics, faults) if draft.judge else None,
     )
     tests = tuple(_test(path, *test, built) for path, task in draft.tasks.items() for test in task.tests or ())
-    revision = revision_of(replace(policy, settings=portable(policy.settings)), draft.name)
-    return replace(policy, revision=revision), tests, MappingProxyType(built.places)
+    return policy, tests, MappingProxyType(built.places)
 
 
 def _children(paths: Iterable[str]) -> dict[str, tuple[str, ...]]:

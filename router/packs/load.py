@@ -4,17 +4,34 @@
 
 Each step collects all the faults that it can find; a step begins only when the one before found none, so that one
 mistake is reported once. Nothing of a pack with a fault is ever used.
+
+The revision is a hash of what a policy means. Equal meaning, equal revision: the order of files and keys, comments,
+white space around texts, the form of the pack (folder or file), and tests do not count, since a `Policy` holds none of
+them. Different meaning, different revision: all else that a policy holds counts, but for what follows from the rest
+(token counts, children) and a name that the pack did not give itself.
+
+The files of the revisions that were served are kept, so that a conversation can end on the one on which it began. A
+revision lies in a folder of its own, `NAME/REVISION/`, with the pack and whatever it extends in the places that they
+had to one another. Whoever loads one must see whether it still has its revision: a file may not have been kept.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+import logging
+import os
+import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from router.core.errors import Fault, PolicyError
 from router.core.policy import Policy
 from router.packs.build import build
+from router.packs.encoders import portable
 from router.packs.extends import read_draft
 from router.packs.tree import PackFiles
 from router.packs.trial import PackTest
@@ -53,7 +70,8 @@ def load_pack(path: str | Path) -> Pack:
     policy, tests, places = build(draft, faults)
     if faults:
         raise PolicyError(_sorted(faults))
-    return Pack(policy, tests, tuple(files.seen), places)
+    revision = revision_of(replace(policy, settings=portable(policy.settings)), draft.name)
+    return Pack(replace(policy, revision=revision), tests, tuple(files.seen), places)
 
 
 def _sorted(faults: list[Fault]) -> list[Fault]:
@@ -63,3 +81,87 @@ def _sorted(faults: list[Fault]) -> list[Fault]:
         return found
     first = found[_MOST]
     return [*found[:_MOST], Fault(first.file, first.line, f"{len(found) - _MOST:,} more faults from here on")]
+
+
+DIGITS = 12
+_DERIVED = frozenset({"revision", "tokens", "children"})
+
+
+def revision_of(policy: Policy, name: str | None) -> str:
+    """Return the first 12 hexadecimal digits of the SHA-256 of a policy's canonical JSON.
+
+    `name` is the name as the pack gives it, None where it gives none; `policy.revision` is not read.
+    """
+    meaning = {**_opened(policy), "name": name}
+    encoder = json.JSONEncoder(
+        sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_opened
+    )
+    return hashlib.sha256(encoder.encode(meaning).encode("utf-8")).hexdigest()[:DIGITS]
+
+
+def _opened(value: Any) -> dict[str, Any]:
+    """Return a dataclass or a read-only mapping as the dict that JSON knows."""
+    if hasattr(value, "__dataclass_fields__"):
+        return {name: getattr(value, name) for name in _meaningful(value.__class__)}
+    return dict(value)
+
+
+@cache
+def _meaningful(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind) if field.name not in _DERIVED)
+
+
+REVISIONS_KEPT = 8
+"""Revisions of a policy that are kept; a pack is some hundred KB."""
+
+MAX_FILE_BYTES = 5 << 20
+"""Larger files (a model that a pack brings) are not copied."""
+
+PATH_NOTE = "PACK"
+"""The file that says which of the files beside it is the pack."""
+
+log = logging.getLogger("router.packs")
+
+
+class Archive:
+    """The revisions in one folder. Losing it costs running conversations their revision, nothing else."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def keep(self, path: Path, pack: Pack) -> None:
+        """Copy the files of a pack that was loaded from `path`, unless they are here. A failure is logged."""
+        path = path.resolve()
+        if path.is_relative_to(self._folder.resolve()):
+            return
+        kept = self._folder / pack.policy.name / pack.policy.revision
+        try:
+            if kept.exists():
+                os.utime(kept)
+                return
+            unfinished = kept.with_name(f".{kept.name}.{os.getpid()}")
+            for file in pack.files:
+                file = file.resolve()
+                if file.is_file() and file.is_relative_to(path.parent) and file.stat().st_size <= MAX_FILE_BYTES:
+                    copy = unfinished / file.relative_to(path.parent)
+                    copy.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(file, copy)
+            (unfinished / PATH_NOTE).write_text(path.name, encoding="utf-8")
+            unfinished.rename(kept)
+            self._prune(kept.parent)
+        except OSError as error:
+            log.warning("revision %s is not kept for running conversations: %s", pack.policy.revision, error)
+
+    def find(self, name: str, revision: str) -> Path | None:
+        """Return the path from which a revision can be loaded again, or None."""
+        folder = self._folder / name / revision
+        try:
+            return folder / (folder / PATH_NOTE).read_text(encoding="utf-8")
+        except (OSError, ValueError):
+            return None
+
+    @staticmethod
+    def _prune(folder: Path) -> None:
+        kept = sorted((each for each in folder.iterdir() if each.is_dir()), key=lambda each: each.stat().st_mtime)
+        for old in kept[:-REVISIONS_KEPT]:
+            shutil.rmtree(old, ignore_errors=True)

@@ -11,15 +11,14 @@ from hypothesis import strategies as st
 
 from router.core.errors import RequestError
 from router.core.policy import ROOT, Cue, Policy, Task
-from router.cues import reader_for
-from router.cues.complexity import detect_complexity
-from router.cues.follow_up import detect_follow_up
+from router.cues import DeclaredCues
+from router.cues.detectors import detect_complexity, detect_follow_up
 from router.cues.language import detect_language
-from router.cues.values import clean_text
+from router.cues.reader import clean_text
 
 
 def reader(*cues: Cue) -> Any:
-    return reader_for(Policy("p", "r", {ROOT: Task(ROOT)}, cues=MappingProxyType({cue.name: cue for cue in cues})))
+    return DeclaredCues(Policy("p", "r", {ROOT: Task(ROOT)}, cues=MappingProxyType({cue.name: cue for cue in cues})))
 
 
 def cue(kind: str, **more: Any) -> Cue:

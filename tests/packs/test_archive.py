@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from router.packs import Archive, load_pack
-from router.packs.archive import REVISIONS_KEPT
+from router.packs.load import REVISIONS_KEPT
 
 
 @pytest.fixture

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from router.packs import Finding, Pack, check, load_pack
-from router.packs.lint.examples import overlaps
-from router.packs.lint.secrets import secret_in
+from router.packs.lint.texts import overlaps, secret_in
 
 Load = Callable[[Mapping[str, str]], Pack]
 
@@ -227,16 +226,16 @@ def test_what_the_judge_says_needs_no_default(load: Load) -> None:
 
 def test_overlaps_are_the_pairs_that_comparing_all_would_find(support_pack: Path) -> None:
     """The prefix filter must lose nothing; compared with the plain double loop on a looser threshold."""
-    from router.packs.lint import examples
+    from router.packs.lint import texts
 
-    every = list(examples._examples(load_pack(support_pack)))[:400]
+    every = list(texts._examples(load_pack(support_pack)))[:400]
     alike = {
         (a.place, b.place)
         for i, b in enumerate(every)
         for a in every[:i]
-        if len(a.bag & b.bag) >= examples._ALIKE * len(a.bag | b.bag)
+        if len(a.bag & b.bag) >= texts._ALIKE * len(a.bag | b.bag)
     }
-    assert alike <= {(a.place, b.place) for a, b in examples._candidates(every)}
+    assert alike <= {(a.place, b.place) for a, b in texts._candidates(every)}
 
 
 def test_only_what_can_be_said_together_counts_towards_the_budget(load: Load) -> None:

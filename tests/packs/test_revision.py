@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from router.core.policy import Policy
 from router.packs import Pack, load_pack
-from router.packs.revision import revision_of
+from router.packs.load import revision_of
 
 # ------------------------------------------------------------------------------------------------- random policies
 

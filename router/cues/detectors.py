@@ -1,10 +1,11 @@
-"""How much a user turn asks for at once: simple, standard or complex.
+"""What lies in the words of a user turn: how much it asks for at once, and whether it only goes on.
 
-A rule that a person can check, and no model. Points are given for length, for several sentences, questions, conditions,
-enumerated parts, and things that must be compared; none or one is simple, five or more is complex.
+Rules that a person can check, and no model.
 """
 
 from __future__ import annotations
+
+import re
 
 SHORT_WORDS = 8
 LONG_WORDS = 45
@@ -20,7 +21,10 @@ _STOPS = (". ", "! ", "? ", ".) ", "… ")
 
 
 def detect_complexity(text: str) -> str:
-    """Return `simple`, `standard` or `complex`.
+    """Return how much a user turn asks for at once: `simple`, `standard` or `complex`.
+
+    Points are given for length, for several sentences, questions, conditions, enumerated parts, and things that must be
+    compared; none or one is simple, five or more is complex.
 
     >>> detect_complexity("where is my parcel?")
     'simple'
@@ -40,3 +44,24 @@ def detect_complexity(text: str) -> str:
     if points >= COMPLEX_POINTS:
         return "complex"
     return "standard" if points > 1 else "simple"
+
+
+FEW_WORDS = 6
+
+_WORD = re.compile(r"[^\W_]+")
+_NEW_REQUEST = re.compile(
+    r"\b(how|what|where|when|why|who|which|can|could|would|i want|i need|i'd like|please (?!do)|help)\b", re.IGNORECASE
+)
+
+
+def detect_follow_up(text: str, turn: int) -> bool:
+    """Say whether user turn number `turn` (0-based) answers or confirms rather than asks for something new.
+
+    The first turn never does. A later one does when it is short and opens no request of its own.
+
+    >>> detect_follow_up("Sure, it is 12345", 1), detect_follow_up("Sure, it is 12345", 0)
+    (True, False)
+    """
+    if turn == 0:
+        return False
+    return len(_WORD.findall(text[:200])) <= FEW_WORDS and not _NEW_REQUEST.search(text)

@@ -1,4 +1,4 @@
-"""Which instructions can be said, and which can be said together: conditions as sets of values.
+"""What the rules share: findings and their places, tasks on one lineage, and which instructions can be said together.
 
 A cue's domain is all that it can be: its values where they can be listed, else the values that the pack mentions and
 one that stands for all others; and absence, where the cue has no default and is not required. Over these sets `when`
@@ -8,15 +8,65 @@ and `unless` can be decided exactly.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from itertools import product
 from math import prod
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
-from router.core.policy import Condition, Cue, CueValue, Instruction, Policy
-from router.core.tokens import count_tokens
+from router.core.policy import ROOT, Condition, Cue, CueValue, Instruction, Policy
 from router.packs.cues import closed_values
-from router.packs.lint.finding import Finding, found, leaves
 from router.packs.load import Pack
+
+Severity: TypeAlias = Literal["error", "warning", "hint"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is to be looked at, where it stands, and what to do. `code` is stable, for programs.
+
+    An error is wrong whatever was meant; a warning is wrong most of the time; a hint says what would be better.
+    """
+
+    code: str
+    severity: Severity
+    file: str
+    line: int
+    message: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.severity}: {self.message} [{self.code}] ({self.fix})"
+
+    def as_json(self) -> dict[str, str | int]:
+        """Return the finding as JSON-ready data."""
+        return asdict(self)
+
+
+def found(pack: Pack, place: str, code: str, severity: Severity, message: str, fix: str) -> Finding:
+    """Return a finding at a named place of the pack."""
+    file, line = pack.places[place]
+    return Finding(code, severity, file, line, message, fix)
+
+
+def where(pack: Pack, place: str) -> str:
+    """Return a named place as file:line, for messages that mention a second one."""
+    file, line = pack.places[place]
+    return f"{file}:{line}"
+
+
+def leaves(policy: Policy) -> tuple[str, ...]:
+    """Return the paths of the tasks that have none below them; the root is none of them."""
+    return tuple(path for path, task in policy.tasks.items() if path != ROOT and not task.children)
+
+
+def pairs_on_lineages(policy: Policy) -> Iterator[tuple[Instruction, Instruction]]:
+    """Yield all pairs of instructions that can meet in one mix of one task: the more general first, each pair once."""
+    for path, task in policy.tasks.items():
+        above = [i for ancestor in policy.lineages[path][:-1] for i in policy.tasks[ancestor].instructions]
+        for at, instruction in enumerate(task.instructions):
+            for other in [*above, *task.instructions[:at]]:
+                yield other, instruction
+
 
 _ABSENT = ("absent",)
 _OTHER = ("other",)
@@ -30,7 +80,7 @@ def _key(value: CueValue) -> object:
     return (type(value) is bool, value)  # true is not 1
 
 
-class Domains:
+class CueDomains:
     """The values that the cues of a policy can have."""
 
     def __init__(self, policy: Policy) -> None:
@@ -65,7 +115,7 @@ class Domains:
         """Return how many of these instructions can be said at once at most, and their tokens at most."""
         number = tokens = 0
         for group in _sharing_cues(instructions):
-            names = sorted(_cues_of(group[0]).union(*map(_cues_of, group)))
+            names = sorted(cues_of(group[0]).union(*map(cues_of, group)))
             if not names or prod(len(self._values[name]) for name in names) > _MAX_COMBINATIONS:
                 said = [group]
             else:
@@ -100,7 +150,8 @@ def _domain(cue: Cue, mentioned: set[CueValue]) -> _Values:
     return frozenset(values)
 
 
-def _cues_of(instruction: Instruction) -> set[str]:
+def cues_of(instruction: Instruction) -> set[str]:
+    """Return the cues that an instruction depends on."""
     return {clause.cue for clause in instruction.when + instruction.unless}.union(instruction.cues)
 
 
@@ -108,7 +159,7 @@ def _sharing_cues(instructions: Iterable[Instruction]) -> list[list[Instruction]
     """Group instructions so that no cue matters to two groups; what depends on no cue stands alone."""
     groups: list[tuple[set[str], list[Instruction]]] = []
     for instruction in instructions:
-        names = _cues_of(instruction)
+        names = cues_of(instruction)
         merged: tuple[set[str], list[Instruction]] = (names, [instruction])
         apart = []
         for group in groups:
@@ -118,73 +169,3 @@ def _sharing_cues(instructions: Iterable[Instruction]) -> list[list[Instruction]
                 apart.append(group)
         groups = [*apart, merged]
     return [members for _, members in groups]
-
-
-def unreachable(pack: Pack) -> Iterator[Finding]:
-    """Find instructions that no request can ever get."""
-    domains = Domains(pack.policy)
-    for task in pack.policy.tasks.values():
-        for instruction in task.instructions:
-            if not domains.can_be_said(instruction):
-                names = ", ".join(sorted(_cues_of(instruction)))
-                message = f"no request can get this instruction: its conditions on {names} can never hold together"
-                fix = "see when, unless, and the cue's default"
-                yield found(pack, instruction.id, "unreachable", "error", message, fix)
-
-
-def dead_cues(pack: Pack) -> Iterator[Finding]:
-    """Find cues that change nothing, and settings that wait for a cue which nobody declared."""
-    policy = pack.policy
-    used = {name for task in policy.tasks.values() for i in task.instructions for name in _cues_of(i)}
-    used |= {name for name, cue in policy.cues.items() if cue.say}
-    by_cue = {path: f"the level of {path}" for path, task in policy.tasks.items() if task.levels.keys() - {""}}
-    if policy.settings.levels:
-        by_cue["pack:settings"] = "settings.levels"
-    if by_cue:
-        used.add("complexity")
-    for place, what in by_cue.items():
-        if "complexity" not in policy.cues:
-            message = f"{what} asks for the cue complexity, which is not declared"
-            fix = "add complexity: {detect: complexity} under cues:"
-            yield found(pack, place, "levels_without_cue", "warning", message, fix)
-    for name, cue in policy.cues.items():
-        if cue.kind != "detect" and not cue.sources:
-            message = f"no request can give the cue {name} a value: it has no source"
-            fix = "add from: {header: ...} or from: {metadata: ...}"
-            yield found(pack, f"cue:{name}", "cue_without_source", "warning", message, fix)
-        if name not in used and not cue.required:
-            message = f"the cue {name} is declared but used nowhere"
-            fix = "use it in when, unless, a text or say:, or remove it"
-            yield found(pack, f"cue:{name}", "dead_cue", "warning", message, fix)
-
-
-_MOST_DIRECTIVES = 20
-"""Models follow fewer rules the more they get: at 20, a model that follows each with .95 follows all with .36."""
-
-
-def weight(pack: Pack) -> Iterator[Finding]:
-    """Find lineages that say too much: too many directives, or more tokens than the budget."""
-    policy = pack.policy
-    domains = Domains(policy)
-    budget = policy.settings.budget_tokens
-    lines = sum(_said_tokens(cue) for cue in policy.cues.values())
-    for path in leaves(policy) or ("/",):
-        said = [i for ancestor in policy.lineages[path] for i in policy.tasks[ancestor].instructions]
-        number, tokens = domains.most_said(said)
-        _, least = domains.most_said(i for i in said if i.level.word == "brief")
-        if number > _MOST_DIRECTIVES:
-            message = f"up to {number} instructions are said for {path}; models follow few of more than 20"
-            fix = "merge or cut some on the way from / to this task"
-            yield found(pack, path, "many_directives", "warning", message, fix)
-        if least + lines > budget:
-            message = f"brief and required text for {path} take {least + lines} tokens, the budget is {budget}"
-            fix = "shorten them, or raise settings.budget_tokens"
-            yield found(pack, path, "brief_over_budget", "error", message, fix)
-        elif tokens + lines > budget:
-            message = f"at level detailed, {path} takes up to {tokens + lines} tokens; the budget is {budget}"
-            fix = "shorten it, or raise settings.budget_tokens; otherwise detailed text of / goes first"
-            yield found(pack, path, "over_budget", "warning", message, fix)
-
-
-def _said_tokens(cue: Cue) -> int:
-    return count_tokens(cue.say) + 1 if cue.say else 0

@@ -1,12 +1,84 @@
-"""What the pack promises about itself: tests, thresholds, metrics."""
+"""Whether a pack does what it says: instructions that can be said, cues, tests, thresholds, metrics, rules."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from router.core.errors import did_you_mean
-from router.packs.lint.finding import Finding, found, leaves
+from router.core.policy import Cue
+from router.core.tokens import count_tokens
+from router.packs.lint.common import CueDomains, Finding, cues_of, found, leaves
 from router.packs.load import Pack
+
+
+def unreachable(pack: Pack) -> Iterator[Finding]:
+    """Find instructions that no request can ever get."""
+    domains = CueDomains(pack.policy)
+    for task in pack.policy.tasks.values():
+        for instruction in task.instructions:
+            if not domains.can_be_said(instruction):
+                names = ", ".join(sorted(cues_of(instruction)))
+                message = f"no request can get this instruction: its conditions on {names} can never hold together"
+                fix = "see when, unless, and the cue's default"
+                yield found(pack, instruction.id, "unreachable", "error", message, fix)
+
+
+def dead_cues(pack: Pack) -> Iterator[Finding]:
+    """Find cues that change nothing, and settings that wait for a cue which nobody declared."""
+    policy = pack.policy
+    used = {name for task in policy.tasks.values() for i in task.instructions for name in cues_of(i)}
+    used |= {name for name, cue in policy.cues.items() if cue.say}
+    by_cue = {path: f"the level of {path}" for path, task in policy.tasks.items() if task.levels.keys() - {""}}
+    if policy.settings.levels:
+        by_cue["pack:settings"] = "settings.levels"
+    if by_cue:
+        used.add("complexity")
+    for place, what in by_cue.items():
+        if "complexity" not in policy.cues:
+            message = f"{what} asks for the cue complexity, which is not declared"
+            fix = "add complexity: {detect: complexity} under cues:"
+            yield found(pack, place, "levels_without_cue", "warning", message, fix)
+    for name, cue in policy.cues.items():
+        if cue.kind != "detect" and not cue.sources:
+            message = f"no request can give the cue {name} a value: it has no source"
+            fix = "add from: {header: ...} or from: {metadata: ...}"
+            yield found(pack, f"cue:{name}", "cue_without_source", "warning", message, fix)
+        if name not in used and not cue.required:
+            message = f"the cue {name} is declared but used nowhere"
+            fix = "use it in when, unless, a text or say:, or remove it"
+            yield found(pack, f"cue:{name}", "dead_cue", "warning", message, fix)
+
+
+_MOST_DIRECTIVES = 20
+"""Models follow fewer rules the more they get: at 20, a model that follows each with .95 follows all with .36."""
+
+
+def weight(pack: Pack) -> Iterator[Finding]:
+    """Find lineages that say too much: too many directives, or more tokens than the budget."""
+    policy = pack.policy
+    domains = CueDomains(policy)
+    budget = policy.settings.budget_tokens
+    lines = sum(_said_tokens(cue) for cue in policy.cues.values())
+    for path in leaves(policy) or ("/",):
+        said = [i for ancestor in policy.lineages[path] for i in policy.tasks[ancestor].instructions]
+        number, tokens = domains.most_said(said)
+        _, least = domains.most_said(i for i in said if i.level.word == "brief")
+        if number > _MOST_DIRECTIVES:
+            message = f"up to {number} instructions are said for {path}; models follow few of more than 20"
+            fix = "merge or cut some on the way from / to this task"
+            yield found(pack, path, "many_directives", "warning", message, fix)
+        if least + lines > budget:
+            message = f"brief and required text for {path} take {least + lines} tokens, the budget is {budget}"
+            fix = "shorten them, or raise settings.budget_tokens"
+            yield found(pack, path, "brief_over_budget", "error", message, fix)
+        elif tokens + lines > budget:
+            message = f"at level detailed, {path} takes up to {tokens + lines} tokens; the budget is {budget}"
+            fix = "shorten it, or raise settings.budget_tokens; otherwise detailed text of / goes first"
+            yield found(pack, path, "over_budget", "warning", message, fix)
+
+
+def _said_tokens(cue: Cue) -> int:
+    return count_tokens(cue.say) + 1 if cue.say else 0
 
 
 def unknown_tasks(pack: Pack) -> Iterator[Finding]:
