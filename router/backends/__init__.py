@@ -7,12 +7,11 @@ bridged       BridgedBackend: what a server speaks goes to it, the rest over a b
 echo          EchoBackend: answers with the request it got, made readable
 """
 
-from router.backends.allowlist import FORWARDED_HEADERS
 from router.backends.bridged import BRIDGED, BridgedBackend
 from router.backends.echo import EchoBackend
-from router.backends.http.transport import Limits, Timeouts
+from router.backends.http.limits import Limits, Timeouts
 from router.backends.litellm.backend import LiteLLMBackend, bridge_to
-from router.backends.passthrough import PassThroughBackend
+from router.backends.passthrough import FORWARDED_HEADERS, PassThroughBackend
 
 __all__ = [
     "BRIDGED",

@@ -2,7 +2,7 @@
 
 Nothing is parsed on the way, so unknown fields survive in both directions. What goes up with the body comes from the
 operator's configuration: address, key and headers. Which of the client's headers go up, and which of the answer's come
-down, is listed in `allowlist`.
+down, is listed here: lists of what passes, never of what does not, which would always be one name short.
 
 Only what HTTP itself shows is judged here: a status outside 2xx, and an answer whose framing says that it was cut. That
 a *stream* has ended as its format demands is for the wire's guard to say.
@@ -16,12 +16,39 @@ import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Literal
 
-from router.backends.allowlist import FORWARDED_HEADERS, RELAYED_HEADERS, forwarded_names
 from router.backends.bridged import Rejoined
-from router.backends.http.pool import PooledTransport
-from router.backends.http.transport import Headers, Limits, Response, Timeouts, Transport, failed
+from router.backends.http.exchange import Exchange
+from router.backends.http.limits import Headers, Limits, Timeouts, failed
+from router.backends.http.pool import ConnectionPool
 from router.core.errors import BackendError, SettingsError
 from router.core.ports import Answer, Outgoing
+
+FORWARDED_HEADERS = frozenset(
+    {
+        "anthropic-beta",
+        "anthropic-version",
+        "idempotency-key",
+        "openai-beta",
+        "traceparent",
+        "tracestate",
+        "x-client-request-id",
+    }
+)
+"""Client headers that go up. Not `openai-organization` and `openai-project`, which would choose who is billed, and not
+`anthropic-dangerous-direct-browser-access`, by which a browser asks the provider itself for access."""
+
+RELAYED_HEADERS = re.compile(
+    r"content-type|openai-.*|x-ratelimit-.*|anthropic-(?:ratelimit|priority)-.*|retry-after|retry-after-ms"
+    r"|x-should-retry|x-request-id|request-id"
+)
+"""Headers of the answer that go down to the client. Not `anthropic-organization-id`: no SDK reads it, and whose account
+pays is no client's business. Source: the pages "Rate limits" and "Errors" of both providers' API documentation."""
+
+_NEVER = re.compile(
+    r"authorization|proxy-.*|cookie2?|(x-)?(goog-)?api-key|host|forwarded|x-forwarded-.*|x-real-ip|via|connection"
+    r"|keep-alive|te|trailer|transfer-encoding|upgrade|expect|content-.*|accept-encoding"
+)
+"""What no setting may let through: secrets meant for us, our own hop, and the framing."""
 
 _OURS = re.compile(r"host|connection|keep-alive|te|trailer|transfer-encoding|upgrade|expect|content-.*|accept-encoding")
 _SECRET = re.compile(r"authorization|cookie|.*(key|token|secret|password).*")
@@ -43,7 +70,7 @@ class PassThroughBackend:
 
     A status other than 2xx becomes a BackendError (`backend_status`, or `redirect`) with the provider's status, its
     body where that is a JSON object, and the headers of RELAYED_HEADERS; other failures have the codes of
-    `transport.FAILURES`.
+    `http.limits.FAILURES`.
     """
 
     def __init__(
@@ -58,7 +85,6 @@ class PassThroughBackend:
         limits: Limits | None = None,
         forward: Iterable[str] = FORWARDED_HEADERS,
         ssl_context: ssl.SSLContext | None = None,
-        transport: Transport | None = None,
     ) -> None:
         self.name = name
         fixed = _fixed_headers(name, api_key, auth, headers or {})
@@ -67,9 +93,7 @@ class PassThroughBackend:
         self._version = [_VERSION] if auth == "x-api-key" and _VERSION[0] not in ours else []
         self._secrets = [word.encode() for word in _secret_words(api_key, headers or {}) if len(word) >= _SECRET_LENGTH]
         self._known: dict[bytes, str] = {}
-        self._transport = transport or PooledTransport(
-            base_url, headers=fixed, timeouts=timeouts, limits=limits, ssl_context=ssl_context
-        )
+        self._pool = ConnectionPool(base_url, headers=fixed, timeouts=timeouts, limits=limits, ssl_context=ssl_context)
 
     async def send(self, outgoing: Outgoing) -> Answer:
         """Send, and return as soon as the status and, for a stream, the headers are there. Raises BackendError."""
@@ -78,9 +102,7 @@ class PassThroughBackend:
             headers = [(field, value) for field, value in headers if field.lower() in self._forward]
         if self._version and not any(field.lower() == _VERSION[0] for field, _ in headers):
             headers = [*headers, *self._version]
-        response = await self._transport.send(
-            outgoing.method, outgoing.path, outgoing.body, headers, stream=outgoing.stream
-        )
+        response = await self._pool.send(outgoing.method, outgoing.path, outgoing.body, headers, stream=outgoing.stream)
         if not 200 <= response.status < 300:
             raise await self._refusal(response)
         first = b""
@@ -100,9 +122,9 @@ class PassThroughBackend:
 
     async def aclose(self) -> None:
         """Close pooled connections."""
-        await self._transport.aclose()
+        await self._pool.aclose()
 
-    async def _refusal(self, response: Response) -> BackendError:
+    async def _refusal(self, response: Exchange) -> BackendError:
         status = response.status
         try:
             body = await response.read()
@@ -126,7 +148,7 @@ class PassThroughBackend:
             retryable=advice == "true" or (advice != "false" and (status in _RETRYABLE or status >= 500)),
         )
 
-    def _relayed(self, response: Response) -> tuple[tuple[str, str], ...]:
+    def _relayed(self, response: Exchange) -> tuple[tuple[str, str], ...]:
         known = self._known
         relayed = []
         for name, value in response.headers:
@@ -144,6 +166,19 @@ class PassThroughBackend:
         if len(self._known) < _REMEMBERED_NAMES:
             self._known[name] = text
         return text
+
+
+def forwarded_names(backend: str, names: Iterable[str]) -> frozenset[str]:
+    """Return the operator's choice of client headers to pass on, lower case. Raises SettingsError.
+
+    >>> sorted(forwarded_names("main", ["Traceparent", "X-Team"]))
+    ['traceparent', 'x-team']
+    """
+    chosen = frozenset(name.lower() for name in names)
+    never = sorted(name for name in chosen if _NEVER.fullmatch(name))
+    if never:
+        raise SettingsError(f'backend "{backend}": a client\'s {", ".join(never)} must never go up; leave it out')
+    return chosen
 
 
 def _fixed_headers(name: str, api_key: str, auth: str, configured: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -13,8 +13,8 @@ import pytest
 import trustme
 import uvloop
 
-from router.backends.http.pool import PooledTransport
-from router.backends.http.transport import Limits, Timeouts
+from router.backends.http.limits import Limits, Timeouts
+from router.backends.http.pool import ConnectionPool
 from router.core.errors import BackendError
 from router.core.ports import Outgoing
 
@@ -128,12 +128,12 @@ async def origin() -> AsyncIterator[Origin]:
 
 
 @pytest.fixture
-async def connect() -> AsyncIterator[Callable[..., PooledTransport]]:
+async def connect() -> AsyncIterator[Callable[..., ConnectionPool]]:
     """Make transports that are closed at the end of the test."""
-    made: list[PooledTransport] = []
+    made: list[ConnectionPool] = []
 
-    def make(url: str, *, timeouts: Timeouts = PATIENT, limits: Limits | None = None, **more: Any) -> PooledTransport:
-        made.append(PooledTransport(url, timeouts=timeouts, limits=limits, **more))
+    def make(url: str, *, timeouts: Timeouts = PATIENT, limits: Limits | None = None, **more: Any) -> ConnectionPool:
+        made.append(ConnectionPool(url, timeouts=timeouts, limits=limits, **more))
         return made[-1]
 
     yield make

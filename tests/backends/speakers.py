@@ -11,8 +11,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from router.backends.echo.reply import Call, Said
-from router.backends.echo.responses import response, response_events
+from router.backends.echo.formats import FORMATS, EchoReply
+from tests.support.echo.demands import ToolCall, calling, response_stream
 
 CHAT, RESPONSES, MESSAGES = "/chat/completions", "/responses", "/messages"
 GREETING, ARGUMENTS, RESULT = "Hello there", '{"id": 7}', "It left on Monday"
@@ -131,11 +131,12 @@ def _chat(body: Json) -> Json | list[bytes]:
 def _responses(body: Json) -> Json | list[bytes]:
     items = body["input"] if isinstance(body["input"], list) else []
     results = [item["output"] for item in items if item.get("type") == "function_call_output"]
-    call = Call("find", ARGUMENTS) if body.get("tools") and not results else None
-    text = f"Told: {_plain(results[0])}" if results else GREETING
-    whole = response(Said("x7", 1, "m", text, call, 5, 7), body)
+    reply = EchoReply("x7", 1, "m", f"Told: {_plain(results[0])}" if results else GREETING, 5, 7)
+    whole = FORMATS[RESPONSES].whole(reply, body)
+    if body.get("tools") and not results:
+        whole = calling(RESPONSES, whole, reply, ToolCall("find", ARGUMENTS))
     whole["usage"]["input_tokens_details"]["cached_tokens"] = 3
-    return list(response_events(whole)) if body.get("stream") else whole
+    return response_stream(whole) if body.get("stream") else whole
 
 
 def _messages(body: Json) -> Json | list[bytes]:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.backends.http.connection import ONE_WRITE, SLICE, Connection
-from router.backends.http.transport import Limits, Timeouts
+from router.backends.http.limits import Limits, Timeouts
 from router.core.errors import BackendError
 
 OK = b"HTTP/1.1 200 OK\r\n"

@@ -11,10 +11,10 @@ import openai
 import pytest
 from pydantic import BaseModel
 
-from router.backends import EchoBackend
-from router.backends.echo.lists import MODELS
 from router.core.errors import BackendError
 from router.core.ports import Outgoing
+from tests.support.echo.double import EchoDouble
+from tests.support.echo.lists import MODELS
 
 CHAT = "/chat/completions"
 MESSAGES = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Where is my order 17?"}]
@@ -22,7 +22,7 @@ MESSAGES = [{"role": "system", "content": "Be kind."}, {"role": "user", "content
 
 @pytest.fixture
 def backend():
-    return EchoBackend(name="echo", nonce="n", clock=lambda: 1_700_000_000.9)
+    return EchoDouble(name="echo", nonce="n", clock=lambda: 1_700_000_000.9)
 
 
 @pytest.fixture
@@ -257,7 +257,7 @@ class TestFaults:
         async def sleep(seconds):
             slept.append(seconds)
 
-        monkeypatch.setattr("router.backends.echo.backend.asyncio.sleep", sleep)
+        monkeypatch.setattr("tests.support.echo.double.asyncio.sleep", sleep)
         await ask(backend, model="echo-stall-2s")
         assert slept == [2.0]
         answer = await ask(backend, model="echo-stall-7ms-slow-50ms-cut-2", stream=True)
@@ -298,7 +298,7 @@ async def test_leaving_a_slow_stream_ends_it(backend):
 
 
 async def test_ids_are_its_own(backend):
-    other = EchoBackend(nonce="m")
+    other = EchoDouble(nonce="m")
     ids = [json.loads((await ask(each)).body)["id"] for each in (backend, other, backend, other)]
     assert ids == ["chatcmpl-n-1", "chatcmpl-m-1", "chatcmpl-n-2", "chatcmpl-m-2"]
 

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from router.backends import EchoBackend
 from router.core.errors import BackendError
 from router.core.ports import Outgoing
+from tests.support.echo.double import EchoDouble
 
 PATH = "/messages"
 ASKED = {
@@ -27,7 +27,7 @@ SHAPE = {"type": "object", "properties": {"number": {"type": "integer"}}, "requi
 
 @pytest.fixture
 def backend():
-    return EchoBackend(name="echo", nonce="n")
+    return EchoDouble(name="echo", nonce="n")
 
 
 async def ask(backend, path=PATH, **body):

@@ -9,10 +9,10 @@ import openai
 import pytest
 from pydantic import BaseModel
 
-from router.backends import EchoBackend
-from router.backends.echo.kept import KeptResponses
 from router.core.errors import BackendError
 from router.core.ports import Outgoing
+from tests.support.echo.double import EchoDouble
+from tests.support.echo.kept import KeptResponses
 
 PATH = "/responses"
 ASKED = {"model": "echo", "instructions": "Be kind.", "input": "Where is my order 17?"}
@@ -26,7 +26,7 @@ FIND = {
 
 @pytest.fixture
 def backend():
-    return EchoBackend(name="echo", nonce="n", clock=lambda: 1_700_000_000.9)
+    return EchoDouble(name="echo", nonce="n", clock=lambda: 1_700_000_000.9)
 
 
 @pytest.fixture
@@ -266,6 +266,6 @@ class TestFaults:
         async def sleep(seconds):
             slept.append(seconds)
 
-        monkeypatch.setattr("router.backends.echo.backend.asyncio.sleep", sleep)
+        monkeypatch.setattr("tests.support.echo.double.asyncio.sleep", sleep)
         answer = await ask(backend, model="echo-stall-2s-slow-50ms-cut-2", stream=True)
         assert len([event async for event in answer.chunks]) == 2 and slept == [2.0, 0.05, 0.05]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.backends.echo.example import example_of
+from tests.support.echo.example import example_of
 
 TREE = {
     "$defs": {

@@ -10,7 +10,7 @@ from router.backends.litellm.arguments import CHAT as CHAT_NAMES
 from router.backends.litellm.formats import MESSAGES as MESSAGES_NAMES
 from router.backends.litellm.formats import RESPONSES as RESPONSES_NAMES
 from router.backends.litellm.formats import from_messages, from_responses
-from router.backends.litellm.loading import load
+from router.backends.litellm.library import load
 from router.core.errors import BackendError
 from tests.backends.speakers import MESSAGES, RESPONSES, with_result
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from router.backends.http.transport import Timeouts
-from router.backends.litellm.stream import Chunks, LiteLLMStream, TranslatedStream
+from router.backends.http.limits import Timeouts
+from router.backends.litellm.stream import Chunks, EventStream, chat_events, named_events
 from router.core.errors import BackendError
 
 
@@ -70,10 +70,10 @@ def chunks_of(source: Source, *, total_s: float = 60, **timeouts: float) -> Chun
     )
 
 
-async def over(source: Source, *, usage: bool = False, **timeouts: float) -> LiteLLMStream:
+async def over(source: Source, *, usage: bool = False, **timeouts: float) -> EventStream:
     chunks = chunks_of(source, **timeouts)
     await chunks.start()
-    return LiteLLMStream(chunks, usage=usage)
+    return EventStream(chunks, chat_events(chunks, usage=usage))
 
 
 async def read(source: Source, **more: Any) -> list[bytes]:
@@ -176,10 +176,10 @@ class Translator:
         return {"type": "piece"}
 
 
-async def translated(source: Source, **how: bool) -> TranslatedStream:
+async def translated(source: Source, **how: bool) -> EventStream:
     chunks = chunks_of(source)
     await chunks.start()
-    return TranslatedStream(chunks, Translator(chunks, **how), failure=failure, errors=(ValueError,))
+    return EventStream(chunks, named_events(Translator(chunks, **how)))
 
 
 async def test_translated_events_have_names():

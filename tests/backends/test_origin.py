@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from router.backends.http.origin import Origin, parse_origin
+from router.backends.http.request import Origin, parse_origin
 from router.core.errors import SettingsError
 
 

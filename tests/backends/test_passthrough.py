@@ -7,7 +7,7 @@ import json
 import pytest
 
 from router.backends import FORWARDED_HEADERS, PassThroughBackend, Timeouts
-from router.backends.allowlist import forwarded_names
+from router.backends.passthrough import forwarded_names
 from router.core.errors import BackendError, SettingsError
 from router.core.ports import Outgoing
 

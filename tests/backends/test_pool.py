@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from router.backends.http.transport import Limits, Timeouts
+from router.backends.http.limits import Limits, Timeouts
 from router.core.errors import BackendError, SettingsError
 
 OK = b"HTTP/1.1 200 OK\r\n"

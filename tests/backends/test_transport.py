@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from router.backends.http.transport import Limits
+from router.backends.http.limits import Limits
 from router.core.errors import BackendError
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"

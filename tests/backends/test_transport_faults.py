@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from router.backends.http.transport import FAILURES, Limits, Timeouts
+from router.backends.http.limits import FAILURES, Limits, Timeouts
 from router.core.errors import BackendError
 
 OK = b"HTTP/1.1 200 OK\r\n"

@@ -1,4 +1,4 @@
-"""The whole application in this process: the shipped pack, the echo backend, a database in a temporary folder."""
+"""The whole application in this process: the shipped pack, the double of the echo, a database in a temporary folder."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from router.server.composition import compose
 from router.server.running import running
 from router.server.settings_source import load_settings
 from tests.support.application import Running, Start
+from tests.support.echo.double import double_composed
 
 
 @pytest.fixture
 async def start(tmp_path: Path, support_pack: Path, recognisers: Path) -> AsyncIterator[Start]:
     """Start an application; `config` is the text of a router.yaml, other arguments are as on the command line."""
     async with AsyncExitStack() as stack:
+        stack.enter_context(double_composed())
 
         async def begin(config: str = "", **overrides: Any) -> Running:
             data = tmp_path / "data"

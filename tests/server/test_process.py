@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.bench.upstream import paced_upstream
 from tests.support.serving import Server, serving_router
 
 BODY = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
@@ -72,24 +73,27 @@ async def test_when_the_client_leaves_the_backend_is_stopped_within_a_second(
 
 
 @pytest.fixture
-def echoing(pack: Path) -> Iterator[Server]:
-    with serving_router("--pack", str(pack), "--backend", "echo") as server:
+def slow(pack: Path) -> Iterator[Server]:
+    with (
+        paced_upstream(40, 0.02, ()) as upstream,
+        serving_router("--pack", str(pack), "--backend", f"{upstream.url}/v1") as server,
+    ):
         yield server
 
 
-async def test_a_running_stream_is_finished_after_sigterm_and_the_process_ends_well(echoing: Server) -> None:
-    body = {**BODY, "model": "echo-slow-20ms", "stream": True}
+async def test_a_running_stream_is_finished_after_sigterm_and_the_process_ends_well(slow: Server) -> None:
+    body = {**BODY, "stream": True}
     async with (
-        httpx.AsyncClient(base_url=echoing.url, timeout=30) as client,
+        httpx.AsyncClient(base_url=slow.url, timeout=30) as client,
         client.stream("POST", "/v1/chat/completions", json=body) as answer,
     ):
         lines = answer.aiter_lines()
         first = await anext(lines)
-        echoing.process.send_signal(signal.SIGTERM)
+        slow.process.send_signal(signal.SIGTERM)
         rest = [line async for line in lines if line]
     assert json.loads(first.removeprefix("data: "))["object"] == "chat.completion.chunk"
     assert rest[-1] == "data: [DONE]"
     # uvicorn ends by the signal that asked it to, once everything is done.
-    assert await asyncio.to_thread(echoing.process.wait, 20) in (0, -signal.SIGTERM)
+    assert await asyncio.to_thread(slow.process.wait, 20) in (0, -signal.SIGTERM)
     with pytest.raises(httpx.ConnectError):
-        httpx.get(f"{echoing.url}/health/live")
+        httpx.get(f"{slow.url}/health/live")

@@ -25,6 +25,7 @@ from router.server.settings_source import load_salt, load_settings
 from router.stores.learned import loaded_feedback
 from router.stores.schema import feedback
 from tests.support.application import Running
+from tests.support.echo.double import double_composed
 
 KEYS = {"full": "pr-a-key-that-may-do-all", "ask": "pr-a-key-that-may-ask-only", "acme": "pr-a-key-of-another-tenant"}
 PACK = """
@@ -132,7 +133,8 @@ def desks(stack: AsyncExitStack, tmp_path: Path, recognisers: Path) -> Begin:
         (tmp_path / "router.yaml").write_text(written or config())
         (tmp_path / "desk.yaml").write_text(pack)
         settings = load_settings(tmp_path / "router.yaml", {}, {"packs": [tmp_path / "desk.yaml"], "data": data})
-        parts = compose(settings)
+        with double_composed():
+            parts = compose(settings)
         if compare is not None:
             parts = replace(parts, feedback=comparing(parts, compare))
         alive = await stack.enter_async_context(AsyncExitStack())

@@ -1,61 +1,36 @@
 """The double that ships: answers with the request it got, made readable (see `readable`). Needs no model and no key.
 
 It serves chat completions, Responses and Anthropic Messages, each whole or as a stream in the format's own events
-(`chat`, `responses`, `messages`), and beside them /messages/count_tokens, /responses/input_tokens,
-/completions, /embeddings (small vectors, equal for equal texts), /moderations and /models. Answers to /responses are
-kept for a while (`kept`), to be read, continued by `previous_response_id`, or deleted.
+(`formats`), and beside them /messages/count_tokens, /responses/input_tokens and /models. It keeps nothing, so a request
+that goes on from a kept answer (`previous_response_id`) is refused as from any server that does not have it.
 
-A forced tool call gets arguments, and a demanded JSON Schema an object, that fit simple schemas (see `example`). Usage
-is estimated with `count_tokens`, block by block. `max_tokens` and `stop` cut nothing: the point is to see the request.
-
-The model's name steers what goes wrong; steps may be chained, as in `echo-stall-50ms-cut-3`:
-
-| model            | what happens                                                          |
-|------------------|-----------------------------------------------------------------------|
-| echo             | nothing; so with every name that does not begin with `echo-`          |
-| echo-fail-503    | an error with that status (400 to 599)                                |
-| echo-stall-2s    | waits before the first byte (s or ms, up to 600 s)                    |
-| echo-slow-50ms   | waits before every chunk of a stream                                  |
-| echo-cut-3       | ends after 3 chunks, without a finish; a whole answer fails as cut    |
-| echo-garbage     | answers with bytes that are neither JSON nor events                   |
+Usage is estimated with `count_tokens`, block by block. `max_tokens`, `stop`, tools and schemas change nothing: the
+point is to see the request.
 """
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
-from router.backends.echo.chat import CHAT, TEXT
-from router.backends.echo.embeddings import embeddings
-from router.backends.echo.faults import Faults, faults_of, refusal
-from router.backends.echo.kept import KeptResponses
-from router.backends.echo.lists import models, moderations
-from router.backends.echo.messages import MESSAGES
+from router.backends.echo.formats import FORMATS, EchoFormat, EchoReply, refusal
 from router.backends.echo.readable import parameters_line
-from router.backends.echo.reply import Format, Said, shaped
-from router.backends.echo.responses import RESPONSES
-from router.backends.http.transport import failed
 from router.core.ports import Answer, Outgoing
 from router.core.tokens import count_tokens
 
-GARBAGE = b"\x1f\x8b\x00 this is not an answer \xff\xfe"
-
-FORMATS = MappingProxyType(
-    {"/chat/completions": CHAT, "/completions": TEXT, "/responses": RESPONSES, "/messages": MESSAGES}
-)
-
-COUNTED = MappingProxyType({"/messages/count_tokens": MESSAGES, "/responses/input_tokens": RESPONSES})
+COUNTED = MappingProxyType({"/messages/count_tokens": "/messages", "/responses/input_tokens": "/responses"})
+"""Where tokens are counted, and the path of the format."""
 
 _ENCODER = msgspec.json.Encoder()
 _JSON = (("content-type", "application/json"),)
 _EVENTS = (("content-type", "text/event-stream; charset=utf-8"),)
+_MODELS = {"object": "list", "data": [{"id": "echo", "object": "model", "created": 0, "owned_by": "prompt-router"}]}
 
 _REMEMBERED_BLOCKS = 1024
 _LONGEST_REMEMBERED = 4096
@@ -75,72 +50,40 @@ class EchoBackend:
         self._clock = clock
         self._numbers = itertools.count(1)
         self._remembered_tokens = lru_cache(_REMEMBERED_BLOCKS)(count_tokens)
-        self._kept = KeptResponses()
 
     async def send(self, outgoing: Outgoing) -> Answer:
-        """Answer. Raises BackendError for what the API would refuse, and for what the model's name asks."""
-        path = outgoing.path
-        if path.startswith("/responses/") and path not in COUNTED:
-            found = self._kept.serve(outgoing.method, path)
-            if isinstance(found, dict):
-                return Answer(200, _JSON, _ENCODER.encode(found))
-            return Answer(200, _EVENTS, chunks=_stream(found, Faults()))
-        if outgoing.method == "GET":
-            return Answer(200, _JSON, _ENCODER.encode(models(path)))
-        body = _decoded(outgoing.body)
-        faults = faults_of(body.get("model"))
-        if faults.any:
-            if faults.stall_s:
-                await asyncio.sleep(faults.stall_s)
-            if faults.fail:
-                raise refusal(faults.fail, "the model's name asked for this failure", code="echo_fail")
-        form = FORMATS.get(path)
-        if form is None:
-            return self._whole(self._without_words(path, body), faults)
-        before = self._kept.before(body) if form is RESPONSES else ()
-        said = self._said(form, body, before)
-        if form is RESPONSES and not faults.broken:
-            self._kept.keep(body, form.whole(said, body), before, len(outgoing.body))
+        """Answer. Raises BackendError for what the API would refuse."""
+        path, method = outgoing.path, outgoing.method
+        if (method, path) == ("GET", "/models"):
+            return json_answer(_MODELS)
+        if method != "POST" or (path not in FORMATS and path not in COUNTED):
+            raise refusal(404, f"the echo does not serve {method} {path[:128]}", code="unknown_path")
+        body = decoded(outgoing.body)
+        if path in COUNTED:
+            named = {"object": "response.input_tokens"} if path.startswith("/responses") else {}
+            return json_answer(named | {"input_tokens": self._all_tokens(FORMATS[COUNTED[path]].blocks(body))})
+        if path == "/responses" and body.get("previous_response_id") is not None:
+            message = f"Previous response with id '{str(body['previous_response_id'])[:64]}' not found."
+            raise refusal(400, message, code="previous_response_not_found", param="previous_response_id")
+        form = FORMATS[path]
+        reply = self._reply(form, body, form.blocks(body))
         if body.get("stream") is True:
-            return Answer(200, _EVENTS, chunks=_stream(form.events(said, body), faults))
-        return self._whole(form.whole(said, body), faults)
+            return stream_answer(form.events(reply, body))
+        return json_answer(form.whole(reply, body))
 
     async def aclose(self) -> None:
         """Nothing is held."""
 
-    def _without_words(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Return the answer of a path where nothing is said."""
-        if path == "/embeddings":
-            return embeddings(body, self._tokens)
-        if path == "/moderations":
-            return moderations(body, self._number())
-        if path in COUNTED:
-            named = {"object": "response.input_tokens"} if path.startswith("/responses") else {}
-            return named | {"input_tokens": self._all_tokens(COUNTED[path].blocks(body))}
-        raise refusal(404, f"the echo does not serve {path}", code="unknown_path")
-
-    def _said(self, form: Format, body: dict[str, Any], before: Sequence[str]) -> Said:
-        own = form.blocks(body)
-        # What is said beside the messages comes first, also before what is remembered.
-        blocks = [*own[:1], *before, *own[1:]] if before and body.get("instructions") is not None else [*before, *own]
+    def _reply(self, form: EchoFormat, body: Mapping[str, Any], blocks: list[str]) -> EchoReply:
+        last = parameters_line(body, form.hidden)
         tokens = self._all_tokens(blocks)
-        call, content = form.call(body), ""
-        if call is not None:
-            said_tokens = self._tokens(call.arguments)
-        else:
-            last = parameters_line(body, form.hidden)
-            content, said_tokens = "\n\n".join([*blocks, last]), tokens + self._tokens(last)
-            if (shape := form.shape(body)) is not None:
-                content = shaped(shape, content)
-                said_tokens = self._tokens(content)
-        return Said(
+        return EchoReply(
             number=self._number(),
             created=int(self._clock()),
             model=body.get("model"),
-            content=content,
-            call=call,
+            content="\n\n".join([*blocks, last]),
             prompt_tokens=tokens,
-            completion_tokens=said_tokens,
+            completion_tokens=tokens + self._tokens(last),
         )
 
     def _number(self) -> str:
@@ -154,23 +97,24 @@ class EchoBackend:
             return self._remembered_tokens(block)
         return count_tokens(block) if len(block) <= _LONGEST_COUNTED else len(block) // _CHARACTERS_PER_TOKEN
 
-    def _whole(self, payload: dict[str, Any], faults: Faults) -> Answer:
-        if faults.cut is not None:
-            raise failed("truncated", f"{self.name} closed the connection in the middle of its answer")
-        return Answer(200, _JSON, GARBAGE if faults.garbage else _ENCODER.encode(payload))
+
+def json_answer(payload: Mapping[str, Any]) -> Answer:
+    """Return a whole answer."""
+    return Answer(200, _JSON, _ENCODER.encode(payload))
 
 
-async def _stream(events: Iterable[bytes], faults: Faults) -> AsyncIterator[bytes]:
-    if faults.garbage:
-        yield GARBAGE
-        return
-    for event in itertools.islice(events, faults.cut):
-        if faults.slow_s:
-            await asyncio.sleep(faults.slow_s)
+def stream_answer(events: Iterable[bytes]) -> Answer:
+    """Return an answer of events."""
+    return Answer(200, _EVENTS, chunks=_each(events))
+
+
+async def _each(events: Iterable[bytes]) -> AsyncIterator[bytes]:
+    for event in events:
         yield event
 
 
-def _decoded(raw: bytes) -> dict[str, Any]:
+def decoded(raw: bytes) -> dict[str, Any]:
+    """Return the body of a request. Raises BackendError (400)."""
     try:
         body = msgspec.json.decode(raw)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:

@@ -19,7 +19,7 @@ no sensible shape is shown as JSON.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -45,35 +45,16 @@ def anthropic_blocks(body: Mapping[str, Any]) -> list[str]:
     return blocks + message_blocks(body)
 
 
-def prompt_blocks(body: Mapping[str, Any]) -> list[str]:
-    """Return the prompts of a text completion as blocks; each is a text, or a list of token ids."""
-    prompts = body.get("prompt")
-    if not isinstance(prompts, list) or not prompts or isinstance(prompts[0], int):
-        prompts = [prompts]
-    return [f"[prompt]\n{_prompt(each)}" for each in prompts]
-
-
 def response_blocks(body: Mapping[str, Any]) -> list[str]:
     """Return the instructions and the input items of a Responses request as blocks."""
     instructions, given = body.get("instructions"), body.get("input")
     blocks = [] if instructions is None else ["\n".join(["[instructions]", *_content(instructions)])]
     if isinstance(given, str):
         return [*blocks, f"[user]\n{given}"]
-    return blocks + item_blocks(given if isinstance(given, list) else [])
+    return blocks + [_item(item) for item in given] if isinstance(given, list) else blocks
 
 
-def item_blocks(items: Iterable[Any]) -> list[str]:
-    """Return items of the Responses format as blocks."""
-    return [_item(item) for item in items]
-
-
-def remembered_block(item: Any) -> str:
-    """Return an item that the echo itself said as one short block: shown whole, answers would double turn by turn."""
-    heading, _, text = _item(item).partition("\n")
-    return f"{heading}\n{_word(text)}"
-
-
-def parameters_line(body: Mapping[str, Any], hidden: Collection[str] = ("messages", "model", "prompt")) -> str:
+def parameters_line(body: Mapping[str, Any], hidden: Collection[str] = ("messages", "model")) -> str:
     """Return the last line: the model and every other field of the body that is not `hidden`.
 
     >>> parameters_line({"model": "echo", "temperature": 0.2, "messages": []})
@@ -86,12 +67,6 @@ def parameters_line(body: Mapping[str, Any], hidden: Collection[str] = ("message
         elif name not in hidden:
             parts.append(f"{name} {_word(value)}")
     return f"[{'; '.join(parts)}]"
-
-
-def _prompt(prompt: Any) -> str:
-    if isinstance(prompt, str):
-        return prompt
-    return f"({len(prompt)} tokens)" if isinstance(prompt, list) else _json(prompt)
 
 
 def _block(message: Any, shown: frozenset[str]) -> str:

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import httptools
 
 from router.backends.http.exchange import Exchange
-from router.backends.http.transport import Limits, Timeouts, failed
+from router.backends.http.limits import Limits, Timeouts, failed
 from router.core.errors import BackendError
 
 NEVER = math.inf
@@ -38,7 +38,7 @@ lost later was lost while the request was being served, and the request is not s
 _FRAMING = frozenset({b"content-type", b"content-length", b"transfer-encoding", b"content-encoding"})
 
 
-class Owner(Protocol):
+class _Pool(Protocol):
     """Who keeps the connections."""
 
     def released(self, connection: Connection) -> None:
@@ -54,18 +54,19 @@ class Connection(asyncio.Protocol):
     """Parses what comes, and hands it to the exchange under way, if there is one."""
 
     __slots__ = (
+        "_answering",
+        "_answering",
         "_began",
         "_big_read",
         "_ended",
         "_exchange",
         "_fields",
         "_head_bytes",
-        "_heard",
         "_keep",
         "_limits",
         "_loop",
-        "_owner",
         "_parser",
+        "_pool",
         "_spoilt",
         "_timeouts",
         "_total",
@@ -77,9 +78,9 @@ class Connection(asyncio.Protocol):
         "served",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, owner: Owner, limits: Limits, timeouts: Timeouts) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, pool: _Pool, limits: Limits, timeouts: Timeouts) -> None:
         self._loop = loop
-        self._owner = owner
+        self._pool = pool
         self._limits = limits
         self._timeouts = timeouts
         self._parser: Any = httptools.HttpResponseParser(self)
@@ -88,7 +89,7 @@ class Connection(asyncio.Protocol):
         self._fields: list[tuple[bytes, bytes]] = []
         self._head_bytes = 0
         self._began = self._total = 0.0
-        self._big_read = self._heard = self._ended = self._keep = False
+        self._big_read = self._answering = self._ended = self._keep = False
         self._spoilt = self._unsent = self._write_paused = False
         self.closed = False
         self.served = 0
@@ -109,7 +110,7 @@ class Connection(asyncio.Protocol):
         self.deadline = min(now + self._timeouts.first_byte_s, self._total)
         self._fields = []
         self._head_bytes = 0
-        self._heard = self._ended = False
+        self._answering = self._ended = False
         exchange = self._exchange = Exchange(self._loop, self, streaming=streaming)
         return exchange
 
@@ -142,7 +143,7 @@ class Connection(asyncio.Protocol):
         self._exchange = None
         if self._transport is not None:
             self._transport.abort()
-        self._owner.lost(self)
+        self._pool.lost(self)
 
     def resume_reading(self) -> None:
         """Read on: the reader has caught up."""
@@ -185,7 +186,7 @@ class Connection(asyncio.Protocol):
         if exchange is None:
             self.abort()  # nobody asked: a 408 before closing, or the rest of something
             return
-        self._heard = True
+        self._answering = True
         received = exchange.received
         self._big_read = len(data) > self._limits.head_bytes  # only then could a head be too long unnoticed
         try:
@@ -233,7 +234,7 @@ class Connection(asyncio.Protocol):
         elif exchange.until_close and exc is None:
             self._keep = False
             self._finish(exchange)
-        elif self._heard:
+        elif self._answering:
             self._fail(failed("truncated", "the backend closed the connection in the middle of its answer"))
         else:
             exchange.stale = self.served > 0 and self._loop.time() - self._began < STALE_S
@@ -265,7 +266,7 @@ class Connection(asyncio.Protocol):
             exchange.paused = False
             self._transport.resume_reading()
         if self._keep and not self._spoilt and not self._unsent and not self._transport.is_closing():
-            self._owner.released(self)
+            self._pool.released(self)
         else:
             self.abort()
         exchange.finish()

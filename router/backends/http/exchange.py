@@ -13,11 +13,11 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-from router.backends.http.transport import failed
+from router.backends.http.limits import failed
 from router.core.errors import BackendError
 
 
-class Line(Protocol):
+class _Socket(Protocol):
     """What a reader may do to the connection under its answer."""
 
     def abort(self) -> None:
@@ -30,16 +30,17 @@ class Line(Protocol):
 
 
 class Exchange:
-    """Implements `transport.Response`. One reader at a time.
+    """A request under way and its answer. Iterating gives the body as it comes, `read` the whole. One reader at a time.
 
-    `status` stays 0 until the head is there. `stale` says that the request went out on a kept connection which the peer
-    had closed already, so that it was not served and may be sent again.
+    `status` stays 0 until the head is there; names in `headers` are lower case, in the order in which they came.
+    `stale` says that the request went out on a kept connection which the peer had closed already, so that it was not
+    served and may be sent again.
     """
 
     __slots__ = (
-        "_line",
         "_loop",
         "_pieces",
+        "_socket",
         "_waiter",
         "complete",
         "content_type",
@@ -54,9 +55,9 @@ class Exchange:
         "until_close",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, line: Line, *, streaming: bool) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, socket: _Socket, *, streaming: bool) -> None:
         self._loop = loop
-        self._line = line
+        self._socket = socket
         self._pieces: list[bytes] = []
         self._waiter: asyncio.Future[None] | None = None
         self.status = 0
@@ -172,10 +173,10 @@ class Exchange:
     def _read_on(self) -> None:
         if self.paused:
             self.paused = False
-            self._line.resume_reading()
+            self._socket.resume_reading()
 
     def _leave(self) -> None:
         self._pieces.clear()
         if not self.over:
-            self._line.abort()
+            self._socket.abort()
             self.fail(failed("closed", "the answer was given up before it was whole"))

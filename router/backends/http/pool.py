@@ -1,4 +1,4 @@
-"""The transport that ships: a bounded pool of kept connections to one origin.
+"""A bounded pool of kept HTTP/1.1 connections to one origin.
 
 The newest idle connection serves first, so that those nobody needs grow old and are closed. When all are busy, requests
 stand in line and are served in the order in which they came: a freed connection goes to the first in line, never past
@@ -18,21 +18,20 @@ from collections import deque
 
 from router.backends.http.connection import Connection
 from router.backends.http.exchange import Exchange
-from router.backends.http.head import RequestHeads
-from router.backends.http.origin import parse_origin
-from router.backends.http.transport import Headers, Limits, Timeouts, failed
+from router.backends.http.limits import Headers, Limits, Timeouts, failed
+from router.backends.http.request import RequestHeads, parse_origin
 from router.core.errors import BackendError, SettingsError
 
 _LONGEST_TICK_S = 1.0
 _SHORTEST_TICK_S = 0.005
 
 
-class PooledTransport:
-    """Implements `transport.Transport` for the origin of `base_url`. Belongs to the event loop of its first request.
+class ConnectionPool:
+    """Sends requests to the origin of `base_url` over kept connections. Belongs to the event loop of its first request.
 
-    `headers` go out with every request. `ssl_context` replaces the system's trust store; certificates and host names
-    are verified in any case that the context does not rule out. Raises SettingsError for a base URL or a header that
-    cannot be used.
+    It never retries an answer, never follows a redirect, and never decompresses. `headers` go out with every request.
+    `ssl_context` replaces the system's trust store; certificates and host names are verified in any case that the
+    context does not rule out. Raises SettingsError for a base URL or a header that cannot be used.
     """
 
     def __init__(
@@ -71,7 +70,8 @@ class PooledTransport:
     ) -> Exchange:
         """Send a request and return its answer: whole, or, for a stream, as soon as its head is there.
 
-        Raises BackendError with a code of `transport.FAILURES`.
+        It is a stream when asked for one, or when the answer is `text/event-stream`. Raises BackendError with a code of
+        `limits.FAILURES`.
         """
         head = self._heads.build(method, path, headers, len(body))
         connection = self._kept() or await self._connection()

@@ -2,8 +2,7 @@
 
 backend       LiteLLMBackend, and `bridge_to`, which makes one to a server that speaks a single format
 arguments     what litellm is called with: a constant list of names
-formats       Responses and Anthropic Messages as chats, and back; `count` for their tokens
+formats       Responses and Anthropic Messages as chats, and back; their tokens
 stream        streams of litellm's, with an end that can be trusted
-errors        what litellm raises, as a BackendError
-loading       the import of litellm, in a thread
+library       the import of litellm in a thread, and what it raises as a BackendError
 """

@@ -14,60 +14,19 @@ from typing import Any
 
 from router.core.errors import BackendError
 
-CHAT = (
-    "messages",
-    "audio",
-    "frequency_penalty",
-    "function_call",
-    "functions",
-    "logit_bias",
-    "logprobs",
-    "max_completion_tokens",
-    "max_tokens",
-    "modalities",
-    "n",
-    "parallel_tool_calls",
-    "prediction",
-    "presence_penalty",
-    "prompt_cache_key",
-    "reasoning_effort",
-    "response_format",
-    "safety_identifier",
-    "seed",
-    "service_tier",
-    "stop",
-    "store",
-    "stream",
-    "stream_options",
-    "temperature",
-    "thinking",
-    "tool_choice",
-    "tools",
-    "top_k",
-    "top_logprobs",
-    "top_p",
-    "user",
-    "verbosity",
-    "web_search_options",
+CHAT = tuple(
+    """
+    messages audio frequency_penalty function_call functions logit_bias logprobs max_completion_tokens max_tokens
+    modalities n parallel_tool_calls prediction presence_penalty prompt_cache_key reasoning_effort response_format
+    safety_identifier seed service_tier stop store stream stream_options temperature thinking tool_choice tools
+    top_k top_logprobs top_p user verbosity web_search_options
+    """.split()
 )
-TEXT = (
-    "prompt",
-    "best_of",
-    "echo",
-    "frequency_penalty",
-    "logit_bias",
-    "logprobs",
-    "max_tokens",
-    "n",
-    "presence_penalty",
-    "seed",
-    "stop",
-    "stream",
-    "stream_options",
-    "suffix",
-    "temperature",
-    "top_p",
-    "user",
+TEXT = tuple(
+    """
+    prompt best_of echo frequency_penalty logit_bias logprobs max_tokens n presence_penalty seed stop stream
+    stream_options suffix temperature top_p user
+    """.split()
 )
 EMBEDDING = ("input", "dimensions", "encoding_format", "user")
 
@@ -88,7 +47,8 @@ def arguments(body: Mapping[str, Any], names: tuple[str, ...], *, links: bool) -
     if names[0] not in given:
         raise invalid(f"the body has no {names[0]}", names[0])
     if names is CHAT:
-        _check_messages(given["messages"], links=links)
+        check_messages(given["messages"])
+        _check_content(given["messages"], links=links)
         check_tools(given.get("tools"))
     return given
 
@@ -108,9 +68,13 @@ def chat_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
     return chat | {"messages": [{"role": "user", "content": prompt}]}
 
 
-def _check_messages(messages: Any, *, links: bool) -> None:
+def check_messages(messages: Any) -> None:
+    """Raise BackendError (400) for whatever is no list of objects."""
     if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
         raise invalid("messages must be a list of objects", "messages")
+
+
+def _check_content(messages: list[dict[str, Any]], *, links: bool) -> None:
     for at, message in enumerate(messages):
         content = message.get("content")
         if links or content is None or isinstance(content, str):
@@ -122,8 +86,8 @@ def _check_messages(messages: Any, *, links: bool) -> None:
                 part = {key: value for key, value in part.items() if key != "text"}
             if any(_LINK.match(text) for text in _texts(part)):
                 place = f"messages[{at}].content[{number}]"
-                message = "links are not followed for this model; send the bytes as a data: URL"
-                raise invalid(f"{place}: {message}", place)
+                way_out = "send the bytes as a data: URL"
+                raise invalid(f"{place}: links are not followed for this model; {way_out}", place)
 
 
 def check_tools(tools: Any, kinds: Collection[str | None] = _TOOLS) -> None:

@@ -1,7 +1,7 @@
 """The backend for every provider that speaks none of the client's formats, by way of litellm.
 
 litellm is big (an import of 3 to 8 s, some 160 MB) and wide open, hence four rules. It is imported in a thread, when it
-is first needed or by `prepare` (`loading`). It is called with a constant list of arguments
+is first needed or by `prepare` (`library`). It is called with a constant list of arguments
 (`arguments`), never with a client's body, and with the provider that the operator named, whatever a model's
 name looks like. It fetches nothing and runs no tools for a client. And it never tries again: retries have one owner,
 and it is not this.
@@ -26,13 +26,11 @@ from typing import Any
 
 import msgspec
 
-from router.backends.http.transport import Timeouts, failed
+from router.backends.http.limits import Timeouts, failed
 from router.backends.litellm.arguments import CHAT, EMBEDDING, TEXT, arguments, chat_arguments
-from router.backends.litellm.count import count_by_anthropic, count_here
-from router.backends.litellm.errors import translated
-from router.backends.litellm.formats import Translation, from_messages, from_responses
-from router.backends.litellm.loading import Library, load
-from router.backends.litellm.stream import Chunks, LiteLLMStream, TranslatedStream, as_text, plain
+from router.backends.litellm.formats import Translation, count_by_anthropic, count_here, from_messages, from_responses
+from router.backends.litellm.library import Library, load, translated
+from router.backends.litellm.stream import Chunks, EventStream, as_text, chat_events, named_events, plain
 from router.core.errors import BackendError, SettingsError
 from router.core.ports import Answer, Outgoing
 
@@ -135,9 +133,8 @@ class LiteLLMBackend:
             options = given.get("stream_options")
             usage = isinstance(options, Mapping) and options.get("include_usage") is True
             chunks = await self._chunks(given, model)
-            return Answer(
-                200, (_EVENTS,), chunks=LiteLLMStream(chunks, usage=usage, shape=as_text if names is TEXT else None)
-            )
+            events = chat_events(chunks, usage=usage, shape=as_text if names is TEXT else None)
+            return Answer(200, (_EVENTS,), chunks=EventStream(chunks, events))
         return _whole(plain(await self._call(function, given, model)))
 
     async def _translated(self, translation: Translation, model: str, *, stream: bool) -> Answer:
@@ -150,9 +147,7 @@ class LiteLLMBackend:
                 raise self._failure(error) from error
         asked = translation.asked | {"stream": True, "stream_options": {"include_usage": True}}
         chunks = await self._chunks(asked, model)
-        events = translation.events(chunks)
-        stream_of = TranslatedStream(chunks, events, failure=self._failure, errors=library.errors)
-        return Answer(200, (_EVENTS,), chunks=stream_of)
+        return Answer(200, (_EVENTS,), chunks=EventStream(chunks, named_events(translation.events(chunks))))
 
     async def _chunks(self, asked: dict[str, Any], model: str) -> Chunks:
         """Ask for a stream, and return it when its first chunk is there."""

@@ -1,4 +1,4 @@
-"""Responses and Anthropic Messages as chats, and back, by litellm's own translators.
+"""Responses and Anthropic Messages as chats, and back, by litellm's own translators; and how many tokens they cost.
 
 One way for all providers: what a client asks in either format becomes the arguments of a chat, the chat is asked as any
 other (`backend`), and its answer becomes one of the client's format. litellm has ways of its own from format to
@@ -23,37 +23,21 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from router.backends.litellm.arguments import CHAT, arguments, check_tools, invalid
-from router.backends.litellm.loading import BUILT_IN_ERRORS
+from router.backends.litellm.arguments import CHAT, arguments, check_messages, check_tools, invalid
+from router.backends.litellm.library import BUILT_IN_ERRORS, Library
 from router.backends.litellm.stream import Chunks, Payload
 
-MESSAGES = (
-    "messages",
-    "max_tokens",
-    "output_config",
-    "output_format",
-    "stop_sequences",
-    "system",
-    "temperature",
-    "thinking",
-    "tool_choice",
-    "tools",
-    "top_k",
-    "top_p",
+MESSAGES = tuple(
+    """
+    messages max_tokens output_config output_format stop_sequences system temperature thinking tool_choice tools
+    top_k top_p
+    """.split()
 )
-RESPONSES = (
-    "input",
-    "instructions",
-    "max_output_tokens",
-    "parallel_tool_calls",
-    "reasoning",
-    "safety_identifier",
-    "temperature",
-    "text",
-    "tool_choice",
-    "tools",
-    "top_p",
-    "user",
+RESPONSES = tuple(
+    """
+    input instructions max_output_tokens parallel_tool_calls reasoning safety_identifier temperature text
+    tool_choice tools top_p user
+    """.split()
 )
 _KEPT_ELSEWHERE = {
     "previous_response_id": "send the whole conversation as `input` instead",
@@ -73,6 +57,7 @@ _BLOCKS = ("text", "image", "document", "tool_use", "tool_result", "thinking", "
 """What a translator knows. It drops the rest without a word; and litellm fetches what an `image_url` names."""
 
 _CUSTOM = (None, "custom")
+_COUNTED = ("thinking", "tool_choice", "output_config")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +77,9 @@ def from_messages(body: Mapping[str, Any], model: str, *, links: bool) -> Transl
     from litellm.llms.anthropic.pass_through.adapters.transformation import AnthropicAdapter  # noqa: PLC0415
 
     given = _given(body, MESSAGES)
-    _check_messages(given["messages"])
+    check_messages(given["messages"])
+    for at, message in enumerate(given["messages"]):
+        _check_content(message.get("content"), f"messages[{at}].content")
     check_tools(given.get("tools"), _CUSTOM)
     metadata = body.get("metadata")
     if isinstance(metadata, Mapping) and isinstance(metadata.get("user_id"), str):
@@ -182,13 +169,6 @@ def _asked(chat: Mapping[str, Any], links: bool) -> dict[str, Any]:
     return arguments(chat, CHAT, links=links)
 
 
-def _check_messages(messages: Any) -> None:
-    if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
-        raise invalid("messages must be a list of objects", "messages")
-    for at, message in enumerate(messages):
-        _check_content(message.get("content"), f"messages[{at}].content")
-
-
 def _check_content(content: Any, place: str) -> None:
     if isinstance(content, str | None):
         return
@@ -230,3 +210,38 @@ def _bare(chat_id: Any) -> str:
 
 def _untranslatable(error: Exception, param: str) -> Exception:
     return invalid(f"the body does not have the shape of its format: {type(error).__name__}", param)
+
+
+def count_here(library: Library, asked: Mapping[str, Any], model: str) -> dict[str, int]:
+    """Estimate the tokens of a chat with the vocabularies that litellm brings along. Takes milliseconds: for a thread.
+
+    Pictures count as litellm estimates them without looking at them.
+    """
+    return {
+        "input_tokens": library.litellm.token_counter(
+            model=model,
+            messages=asked["messages"],
+            tools=asked.get("tools"),
+            tool_choice=asked.get("tool_choice"),
+            use_default_image_token_count=True,  # otherwise it fetches them for their size
+        )
+    }
+
+
+async def count_by_anthropic(body: Mapping[str, Any], model: str, fixed: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Ask Anthropic. Raises what litellm raises."""
+    from litellm.llms.anthropic.common_utils import AnthropicModelInfo  # noqa: PLC0415
+    from litellm.llms.anthropic.count_tokens.handler import AnthropicCountTokensHandler  # noqa: PLC0415
+
+    key = fixed.get("api_key")
+    counted: Mapping[str, Any] = await AnthropicCountTokensHandler().handle_count_tokens_request(
+        model=model,
+        messages=body["messages"],
+        auth_header=AnthropicModelInfo.get_auth_header(key) or {},
+        api_base=fixed.get("api_base"),
+        timeout=fixed["timeout"],
+        tools=body.get("tools"),
+        system=body.get("system"),
+        optional_params={name: body[name] for name in _COUNTED if body.get(name) is not None},
+    )
+    return counted

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
-from router.backends.http.transport import Timeouts, failed
+from router.backends.http.limits import Timeouts, failed
 from router.backends.sse import DONE, event, named_event
 from router.core.errors import BackendError
 
@@ -55,7 +55,7 @@ class Chunks:
 
     litellm sends a reason to finish even where the provider sent none. It keeps what it has received apart from what it
     makes up, in `received_finish_reason` and `intermittent_finish_reason`; a finish without either is `truncated`.
-    `failure` is what went wrong, also for those who do not pass on what was raised.
+    `failure` is what went wrong; `named` gives the failure for one of litellm's `errors`.
     """
 
     def __init__(
@@ -71,8 +71,8 @@ class Chunks:
         self.finished = False
         self.logging_obj = getattr(source, "logging_obj", None)  # litellm's translator of Responses asks for it
         self._source = source
-        self._failure = failure
-        self._errors = errors
+        self.named = failure
+        self.errors = errors
         self._timeouts = timeouts
         self._ends = ends
         self._first: Any = None
@@ -128,8 +128,8 @@ class Chunks:
             if left_s < patience_s:
                 raise failed("timeout_total", f"the answer took longer than {self._timeouts.total_s:g} s") from None
             raise failed(code, f"the provider sent nothing for {patience_s:g} s") from None
-        except self._errors as error:
-            raise self._failure(error) from error
+        except self.errors as error:
+            raise self.named(error) from error
 
     def _judge(self, chunk: Any) -> None:
         """Take note of a finish; raise BackendError for one that was made up, and for an end without any."""
@@ -151,84 +151,59 @@ def _beneath(source: Any, depth: int = 0) -> Iterator[Any]:
             yield from _beneath(layer, depth + 1)
 
 
-class LiteLLMStream:
-    """An async iterator of events of chat completions, or of text completions by `shape`.
+class EventStream:
+    """An async iterator of the server-sent events that are made of `chunks`, with each failure named."""
+
+    def __init__(self, chunks: Chunks, events: AsyncIterator[bytes]) -> None:
+        self._chunks = chunks
+        self._events = events
+        self._over = False
+
+    def __aiter__(self) -> EventStream:
+        return self
+
+    async def __anext__(self) -> bytes:
+        made = None
+        if not self._over:
+            try:
+                made = await anext(self._events, None)
+            except self._chunks.errors as error:
+                await self.aclose()
+                raise self._chunks.failure or self._chunks.named(error) from error
+            if self._chunks.failure is not None:
+                raise self._chunks.failure  # whoever makes the events may not pass on what was raised
+        if made is None or self._over:
+            self._over = True
+            raise StopAsyncIteration
+        return made
+
+    async def aclose(self) -> None:
+        """Stop the provider. Safe to call twice."""
+        self._over = True
+        await self._chunks.aclose()
+
+
+async def chat_events(
+    chunks: Chunks, *, usage: bool, shape: Callable[[Payload], Payload] | None = None
+) -> AsyncIterator[bytes]:
+    """Yield the events of chat completions, or of text completions by `shape`.
 
     `usage` says whether the client asked for it; it then comes once, in an event of its own.
     """
-
-    def __init__(self, chunks: Chunks, *, usage: bool, shape: Callable[[Payload], Payload] | None = None) -> None:
-        self._chunks = chunks
-        self._usage = usage
-        self._shape = shape
-        self._over = False
-
-    def __aiter__(self) -> LiteLLMStream:
-        return self
-
-    async def __anext__(self) -> bytes:
-        while not self._over:
-            chunk = await anext(self._chunks, None)
-            if chunk is None:
-                self._over = True
-                return DONE
-            payload = plain(chunk)
-            if self._keep(payload):
-                return event(self._shape(payload) if self._shape else payload)
-        raise StopAsyncIteration
-
-    async def aclose(self) -> None:
-        """Stop the provider. Safe to call twice."""
-        self._over = True
-        await self._chunks.aclose()
-
-    def _keep(self, payload: Payload) -> bool:
-        """Put the usage of a chunk where it belongs, and return whether the chunk is to be sent."""
+    async for chunk in chunks:
+        payload = plain(chunk)
         ending = any(choice["finish_reason"] for choice in payload.get("choices", ()))
-        if self._chunks.finished and not ending and "usage" in payload:
+        if chunks.finished and not ending and "usage" in payload:
             payload["choices"] = []
-            return self._usage
-        if not self._usage:
+            if not usage:
+                continue
+        elif not usage:
             payload.pop("usage", None)
-        return True
+        yield event(shape(payload) if shape else payload)
+    yield DONE
 
 
-class TranslatedStream:
-    """An async iterator of events that a translator makes of `chunks`; each is a payload with a `type`."""
-
-    def __init__(
-        self,
-        chunks: Chunks,
-        events: AsyncIterator[Payload],
-        *,
-        failure: Failure,
-        errors: tuple[type[Exception], ...],
-    ) -> None:
-        self._chunks = chunks
-        self._events = events
-        self._failure = failure
-        self._errors = errors
-        self._over = False
-
-    def __aiter__(self) -> TranslatedStream:
-        return self
-
-    async def __anext__(self) -> bytes:
-        if self._over:
-            raise StopAsyncIteration
-        try:
-            payload = await anext(self._events, None)
-        except self._errors as error:
-            await self.aclose()
-            raise self._chunks.failure or self._failure(error) from error
-        if self._chunks.failure is not None:
-            raise self._chunks.failure
-        if payload is None or self._over:
-            self._over = True
-            raise StopAsyncIteration
-        return named_event(payload)
-
-    async def aclose(self) -> None:
-        """Stop the provider. Safe to call twice."""
-        self._over = True
-        await self._chunks.aclose()
+async def named_events(payloads: AsyncIterator[Payload]) -> AsyncIterator[bytes]:
+    """Yield what a translator makes, payloads with a `type`, as events with that name."""
+    async for payload in payloads:
+        yield named_event(payload)

@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 from urllib.parse import parse_qs, urlsplit
 
-from router.backends.echo.faults import refusal
-from router.backends.echo.readable import remembered_block, response_blocks
-from router.backends.echo.responses import response_events
+from router.backends.echo.formats import refusal
+from router.backends.echo.readable import response_blocks
+from tests.support.echo.demands import response_stream
 
 MOST_KEPT = 512
 MOST_BYTES = 16 * 1024 * 1024
 _MOST_LISTED = 100  # as the OpenAI API
 _LISTED = 20
+_SHORT = 200
 
 Payload = dict[str, Any]
 
@@ -59,7 +60,7 @@ class KeptResponses:
         if body.get("store") is False or size > self._most_bytes:
             return
         own = response_blocks({"input": body.get("input")})
-        blocks = (*before, *own, *(remembered_block(item) for item in answer["output"]))
+        blocks = (*before, *own, *map(_remembered, answer["output"]))
         self._kept[answer["id"]] = _Kept(answer, tuple(_given(answer["id"], body.get("input"))), blocks, size)
         self._bytes += size
         while len(self._kept) > self._most or self._bytes > self._most_bytes:
@@ -89,11 +90,18 @@ class KeptResponses:
         _nothing_there(method, url.path)
 
 
+def _remembered(item: Payload) -> str:
+    """Return an item that the echo itself said as one short block: shown whole, answers would double turn by turn."""
+    (block,) = response_blocks({"input": [item]})
+    heading, _, text = block.partition("\n")
+    return f"{heading}\n{text if len(text) <= _SHORT else f'{text[:_SHORT]}… ({len(text)} characters)'}"
+
+
 def _again(answer: Payload, query: Mapping[str, str]) -> Iterator[bytes]:
     after = query.get("starting_after", "-1")
     if not after.lstrip("-").isdecimal():
         raise refusal(400, "starting_after must be a whole number", param="starting_after")
-    return (event for number, event in enumerate(response_events(answer)) if number > int(after))
+    return (event for number, event in enumerate(response_stream(answer)) if number > int(after))
 
 
 def _given(response_id: str, given: Any) -> Iterator[Payload]:

@@ -1,4 +1,4 @@
-"""What goes wrong in the echo when the model's name asks for it; the table is in `echo`."""
+"""What goes wrong in the echo when the model's name asks for it; the table is in `double`."""
 
 from __future__ import annotations
 
@@ -6,14 +6,11 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
-from router.core.errors import BackendError
+from router.backends.echo.formats import refusal
 
 _NAME = re.compile(r"echo(?:-(?:fail-[45]\d\d|(?:stall|slow)-\d{1,6}m?s|cut-\d{1,6}|garbage))*")
 _STEP = re.compile(r"-(fail|stall|slow|cut|garbage)(?:-(\d+)(ms|s)?)?")
 _LONGEST_S = 600.0
-_RETRYABLE = frozenset({408, 409, 429})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +51,3 @@ def faults_of(model: Any) -> Faults:
         else:
             found[step] = int(number) if number else True
     return Faults(**found)
-
-
-def refusal(status: int, message: str, *, code: str | None = None, param: str | None = None) -> BackendError:
-    """Return an error with a body in the shape of the OpenAI API."""
-    kind = "server_error" if status >= 500 else "invalid_request_error"
-    error = {"message": message, "type": kind, "param": param, "code": code}
-    return BackendError(
-        message,
-        status=status,
-        code="backend_status",
-        body=msgspec.json.encode({"error": error}),
-        headers=(("content-type", "application/json"),),
-        retryable=status in _RETRYABLE or status >= 500,
-    )

@@ -1,7 +1,6 @@
-"""The seam between a backend and HTTP: what is asked of a transport, and how each failure is called.
+"""How long and how much a connection to a backend may take, and the name of each failure.
 
-A `Transport` speaks to one origin. `pool.PooledTransport` is the one that ships; aiohttp's ClientSession would fit
-behind the same two methods. Whatever goes wrong is a BackendError whose code is a key of FAILURES.
+Whatever goes wrong between us and a server is a BackendError whose code is a key of FAILURES.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Protocol
 
 from router.core.errors import BackendError
 
@@ -48,46 +46,6 @@ class Limits:
     head_bytes: int = 64 * 1024
     body_bytes: int = 64 * 1024 * 1024
     buffer_bytes: int = 256 * 1024
-
-
-class Response(Protocol):
-    """An answer whose head is there. Iterating gives the body as it comes; `read` gives the whole of it."""
-
-    status: int
-    headers: list[tuple[bytes, bytes]]
-    content_type: bytes
-    streaming: bool
-    until_close: bool
-
-    async def read(self) -> bytes:
-        """Return the rest of the body. Raises BackendError."""
-        ...
-
-    def __aiter__(self) -> Response: ...
-
-    async def __anext__(self) -> bytes: ...
-
-    async def aclose(self) -> None:
-        """Close the connection at once unless the answer is complete. Safe to call twice."""
-        ...
-
-
-class Transport(Protocol):
-    """Sends requests to one origin. Never retries an answer, never follows a redirect, never decompresses."""
-
-    async def send(
-        self, method: str, path: str, body: bytes = b"", headers: Headers = (), *, stream: bool = False
-    ) -> Response:
-        """Send a request and return its answer: whole, or, for a stream, as soon as its head is there.
-
-        It is a stream when asked for one, or when the answer is `text/event-stream`. Header names are lower case and
-        in the order in which they came. Raises BackendError with a code of FAILURES.
-        """
-        ...
-
-    async def aclose(self) -> None:
-        """Close every connection; answers that are still under way fail."""
-        ...
 
 
 FAILURES = MappingProxyType(
