@@ -31,7 +31,7 @@ def status_view(desk: Desk, found: Sequence[Status], gains: Mapping[str, Interva
     table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
     table.title = plain(f"levels of {desk.policy.name}, mode {settings.tuning}, by {desk.policy.primary.name}")
     table.title_justify = "left"
-    for heading, justify in (("task", "left"), ("requests", "left"), ("level", "left"), ("matured", "right")):
+    for heading, justify in (("task", "left"), ("model", "left"), ("level", "left"), ("matured", "right")):
         table.add_column(heading, justify=justify)  # type: ignore[arg-type]
     for heading in ("reward", "trial", "evidence", "conversations", "decision in"):
         table.add_column(heading, justify="left" if heading == "trial" else "right")
@@ -50,10 +50,9 @@ def status_view(desk: Desk, found: Sequence[Status], gains: Mapping[str, Interva
 
 def status_row(each: Status) -> tuple[str, ...]:
     """Return one dial as the cells of the table."""
-    kind = " ".join(filter(None, (each.key.complexity, each.key.model)))
     moved = f" (pack: {each.start})" if each.level != each.start else ""
     mean = "" if each.mean is None else f"{100 * each.mean:.1f} %"
-    cells = (each.key.task, kind, each.level + moved, f"{each.n:,}", mean)
+    cells = (each.key.task, each.key.model, each.level + moved, f"{each.n:,}", mean)
     trial = each.trial
     if trial is None:
         return (*cells, f"({each.wait})" if each.wait else "", "", "", "")
@@ -67,11 +66,7 @@ def status_row(each: Status) -> tuple[str, ...]:
 def proposal_view(each: Status, changes: Sequence[Change]) -> RenderableType:
     """Return a proposed step with the text that would change, and how to answer."""
     assert each.trial is not None
-    options = "".join(
-        f" --{name} {value}"
-        for name, value in (("complexity", each.key.complexity), ("model", each.key.model))
-        if value
-    )
+    options = f" --model {each.key.model}" if each.key.model else ""
     asks = f"router tune accept {each.key.task}{options}   (or reject)"
     return Group(
         Text(f"proposed at {each.key.task}: {each.trial.challenger} instead of {each.trial.incumbent}", style="bold"),

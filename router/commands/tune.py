@@ -47,7 +47,6 @@ app = typer.Typer(help="How levels stand, the evidence so far, and the steps tha
 
 PackOption = Annotated[Path | None, typer.Option(help="The pack. [dim]default: the first that is served[/dim]")]
 TaskArgument = Annotated[str, typer.Argument(help="A task; what is said of it holds for those below it too.")]
-ComplexityOption = Annotated[str | None, typer.Option(help="Only requests of this complexity.")]
 ModelOption = Annotated[str | None, typer.Option(help="Only requests to this model.")]
 ByOption = Annotated[str | None, typer.Option(help="Who says so. [dim]default: your login name[/dim]")]
 
@@ -89,7 +88,6 @@ def status_command(
 @app.command("show")
 def show_command(
     task: TaskArgument,
-    complexity: ComplexityOption = None,
     model: ModelOption = None,
     pack: PackOption = None,
     config: ConfigOption = None,
@@ -98,7 +96,7 @@ def show_command(
 ) -> None:
     """Show all that is known of a task: its dials, the text that a step would change, how instructions are obeyed."""
     with desk_for(pack, config, data, json_wanted) as desk:
-        word = known_key(desk, task, complexity, model)
+        word = known_key(desk, task, model)
         found = [each for each in desk.statuses(now_ms()) if each.key.task == task and covers(word, each.key)]
         changes = {each.key: desk.changes(each.key, level_named(each.trial.challenger)) for each in found if each.trial}
         obeyed = [each for each in desk.obedience() if each.instruction.partition(":")[0] == task]
@@ -142,7 +140,7 @@ def history_command(
 ) -> None:
     """Show each step and each word, in plain language."""
     with desk_for(pack, config, data, json_wanted) as desk:
-        events = desk.history(known_key(desk, task, None, None).task)
+        events = desk.history(known_key(desk, task, None).task)
     if json_wanted:
         print_json({"events": list(map(event_json, events))})
         return
@@ -156,7 +154,6 @@ def history_command(
 @app.command("diff")
 def diff_command(
     task: Annotated[str, typer.Argument(help="Only this task and those below it.")] = ROOT,
-    complexity: ComplexityOption = None,
     model: ModelOption = None,
     write: Annotated[bool, typer.Option("--write", help="Change the pack's files.")] = False,
     pack: PackOption = None,
@@ -165,7 +162,7 @@ def diff_command(
 ) -> None:
     """Show the steps taken so far as a change of the pack, for review and version control."""
     with desk_for(pack, config, data) as desk:
-        files = desk.diff(known_key(desk, task, complexity, model))
+        files = desk.diff(known_key(desk, task, model))
         for file, (_, text) in files.items() if write else ():
             try:
                 Path(file).write_text(text, encoding="utf-8")
@@ -206,7 +203,6 @@ def audits_command(
 def _word_command(word: Word, help_: str) -> None:
     def command(
         task: TaskArgument,
-        complexity: ComplexityOption = None,
         model: ModelOption = None,
         by: ByOption = None,
         pack: PackOption = None,
@@ -215,7 +211,7 @@ def _word_command(word: Word, help_: str) -> None:
         json_wanted: JsonOption = False,
     ) -> None:
         with desk_for(pack, config, data, json_wanted) as desk:
-            key = known_key(desk, task, complexity, model)
+            key = known_key(desk, task, model)
             event = desk.say(word, key, by or getpass.getuser(), now_ms())
         if json_wanted:
             print_json(event_json(event))
@@ -257,11 +253,11 @@ def served_pack(pack: Path | None, settings: Settings) -> Pack:
     return load_pack(pack or (settings.packs or (shipped_pack(),))[0])
 
 
-def known_key(desk: Desk, task: str, complexity: str | None, model: str | None) -> DialKey:
+def known_key(desk: Desk, task: str, model: str | None) -> DialKey:
     """Return the dials that are meant. Raises SettingsError for a task that the pack does not have."""
     if task not in desk.policy.tasks:
         raise SettingsError(unknown(desk, task))
-    return key_of(task, complexity, model)
+    return key_of(task, model)
 
 
 def unknown(desk: Desk, task: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from router.core.errors import Degraded, SettingsError
 from router.core.learning import DialKey, Event, Outcome
-from router.core.levels import Dial, Levels, start_level
+from router.core.levels import USUAL, Dial, Levels, moved_level, start_level, usual_level
 from router.core.policy import ROOT, Level, Policy
 from router.core.store_ports import LearningStore
 from router.learner import OUTCOMES_AT_ONCE, Records
@@ -125,24 +125,21 @@ class Desk:
     def diff(self, word: DialKey) -> dict[str, tuple[str, str]]:
         """Return the files of the pack that the tuned levels would change: before and after, by path.
 
-        `word` says for which tasks, complexities and models. Raises SettingsError for what a pack cannot say: levels
+        `word` says for which tasks and models. Raises SettingsError for what a pack cannot say: levels
         that differ by model.
         """
-        groups = {key[1:] for key, dial in self._levels.dials.items() if dial.level is not None}
-        found: dict[tuple[str, str], dict[str, Level]] = {}
+        models = {key.model for key, dial in self._levels.dials.items() if dial.level is not None}
+        moves: dict[str, int] = {}
         for path in self.policy.tasks:
-            for complexity, model in groups:
-                key = DialKey(path, complexity, model)
-                if path != ROOT and covers(word, key):
-                    level = self._levels.choice(self.policy, key).level
-                    found.setdefault((path, complexity), {})[model] = level
-        wanted: dict[str, dict[str, Level]] = {}
-        for (path, complexity), by_model in found.items():
+            keys = [key for model in sorted(models) if covers(word, key := DialKey(path, model))]
+            by_model = {key.model: self._levels.choice(self.policy, key).move for key in keys if path != ROOT}
             if len(set(by_model.values())) > 1:
-                said = ", ".join(f"{model}: {level.word}" for model, level in sorted(by_model.items()))
+                levels = {model: usual_level(self.policy, path, move) for model, move in by_model.items()}
+                said = ", ".join(f"{model}: {level.word}" for model, level in levels.items())
                 raise SettingsError(f"{path} differs by model ({said}), which a pack cannot say: name one with --model")
-            wanted.setdefault(path, {})[complexity] = next(iter(by_model.values()))
-        return self._written(wanted)
+            moves[path] = next(iter(by_model.values()), 0)
+        tuned = {path: self._by_complexity(path, move) for path, move in moves.items()}
+        return self._written({path: each for path, each in tuned.items() if each != self._by_complexity(path, 0)})
 
     def _outcomes(self) -> Iterator[Outcome]:
         last = 0
@@ -159,36 +156,30 @@ class Desk:
         for path in self.policy.tasks:
             here = key._replace(task=path)
             if key.task in self.policy.lineages[path] and key.task != ROOT:
-                old, new = before.choice(self.policy, here).level, after.choice(self.policy, here).level
+                old, new = (usual_level(self.policy, path, at.choice(self.policy, here).move) for at in (before, after))
                 if old is not new:
                     yield Change(path, old, new, *_difference(self.policy, path, old, new))
 
     def _written(self, wanted: Mapping[str, Mapping[str, Level]]) -> dict[str, tuple[str, str]]:
         files: dict[str, tuple[str, str]] = {}
-        wanted = {path: tuned for path, tuned in wanted.items() if self._differs(path, tuned)}
         # From the end of each file on, so that the lines of tasks above stay where they were.
         for path in sorted(wanted, key=lambda path: self.pack.places[path][1], reverse=True):
             file, line = self.pack.places[path]
             before, text = files.get(file) or (Path(file).read_text(encoding="utf-8"),) * 2
-            files[file] = before, with_levels(text, line, self._all_levels(path, wanted[path]))
+            files[file] = before, with_levels(text, line, wanted[path])
         return {file: texts for file, texts in sorted(files.items()) if texts[0] != texts[1]}
 
-    def _differs(self, path: str, tuned: Mapping[str, Level]) -> bool:
+    def _by_complexity(self, path: str, move: int) -> dict[str, Level]:
+        """Return a task's levels, so far from where they start, as a pack has them: one where all are the same."""
         task, settings = self.policy.tasks[path], self.policy.settings
-        return any(level is not start_level(task, settings, complexity) for complexity, level in tuned.items())
-
-    def _all_levels(self, path: str, tuned: Mapping[str, Level]) -> dict[str, Level]:
-        """Return a task's levels as the pack is to have them: one where all are the same."""
-        task = self.policy.tasks[path]
-        each = {
-            name: tuned.get(name, tuned.get("", start_level(task, self.policy.settings, name))) for name in COMPLEXITIES
-        }
-        return {"": next(iter(each.values()))} if len(set(each.values())) == 1 else each
+        each = {name: moved_level(task, start_level(task, settings, name), move) for name in COMPLEXITIES}
+        same = "complexity" not in self.policy.cues or len(set(each.values())) == 1
+        return {"": each[USUAL]} if same else each
 
 
-def key_of(task: str, complexity: str | None, model: str | None) -> DialKey:
-    """Return the dials that a person means: all complexities and models unless named."""
-    return DialKey(task, ANY if complexity is None else complexity, ANY if model is None else model)
+def key_of(task: str, model: str | None) -> DialKey:
+    """Return the dials that a person means: for all models unless one is named."""
+    return DialKey(task, ANY if model is None else model)
 
 
 def unified(files: Mapping[str, tuple[str, str]]) -> str:

@@ -40,8 +40,8 @@ def decide(policy: Policy, evidence: Evidence, compose: Compose = compose) -> De
     complexity = str(evidence.cues.get("complexity", ""))
     asked = evidence.asked._replace(complexity=complexity, model=model or evidence.asked.model)
     tuned = None if evidence.auxiliary else evidence.tuned
-    levels, draw = choose_levels(policy, speaking(policy, paths), tuned, evidence.levels, asked)
-    mix = compose(policy, paths, evidence, levels, possible)
+    chosen = choose_levels(policy, speaking(policy, paths), tuned, evidence.levels, asked)
+    mix = compose(policy, paths, evidence, chosen.levels, possible)
     if evidence.auxiliary:
         return _skipped(policy, evidence.auxiliary, paths, mix)
     over = sum(piece.tokens for piece in mix.pieces) - policy.settings.budget_tokens
@@ -57,7 +57,8 @@ def decide(policy: Policy, evidence: Evidence, compose: Compose = compose) -> De
         reasons=tuple(reasons),
         model=model,
         parameters=parameters,
-        draw=draw,
+        draw=chosen.draw,
+        moves=chosen.moves,
     )
 
 

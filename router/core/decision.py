@@ -44,7 +44,8 @@ class Decision:
 
     `paths` are the settled paths, most certain first, and never empty: `/` alone when nothing is safe. `levels` gives
     the level of every task that speaks. `mix` is in the order in which it is said. `draw` is the draw of a trial, where
-    this decision made one.
+    this decision made one. `moves` are what tuning adds to the levels at which the tasks start (`Chosen`): what the
+    conversation keeps. They are in no trace, since the levels follow from them.
     """
 
     revision: str
@@ -57,6 +58,7 @@ class Decision:
     model: str | None = None
     parameters: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     draw: Draw | None = None
+    moves: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}), compare=False)
 
     @property
     def task(self) -> str:

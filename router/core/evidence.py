@@ -101,9 +101,9 @@ class Evidence:
     """What deciding reads. `belief` is None when recognition was not to be had; `faults` names what was missing.
 
     `auxiliary` names the rule that takes this for a machine's own call, empty for none. `levels` are the levels that
-    the conversation has already, by task; they stay. For other tasks `tuned` says how the dials stand, None where
-    nothing is tuned, and `asked` for whom. `nonce` fences free-text cues; it is a keyed hash of the conversation, so
-    that a user cannot guess the closing mark.
+    were decided before, by task, as a trace has them; they stay. For other tasks `tuned` says how the dials stand, None
+    where nothing is tuned, and `asked` for whom. `nonce` fences free-text cues; it is a keyed hash of the conversation,
+    so that a user cannot guess the closing mark.
     """
 
     belief: Belief | None

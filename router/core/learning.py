@@ -50,10 +50,9 @@ class Feedback:
 
 
 class DialKey(NamedTuple):
-    """What a level is tuned for: requests of one complexity to one model, at one task and those that follow it."""
+    """What a level is tuned for: requests to one model, at one task and those that follow it."""
 
     task: str
-    complexity: str
     model: str
 
 
@@ -63,7 +62,8 @@ class Assignment:
 
     `trial` is the trial that drew it, empty where nothing was random; then `challenger` is whether the challenger was
     drawn and `share` the probability with which it is drawn. `node` is the task that the trial is of: `task` itself or
-    an ancestor. `text` names the texts that were to choose from (`Policy.texts`).
+    an ancestor. `text` names the texts that were to choose from (`Policy.texts`). `level` is what the dial gives
+    ordinary requests; by `complexity`, this one may have been answered with more, or less (`core.levels`).
     """
 
     decision: str
@@ -129,6 +129,7 @@ EventKind = Literal[
     "frozen",
     "thawed",
     "reset",
+    "retired",  # written for a dial that is no more; kept for the record
 ]
 
 

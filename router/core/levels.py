@@ -3,9 +3,11 @@
 Every task speaks at its own level, so turning one task's dial never changes a word of its ancestors: that is what makes
 the text of a higher level an extension of the lower one, and what lets the level be tuned task by task.
 
-Where tuning has turned a dial, or tries the level next to it, the dial's word replaces the start. Tasks below a dial
-that have none of their own follow it: they say as much more, or less, than their own start as it does. A draw is a
-keyed hash of the unit, never a random number, and a conversation takes part in one trial at most.
+A dial says at which level its task answers ordinary requests (USUAL). What tuning changes is the *move*: by how many
+levels that is above or below where the task starts. Requests that the complexity cue starts elsewhere move as far, and
+so do the tasks below a dial that have none of their own. A conversation keeps the move that it was given at a task, not
+the level: its next turn may be more complex. A draw is a keyed hash of the unit, never a random number, and a
+conversation takes part in one trial at most.
 """
 
 from __future__ import annotations
@@ -21,6 +23,9 @@ from router.core.policy import ROOT, Level, Policy, Settings, Task
 
 START = {"core": Level.BRIEF, "standard": Level.GUIDED, "complex": Level.DETAILED}
 """Where a task starts by its declared complexity (common-sense tasks need little detail, complex ones much)."""
+
+USUAL = "standard"
+"""The complexity by which dials are read: that of ordinary requests."""
 
 CAUTIOUS_SHARE = 0.1
 """The most units that get a challenger at a task of high stakes, whatever the trial of its domain gives others."""
@@ -47,6 +52,23 @@ def start_level(task: Task, settings: Settings, complexity: str) -> Level:
     return by_cue
 
 
+def moved_level(task: Task, start: Level, move: int) -> Level:
+    """Return the level so many above `start`, as far as there are levels.
+
+    What starts switched off stays so, and required text is never switched off.
+    """
+    if not move or start is Level.OFF:
+        return start
+    least = Level.BRIEF if any(line.required for line in task.instructions) else Level.OFF
+    return Level(min(max(start + move, least), Level.DETAILED))
+
+
+def usual_level(policy: Policy, path: str, move: int = 0) -> Level:
+    """Return the level of a task for ordinary requests, moved by so many levels."""
+    task = policy.tasks[path]
+    return moved_level(task, start_level(task, policy.settings, USUAL), move)
+
+
 @dataclass(frozen=True, slots=True)
 class Trial:
     """A level beside the one in force that is tried on the share of units that `draw` puts into it."""
@@ -59,7 +81,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Dial:
-    """The tuned level of one task, None for where it starts, and the trial that is under way there."""
+    """The tuned level of one task for ordinary requests, None for where it starts, and the trial that runs there."""
 
     level: Level | None = None
     trial: Trial | None = None
@@ -79,24 +101,43 @@ class Draw(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """For whom levels are chosen: the unit, the request's complexity and model, and whether a draw was made before."""
+    """For whom levels are chosen: the unit, the request's complexity and model, and whether a draw was made before.
+
+    `moves` are those that the conversation was given already, by task; they stay.
+    """
 
     unit: str = ""
     complexity: str = ""
     model: str = ""
     drawn: bool = False
+    moves: Mapping[str, int] = MappingProxyType({})
 
 
 NOBODY = Asked()
 
 
 class Choice(NamedTuple):
-    """The levels between which a task's trial draws; equal where there is none."""
+    """The moves between which a task's trial draws, equal where there is none, and the task whose dial says so."""
 
-    level: Level
-    challenger: Level
+    move: int
+    challenger: int
     trial: Trial | None
     node: str
+
+
+STAYS = Choice(0, 0, None, "")
+"""What a task chooses from that no dial moves."""
+
+
+class Chosen(NamedTuple):
+    """The levels of the tasks that speak, the moves that led there, and the draw that was made, if one was.
+
+    There are no moves where nothing is tuned, nor for tasks whose level was fixed.
+    """
+
+    levels: dict[str, Level]
+    moves: dict[str, int]
+    draw: Draw | None
 
 
 @dataclass(frozen=True)
@@ -124,47 +165,51 @@ class Levels:
         return found
 
     def _choose(self, policy: Policy, key: DialKey) -> Choice:
-        task = policy.tasks[key.task]
-        start = start_level(task, policy.settings, key.complexity)
+        if usual_level(policy, key.task) is Level.OFF:
+            return STAYS
         for node in reversed(policy.lineages[key.task]):
             dial = self.dials.get(key._replace(task=node))
-            if dial is None or node == ROOT or start is Level.OFF:
+            if dial is None or node == ROOT:
                 continue
-            base = start_level(policy.tasks[node], policy.settings, key.complexity)
+            base = usual_level(policy, node)
+            move = 0 if dial.level is None else dial.level - base
             trial = dial.trial if dial.trial and dial.trial.text == policy.texts[node] else None
-            level = _moved(task, start, base, dial.level)
-            challenger = _moved(task, start, base, trial.challenger) if trial else level
-            return Choice(level, challenger, trial if challenger is not level else None, node)
-        return Choice(start, start, None, "")
+            return Choice(move, trial.challenger - base if trial else move, trial, node)
+        return STAYS
 
 
 def choose_levels(
     policy: Policy, speaking: Mapping[str, str], levels: Levels | None, fixed: Mapping[str, Level], asked: Asked
-) -> tuple[dict[str, Level], Draw | None]:
+) -> Chosen:
     """Return the level of every task that speaks, and the draw that was made, if one was.
 
-    `speaking` maps each task, ancestors first, to the settled path that it speaks for. `fixed` are the levels that the
-    conversation has already; they stay.
+    `speaking` maps each task, ancestors first, to the settled path that it speaks for. `fixed` are levels that were
+    decided before, as a trace has them; they stay, whatever the moves.
     """
-    chosen: dict[str, Level] = {}
-    drawn: Draw | None = None
-    tuned = levels is not None and not levels.held_out(asked.unit)
+    chosen = Chosen({}, {}, None)
+    tuned = None if levels is None or levels.held_out(asked.unit) else levels
     for path, settled in speaking.items():
         known = fixed.get(path)
         if known is not None:
-            chosen[path] = known
-        elif levels is None or not tuned:
-            chosen[path] = start_level(policy.tasks[path], policy.settings, asked.complexity)
-        else:
-            choice = levels.choice(policy, DialKey(path, asked.complexity, asked.model))
-            trial = choice.trial
-            if trial is not None and drawn is None and not asked.drawn:
-                share = _share(policy, trial, speaking)
-                challenger = draw(levels.salt, asked.unit, trial.id) < share
-                drawn = Draw(trial.id, choice.node, settled, challenger, share)
-            takes = trial is not None and drawn is not None and drawn.trial == trial.id and drawn.challenger
-            chosen[path] = choice.challenger if takes else choice.level
-    return chosen, drawn
+            chosen.levels[path] = known
+            continue
+        task = policy.tasks[path]
+        start = start_level(task, policy.settings, asked.complexity)
+        move = asked.moves.get(path)
+        if move is None and tuned is not None:
+            choice = tuned.choice(policy, DialKey(path, asked.model))
+            trial, move = choice.trial, choice.move
+            if trial is not None and moved_level(task, start, choice.challenger) is not moved_level(task, start, move):
+                if chosen.draw is None and not asked.drawn:
+                    share = _share(policy, trial, speaking)
+                    takes = draw(tuned.salt, asked.unit, trial.id) < share
+                    chosen = chosen._replace(draw=Draw(trial.id, choice.node, settled, takes, share))
+                if chosen.draw is not None and chosen.draw.trial == trial.id and chosen.draw.challenger:
+                    move = choice.challenger
+        chosen.levels[path] = moved_level(task, start, move or 0)
+        if levels is not None:
+            chosen.moves[path] = move or 0
+    return chosen
 
 
 def draw(salt: bytes, unit: str, name: str) -> float:
@@ -177,11 +222,3 @@ def _share(policy: Policy, trial: Trial, speaking: Mapping[str, str]) -> float:
     """Return the share with which a trial draws: small where any of the settled tasks has high stakes."""
     cautious = any(policy.tasks[settled].stakes == "high" for settled in speaking.values())
     return min(trial.share, CAUTIOUS_SHARE) if cautious else trial.share
-
-
-def _moved(task: Task, start: Level, base: Level, level: Level | None) -> Level:
-    """Return a task's start moved as far as `level` is from `base`. Required text is never switched off."""
-    if level is None:
-        return start
-    least = Level.BRIEF if any(line.required for line in task.instructions) else Level.OFF
-    return Level(min(max(start + level - base, least), Level.DETAILED))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Protocol
 
 from router.core.evidence import Evidence
@@ -32,8 +33,9 @@ class TraceStore(Protocol):
 class PinRecord:
     """A conversation's pin as it is stored; free-text cues are withheld. `first` tells pins of one key apart.
 
-    Times are seconds of the wall clock since the Unix epoch. `levels` are the levels that the conversation was given,
-    by complexity and task; None where it began while nothing was tuned. `drawn` says that it takes part in a trial.
+    Times are seconds of the wall clock since the Unix epoch. `moves` are what the conversation was given by task
+    (`core.levels`); None where it began while nothing was tuned. `drawn` says that it takes part in a trial. `levels`
+    is read only, from what earlier releases stored: levels by complexity and task.
     """
 
     policy: str
@@ -45,8 +47,9 @@ class PinRecord:
     idle_s: float
     cues: tuple[tuple[int, Mapping[str, CueValue]], ...]
     faulted: Mapping[int, Evidence]
-    levels: Mapping[str, Mapping[str, Level]] | None = None
+    moves: Mapping[str, int] | None = None
     drawn: bool = False
+    levels: Mapping[str, Mapping[str, Level]] = field(default_factory=lambda: MappingProxyType({}))
 
 
 class PinStore(Protocol):

@@ -8,7 +8,7 @@ changed is handed out by `Pins.changed` to be stored, and taken back by `Pins.re
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from types import MappingProxyType
@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from router.core.decision import Decision
 from router.core.evidence import Evidence
-from router.core.levels import Draw
+from router.core.levels import USUAL, Draw, start_level
 from router.core.policy import CueValue, Level, Policy
 from router.core.ports import State
 from router.core.store_ports import PinRecord
@@ -32,16 +32,13 @@ STORED_AGAIN_S = 60.0
 """A pin that is only used is stored again after so long: what a restart can cost of its time to live."""
 
 
-_NO_LEVELS: Mapping[str, Level] = MappingProxyType({})
-
-
 class Mark(NamedTuple):
     """What tells a pin from its stored record."""
 
     revision: str
     cues: int
     faulted: int
-    levels: int
+    moves: int
     seen_s: float
 
 
@@ -68,10 +65,10 @@ class Pin:
     for a machine's own call by what people can type. `new` says that the call at hand is the first. `began_s` and
     `seen_s` are seconds of the wall clock; a pin is void when it was not used for `idle_s`. `first` tells it from other
     pins under its key, which differ in the cues of their first turn and only there for good (`name_pin`). `moment`
-    holds the passing cues of the newest user turn; it is not stored. `levels` are the levels given, by complexity and
-    task, None where the conversation began while nothing was tuned; `drawn` says that a trial drew for it, and `given`
-    waits for the answer with which it counts: what is only explained, or counted in tokens, is not answered. `stored`
-    is what of it was last stored (`mark`).
+    holds the passing cues of the newest user turn; it is not stored. `moves` are what it was given by task
+    (`core.levels`), None where the conversation began while nothing was tuned; `drawn` says that a trial drew for it,
+    and `given` waits for the answer with which it counts: what is only explained, or counted in tokens, is not
+    answered. `stored` is what of it was last stored (`mark`).
     """
 
     revision: str
@@ -82,7 +79,7 @@ class Pin:
     faulted: dict[int, tuple[State | None, Evidence]] = field(default_factory=dict)
     first: str = ""
     moment: tuple[int, Mapping[str, CueValue]] = (-1, MappingProxyType({}))
-    levels: dict[str, Mapping[str, Level]] | None = None
+    moves: Mapping[str, int] | None = None
     drawn: bool = False
     given: Given | None = None
     stored: Mark = UNSTORED
@@ -91,24 +88,15 @@ class Pin:
     @property
     def mark(self) -> Mark:
         """What tells a pin from its stored record: the revision, how much it holds of each kind, and the time."""
-        given = sum(map(len, self.levels.values())) if self.levels else 0
-        return Mark(self.revision, len(self.cues), len(self.faulted), given, self.seen_s)
+        return Mark(self.revision, len(self.cues), len(self.faulted), len(self.moves or ()), self.seen_s)
 
-    def knows(self, task: str) -> bool:
-        """Say whether the conversation was given a level at a task."""
-        return self.levels is not None and any(task in given for given in self.levels.values())
-
-    def levels_at(self, complexity: str) -> Mapping[str, Level]:
-        """Return the levels that the conversation has, for turns of one complexity."""
-        return self.levels.get(complexity, _NO_LEVELS) if self.levels else _NO_LEVELS
-
-    def give(self, complexity: str, decision: Decision) -> None:
-        """Keep the levels that a decision gave, and whether a trial drew."""
+    def give(self, decision: Decision) -> None:
+        """Keep the moves that a decision gave, and whether a trial drew."""
         self.drawn |= decision.draw is not None
-        if self.levels is not None and decision.levels:
-            before, new = self.levels_at(complexity), decision.levels
+        if self.moves is not None and decision.moves:
+            before, new = self.moves, decision.moves
             # Shared with the decision, and so among the conversations that are given the same, as most are.
-            self.levels[complexity] = {**before, **new} if before.keys() - new else new
+            self.moves = {**before, **new} if before.keys() - new else new
 
     def cues_at(self, turn: int) -> Mapping[str, CueValue]:
         """Return the request cues that held at a user turn."""
@@ -219,8 +207,13 @@ class Pins:
             records.append(_record(policies[policy], conversation, pin))
         return records
 
-    def restore(self, records: Iterable[PinRecord]) -> None:
-        """Take back stored pins, the least recently used first."""
+    def restore(
+        self, records: Iterable[PinRecord], policy_of: Callable[[str, str], Policy | None] = lambda name, revision: None
+    ) -> None:
+        """Take back stored pins, the least recently used first.
+
+        `policy_of` returns a revision of a policy: what an earlier release stored is understood by it alone.
+        """
         for record in records:
             pin = Pin(
                 record.revision,
@@ -230,7 +223,9 @@ class Pins:
                 list(record.cues),
                 {turn: (None, evidence) for turn, evidence in record.faulted.items()},
             )
-            pin.levels = None if record.levels is None else dict(record.levels)
+            pin.moves = record.moves
+            if record.levels:
+                pin.moves = _moves(policy_of(record.policy, record.revision), record.levels)
             pin.drawn = record.drawn
             pin.first, pin.stored = record.first, pin.mark
             self.keep(record.policy, record.conversation, pin)
@@ -269,6 +264,19 @@ def _record(policy: Policy, conversation: str, pin: Pin) -> PinRecord:
         idle_s=pin.idle_s,
         cues=cues,
         faulted=faulted,
-        levels=None if pin.levels is None else dict(pin.levels),
+        moves=pin.moves,
         drawn=pin.drawn,
     )
+
+
+def _moves(policy: Policy | None, levels: Mapping[str, Mapping[str, Level]]) -> dict[str, int]:
+    """Return levels by complexity and task as moves by task: how far each is from where the task starts.
+
+    Where they differ by complexity, as levels did that were tuned apart, that of the first is kept.
+    """
+    moves: dict[str, int] = {}
+    for complexity in sorted(levels, key=lambda name: (name != USUAL, name)):
+        for path, level in levels[complexity].items():
+            task = policy.tasks.get(path) if policy else None
+            moves.setdefault(path, level - start_level(task, policy.settings, complexity) if policy and task else 0)
+    return moves

@@ -13,8 +13,8 @@ from router.core.decide import decide
 from router.core.decision import Decision, Reason, nothing
 from router.core.errors import Degraded, RequestError
 from router.core.evidence import Evidence
-from router.core.levels import NOBODY, Asked, Draw, Levels
-from router.core.policy import ROOT, CueValue, Level, Policy
+from router.core.levels import NOBODY, Asked, Draw, Levels, usual_level
+from router.core.policy import ROOT, CueValue, Policy
 from router.core.ports import Capability, Request, Weaving, Wire
 from router.engine.guarding import Guard
 from router.engine.identity import Identifier, Identity
@@ -189,10 +189,8 @@ class RequestPreparer:
         pin = self.pins.find(policy.name, identity.conversation, turn, lasting, now, answering=answering)
         if pin is None:
             idle_s = policy.settings.pin_idle_s
-            levels: dict[str, Mapping[str, Level]] | None = None if self.shelf.levels(policy.name) is None else {}
-            pin = Pin(
-                policy.revision, now, now, idle_s, [(0, lasting)], moment=(turn, passing), levels=levels, new=True
-            )
+            moves: dict[str, int] | None = None if self.shelf.levels(policy.name) is None else {}
+            pin = Pin(policy.revision, now, now, idle_s, [(0, lasting)], moment=(turn, passing), moves=moves, new=True)
             self.pins.keep(policy.name, identity.conversation, pin)
             return observer, pin, identity, cues, faults
         pin.new = False
@@ -239,7 +237,7 @@ class RequestPreparer:
     def _decide_all(self, snapshot: Snapshot, sights: list[TurnObservation], pin: Pin, asked: Asked) -> list[Decision]:
         """Return the decision at every user turn. What the conversation is given on the way, its pin keeps."""
         decisions: list[Decision] = []
-        tuned = None if pin.levels is None else self.shelf.levels(snapshot.policy.name)
+        tuned = None if pin.moves is None else self.shelf.levels(snapshot.policy.name)
         drawn: Draw | None = None
         fresh: set[str] = set()  # tasks at which the conversation is given a level for the first time
         for sight in sights:
@@ -248,13 +246,12 @@ class RequestPreparer:
                 sight.decision = decision = self._decide(snapshot, sight.evidence)
                 drawn = decision.draw or drawn
                 if tuned is not None:
-                    fresh |= set() if pin.knows(decision.task) else {decision.task}
-                    pin.give(_complexity(sight), decision)
-                    levels = decision.levels or sight.evidence.levels
-                    sight.evidence = replace(sight.evidence, levels=levels, tuned=None, asked=NOBODY)
+                    fresh |= set() if decision.task in (pin.moves or ()) else {decision.task}
+                    pin.give(decision)
+                    sight.evidence = replace(sight.evidence, levels=decision.levels, tuned=None, asked=NOBODY)
             decisions.append(sight.decision)
         if tuned is not None and (drawn is not None or decisions[-1].task in fresh):
-            pin.given = _given(decisions[-1], drawn, tuned, asked, sights[-1]) or pin.given
+            pin.given = _given(snapshot.policy, decisions[-1], drawn, tuned, asked, sights[-1]) or pin.given
         return decisions
 
     def _decide(self, snapshot: Snapshot, evidence: Evidence) -> Decision:
@@ -300,26 +297,28 @@ def _complexity(sight: TurnObservation) -> str:
 
 
 def _stands(sight: TurnObservation, pin: Pin) -> bool:
-    """Say whether a decision that was made before was made with the levels that the conversation has."""
-    if pin.levels is None:
+    """Say whether a decision that was made before was made with the moves that the conversation has."""
+    if pin.moves is None:
         return not sight.evidence.levels
     assert sight.decision is not None
-    held = pin.levels_at(_complexity(sight))
-    return all(held.get(path) is level for path, level in sight.decision.levels.items())
+    moves, held = sight.decision.moves, pin.moves
+    return len(moves) == len(sight.decision.levels) and all(held.get(path) == move for path, move in moves.items())
 
 
 def _levelled(sight: TurnObservation, pin: Pin, tuned: Levels | None, asked: Asked) -> Evidence:
-    """Return the evidence at a turn with the levels that the conversation has, and those there are to choose from."""
+    """Return the evidence at a turn with the moves that the conversation has, and the dials for what it has not."""
     if tuned is None and not sight.evidence.levels:
         return sight.evidence
-    held = pin.levels_at(_complexity(sight))
-    return replace(sight.evidence, levels=held, tuned=tuned, asked=asked._replace(drawn=pin.drawn))
+    asked = asked._replace(drawn=pin.drawn, moves=pin.moves or {})
+    return replace(sight.evidence, levels={}, tuned=tuned, asked=asked)
 
 
-def _given(decision: Decision, drawn: Draw | None, tuned: Levels, asked: Asked, sight: TurnObservation) -> Given | None:
+def _given(
+    policy: Policy, decision: Decision, drawn: Draw | None, tuned: Levels, asked: Asked, sight: TurnObservation
+) -> Given | None:
     task = drawn.task if drawn else decision.task
-    level = decision.levels.get(task)
-    if level is None or task == ROOT:
+    move = decision.moves.get(task)
+    if move is None or task == ROOT:
         return None
-    model = decision.model or asked.model
+    model, level = decision.model or asked.model, usual_level(policy, task, move)
     return Given(task, _complexity(sight), model, level, drawn, tuned.held_out(asked.unit))

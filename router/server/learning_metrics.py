@@ -13,7 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from router.learner import Records
 
 ARM = ("policy", "task", "level")
-DIAL = ("policy", "task", "complexity", "model")
+DIAL = ("policy", "task", "model")
 
 
 def learning_metrics(learned: Mapping[str, Records]) -> Iterator[Metric]:

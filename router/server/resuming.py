@@ -53,7 +53,7 @@ def resume(
             else:
                 if (snapshot.policy.name, snapshot.policy.revision) == (name, revision):
                     shelf.keep_old(snapshot)
-    preparer.pins.restore(records)
+    preparer.pins.restore(records, lambda name, revision: (shelf.pinned(name, revision) or shelf.current(name)).policy)
     preparer.take_up(map(_link, chained))
 
 

@@ -150,7 +150,7 @@ def loaded_event(row: Mapping[str, Any] | Any) -> Event:
         at_ms=row["at_ms"],
         policy=row["policy"],
         kind=row["kind"],
-        key=DialKey(row["task"], row["complexity"], row["model"]),
+        key=DialKey(row["task"], row["model"]),
         facts=_decode(row["facts"]),
         words=row["words"],
         by=row["author"],

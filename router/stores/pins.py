@@ -84,23 +84,23 @@ def _row(record: PinRecord) -> Row:
         "faulted": _encode(
             {str(turn): msgspec.Raw(evidence_text(seen, seen.cues).encode()) for turn, seen in record.faulted.items()}
         ).decode(),
-        "levels": None if record.levels is None else _encode(record.levels).decode(),
+        "levels": None if record.moves is None else _encode(record.moves).decode(),
         "drawn": int(record.drawn),
     }
 
 
 def _record(row: Mapping[str, Any] | Any) -> PinRecord:
+    given: Any = None if row["levels"] is None else _decode(row["levels"])
+    by_complexity = any(isinstance(levels, dict) for levels in (given or {}).values())  # of an earlier release
     return PinRecord(
         **{name: row[name] for name in (*_KEY, "revision", "began_s", "seen_s", "idle_s")},
         cues=tuple((turn, values) for turn, values in _decode(row["cues"])),
         faulted={int(turn): loaded_evidence(stored) for turn, stored in _decode(row["faulted"]).items()},
-        levels=_levels(row["levels"]),
+        moves={} if by_complexity else given,
         drawn=bool(row["drawn"]),
+        levels=_levels(given) if given and by_complexity else {},
     )
 
 
-def _levels(stored: str | None) -> dict[str, dict[str, Level]] | None:
-    if stored is None:
-        return None
-    given = _decode(stored).items()
-    return {complexity: {task: Level(level) for task, level in levels.items()} for complexity, levels in given}
+def _levels(given: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, Level]]:
+    return {complexity: {task: Level(level) for task, level in levels.items()} for complexity, levels in given.items()}

@@ -27,7 +27,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-REVISION = "0003"
+REVISION = "0004"
 """The newest revision. A database that has it is opened without a look at the revisions themselves."""
 
 RELEASED_VERSION = 2
@@ -203,7 +203,6 @@ experiments = Table(
     Column("policy", Text, nullable=False),
     Column("kind", String(40), nullable=False),
     Column("task", Text, nullable=False),
-    Column("complexity", Text, nullable=False),
     Column("model", Text, nullable=False),
     Column("facts", Text, nullable=False),
     Column("words", Text, nullable=False),

@@ -1,6 +1,6 @@
 """Allocation: which level to try next, and how many units should get it. May guess; what it guesses binds nothing.
 
-The reward of level l at task v, for requests of one complexity to one model, is modelled as
+The reward of level l at task v, for requests to one model, is modelled as
 
     y = mu + a_v + F_l + f_{g,l} + e_{v,l} + noise,     sd of a .15, F .10, f .08, e .04,     g the domain of v
 
@@ -55,10 +55,9 @@ Floats = NDArray[np.float64]
 
 
 class CellKey(NamedTuple):
-    """One arm: a level at a task for a complexity and a model. `node` and `text` name the texts it was said with."""
+    """One arm: a level at a task for a model. `node` and `text` name the texts it was said with."""
 
     task: str
-    complexity: str
     model: str
     level: Level
     node: str
@@ -84,7 +83,7 @@ def counted(cells: Mapping[CellKey, Cell], outcomes: Iterable[Outcome]) -> dict[
     table = dict(cells)
     for outcome in outcomes:
         given = outcome.assignment
-        key = CellKey(given.task, given.complexity, given.model, given.level, given.node, given.text)
+        key = CellKey(given.task, given.model, given.level, given.node, given.text)
         old = table.get(key) or Cell(first_ms=given.at_ms)
         x, first, last = outcome.reward, min(old.first_ms, given.at_ms), max(old.last_ms, given.at_ms)
         if x is None:
@@ -132,7 +131,7 @@ class Difference(NamedTuple):
 
 @dataclass(frozen=True)
 class Curves:
-    """The posterior of the rewards of all tasks, for one complexity and one model.
+    """The posterior of the rewards of all tasks, for one model.
 
     `mean` is (tasks, 4). Within a domain the covariance of the levels of tasks v and w is
     `lean[v] @ shape[g] @ lean[w].T`, plus `own[v]` where v is w.
@@ -182,7 +181,7 @@ def domain_of(task: str) -> str:
 
 
 def curves(cells: Mapping[tuple[str, Level], Cell], tasks: Sequence[str]) -> Curves:
-    """Return what the cells of one complexity and one model say of all tasks; cells of other tasks are left out."""
+    """Return what the cells of one model say of all tasks; cells of other tasks are left out."""
     rows = {task: i for i, task in enumerate(tasks)}
     n, totals, squares = np.zeros((3, len(tasks), LEVELS))
     for (task, level), cell in cells.items():

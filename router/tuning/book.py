@@ -1,12 +1,12 @@
 """How every dial stands: a pure fold over the tuner's log. The same log gives the same book, and so the same levels.
 
-A dial is a task's level for one complexity and one model. It holds the level that tuning turned it to (None: it
+A dial is a task's level for one model. It holds the level that tuning turned it to (None: it
 follows the nearest dial above it, or starts where the pack says), and at most one trial. The fold believes the log:
 whether a step was earned was settled by `tuner` before it was written. Words that come too late (an acceptance of a
 trial that has ended) change nothing.
 
-Words of people may be for many dials at once: ANY stands for every complexity or model, and a task for those below it
-too, the root for all. Freezing a task holds still whatever could move it: trials of its ancestors and descendants give
+Words of people may be for many dials at once: ANY stands for every model, and a task for those below it too, the root
+for all. Freezing a task holds still whatever could move it: trials of its ancestors and descendants give
 everybody the level in force until it is thawed; feedback is collected meanwhile.
 """
 
@@ -23,7 +23,7 @@ from router.core.policy import Level, lineage
 from router.tuning.betting import Bets, advance_all, opened
 
 ANY = "*"
-"""In the key of a person's word: every complexity, or every model."""
+"""In the key of a person's word: every model."""
 
 PEOPLES = ("accepted", "rejected", "frozen", "thawed", "reset")
 """The kinds of events that are words of people."""
@@ -131,8 +131,8 @@ class Book:
 
 
 def covers(word: DialKey, key: DialKey) -> bool:
-    """Say whether a person's word is for a dial: its task or one above, its complexity and model or any."""
-    return _grouped(word, key) and word.task in lineage(key.task)
+    """Say whether a person's word is for a dial: its task or one above, its model or any."""
+    return word.model in (ANY, key.model) and word.task in lineage(key.task)
 
 
 def fold(events: Iterable[Event], book: Book | None = None) -> Book:
@@ -141,6 +141,8 @@ def fold(events: Iterable[Event], book: Book | None = None) -> Book:
     standings, frozen, last = dict(book.standings), set(book.frozen), book.last
     for event in events:
         last = max(last, event.number)
+        if event.kind == "retired":
+            continue
         if event.kind == "frozen":
             frozen.add(event.key)
         elif event.kind == "thawed":
@@ -242,9 +244,5 @@ def _rested(standing: Standing, incumbent: Level, challenger: Level, event: Even
     return replace(standing, rests=(*kept, Rest(incumbent, challenger, str(event.facts["text"]), until)))
 
 
-def _grouped(word: DialKey, key: DialKey) -> bool:
-    return word.complexity in (ANY, key.complexity) and word.model in (ANY, key.model)
-
-
 def _touches(word: DialKey, key: DialKey) -> bool:
-    return _grouped(word, key) and (word.task in lineage(key.task) or key.task in lineage(word.task))
+    return word.model in (ANY, key.model) and (word.task in lineage(key.task) or key.task in lineage(word.task))

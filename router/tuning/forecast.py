@@ -13,7 +13,7 @@ from math import ceil, log
 from typing import Any
 
 from router.core.learning import DialKey
-from router.core.levels import start_level
+from router.core.levels import usual_level
 from router.core.policy import ROOT, Policy
 from router.tuning.allocation import Cell, CellKey
 from router.tuning.betting import HARM_ALARM, Bets
@@ -90,11 +90,11 @@ def statuses(
     Takes what `tuner.refresh` takes.
     """
     survey = Survey(policy, book, cells, now_ms)
-    own = {key[1:] for key in book.standings if key.complexity != "*" and key.model != "*"}
+    own = {key.model for key in book.standings if key.model != "*"}
     found = []
-    for complexity, model in sorted({*survey.groups, *own}):
+    for model in sorted({*survey.groups, *own}):
         for task in policy.tasks:
-            key = DialKey(task, complexity, model)
+            key = DialKey(task, model)
             cell = survey.record(key) if task != ROOT else Cell()
             if cell.n or cell.silent or (key in book.standings and task != ROOT):
                 found.append(_status(survey, key, cell, bets))
@@ -122,18 +122,17 @@ def forecast(running: Running, bets: Bets, per_day: float, now_ms: int) -> float
 
 def _status(survey: Survey, key: DialKey, cell: Cell, bets: Mapping[str, Bets]) -> Status:
     standing = survey.book.standing(key)
-    choice = survey.in_force(key)
-    task = survey.policy.tasks[key.task]
-    start = start_level(task, survey.policy.settings, key.complexity)
+    level, follows = survey.in_force(key)
+    start = usual_level(survey.policy, key.task)
     running = standing.running
     per_day = survey.per_day(cell) if cell.n else 0.0
     trial = _trial(survey, key, running, bets.get(running.id, running.opening), per_day) if running else None
     wait = None if running else survey.wait(key)
     figures = Status(
         key=key,
-        level=choice.level.word,
+        level=level.word,
         start=start.word,
-        follows=choice.node,
+        follows=follows,
         n=cell.n,
         per_day=round(per_day, 2),
         mean=round(cell.total / cell.n, 4) if cell.n else None,

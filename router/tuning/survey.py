@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from router.core.learning import DialKey
-from router.core.levels import Choice, Dial, Levels, Trial
+from router.core.levels import Dial, Levels, Trial, usual_level
 from router.core.policy import ROOT, Level, Policy, depth, lineage
 from router.tuning.allocation import Cell, CellKey, Curves, Difference, Prospect, curves, merged
 from router.tuning.betting import MARGIN
@@ -50,9 +50,8 @@ PASSED_ON = ("resting", "nothing", "unlikely")
 
 @dataclass(frozen=True)
 class Group:
-    """All requests of one complexity to one model: the cells by task and level, texts and nodes taken together."""
+    """All requests to one model: the cells by task and level, texts and nodes taken together."""
 
-    complexity: str
     model: str
     cells: Mapping[tuple[str, Level], Cell]
     tasks: tuple[str, ...]
@@ -89,7 +88,7 @@ class Survey:
     def after(self, book: Book) -> Survey:
         """Return the same look with another book."""
         survey = Survey(self.policy, book, self.cells, self.now_ms)
-        missing = {key[1:] for key in book.running}.difference(self.groups)
+        missing = {key.model for key in book.running}.difference(self.groups)
         if not missing:
             survey.__dict__["groups"] = self.groups  # cells and policy are the same, and so is what follows from them
         return survey
@@ -110,41 +109,39 @@ class Survey:
         }
 
     @cached_property
-    def groups(self) -> Mapping[tuple[str, str], Group]:
-        """The groups in which there were conversations or are trials, in a fixed order."""
-        found: dict[tuple[str, str], dict[tuple[str, Level], list[Cell]]] = {
-            (key.complexity, key.model): {} for key in self.running
-        }
+    def groups(self) -> Mapping[str, Group]:
+        """The groups in which there were conversations or are trials by model, in a fixed order."""
+        found: dict[str, dict[tuple[str, Level], list[Cell]]] = {key.model: {} for key in self.running}
         for key, cell in self.cells.items():
             if key.task in self.policy.tasks and self.policy.texts.get(key.node) == key.text:
-                group = found.setdefault((key.complexity, key.model), {})
-                group.setdefault((key.task, key.level), []).append(cell)
+                found.setdefault(key.model, {}).setdefault((key.task, key.level), []).append(cell)
         tasks = tuple(path for path in self.policy.tasks if path != ROOT)
         return {
-            name: Group(*name, {place: merged(cells) for place, cells in found[name].items()}, tasks)
-            for name in sorted(found)
+            model: Group(model, {place: merged(cells) for place, cells in found[model].items()}, tasks)
+            for model in sorted(found)
         }
 
     def group(self, key: DialKey) -> Group:
         """Return the group that a dial belongs to."""
-        found = self.groups.get((key.complexity, key.model))
-        return found or Group(key.complexity, key.model, {}, tuple(p for p in self.policy.tasks if p != ROOT))
+        found = self.groups.get(key.model)
+        return found or Group(key.model, {}, tuple(p for p in self.policy.tasks if p != ROOT))
 
     @cached_property
     def levels(self) -> Levels:
         """The dials as they stand, trials included."""
         return self.book.levels()
 
-    def in_force(self, key: DialKey) -> Choice:
-        """Return the level in force at a task, and the task whose dial says so ("" for none)."""
-        return self.levels.choice(self.policy, key)
+    def in_force(self, key: DialKey) -> tuple[Level, str]:
+        """Return the level in force at a task for ordinary requests, and the task whose dial says so ("" for none)."""
+        choice = self.levels.choice(self.policy, key)
+        return usual_level(self.policy, key.task, choice.move), choice.node
 
     def followers(self, key: DialKey) -> tuple[str, ...]:
         """Return the task and those below it that move with its dial."""
         own = {
             other.task
             for other, standing in self.book.standings.items()
-            if other[1:] == key[1:] and (standing.level is not None or standing.running is not None)
+            if other.model == key.model and (standing.level is not None or standing.running is not None)
         }
         return tuple(self._below(key.task, own))
 
@@ -179,9 +176,10 @@ class Survey:
             choice = tried.choice(self.policy, below)
             if choice.node != key.task:
                 continue
-            if choice.level is not self.in_force(below).level:
+            level = usual_level(self.policy, task, choice.move)
+            if level is not self.in_force(below)[0]:
                 return {}  # a dial of its own at this task would by itself move another, whose start is out of range
-            found[task] = (choice.level, choice.challenger)
+            found[task] = (level, usual_level(self.policy, task, choice.challenger))
         if found.get(key.task) is None or found[key.task][1] is not challenger:
             return {}
         return found if any(self._differs(task, *move) for task, move in found.items()) else {}
@@ -217,7 +215,7 @@ class Survey:
 
     def prospects(self, key: DialKey) -> tuple[list[Prospect], list[Rest]]:
         """Return the neighbouring levels that could be tried, most promising first, and those that rest."""
-        incumbent = self.in_force(key).level
+        incumbent, _ = self.in_force(key)
         standing, text = self.book.standing(key), self.policy.texts[key.task]
         found, rests = [], []
         for step in (1, -1):

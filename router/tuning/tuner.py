@@ -137,9 +137,9 @@ class Desk:
 
     def begin(self) -> None:
         """Start the trials that may start, from the top of the tree down."""
-        for complexity, model in self.survey.groups:
-            for task in self.survey.group(DialKey("", complexity, model)).tasks:
-                key = DialKey(task, complexity, model)
+        for model, group in self.survey.groups.items():
+            for task in group.tasks:
+                key = DialKey(task, model)
                 if self.survey.wait(key) is None:
                     found, _ = self.survey.prospects(key)
                     self._start(found[0])
@@ -269,8 +269,8 @@ class Desk:
         return {"rests_until_ms": self.now_ms + days * DAY_MS if days else 0}
 
     def _trial(self, key: DialKey, k: int, kind: str) -> str:
-        """Return the id of a trial: never used twice, because k never goes back."""
-        return f"{self.policy.name}:{key.task}:{key.complexity}:{key.model}:{k}:{kind}"
+        """Return the id of a trial, spelt as in older logs. k never goes back, so it is used once."""
+        return f"{self.policy.name}:{key.task}::{key.model}:{k}:{kind}"
 
 
 def _rounded(value: float | None) -> float | None:

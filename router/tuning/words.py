@@ -37,13 +37,11 @@ ALARMS = {
 def place(key: DialKey) -> str:
     """Return a dial in words.
 
-    >>> place(DialKey("/billing", "complex", "gpt-5-mini"))
-    '/billing, complex requests to gpt-5-mini'
+    >>> place(DialKey("/billing", "gpt-5-mini"))
+    '/billing, requests to gpt-5-mini'
     """
     task = "all tasks" if key.task == "/" else key.task
-    kind = "" if key.complexity in ("", ANY_WORD) else f"{key.complexity} "
-    to = "" if key.model in ("", ANY_WORD) else f" to {key.model}"
-    return f"{task}, {kind}requests{to}" if kind or to else task
+    return task if key.model in ("", ANY_WORD) else f"{task}, requests to {key.model}"
 
 
 def percent(share: float) -> str:

@@ -62,7 +62,7 @@ def choosing() -> list[tuple[str, str]]:
     policy = load_pack(SHIPPED_PACK).policy
     belief = Belief({"/billing": 0.95, "/billing/refund": 0.9})
     cues = {"channel": "chat", "complexity": "simple", "language": "en"}
-    key = DialKey("/billing", "simple", "m")
+    key = DialKey("/billing", "m")
     tuned = Levels({key: Dial(None, Trial("t", Level.DETAILED, 0.5, policy.texts["/billing"]))}, b"salt" * 8, 0.02)
     plain = Evidence(belief, cues)
     drawn = replace(plain, tuned=tuned, asked=Asked("unit", model="m"))

@@ -100,7 +100,7 @@ def test_the_status_shows_evidence_forecast_and_the_text_of_a_proposed_step(run:
 def test_the_status_as_json_holds_the_same(run: Run) -> None:
     found = json.loads(run("--json", code=1).output)
     [dial] = [dial for dial in found["dials"] if dial["trial"]]
-    assert dial["key"] == {"task": "/delivery", "complexity": "", "model": "m"}
+    assert dial["key"] == {"task": "/delivery", "model": "m"}
     assert dial["trial"]["evidence"] >= dial["trial"]["needed"] == 40 and dial["trial"]["proposed_ms"]
     assert 0 < dial["gain"]["low"] < dial["gain"]["estimate"] < dial["gain"]["high"]
     assert found["gain"]["low"] < found["gain"]["high"] and found["gain"]["n"] > 1000

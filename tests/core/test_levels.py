@@ -27,7 +27,7 @@ def desk(**refund: Any) -> Policy:
 
 def levels(policy: Policy, task: str, level: Level | None, *trials: Trial, **more: Any) -> Levels:
     dial = Dial(level, trials[0] if trials else None)
-    return Levels({DialKey(task, "", "m"): dial}, salt=b"s", **more)
+    return Levels({DialKey(task, "m"): dial}, salt=b"s", **more)
 
 
 def trial(policy: Policy, node: str, challenger: Level, share: float = 1.0, name: str = "t1") -> Trial:
@@ -82,12 +82,11 @@ def test_a_dial_moves_its_task_and_those_that_follow(
     assert chosen(policy, levels(policy, node, level)) == said
 
 
-def test_the_nearest_dial_is_followed_and_others_complexity_or_model_are_not_touched() -> None:
+def test_the_nearest_dial_is_followed_and_other_models_are_not_touched() -> None:
     policy = desk()
-    dials = {DialKey("/billing", "", "m"): Dial(DETAILED), DialKey("/billing/refund", "", "m"): Dial(BRIEF)}
+    dials = {DialKey("/billing", "m"): Dial(DETAILED), DialKey("/billing/refund", "m"): Dial(BRIEF)}
     assert chosen(policy, Levels(dials)) == [GUIDED, DETAILED, BRIEF]
     assert chosen(policy, Levels(dials), Asked("u", model="other")) == [GUIDED] * 3
-    assert chosen(policy, Levels(dials), Asked("u", "complex", "m")) == [GUIDED] * 3
 
 
 def test_levels_that_a_conversation_has_stay_and_end_its_part_in_the_trial() -> None:
@@ -95,16 +94,41 @@ def test_levels_that_a_conversation_has_stay_and_end_its_part_in_the_trial() -> 
     state = levels(policy, "/billing/refund", None, trial(policy, "/billing/refund", DETAILED))
     asked = SOMEBODY
     fixed = {"/billing/refund": BRIEF}
-    said, drawn = choose_levels(policy, SPEAKING, state, fixed, asked)
+    said, _, drawn = choose_levels(policy, SPEAKING, state, fixed, asked)
     assert said["/billing/refund"] is BRIEF and drawn is None
-    said, drawn = choose_levels(policy, SPEAKING, state, {}, asked._replace(drawn=True))
+    given = asked._replace(moves={"/billing/refund": -1})
+    said, moves, drawn = choose_levels(policy, SPEAKING, state, {}, given)
+    assert said["/billing/refund"] is BRIEF and moves["/billing/refund"] == -1 and drawn is None
+    said, _, drawn = choose_levels(policy, SPEAKING, state, {}, asked._replace(drawn=True))
     assert said["/billing/refund"] is GUIDED and drawn is None
+
+
+@pytest.mark.parametrize(
+    ("level", "said"), [(None, [BRIEF, GUIDED, DETAILED]), (DETAILED, [GUIDED, DETAILED, DETAILED])]
+)
+def test_a_dial_moves_requests_of_each_complexity_from_where_they_start(level: Level | None, said: list[Level]) -> None:
+    policy = desk(levels={"": GUIDED, "simple": BRIEF, "complex": DETAILED})
+    state, refund = levels(policy, "/billing/refund", level), {"/billing/refund": "/billing/refund"}
+    asked = [Asked("u", complexity, "m") for complexity in ("simple", "standard", "complex")]
+    found = [choose_levels(policy, refund, state, {}, each) for each in asked]
+    assert [each.levels["/billing/refund"] for each in found] == said
+    kept = [choose_levels(policy, refund, None, {}, each._replace(moves=found[0].moves)) for each in asked]
+    assert [each.levels for each in kept] == [each.levels for each in found]
+
+
+def test_nothing_is_drawn_for_a_request_whose_complexity_leaves_no_choice() -> None:
+    policy = desk(levels={"": GUIDED, "complex": DETAILED})
+    state = levels(policy, "/billing/refund", None, trial(policy, "/billing/refund", DETAILED))
+    refund = {"/billing/refund": "/billing/refund"}
+    assert choose_levels(policy, refund, state, {}, Asked("u", "complex", "m")).draw is None
+    assert choose_levels(policy, refund, state, {}, Asked("u", "simple", "m")).draw is not None
 
 
 def test_a_trial_moves_all_that_follow_and_says_what_it_drew() -> None:
     policy = desk()
     state = levels(policy, "/billing", None, trial(policy, "/billing", DETAILED))
-    said, drawn = choose_levels(policy, SPEAKING, state, {}, SOMEBODY)
+    said, moves, drawn = choose_levels(policy, SPEAKING, state, {}, SOMEBODY)
+    assert list(moves.values()) == [0, 1, 1]
     assert list(said.values()) == [GUIDED, DETAILED, DETAILED]
     assert drawn == ("t1", "/billing", "/billing/refund", True, 1.0)
 
@@ -114,7 +138,7 @@ def test_a_task_of_high_stakes_is_drawn_for_with_care(stakes: str, share: float)
     policy = desk(stakes=stakes)
     state = levels(policy, "/billing", None, trial(policy, "/billing", DETAILED, share=0.9))
     asked = [Asked(f"unit{number}", model="m") for number in range(4_000)]
-    draws = [choose_levels(policy, SPEAKING, state, {}, each)[1] for each in asked]
+    draws = [choose_levels(policy, SPEAKING, state, {}, each).draw for each in asked]
     assert {each.share for each in draws if each} == {share}
     assert abs(sum(each.challenger for each in draws if each) / len(draws) - share) < 0.03
 
@@ -124,6 +148,7 @@ def test_a_trial_of_another_text_draws_nothing() -> None:
     old = Trial("t1", DETAILED, 1.0, "another text")
     assert choose_levels(policy, SPEAKING, levels(policy, "/billing", None, old), {}, SOMEBODY) == (
         dict.fromkeys(SPEAKING, GUIDED),
+        dict.fromkeys(SPEAKING, 0),
         None,
     )
 
@@ -132,7 +157,11 @@ def test_nothing_is_drawn_where_the_levels_are_the_same_anyway() -> None:
     policy = desk(complexity="complex")
     state = levels(policy, "/billing", None, trial(policy, "/billing", DETAILED))
     refund = {"/billing/refund": "/billing/refund"}  # detailed as it is: it would gain nothing
-    assert choose_levels(policy, refund, state, {}, SOMEBODY) == ({"/billing/refund": DETAILED}, None)
+    assert choose_levels(policy, refund, state, {}, SOMEBODY) == (
+        {"/billing/refund": DETAILED},
+        {"/billing/refund": 0},
+        None,
+    )
 
 
 @pytest.mark.parametrize("share", [0.02, 0.1, 0.5, 0.9])

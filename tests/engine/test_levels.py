@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ def tuned(share: float = 1.0, level: Level | None = None, task: str = "/delivery
     of = preparer()
     policy = of.shelf.current().policy
     trial = Trial("t1", Level.DETAILED, share, policy.texts[task])
-    of.shelf.tune("desk", Levels({DialKey(task, "", "m"): Dial(level, trial)}, b"s"))
+    of.shelf.tune("desk", Levels({DialKey(task, "m"): Dial(level, trial)}, b"s"))
     return of
 
 
@@ -48,7 +49,7 @@ def test_a_conversation_takes_part_in_one_trial() -> None:
     of = tuned()
     policy = of.shelf.current().policy
     both = {
-        DialKey(task, "", "m"): Dial(None, Trial(task, Level.DETAILED, 1.0, policy.texts[task]))
+        DialKey(task, "m"): Dial(None, Trial(task, Level.DETAILED, 1.0, policy.texts[task]))
         for task in ("/delivery", "/billing")
     }
     of.shelf.tune("desk", Levels(both, b"s"))
@@ -62,7 +63,7 @@ def test_a_conversation_that_began_untuned_stays_so() -> None:
     of = preparer()
     assert given(of, "where is my parcel") is None
     policy = of.shelf.current().policy
-    of.shelf.tune("desk", Levels({DialKey("/delivery", "", "m"): Dial(Level.DETAILED)}, b"s"))
+    of.shelf.tune("desk", Levels({DialKey("/delivery", "m"): Dial(Level.DETAILED)}, b"s"))
     look = of.prepare(call(body("where is my parcel", "Soon.", "ok", metadata={"conversation_id": "c1"})))
     assert taken(look) is None and set(look.decision.levels.values()) == {Level.GUIDED}
     assert policy.texts  # the policy itself knows nothing of what is tuned
@@ -79,7 +80,7 @@ def test_what_is_remembered_of_a_tuned_conversation_does_not_outlive_its_pin() -
     assert of.prepare(call(asked)).decision.level is Level.DETAILED
     for pins in of.pins._pins.values():  # as after an hour, or where there were too many, of one that began untuned
         for pin in pins:
-            pin.levels = None
+            pin.moves = None
     for _ in range(2):
         look = of.prepare(call(asked))
         assert look.decision.level is Level.GUIDED and not look.evidence.levels
@@ -88,7 +89,7 @@ def test_what_is_remembered_of_a_tuned_conversation_does_not_outlive_its_pin() -
 def test_what_was_said_stays_when_the_dial_turns() -> None:
     of = tuned(share=0.0, level=Level.BRIEF)
     before = of.prepare(call(body("where is my parcel", metadata={"conversation_id": "c1"}))).decision
-    of.shelf.tune("desk", Levels({DialKey("/delivery", "", "m"): Dial(Level.DETAILED)}, b"s"))
+    of.shelf.tune("desk", Levels({DialKey("/delivery", "m"): Dial(Level.DETAILED)}, b"s"))
     grown = of.prepare(call(body("where is my parcel", "Soon.", "ok", metadata={"conversation_id": "c1"})))
     new = of.prepare(call(body("where is my parcel", metadata={"conversation_id": "c2"})))
     assert grown.decisions[0] == before and grown.decision.level is Level.BRIEF
@@ -122,7 +123,20 @@ def test_levels_outlive_a_restart(tuned_before: bool) -> None:
     said = of.prepare(call(asked)).decision
     records = of.pins.changed({"desk": of.shelf.current().policy})
     after = preparer(snapshot())
-    after.shelf.tune("desk", Levels({DialKey("/delivery", "", "m"): Dial(Level.BRIEF)}, b"s"))
+    after.shelf.tune("desk", Levels({DialKey("/delivery", "m"): Dial(Level.BRIEF)}, b"s"))
     after.pins.restore(records)
     look = after.prepare(call(json.loads(json.dumps(asked))))
     assert look.decision.levels == said.levels and taken(look) is None
+
+
+def test_what_an_earlier_release_stored_by_complexity_says_the_same_again() -> None:
+    of = tuned()
+    asked = body("where is my parcel", metadata={"conversation_id": "c1", "complexity": "complex"})
+    said = of.prepare(call(asked)).decision
+    (record,) = of.pins.changed({"desk": of.shelf.current().policy})
+    old = replace(record, moves={}, levels={"complex": said.levels, "simple": {"/delivery": Level.OFF}})
+    after = preparer(snapshot())
+    after.shelf.tune("desk", Levels({DialKey("/delivery", "m"): Dial(Level.BRIEF)}, b"s"))
+    after.pins.restore([old], lambda name, revision: after.shelf.current(name).policy)
+    assert said.levels["/delivery"] is Level.DETAILED
+    assert after.prepare(call(asked)).decision.levels == said.levels

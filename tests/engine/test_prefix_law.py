@@ -96,11 +96,10 @@ class World:
 def turned(policy: Policy, step: int) -> Levels:
     """Levels that differ from those of every other step: a dial turned here, a trial of half the users there."""
     dials: dict[DialKey, Dial] = {}
-    for complexity in ("simple", "complex"):
-        for number, task in enumerate(("/billing", "/delivery")):
-            level, other = (Level.DETAILED, Level.BRIEF) if (step + number) % 2 else (Level.BRIEF, Level.DETAILED)
-            trial = Trial(f"t{step}{number}", other, 0.5, policy.texts[task])
-            dials[DialKey(task, complexity, "m")] = Dial(level, trial if step % 3 else None)
+    for number, task in enumerate(("/billing", "/delivery")):
+        level, other = (Level.DETAILED, Level.BRIEF) if (step + number) % 2 else (Level.BRIEF, Level.DETAILED)
+        trial = Trial(f"t{step}{number}", other, 0.5, policy.texts[task])
+        dials[DialKey(task, "m")] = Dial(level, trial if step % 3 else None)
     return Levels(dials, salt=b"law")
 
 
@@ -148,6 +147,6 @@ def test_the_law_is_seen_broken_where_levels_are_not_kept(format_: str) -> None:
     before = world.send([Says("parcel please")], "", Capability())
     for pins in world.router.pins._pins.values():
         for pin in pins:
-            pin.levels = {}
+            pin.moves = {}
     world.happens("tune")
     assert world.send([Says("parcel please"), Says("ok")], "", Capability())[: len(before)] != before

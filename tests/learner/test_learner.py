@@ -134,10 +134,10 @@ async def test_observe_draws_nothing_and_freezing_holds_all_still(database: Data
     await shop.days(10, better)
     assert not shop.log() and not shop.levels.dials
     shop.shelf.swap("desk", snapshot(tuned_policy("auto", "rev-2")))
-    shop.word("frozen", DialKey("/", "*", "*"))
+    shop.word("frozen", DialKey("/", "*"))
     await shop.days(10, better)
     assert [event.kind for event in shop.log()] == ["frozen"]
-    shop.word("thawed", DialKey("/", "*", "*"))
+    shop.word("thawed", DialKey("/", "*"))
     await shop.days(1, better)
     assert shop.log("started")
 

@@ -21,7 +21,7 @@ from router.stores.learning import SAID_MOST
 Traces = Callable[..., Trace]
 Said = Callable[..., Feedback]
 Assignments = Callable[..., Assignment]
-KEY = DialKey("/billing", "high", "fast")
+KEY = DialKey("/billing", "fast")
 
 
 @pytest.fixture

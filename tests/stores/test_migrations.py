@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from router.core.errors import SettingsError
 from router.core.trace import Trace
-from router.stores import Database, SqlAuditStore, SqlPinStore, SqlTraceStore, open_database
+from router.stores import Database, SqlAuditStore, SqlLearningStore, SqlPinStore, SqlTraceStore, open_database
 from router.stores.migrating import revisions
 from router.stores.schema import REVISION, metadata
 from tests.support.postgres import GROUP, PostgresServer
@@ -115,8 +115,36 @@ def test_a_database_of_an_earlier_release_is_brought_up_to_date_with_what_it_hol
         if LATER_TABLES in old:
             assert SqlAuditStore(database).read("shop")[0].auditor == "ann"
             (pin,) = SqlPinStore(database).read(2.0)
-            assert (pin.conversation, pin.levels, pin.drawn) == ("c1", None, False)
+            assert (pin.conversation, pin.moves, pin.drawn) == ("c1", None, False)
         database.close()
+
+
+def test_the_dials_of_ordinary_requests_become_those_of_all(empty: str) -> None:
+    written = text(
+        "INSERT INTO experiments (at_ms, policy, kind, task, complexity, model, facts, words, author)"
+        " VALUES (1, 'shop', :kind, '/billing', :complexity, 'm', '{}', :complexity, 'ann')"
+    )
+    complexities = ("", "*", "standard", "simple", "complex")
+
+    def put_back(connection: Connection) -> None:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0003'"))
+        connection.execute(text("ALTER TABLE experiments ADD COLUMN complexity TEXT NOT NULL DEFAULT ''"))
+        for kind in ("stepped", "frozen"):
+            connection.execute(written, [{"kind": kind, "complexity": complexity} for complexity in complexities])
+
+    database = open_database(empty)
+    database.write(put_back, "failed", "no")
+    database.close()
+    database = open_database(empty)
+    assert differences(database) == []
+    events = SqlLearningStore(database).events("shop")
+    database.close()
+    assert {event.key for event in events} == {("/billing", "m")}
+    assert [(event.kind, event.words) for event in events] == [
+        *(("stepped", complexity) for complexity in complexities[:3]),
+        *(("retired", complexity) for complexity in complexities[3:]),
+        *(("frozen", complexity) for complexity in complexities),
+    ]
 
 
 def test_an_earlier_release_is_told_to_leave_the_database_alone(database: Database) -> None:

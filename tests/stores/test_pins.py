@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import text
 
 from router.core.errors import Degraded
 from router.core.evidence import Belief, Evidence, Thresholds
@@ -47,18 +49,29 @@ def test_a_pin_takes_the_place_of_its_earlier_record(store: SqlPinStore) -> None
 
 @pytest.mark.parametrize("drawn", [False, True])
 @pytest.mark.parametrize(
-    "levels",
-    [None, {}, {"": {"/a": Level.OFF, "/a/b": Level.DETAILED}, "high": {"/a": Level.BRIEF}}, {"": {}}],
-    ids=["nothing tuned", "none yet", "some", "an empty one"],
+    "moves",
+    [None, {}, {"/a": 0, "/a/b": -1, "/c": 2}],
+    ids=["nothing tuned", "none yet", "some"],
 )
-def test_the_levels_of_a_conversation_come_back_as_they_were(
-    store: SqlPinStore, levels: dict[str, dict[str, Level]] | None, drawn: bool
+def test_the_moves_of_a_conversation_come_back_as_they_were(
+    store: SqlPinStore, moves: dict[str, int] | None, drawn: bool
 ) -> None:
-    record = replace(RECORD, levels=levels, drawn=drawn)
+    record = replace(RECORD, moves=moves, drawn=drawn)
     store.write([record])
+    assert store.read(200.0) == [record]
+
+
+@pytest.mark.parametrize("stored", ['{"": {"/a": 0, "/a/b": 3}, "high": {"/a": 1}}', '{"": {}}'])
+def test_the_levels_that_earlier_releases_stored_by_complexity_are_read(
+    database: Database, store: SqlPinStore, stored: str
+) -> None:
+    store.write([replace(RECORD, moves={})])
+    change = text("UPDATE pins SET levels = :stored").bindparams(stored=stored)
+    database.write(lambda connection: connection.execute(change), "failed", "no")
     (found,) = store.read(200.0)
-    assert found == record
-    assert all(isinstance(level, Level) for given in (found.levels or {}).values() for level in given.values())
+    assert found.moves == {}
+    assert found.levels == json.loads(stored)
+    assert all(isinstance(level, Level) for given in found.levels.values() for level in given.values())
 
 
 def test_what_is_void_is_forgotten(store: SqlPinStore) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from router.backends import EchoBackend
 from router.core.learning import DialKey, Event, Feedback
-from router.core.levels import Levels
+from router.core.levels import Levels, usual_level
 from router.core.policy import Level, Metric, Policy
 from router.core.trace import Trace
 from router.engine.guarding import Guard
@@ -28,7 +28,7 @@ from router.tuning.persons import say
 from tests.support.parts import body, call, small_policy, snapshot
 
 DAY_MS = 24 * 3600 * 1000
-KEY = DialKey("/delivery", "", "m")
+KEY = DialKey("/delivery", "m")
 Goes = Callable[[Level], float]
 
 
@@ -121,7 +121,8 @@ class Shop:
 
     @property
     def in_force(self) -> Level:
-        return self.levels.choice(self.shelf.current().policy, KEY).level
+        policy = self.shelf.current().policy
+        return usual_level(policy, KEY.task, self.levels.choice(policy, KEY).move)
 
 
 def better(level: Level) -> float:

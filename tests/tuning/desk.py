@@ -59,8 +59,8 @@ def pack(
     return Policy("desk", "rev-1", built, settings=Settings(tuning=mode, holdout=0.0), metrics=primary)
 
 
-def dial(task: str = BILLING, complexity: str = "", model: str = MODEL) -> DialKey:
-    return DialKey(task, complexity, model)
+def dial(task: str = BILLING, model: str = MODEL) -> DialKey:
+    return DialKey(task, model)
 
 
 def outcome(
@@ -97,10 +97,10 @@ def cells(
     policy: Policy, table: Mapping[tuple[str, Level], tuple[int, float]], now_ms: int, **more: Any
 ) -> dict[CellKey, Cell]:
     """Return cells from (task, level) to (conversations, mean), a month's worth; rewards are 0 and 1."""
-    complexity, model = more.get("complexity", ""), more.get("model", MODEL)
+    model = more.get("model", MODEL)
     first = now_ms - more.get("days", 30) * DAY_MS
     return {
-        CellKey(task, complexity, model, level, task, policy.texts[task]): Cell(n, n * mean, n * mean, 0, first, now_ms)
+        CellKey(task, model, level, task, policy.texts[task]): Cell(n, n * mean, n * mean, 0, first, now_ms)
         for (task, level), (n, mean) in table.items()
     }
 
@@ -118,14 +118,13 @@ def drawn(
     worth: Mapping[Level, float],
     leaf: str = REFUND,
     at_ms: int = T0,
-    complexity: str = "",
     guards: Mapping[Level, float] | None = None,
 ) -> list[Outcome]:
     """Return matured conversations at a task, levels chosen as the router does, rewards drawn by level."""
     found = []
     for unit in units:
         speaking = dict.fromkeys(policy.lineages[leaf], leaf)
-        chosen, draw = choose_levels(policy, speaking, levels, {}, Asked(f"u{unit}", complexity, MODEL))
+        chosen, _, draw = choose_levels(policy, speaking, levels, {}, Asked(f"u{unit}", "", MODEL))
         node, level = draw.node if draw else leaf, chosen[leaf]
         found.append(
             outcome(
@@ -138,7 +137,6 @@ def drawn(
                 task=leaf,
                 node=node,
                 level=level,
-                complexity=complexity,
                 text=policy.texts[node],
                 trial=draw.trial if draw else "",
             )

@@ -152,7 +152,7 @@ def test_outcomes_are_counted_by_arm_in_any_parts() -> None:
     ]
     table = counted({}, rows)
     assert table == counted(counted({}, rows[:2]), rows[2:])
-    key = CellKey(BILLING, "", MODEL, GUIDED, BILLING, "")
+    key = CellKey(BILLING, MODEL, GUIDED, BILLING, "")
     assert table[key] == Cell(2, 1.5, 1.25, 1, T0 + 1, T0 + 3)
     assert merged(table.values()) == Cell(3, 2.5, 2.25, 1, T0 + 1, T0 + 4)
     assert merged([]) == Cell()

@@ -11,7 +11,7 @@ from router.tuning.persons import say
 from tests.tuning.desk import BILLING, HELD_BACK, REFUND, SHIPPING, STARTED, T0, dial, event, pack
 
 PROPOSED = fold([STARTED, event("proposed")])
-ALL = DialKey(ROOT, ANY, ANY)
+ALL = DialKey(ROOT, ANY)
 
 
 @pytest.mark.parametrize(

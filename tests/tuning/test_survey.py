@@ -72,9 +72,7 @@ def test_rewards_that_all_are_the_default_value_start_nothing() -> None:
     """Where nobody ever says anything all rewards are equal: a draw would cost, and could never teach."""
     policy = pack()
     table = {
-        CellKey(REFUND, "", MODEL, GUIDED, REFUND, policy.texts[REFUND]): Cell(
-            900, 900 * 0.37, 900 * 0.37**2, 0, T0, T0
-        )
+        CellKey(REFUND, MODEL, GUIDED, REFUND, policy.texts[REFUND]): Cell(900, 900 * 0.37, 900 * 0.37**2, 0, T0, T0)
     }
     assert code(Survey(policy, Book(), table, T0)) == "equal"
 
@@ -129,9 +127,9 @@ def test_followers_move_as_many_steps_from_where_they_start() -> None:
 
 def test_the_record_of_other_texts_and_other_groups_is_left_out() -> None:
     policy = pack()
-    old, other = cells(pack(say="old"), PLENTY, T0), cells(policy, PLENTY, T0, complexity="complex")
+    old, other = cells(pack(say="old"), PLENTY, T0), cells(policy, PLENTY, T0, model="large")
     found = Survey(policy, Book(), {**old, **other}, T0)
-    assert found.record(dial()).n == 0 and found.record(DialKey(BILLING, "complex", MODEL)).n == 1_200
+    assert found.record(dial()).n == 0 and found.record(DialKey(BILLING, "large")).n == 1_200
 
 
 def test_a_trial_that_changes_no_text_is_not_held() -> None:
@@ -146,7 +144,7 @@ def test_a_child_whose_own_dial_would_move_others_by_itself_is_left_with_its_par
     policy = pack(paths=(BILLING, REFUND, deep), refund={"levels": {"": DETAILED}}, late={"levels": {"": BRIEF}})
     stepped = event("stepped", text=policy.texts[BILLING])
     found = Survey(policy, fold([STARTED, stepped]), {}, T0)
-    assert found.in_force(dial(deep)).level is GUIDED
+    assert found.in_force(dial(deep))[0] is GUIDED
     assert found.moves(dial(REFUND), DETAILED, GUIDED) == {}
 
 
@@ -160,5 +158,5 @@ def test_a_survey_with_another_book_is_the_same_as_a_new_one() -> None:
     log = refresh(first.policy, Book(), {}, first.cells, T0)
     later, fresh = first.after(fold(log)), survey(book=fold(log))
     assert later.groups == fresh.groups and code(later) == code(fresh) == "trial"
-    elsewhere = fold([event("started", DialKey(SHIPPING, "complex", MODEL))])
-    assert set(first.after(elsewhere).groups) == {("", MODEL), ("complex", MODEL)}
+    elsewhere = fold([event("started", DialKey(SHIPPING, "large"))])
+    assert set(first.after(elsewhere).groups) == {MODEL, "large"}

@@ -258,7 +258,7 @@ def test_a_task_that_is_gone_takes_its_trial_along() -> None:
     assert desk.refresh(2, evidence(gain=99), pack(paths=(SHIPPING,))) == ["stopped"]
 
 
-@pytest.mark.parametrize("word", [dial(), dial(REFUND), dial(ROOT, ANY, ANY)])
+@pytest.mark.parametrize("word", [dial(), dial(REFUND), dial(ROOT, ANY)])
 def test_what_is_frozen_does_not_move(word: DialKey) -> None:
     desk = Desk()
     desk.say("frozen", word)
@@ -266,7 +266,7 @@ def test_what_is_frozen_does_not_move(word: DialKey) -> None:
     assert desk.refresh(8, evidence(harm=99)) == []
     assert desk.refresh(99, evidence(outcomes=9_999)) == []
     assert desk.book.levels().dials[dial()].trial is None
-    desk.say("thawed", dial(ROOT, ANY, ANY))
+    desk.say("thawed", dial(ROOT, ANY))
     assert desk.refresh(8, evidence(gain=99))[0] == "stepped"
 
 
@@ -293,17 +293,17 @@ def test_a_child_that_stepped_no_longer_follows() -> None:
     desk.refresh(8, evidence(harm=99))
     desk.refresh(30, evidence(gain=999))
     levels = desk.book.levels()
-    chosen = {task: levels.choice(desk.policy, dial(task)).level for task in (BILLING, REFUND, INVOICE)}
-    assert chosen == {BILLING: GUIDED, REFUND: DETAILED, INVOICE: GUIDED}
+    moves = {task: levels.choice(desk.policy, dial(task)).move for task in (BILLING, REFUND, INVOICE)}
+    assert moves == {BILLING: 0, REFUND: 1, INVOICE: 0}
 
 
 def test_groups_are_tuned_apart() -> None:
     policy = pack()
-    both = {**cells(policy, PROMISING, T0, complexity="simple"), **cells(policy, CHEAPER, T0, complexity="complex")}
+    both = {**cells(policy, PROMISING, T0, model="small"), **cells(policy, CHEAPER, T0, model="large")}
     events = refresh(policy, Book(), {}, both, T0)
-    assert [(event.key.complexity, event.facts["challenger"]) for event in events] == [
-        ("complex", "brief"),
-        ("simple", "detailed"),
+    assert [(event.key.model, event.facts["challenger"]) for event in events] == [
+        ("large", "brief"),
+        ("small", "detailed"),
     ]
 
 
