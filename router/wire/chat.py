@@ -18,10 +18,10 @@ from router.core.decision import Decision
 from router.core.errors import RequestError
 from router.core.ports import Weaving
 from router.wire.chat_weave import LEADING, ChatRequest, plan_edits
-from router.wire.openai_format import OpenAIFormat, gives_usage, read_model
+from router.wire.openai_format import METADATA, STREAM_OPTIONS, OpenAIFormat, gives_usage, read_model
 from router.wire.splice import Edit, apply_edits
 from router.wire.spoken import spoken_in_chat
-from router.wire.strict_json import LARGE, check, check_count, decode, decode_messages
+from router.wire.strict_json import LARGE, check, check_count, check_names, decode, decode_messages, names
 
 _VIEW: Mapping[str, Role] = MappingProxyType(
     {"user": "user", "assistant": "assistant", "tool": "tool", "function": "tool"}
@@ -61,6 +61,14 @@ class _Outline(msgspec.Struct, gc=False):
     messages: list[Item] = []
 
 
+_NAMES = names(
+    *_Body.__struct_fields__,
+    "tools",
+    messages=names("role", content=names("type", "text")),
+    stream_options=STREAM_OPTIONS,
+    metadata=METADATA,
+)
+
 _OUTLINE = msgspec.json.Decoder(_Outline)
 _BODY = msgspec.json.Decoder(_Body)
 _MESSAGE = msgspec.json.Decoder(_Message)
@@ -80,6 +88,7 @@ class ChatCompletions(OpenAIFormat):
         if len(body) > LARGE:
             check_count(decode(body, _OUTLINE).messages, "messages", "messages")
         top = decode(body, _BODY)
+        check_names(body, _NAMES)
         model = read_model(top.model)
         raws = top.messages
         if raws is msgspec.UNSET:

@@ -29,7 +29,7 @@ from router.wire.edits import (
     encode,
     extend_content,
     extend_leading,
-    members_of,
+    names_of,
     put_member,
     split_head,
     write_content,
@@ -138,7 +138,7 @@ def _insert_message(request: ChatRequest, at: int, role: str, content: bytes) ->
 
 def _add_parameters(body: bytes, parameters: Mapping[str, Any]) -> list[Edit]:
     """Set each parameter that the client did not name, at the end of the body. A null counts as named."""
-    named = members_of(body).keys() | _RESERVED
+    named = names_of(body) | _RESERVED
     if named & _LIMITS:
         named |= _LIMITS
     return add_members(body, {name: value for name, value in parameters.items() if name not in named})

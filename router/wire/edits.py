@@ -14,6 +14,7 @@ from router.core.decision import TASK_GAP
 from router.wire.cache_marks import Marks
 from router.wire.placement import Placed
 from router.wire.splice import Edit, find_span
+from router.wire.strict_json import fold
 
 Side = Literal["before", "after", "replace"]
 
@@ -51,6 +52,11 @@ def is_given(value: msgspec.Raw) -> bool:
 def members_of(value: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:
     """Return the members of an object, each raw. Raises msgspec.ValidationError when it is none."""
     return _KEYS.decode(value)
+
+
+def names_of(body: bytes) -> set[str]:
+    """Return the names that a body gives, whatever their case: none of them is set a second time."""
+    return {fold(key) for key in members_of(body)}
 
 
 def count_tools(body: bytes) -> int:

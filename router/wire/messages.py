@@ -24,10 +24,10 @@ from router.core.ports import StreamGuard, Told, Weaving
 from router.wire import message_events, messages_faults
 from router.wire.cache_marks import drop_anthropic_marks
 from router.wire.messages_weave import MessagesRequest, plan_edits
-from router.wire.openai_format import read_model
+from router.wire.openai_format import METADATA, read_model
 from router.wire.splice import Edit, apply_edits
 from router.wire.spoken import spoken_in_messages
-from router.wire.strict_json import LARGE, check, check_count, decode, decode_messages, wrong_type
+from router.wire.strict_json import LARGE, check, check_count, check_names, decode, decode_messages, names, wrong_type
 
 _VIEW: Mapping[str, Role] = MappingProxyType({"user": "user", "assistant": "assistant"})
 _NO_METADATA: Mapping[str, Any] = MappingProxyType({})
@@ -70,6 +70,14 @@ class _Prompt(msgspec.Struct, gc=False):
     messages: list[msgspec.Raw] = []
 
 
+_TEXT = names("type", "text")
+_NAMES = names(
+    *_Body.__struct_fields__,
+    system=_TEXT,
+    messages=names("role", content=names("type", "text", content=_TEXT)),
+    metadata=METADATA,
+)
+
 _OUTLINE = msgspec.json.Decoder(_Outline)
 _BODY = msgspec.json.Decoder(_Body)
 _MESSAGE = msgspec.json.Decoder(_Message)
@@ -92,6 +100,7 @@ class Messages:
         if len(body) > LARGE:
             check_count(decode(body, _OUTLINE).messages, "messages", "messages")
         top = decode(body, _BODY)
+        check_names(body, _NAMES)
         model = read_model(top.model)
         raws = top.messages
         if raws is msgspec.UNSET:

@@ -33,7 +33,7 @@ from router.wire.edits import (
     add_members,
     encode,
     is_given,
-    members_of,
+    names_of,
     split_head,
     write_content,
     write_parts,
@@ -113,7 +113,7 @@ def plan_edits(request: MessagesRequest, decisions: Sequence[Decision], weaving:
     if weaving.model and weaving.model != request.model:
         edits.append(Edit(*find_span(request.body, request.raw_model), encode(weaving.model)))
     if weaving.parameters:
-        named = members_of(request.body).keys() | _RESERVED
+        named = names_of(request.body) | _RESERVED
         edits += add_members(request.body, {k: v for k, v in _translate(weaving.parameters) if k not in named})
     return edits
 

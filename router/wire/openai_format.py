@@ -10,7 +10,7 @@ import msgspec
 from router.core.errors import RequestError, RouterError
 from router.core.ports import StreamGuard, Told
 from router.wire import chunks, faults
-from router.wire.strict_json import wrong_type
+from router.wire.strict_json import EVERY, names, wrong_type
 
 _NAME = msgspec.json.Decoder(str)
 
@@ -18,6 +18,12 @@ _NAME = msgspec.json.Decoder(str)
 class _StreamOptions(msgspec.Struct, gc=False):
     include_usage: Any = None
 
+
+STREAM_OPTIONS = names("include_usage")
+"""What is read of `stream_options`."""
+
+METADATA = names(EVERY, "conversation_id", "session_id", "user_id")
+"""What is read of `metadata`, in every format: who speaks, in which conversation, and what packs declare as cues."""
 
 _STREAM_OPTIONS = msgspec.json.Decoder(_StreamOptions | None)
 

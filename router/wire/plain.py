@@ -15,9 +15,9 @@ import msgspec
 from router.core.conversation import Conversation
 from router.core.decision import Decision
 from router.core.ports import Weaving
-from router.wire.openai_format import OpenAIFormat, gives_usage, read_model
+from router.wire.openai_format import STREAM_OPTIONS, OpenAIFormat, gives_usage, read_model
 from router.wire.splice import Edit, apply_edits, find_span
-from router.wire.strict_json import read
+from router.wire.strict_json import check_names, names, read
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _SILENCE = Conversation("", ())
@@ -43,6 +43,7 @@ class _Body(msgspec.Struct, gc=False):
     user: str | None = None
 
 
+_NAMES = names(*_Body.__struct_fields__, stream_options=STREAM_OPTIONS)
 _BODY = msgspec.json.Decoder(_Body)
 
 
@@ -57,6 +58,7 @@ class Plain(OpenAIFormat):
     def parse(self, body: bytes) -> PlainRequest:
         """Return the parsed body. Raises RequestError (400)."""
         top = read(body, _BODY)
+        check_names(body, _NAMES)
         model = read_model(top.model, self._default)
         stream = top.stream is True
         told = not stream or gives_usage(top.stream_options)

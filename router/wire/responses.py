@@ -24,12 +24,12 @@ from router.core.decision import Decision
 from router.core.errors import RequestError
 from router.core.ports import StreamGuard, Told, Weaving
 from router.wire import response_events
-from router.wire.openai_format import OpenAIFormat, read_model
+from router.wire.openai_format import METADATA, OpenAIFormat, read_model
 from router.wire.plain import Plain, PlainRequest
 from router.wire.responses_weave import LEADING, ResponsesRequest, plan_edits
 from router.wire.splice import Edit, apply_edits
 from router.wire.spoken import spoken_in_responses
-from router.wire.strict_json import LARGE, check, check_count, decode, wrong_type
+from router.wire.strict_json import LARGE, check, check_count, check_names, decode, names, wrong_type
 
 _VIEW: Mapping[str, Role] = MappingProxyType({"user": "user", "assistant": "assistant"})
 _TEXTS = frozenset({"input_text", "output_text", "text"})  # the last is not OpenAI's, but servers take it
@@ -104,6 +104,20 @@ class _Prompt(msgspec.Struct, gc=False):
     instructions: msgspec.Raw = msgspec.Raw()
 
 
+_TEXT = names("type", "text")
+_ITEMS = names("type", "role", "id", "result", content=_TEXT, output=_TEXT)
+_NAMES = names(
+    *_Body.__struct_fields__,
+    "tools",
+    input=_ITEMS,
+    instructions=_ITEMS,
+    reasoning=names("effort"),
+    text=names("verbosity"),
+    conversation=names("id"),
+    prompt=names("id"),
+    metadata=METADATA,
+)
+
 _BODY = msgspec.json.Decoder(_Body)
 _ITEM = msgspec.json.Decoder(_Item)
 _KIND = msgspec.json.Decoder(_Kind)
@@ -131,6 +145,7 @@ class Responses(OpenAIFormat):
             _count(outline.input, "input")
             _count(outline.instructions, "instructions")
         top = decode(body, _BODY)
+        check_names(body, _NAMES)
         model = read_model(top.model)
         raws = top.input if isinstance(top.input, list) else []
         items = _read_items(raws, "input")
@@ -199,6 +214,7 @@ class Compact(Plain):
         """Return the parsed body. Raises RequestError (400)."""
         request = super().parse(body)
         top = decode(body, _NAMED)
+        check_names(body, _NAMES)
         said = bytes(top.input)
         raws = dict(enumerate(_RAWS.decode(said))) if said.startswith(b"[") else {}
         prompted = memoryview(top.prompt).nbytes > 0 and bytes(top.prompt) != b"null"

@@ -42,6 +42,7 @@ from router.wire.edits import (
     extend_leading,
     is_given,
     members_of,
+    names_of,
     put_member,
     split_head,
     write_content,
@@ -255,7 +256,7 @@ def _write(request: ResponsesRequest, fields: _Fields, plan: _Plan) -> None:
 
 def _add_parameters(body: bytes, parameters: Mapping[str, Any]) -> list[Edit]:
     """Set each parameter that the client did not name and the format knows. A null counts as named."""
-    named = members_of(body)
+    members, named = members_of(body), names_of(body)
     new: dict[str, Any] = {}
     for name, ours in PARAMETERS.items():
         if name in parameters and ours not in named:
@@ -266,6 +267,6 @@ def _add_parameters(body: bytes, parameters: Mapping[str, Any]) -> list[Edit]:
             continue
         if owner not in named:
             new[owner] = {member: parameters[name]}
-        elif bytes(named[owner]).startswith(b"{") and member not in members_of(named[owner]):
-            edits += put_member(body, owner, named[owner], member, parameters[name])
+        elif owner in members and bytes(members[owner]).startswith(b"{") and member not in members_of(members[owner]):
+            edits += put_member(body, owner, members[owner], member, parameters[name])
     return add_members(body, new) + edits

@@ -4,15 +4,21 @@ UTF-8 without a byte order mark, nested at most MAX_DEPTH deep, numbers of at mo
 Infinity, no lone surrogate, nothing behind the value. All of this is RFC 8259; the two limits are what it lets a reader
 set (section 9). Whoever takes less care than we do stands behind us: what passes here must not break its reader.
 
-Two parts share the work. `check` looks at the bytes for what a decoder does not mind: encoding, depth, digits. The
-decoder (msgspec) refuses the rest, also inside values that it only skips. Both are linear in the size of the body.
+Three parts share the work. `check` looks at the bytes for what a decoder does not mind: encoding, depth, digits. The
+decoder (msgspec) refuses the rest, also inside values that it only skips. `check_names` refuses keys that two readers
+may understand differently: a name that we read given twice, or one that differs from it in nothing but case. Go's and
+.NET's readers take the last of them, whatever its case; we would weave into one and they would answer the other. All
+three are linear in the size of the body.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator, Sequence
-from typing import TypeAlias, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 import numpy as np
@@ -36,6 +42,12 @@ Bytes: TypeAlias = npt.NDArray[np.uint8]
 
 T = TypeVar("T")
 
+Names: TypeAlias = Mapping[str, "Names"]
+"""The names that are read in an object, or in each object of a list, and those inside their values in turn."""
+
+EVERY = "*"
+"""As a name: every key is read, so none may come twice; case is of no matter, since names that are free are exact."""
+
 _MARKS = ((b"\xef\xbb\xbf", "UTF-8"), (b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"))
 _SHORT = 1024  # below this many bytes, bytes.count is faster than numpy's start-up (measured)
 _STRIDE = 64
@@ -53,6 +65,19 @@ _MISSING = re.compile(r"missing required field `(\w+)`")
 _WORDS = {"str": "a string", "bool": "true or false", "int": "an integer", "array": "a list", "object": "an object"}
 _NOT_NUMBERS = re.compile(rb"\b(?:NaN|Infinity)\b")
 _HIGH_ALONE = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])")
+_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_OBJECTS = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
+_encode = msgspec.json.Encoder().encode
+_KEY_CHARS = 64  # no longer key is a name that we read
+
+
+def names(*leaves: str, **inner: Names) -> Names:
+    """Return the names that are read: `leaves`, and those with names of their own inside.
+
+    >>> names("model", messages=names("role", content=names("type", "text")))["messages"]["content"].keys()
+    dict_keys(['type', 'text'])
+    """
+    return MappingProxyType(dict.fromkeys(leaves, MappingProxyType({})) | inner)
 
 
 def read(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
@@ -94,6 +119,83 @@ def check(body: bytes) -> None:
         _check_depth(body)
     if len(body) > MAX_DIGITS and _DIGIT_RUN in body[::_STRIDE].translate(_DIGIT_MARKS):
         _check_numbers(body)
+
+
+def check_names(body: bytes, read: Names) -> None:
+    """Refuse a name that is given twice or in another case, in a body that is an object. Raises RequestError (400).
+
+    The quick look here finds all that is wrong, and hardly ever something that is not; a slow one then tells what.
+    """
+    if _is_doubtful(body, [_MEMBERS.decode(body)], read):
+        _find_doubled(json.loads(body, object_pairs_hook=_Pairs, parse_int=str, parse_float=str), read, "")
+
+
+def _is_doubtful(written: bytes, objects: list[dict[str, msgspec.Raw]], read: Names) -> bool:
+    """Say whether a name may be doubled, or written in another case, in objects that were decoded from `written`."""
+    # Written anew, objects are what they were less the white space and the members that a later one displaced: values
+    # are views of their bytes, and no key is longer than it was. Each such member had two quotes of its own or more.
+    again = _encode(objects)
+    if len(again) - 2 != len(written) and again.count(b'"') != written.count(b'"'):
+        return True
+    for key in set[str]().union(*objects) - read.keys():
+        if '"' in key or (len(key) <= _KEY_CHARS and fold(key) in read):  # a quote in a key may be no quote as written
+            return True
+    for name, inner in read.items():
+        if not inner:
+            continue
+        values = [bytes(members[name]) for members in objects if name in members]
+        lists = [value[1:-1] if value.startswith(b"[") else value for value in values if value.startswith((b"[", b"{"))]
+        within = b",".join([value for value in lists if not value.isspace() and value])
+        try:
+            if within and _is_doubtful(within, _OBJECTS.decode(b"[" + within + b"]"), inner):
+                return True
+        except msgspec.ValidationError:  # not only objects
+            return True
+    return False
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """An object with every member that was written."""
+
+
+def _find_doubled(value: Any, read: Names, place: str) -> None:
+    """Raise RequestError (400) for the first name that is doubled or in another case; return if there is none."""
+    if not isinstance(value, _Pairs):
+        for at, each in enumerate(value if isinstance(value, list) else ()):
+            _find_doubled(each, read, f"{place}[{at}]")
+        return
+    seen: set[str] = set()
+    for key, inner in value:
+        name = fold(key) if len(key) <= _KEY_CHARS else key
+        where = f"{place}.{key}".lstrip(".")
+        if name in read and key != name:
+            raise RequestError(
+                f'{where}: differs from "{name}" in case alone, and some backends take it for that. Write "{name}".',
+                code="ambiguous_key",
+                param=where,
+            )
+        if key in seen:
+            raise RequestError(
+                f"{where}: given twice, and backends differ in which one they take. Send it once.",
+                code="duplicate_key",
+                param=where,
+            )
+        if name in read or EVERY in read:
+            seen.add(key)
+        if name in read:
+            _find_doubled(inner, read[name], where)
+
+
+@lru_cache(1024)
+def fold(key: str) -> str:
+    r"""Return a key as a reader may see it who minds no case, by Unicode's rules and by those of Go, .NET and Java.
+
+    >>> [fold(key) for key in ("MODEL", "to\u212aens", "me\u017fsages", "\u0131nput", "\u0130nput")]
+    ['model', 'tokens', 'messages', 'input', 'input']
+    """
+    if key.islower() and key.isascii():
+        return key
+    return key.upper().casefold().replace("\u0307", "")  # a capital I with a dot leaves its dot behind
 
 
 def check_count(items: Sequence[object], place: str, noun: str) -> None:

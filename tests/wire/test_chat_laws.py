@@ -83,7 +83,7 @@ def conversations(draw):
 FRAMES = [
     ('{"model":"m","temperature":1.0, "messages" :', "} "),
     ('\n{ "messages": ', ',"model" : "m","temperature":1e0,"tools":[{"type":"function"}], "x":{"messages":[]}\n}\n'),
-    ('{"messages":[{}],"x":"\\u00e4","model":"m","temperature":null,"messages":', ',"seeds":"[{]"}'),
+    ('{"y":{"messages":[{}]},"x":"\\u00e4","model":"m","temperature":null,"messages":', ',"seeds":"[{]"}'),
 ]
 
 

@@ -98,7 +98,10 @@ FRAMES = [
     ('{"instructions" : "App\\u0021" ,"model":"m", "input":', ',"store":false}'),
     ('{"instructions":null,"model":"m","input": ', ',"store":true, "x":{"input":[]}\n}\n'),
     ('\n{ "input": ', ',"model" : "m","instructions":"","tools":[{"type":"function"}], "store" : false}'),
-    ('{"input":[{}],"model":"m","temperature":null,"input":', ',"instructions":[{"role":"developer","content":"A"}]}'),
+    (
+        '{"x":{"input":[{}]},"x":1,"model":"m","temperature":null,"input":',
+        ',"instructions":[{"role":"developer","content":"A"}]}',
+    ),
     ('{"model":"m","prompt":{"id":"pmpt_1"},"instructions":"App","input":', ',"store":false}'),
 ]
 
