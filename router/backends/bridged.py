@@ -135,19 +135,19 @@ async def _looked_at(answer: Answer) -> Answer | None:
         await answer.aclose()
         raise
     if not _NOT_AN_ANSWER.match(first):
-        return Answer(answer.status, answer.headers, chunks=Rejoined(first, answer.chunks))
+        return Answer(answer.status, answer.headers, chunks=PeekedStream(first, answer.chunks))
     await answer.aclose()
     return None
 
 
-class Rejoined:
+class PeekedStream:
     """A stream whose first chunk has been looked at, to see what it is: gives it again, then the rest."""
 
     def __init__(self, first: bytes, rest: AsyncIterator[bytes]) -> None:
         self._first = first
         self._rest = rest
 
-    def __aiter__(self) -> Rejoined:
+    def __aiter__(self) -> PeekedStream:
         return self
 
     async def __anext__(self) -> bytes:

@@ -14,9 +14,10 @@ import json
 import re
 import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping
+from functools import lru_cache
 from typing import Literal
 
-from router.backends.bridged import Rejoined
+from router.backends.bridged import PeekedStream
 from router.backends.http.exchange import Exchange
 from router.backends.http.limits import Headers, Limits, Timeouts, failed
 from router.backends.http.pool import ConnectionPool
@@ -92,7 +93,6 @@ class PassThroughBackend:
         self._forward = forwarded_names(name, forward) - ours
         self._version = [_VERSION] if auth == "x-api-key" and _VERSION[0] not in ours else []
         self._secrets = [word.encode() for word in _secret_words(api_key, headers or {}) if len(word) >= _SECRET_LENGTH]
-        self._known: dict[bytes, str] = {}
         self._pool = ConnectionPool(base_url, headers=fixed, timeouts=timeouts, limits=limits, ssl_context=ssl_context)
 
     async def send(self, outgoing: Outgoing) -> Answer:
@@ -111,14 +111,14 @@ class PassThroughBackend:
             if response.content_type.lower().startswith(b"application/json"):
                 # Asked for a stream, some send a whole answer; others send a stream under a wrong name.
                 first = await anext(response, b"")
-                chunks = Rejoined(first, response)
+                chunks = PeekedStream(first, response)
             if not first.lstrip().startswith(b"{"):
-                return Answer(response.status, self._relayed(response), chunks=chunks)
+                return Answer(response.status, _relayed(response.headers), chunks=chunks)
         body = first + await response.read()
         if response.until_close and b"json" in response.content_type.lower() and not _is_json(body):
             # With neither a length nor a last chunk, only the text itself can tell that it was cut.
             raise failed("truncated", f"{self.name} closed the connection in the middle of its answer")
-        return Answer(response.status, self._relayed(response), body)
+        return Answer(response.status, _relayed(response.headers), body)
 
     async def aclose(self) -> None:
         """Close pooled connections."""
@@ -134,7 +134,7 @@ class PassThroughBackend:
             body = b""  # a gateway's HTML page is no error that a client could read
         for secret in self._secrets:
             body = body.replace(secret, b"[hidden]")
-        headers = self._relayed(response)
+        headers = _relayed(response.headers)
         if 300 <= status < 400:
             message = f"{self.name} answered with a redirect ({status}), which is never followed: correct its base_url"
             return BackendError(message, code="redirect", headers=headers)
@@ -148,24 +148,16 @@ class PassThroughBackend:
             retryable=advice == "true" or (advice != "false" and (status in _RETRYABLE or status >= 500)),
         )
 
-    def _relayed(self, response: Exchange) -> tuple[tuple[str, str], ...]:
-        known = self._known
-        relayed = []
-        for name, value in response.headers:
-            text = known.get(name)
-            if text is None:
-                text = self._learn(name)
-            if text:
-                relayed.append((text, value.decode("latin-1")))
-        return tuple(relayed)
 
-    def _learn(self, name: bytes) -> str:
-        """Return the name of a header as text if it is relayed, else the empty string; remember either."""
-        text = name.decode("latin-1")
-        text = text if RELAYED_HEADERS.fullmatch(text) else ""
-        if len(self._known) < _REMEMBERED_NAMES:
-            self._known[name] = text
-        return text
+def _relayed(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
+    return tuple([(text, value.decode("latin-1")) for name, value in headers if (text := _relayed_name(name))])
+
+
+@lru_cache(_REMEMBERED_NAMES)
+def _relayed_name(name: bytes) -> str:
+    """Return the name of a header as text if it is relayed, else the empty string."""
+    text = name.decode("latin-1")
+    return text if RELAYED_HEADERS.fullmatch(text) else ""
 
 
 def forwarded_names(backend: str, names: Iterable[str]) -> frozenset[str]:

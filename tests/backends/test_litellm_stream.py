@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from router.backends.http.limits import Timeouts
-from router.backends.litellm.stream import Chunks, EventStream, chat_events, named_events
+from router.backends.litellm.stream import EventStream, LiteLLMChunks, chat_events
+from router.backends.sse import named_event
 from router.core.errors import BackendError
 
 
@@ -60,10 +61,10 @@ def failure(error: Exception) -> BackendError:
     return BackendError(str(error), code="mapped")
 
 
-def chunks_of(source: Source, *, total_s: float = 60, **timeouts: float) -> Chunks:
-    return Chunks(
+def chunks_of(source: Source, *, total_s: float = 60, **timeouts: float) -> LiteLLMChunks:
+    return LiteLLMChunks(
         source,
-        failure=failure,
+        named=failure,
         errors=(ValueError,),
         timeouts=Timeouts(total_s=total_s, **timeouts),
         ends=asyncio.get_running_loop().time() + total_s,
@@ -150,7 +151,7 @@ async def test_closing_closes_the_source_and_ends_the_stream():
 class Translator:
     """Stands for litellm's translators: makes one event of each chunk, and may do worse."""
 
-    def __init__(self, chunks: Chunks, *, swallow: bool = False, stumble: bool = False) -> None:
+    def __init__(self, chunks: LiteLLMChunks, *, swallow: bool = False, stumble: bool = False) -> None:
         self.chunks = chunks
         self.swallow = swallow
         self.stumble = stumble
@@ -159,7 +160,7 @@ class Translator:
     def __aiter__(self) -> Translator:
         return self
 
-    async def __anext__(self) -> dict[str, Any]:
+    async def __anext__(self) -> bytes:
         if self.ended:
             raise StopAsyncIteration
         if self.stumble:
@@ -168,18 +169,18 @@ class Translator:
             await anext(self.chunks)
         except StopAsyncIteration:
             self.ended = True
-            return {"type": "end"}
+            return named_event({"type": "end"})
         except BackendError:
             if not self.swallow:
                 raise
-            return {"type": "end"}
-        return {"type": "piece"}
+            return named_event({"type": "end"})
+        return named_event({"type": "piece"})
 
 
 async def translated(source: Source, **how: bool) -> EventStream:
     chunks = chunks_of(source)
     await chunks.start()
-    return EventStream(chunks, named_events(Translator(chunks, **how)))
+    return EventStream(chunks, Translator(chunks, **how))
 
 
 async def test_translated_events_have_names():

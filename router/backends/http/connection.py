@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import httptools
@@ -50,50 +51,34 @@ class _Pool(Protocol):
         ...
 
 
+@dataclass(slots=True, eq=False)
 class Connection(asyncio.Protocol):
     """Parses what comes, and hands it to the exchange under way, if there is one."""
 
-    __slots__ = (
-        "_answering",
-        "_answering",
-        "_began",
-        "_big_read",
-        "_ended",
-        "_exchange",
-        "_fields",
-        "_head_bytes",
-        "_keep",
-        "_limits",
-        "_loop",
-        "_parser",
-        "_pool",
-        "_spoilt",
-        "_timeouts",
-        "_total",
-        "_transport",
-        "_unsent",
-        "_write_paused",
-        "closed",
-        "deadline",
-        "served",
-    )
+    _loop: asyncio.AbstractEventLoop
+    _pool: _Pool
+    _limits: Limits
+    _timeouts: Timeouts
+    closed: bool = False
+    served: int = 0
+    deadline: float = NEVER
+    _parser: Any = None
+    _transport: Any = None
+    _exchange: Exchange | None = None
+    _fields: list[tuple[bytes, bytes]] = field(default_factory=list)
+    _head_bytes: int = 0  # since the last byte of a body
+    _began: float = 0.0
+    _total: float = 0.0
+    _big_read: bool = False
+    _answering: bool = False  # the first byte of the answer has come
+    _ended: bool = False  # and the last
+    _keep: bool = False
+    _spoilt: bool = False
+    _unsent: bool = False
+    _write_paused: bool = False
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, pool: _Pool, limits: Limits, timeouts: Timeouts) -> None:
-        self._loop = loop
-        self._pool = pool
-        self._limits = limits
-        self._timeouts = timeouts
-        self._parser: Any = httptools.HttpResponseParser(self)
-        self._transport: Any = None
-        self._exchange: Exchange | None = None
-        self._fields: list[tuple[bytes, bytes]] = []
-        self._head_bytes = 0
-        self._began = self._total = 0.0
-        self._big_read = self._answering = self._ended = self._keep = False
-        self._spoilt = self._unsent = self._write_paused = False
-        self.closed = False
-        self.served = 0
-        self.deadline = NEVER
+    def __post_init__(self) -> None:
+        self._parser = httptools.HttpResponseParser(self)
 
     # ------------------------------------------------------------------------------------------------ one exchange
 
@@ -111,7 +96,7 @@ class Connection(asyncio.Protocol):
         self._fields = []
         self._head_bytes = 0
         self._answering = self._ended = False
-        exchange = self._exchange = Exchange(self._loop, self, streaming=streaming)
+        exchange = self._exchange = Exchange(self._loop, self, streaming)
         return exchange
 
     async def submit(self, exchange: Exchange, head: bytes, body: bytes) -> None:
@@ -157,18 +142,15 @@ class Connection(asyncio.Protocol):
         if exchange is None:
             self.abort()
         elif now >= self._total:
-            self._fail(failed("timeout_total", f"the answer took longer than {self._timeouts.total_s:g} s"))
+            self.fail(failed("timeout_total", f"the answer took longer than {self._timeouts.total_s:g} s"))
         elif exchange.received:
-            self._fail(failed("timeout_idle", f"the backend fell silent for {self._timeouts.idle_s:g} s"))
+            self.fail(failed("timeout_idle", f"the backend fell silent for {self._timeouts.idle_s:g} s"))
         else:
             message = f"the backend sent nothing within {self._timeouts.first_byte_s:g} s"
-            self._fail(failed("timeout_first_byte", message))
+            self.fail(failed("timeout_first_byte", message))
 
-    def close(self, error: BackendError) -> None:
+    def fail(self, error: BackendError) -> None:
         """Close at once; an exchange under way fails with `error`."""
-        self._fail(error)
-
-    def _fail(self, error: BackendError) -> None:
         exchange = self._exchange
         self.abort()
         if exchange is not None:
@@ -196,7 +178,7 @@ class Connection(asyncio.Protocol):
                 # A refusal raised in one of the callbacks below arrives as the context of the parser's own error.
                 cause = error.__context__
                 refusal = cause if isinstance(cause, BackendError) else None
-                self._fail(refusal or failed("protocol_error", f"the backend does not speak HTTP/1.1: {error}"))
+                self.fail(refusal or failed("protocol_error", f"the backend does not speak HTTP/1.1: {error}"))
                 return
             self._spoilt = True
         if self._ended:
@@ -235,10 +217,10 @@ class Connection(asyncio.Protocol):
             self._keep = False
             self._finish(exchange)
         elif self._answering:
-            self._fail(failed("truncated", "the backend closed the connection in the middle of its answer"))
+            self.fail(failed("truncated", "the backend closed the connection in the middle of its answer"))
         else:
             exchange.stale = self.served > 0 and self._loop.time() - self._began < STALE_S
-            self._fail(failed("reset", "the backend closed the connection without an answer"))
+            self.fail(failed("reset", "the backend closed the connection without an answer"))
 
     def _after_body(self, exchange: Exchange) -> None:
         if exchange.streaming and exchange.held > self._limits.buffer_bytes:
@@ -253,7 +235,7 @@ class Connection(asyncio.Protocol):
         """Count bytes that brought no body: a header, chunk extension or trailer without an end would fill memory."""
         self._head_bytes += count
         if self._head_bytes > self._limits.head_bytes:
-            self._fail(self._too_much_head())
+            self.fail(self._too_much_head())
 
     def _too_much_head(self) -> BackendError:
         return failed("too_large", f"the headers of the answer exceed {self._limits.head_bytes} bytes")

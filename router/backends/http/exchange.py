@@ -11,6 +11,7 @@ An answer that is not whole never ends in silence: reading it raises BackendErro
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from router.backends.http.limits import failed
@@ -29,6 +30,7 @@ class _Socket(Protocol):
         ...
 
 
+@dataclass(slots=True, eq=False)
 class Exchange:
     """A request under way and its answer. Iterating gives the body as it comes, `read` the whole. One reader at a time.
 
@@ -37,40 +39,21 @@ class Exchange:
     served and may be sent again.
     """
 
-    __slots__ = (
-        "_loop",
-        "_pieces",
-        "_socket",
-        "_waiter",
-        "complete",
-        "content_type",
-        "error",
-        "headers",
-        "held",
-        "paused",
-        "received",
-        "stale",
-        "status",
-        "streaming",
-        "until_close",
-    )
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, socket: _Socket, *, streaming: bool) -> None:
-        self._loop = loop
-        self._socket = socket
-        self._pieces: list[bytes] = []
-        self._waiter: asyncio.Future[None] | None = None
-        self.status = 0
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.content_type = b""
-        self.streaming = streaming
-        self.until_close = False
-        self.complete = False
-        self.error: BackendError | None = None
-        self.stale = False
-        self.paused = False
-        self.held = 0
-        self.received = 0
+    _loop: asyncio.AbstractEventLoop
+    _socket: _Socket
+    streaming: bool
+    status: int = 0
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    content_type: bytes = b""
+    until_close: bool = False
+    complete: bool = False
+    error: BackendError | None = None
+    stale: bool = False
+    paused: bool = False
+    held: int = 0
+    received: int = 0
+    _pieces: list[bytes] = field(default_factory=list)
+    _waiter: asyncio.Future[None] | None = None
 
     @property
     def over(self) -> bool:

@@ -95,7 +95,7 @@ class ConnectionPool:
                 waiter.set_exception(error)
         self._waiting.clear()
         for connection in list(self._all):
-            connection.close(error)
+            connection.fail(error)
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None

@@ -27,19 +27,13 @@ from typing import Any
 import msgspec
 
 from router.backends.http.limits import Timeouts, failed
-from router.backends.litellm.arguments import CHAT, EMBEDDING, TEXT, arguments, chat_arguments
-from router.backends.litellm.formats import Translation, count_by_anthropic, count_here, from_messages, from_responses
-from router.backends.litellm.library import Library, load, translated
-from router.backends.litellm.stream import Chunks, EventStream, as_text, chat_events, named_events, plain
+from router.backends.litellm.formats import TRANSLATORS, Translation, count_by_anthropic, count_here
+from router.backends.litellm.library import LoadedLiteLLM, load, translated
+from router.backends.litellm.stream import EventStream, LiteLLMChunks
 from router.core.errors import BackendError, SettingsError
 from router.core.ports import Answer, Outgoing
 
-_OWN = {
-    "/chat/completions": ("acompletion", CHAT),
-    "/completions": ("atext_completion", TEXT),
-    "/embeddings": ("aembedding", EMBEDDING),
-}
-_TRANSLATED = {"/messages": from_messages, "/responses": from_responses}
+_OWN = ("/chat/completions", "/completions", "/embeddings")
 _COUNT = "/messages/count_tokens"
 _OVER = ("", "/chat/completions", "/responses")
 
@@ -96,7 +90,7 @@ class LiteLLMBackend:
         self._skip = {"_skip_responses_api_bridge": True} if over == "/chat/completions" else {}
         # A chat is not kept by the provider unless it says so; in the Responses format it is the other way round.
         self._unless_given = {"store": False} if over == "/responses" else {}
-        self._library: Library | None = None
+        self._library: LoadedLiteLLM | None = None
 
     async def prepare(self) -> None:
         """Import litellm now, so that the first request need not wait. Raises BackendError when it is missing."""
@@ -105,63 +99,40 @@ class LiteLLMBackend:
     async def send(self, outgoing: Outgoing) -> Answer:
         """Send and return as soon as the answer, or the first chunk of a stream, is there. Raises BackendError."""
         path = outgoing.path
-        known = path in _OWN or path in _TRANSLATED or path == _COUNT
-        if not known or outgoing.method != "POST":
+        translate = TRANSLATORS.get(path)
+        if translate is None or outgoing.method != "POST":
             message = f"{self.name} does not serve {outgoing.method} {path[:128]}"
             raise BackendError(message, status=404, code="unknown_path", retryable=False)
         body = _decoded(outgoing.body)
         model = self._model(body.get("model"))
-        if path in _OWN:
-            return await self._own(*_OWN[path], body, model)
+        if path not in _OWN:
+            await self._loaded()  # the translators are litellm's
+        translation = translate(body, model, links=self._links)
         library = await self._loaded()
-        translation = _TRANSLATED.get(path, from_messages)(body, model, links=self._links)
         if path == _COUNT:
             return await self._count(library, translation, body, model)
-        return await self._translated(translation, model, stream=body.get("stream") is True)
+        ends = asyncio.get_running_loop().time() + self._timeouts.total_s
+        answer = await self._call(library, translation, model)
+        if translation.asked.get("stream") is True:
+            chunks = LiteLLMChunks(
+                answer, named=self._failure, errors=library.errors, timeouts=self._timeouts, ends=ends
+            )
+            await chunks.start()
+            return Answer(200, (_EVENTS,), chunks=EventStream(chunks, translation.events(chunks)))
+        try:
+            return _whole(translation.whole(answer))
+        except library.errors as error:
+            raise self._failure(error) from error
 
     async def aclose(self) -> None:
         """Close the connections that litellm holds for the event loop."""
         if self._library is not None:
             await self._library.litellm.close_litellm_async_clients()
 
-    async def _own(self, function: str, names: tuple[str, ...], body: dict[str, Any], model: str) -> Answer:
-        given = arguments(body, names, links=self._links)
-        if given.get("stream") is True and names is not EMBEDDING:
-            if names is TEXT:
-                # What atext_completion gives can be neither stopped nor checked. It asks a chat model all the same.
-                given = chat_arguments(given)
-            options = given.get("stream_options")
-            usage = isinstance(options, Mapping) and options.get("include_usage") is True
-            chunks = await self._chunks(given, model)
-            events = chat_events(chunks, usage=usage, shape=as_text if names is TEXT else None)
-            return Answer(200, (_EVENTS,), chunks=EventStream(chunks, events))
-        return _whole(plain(await self._call(function, given, model)))
-
-    async def _translated(self, translation: Translation, model: str, *, stream: bool) -> Answer:
-        library = await self._loaded()
-        if not stream:
-            answer = await self._call("acompletion", translation.asked, model)
-            try:
-                return _whole(translation.whole(answer))
-            except library.errors as error:
-                raise self._failure(error) from error
-        asked = translation.asked | {"stream": True, "stream_options": {"include_usage": True}}
-        chunks = await self._chunks(asked, model)
-        return Answer(200, (_EVENTS,), chunks=EventStream(chunks, named_events(translation.events(chunks))))
-
-    async def _chunks(self, asked: dict[str, Any], model: str) -> Chunks:
-        """Ask for a stream, and return it when its first chunk is there."""
-        ends = asyncio.get_running_loop().time() + self._timeouts.total_s
-        source = await self._call("acompletion", asked, model)
-        library = await self._loaded()
-        chunks = Chunks(source, failure=self._failure, errors=library.errors, timeouts=self._timeouts, ends=ends)
-        await chunks.start()
-        return chunks
-
-    async def _count(self, library: Library, translation: Translation, body: dict[str, Any], model: str) -> Answer:
+    async def _count(self, library: LoadedLiteLLM, counted: Translation, body: dict[str, Any], model: str) -> Answer:
         try:
             if self._provider != "anthropic":
-                return _whole(await asyncio.to_thread(count_here, library, translation.asked, model))
+                return _whole(await asyncio.to_thread(count_here, library, counted.asked, model))
             async with asyncio.timeout(self._timeouts.first_byte_s):
                 return _whole(await count_by_anthropic(body, model.removeprefix("anthropic/"), self._fixed))
         except TimeoutError:
@@ -169,23 +140,22 @@ class LiteLLMBackend:
         except library.errors as error:
             raise self._failure(error) from error
 
-    async def _call(self, function: str, given: dict[str, Any], model: str) -> Any:
-        library = await self._loaded()
-        asked = given | self._fixed | {"model": model}
+    async def _call(self, library: LoadedLiteLLM, translation: Translation, model: str) -> Any:
+        asked = translation.asked | self._fixed | {"model": model}
         if "tools" in asked:
             # Otherwise every call with tools imports litellm.proxy, which needs packages that only its proxy installs.
             asked["_skip_mcp_handler"] = True
-        if function == "acompletion":
+        if translation.function == "acompletion":
             asked = self._unless_given | asked | self._skip
         try:
             async with asyncio.timeout(self._timeouts.first_byte_s):
-                return await getattr(library.litellm, function)(**asked)
+                return await getattr(library.litellm, translation.function)(**asked)
         except TimeoutError:
             raise self._too_slow() from None
         except library.errors as error:
             raise self._failure(error) from error
 
-    async def _loaded(self) -> Library:
+    async def _loaded(self) -> LoadedLiteLLM:
         if self._library is None:
             try:
                 self._library = await asyncio.to_thread(load)

@@ -21,11 +21,23 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
 from typing import Any
 
-from router.backends.litellm.arguments import CHAT, arguments, check_messages, check_tools, invalid
-from router.backends.litellm.library import BUILT_IN_ERRORS, Library
-from router.backends.litellm.stream import Chunks, Payload
+from router.backends.litellm.arguments import (
+    CHAT,
+    EMBEDDING,
+    TEXT,
+    arguments,
+    chat_arguments,
+    check_messages,
+    check_tools,
+    invalid,
+)
+from router.backends.litellm.library import BUILT_IN_ERRORS, LoadedLiteLLM
+from router.backends.litellm.stream import LiteLLMChunks, Payload, as_text, chat_events, plain
+from router.backends.sse import named_event
 
 MESSAGES = tuple(
     """
@@ -62,11 +74,36 @@ _COUNTED = ("thinking", "tool_choice", "output_config")
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """A request as the arguments of a chat, and how its answer becomes one of the client's format."""
+    """A request as a call of litellm, and how its answer becomes one of the client's format.
+
+    `function` is litellm's, `asked` its arguments. `whole` takes its answer, `events` its stream.
+    """
 
     asked: dict[str, Any]
     whole: Callable[[Any], Payload]
-    events: Callable[[Chunks], AsyncIterator[Payload]]
+    events: Callable[[LiteLLMChunks], AsyncIterator[bytes]]
+    function: str = "acompletion"
+
+
+def from_chat(body: Mapping[str, Any], model: str, *, links: bool) -> Translation:
+    """Take a chat as it is. Raises BackendError (400)."""
+    given = arguments(body, CHAT, links=links)
+    return Translation(given, plain, partial(chat_events, usage=_wants_usage(given)))
+
+
+def from_text(body: Mapping[str, Any], model: str, *, links: bool) -> Translation:
+    """Translate a text completion where it is to be streamed, else take it as it is. Raises BackendError (400)."""
+    given = arguments(body, TEXT, links=links)
+    events = partial(chat_events, usage=_wants_usage(given), shape=as_text)
+    if given.get("stream") is not True:
+        return Translation(given, plain, events, "atext_completion")
+    # What atext_completion gives can be neither stopped nor checked. It asks a chat model all the same.
+    return Translation(chat_arguments(given), plain, events)
+
+
+def from_embedding(body: Mapping[str, Any], model: str, *, links: bool) -> Translation:
+    """Take a request for embeddings as it is; there is no stream of them. Raises BackendError (400)."""
+    return Translation(arguments(body, EMBEDDING, links=links), plain, partial(chat_events, usage=False), "aembedding")
 
 
 def from_messages(body: Mapping[str, Any], model: str, *, links: bool) -> Translation:
@@ -94,13 +131,13 @@ def from_messages(body: Mapping[str, Any], model: str, *, links: bool) -> Transl
         said: Payload = dict(adapter.translate_completion_output_params(answer, tool_name_mapping=names) or {})
         return said | {"id": f"msg_{_bare(said.get('id'))}", "model": body.get("model")}
 
-    async def events(chunks: Any) -> AsyncIterator[Payload]:
+    async def events(chunks: Any) -> AsyncIterator[bytes]:
         async for payload in AnthropicStreamWrapper(chunks, model=str(body.get("model")), tool_name_mapping=names):
             if payload["type"] == "message_delta":
                 payload["delta"].setdefault("stop_sequence", None)
-            yield payload
+            yield named_event(payload)
 
-    return Translation(_asked(chat or {}, links), whole, events)
+    return Translation(_asked(chat or {}, body, links), whole, events)
 
 
 def from_responses(body: Mapping[str, Any], model: str, *, links: bool) -> Translation:
@@ -139,7 +176,7 @@ def from_responses(body: Mapping[str, Any], model: str, *, links: bool) -> Trans
         )
         return _said(said) | fixed
 
-    async def events(chunks: Any) -> AsyncIterator[Payload]:
+    async def events(chunks: Any) -> AsyncIterator[bytes]:
         source = LiteLLMCompletionStreamingIterator(
             model=model,
             litellm_custom_stream_wrapper=chunks,
@@ -151,10 +188,23 @@ def from_responses(body: Mapping[str, Any], model: str, *, links: bool) -> Trans
             payload: Payload = _said(event)
             if isinstance(payload.get("response"), dict):
                 payload["response"] |= fixed
-            yield payload | {"sequence_number": number}  # not all that litellm makes have one
+            yield named_event(payload | {"sequence_number": number})  # not all that litellm makes have one
             number += 1
 
-    return Translation(_asked({**chat, **further}, links), whole, events)
+    return Translation(_asked({**chat, **further}, body, links), whole, events)
+
+
+TRANSLATORS = MappingProxyType(
+    {
+        "/chat/completions": from_chat,
+        "/completions": from_text,
+        "/embeddings": from_embedding,
+        "/messages": from_messages,
+        "/messages/count_tokens": from_messages,
+        "/responses": from_responses,
+    }
+)
+"""What becomes of a request for each path."""
 
 
 def _given(body: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
@@ -164,9 +214,15 @@ def _given(body: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     return given
 
 
-def _asked(chat: Mapping[str, Any], links: bool) -> dict[str, Any]:
+def _asked(chat: Mapping[str, Any], body: Mapping[str, Any], links: bool) -> dict[str, Any]:
     # A translator is somebody else's code: what it made of a client's words passes the same list as a client's chat.
-    return arguments(chat, CHAT, links=links)
+    streamed = {"stream": True, "stream_options": {"include_usage": True}} if body.get("stream") is True else {}
+    return arguments(chat, CHAT, links=links) | streamed
+
+
+def _wants_usage(given: Mapping[str, Any]) -> bool:
+    options = given.get("stream_options")
+    return isinstance(options, Mapping) and options.get("include_usage") is True
 
 
 def _check_content(content: Any, place: str) -> None:
@@ -212,7 +268,7 @@ def _untranslatable(error: Exception, param: str) -> Exception:
     return invalid(f"the body does not have the shape of its format: {type(error).__name__}", param)
 
 
-def count_here(library: Library, asked: Mapping[str, Any], model: str) -> dict[str, int]:
+def count_here(library: LoadedLiteLLM, asked: Mapping[str, Any], model: str) -> dict[str, int]:
     """Estimate the tokens of a chat with the vocabularies that litellm brings along. Takes milliseconds: for a thread.
 
     Pictures count as litellm estimates them without looking at them.

@@ -68,14 +68,14 @@ _LONGEST_MESSAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Library:
+class LoadedLiteLLM:
     """litellm, and what its functions raise."""
 
     litellm: Any
     errors: tuple[type[Exception], ...]
 
 
-def load() -> Library:
+def load() -> LoadedLiteLLM:
     """Import litellm. Takes seconds: for a thread. Raises ImportError."""
     os.environ.update(ENVIRONMENT)
     _stand_in_for_the_gateway()
@@ -92,7 +92,7 @@ def load() -> Library:
     litellm.disable_hf_tokenizer_download = True  # it would fetch a vocabulary to count tokens
     litellm.turn_off_message_logging = True
     _warm_up(litellm)
-    return Library(litellm, (openai.OpenAIError, BaseLLMException, *BUILT_IN_ERRORS))
+    return LoadedLiteLLM(litellm, (openai.OpenAIError, BaseLLMException, *BUILT_IN_ERRORS))
 
 
 def _warm_up(litellm: Any) -> None:

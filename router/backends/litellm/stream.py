@@ -1,8 +1,8 @@
 """Streams of litellm's, with an end that can be trusted, as server-sent events of the client's format.
 
-`Chunks` is the seam: it waits, names each failure, and knows whether the provider really finished. What makes events of
-it, whether here for chat completions or litellm's own translators for the other formats, never sees an end that was
-made up.
+`LiteLLMChunks` is the seam: it waits, names each failure, and knows whether the provider really finished. What makes
+events of it, whether here for chat completions or litellm's own translators for the other formats, never sees an end
+that was made up.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from router.backends.http.limits import Timeouts, failed
-from router.backends.sse import DONE, event, named_event
+from router.backends.sse import DONE, event
 from router.core.errors import BackendError
 
 _LAYERS = ("completion_stream", "streaming_response", "http_response", "response", "stream_iterator")
@@ -50,7 +50,7 @@ def as_text(payload: Payload) -> Payload:
     return payload | {"object": "text_completion", "choices": choices}
 
 
-class Chunks:
+class LiteLLMChunks:
     """An async iterator over the chunks of litellm's CustomStreamWrapper, which ends only where the provider did.
 
     litellm sends a reason to finish even where the provider sent none. It keeps what it has received apart from what it
@@ -62,7 +62,7 @@ class Chunks:
         self,
         source: Any,
         *,
-        failure: Failure,
+        named: Failure,
         errors: tuple[type[Exception], ...],
         timeouts: Timeouts,
         ends: float,
@@ -71,7 +71,7 @@ class Chunks:
         self.finished = False
         self.logging_obj = getattr(source, "logging_obj", None)  # litellm's translator of Responses asks for it
         self._source = source
-        self.named = failure
+        self.named = named
         self.errors = errors
         self._timeouts = timeouts
         self._ends = ends
@@ -82,7 +82,7 @@ class Chunks:
         """Wait for the first chunk: some providers are called only when it is asked for. Raises BackendError."""
         self._first = await self._next(self._timeouts.first_byte_s, "timeout_first_byte")
 
-    def __aiter__(self) -> Chunks:
+    def __aiter__(self) -> LiteLLMChunks:
         return self
 
     async def __anext__(self) -> Any:
@@ -154,7 +154,7 @@ def _beneath(source: Any, depth: int = 0) -> Iterator[Any]:
 class EventStream:
     """An async iterator of the server-sent events that are made of `chunks`, with each failure named."""
 
-    def __init__(self, chunks: Chunks, events: AsyncIterator[bytes]) -> None:
+    def __init__(self, chunks: LiteLLMChunks, events: AsyncIterator[bytes]) -> None:
         self._chunks = chunks
         self._events = events
         self._over = False
@@ -184,7 +184,7 @@ class EventStream:
 
 
 async def chat_events(
-    chunks: Chunks, *, usage: bool, shape: Callable[[Payload], Payload] | None = None
+    chunks: LiteLLMChunks, *, usage: bool, shape: Callable[[Payload], Payload] | None = None
 ) -> AsyncIterator[bytes]:
     """Yield the events of chat completions, or of text completions by `shape`.
 
@@ -201,9 +201,3 @@ async def chat_events(
             payload.pop("usage", None)
         yield event(shape(payload) if shape else payload)
     yield DONE
-
-
-async def named_events(payloads: AsyncIterator[Payload]) -> AsyncIterator[bytes]:
-    """Yield what a translator makes, payloads with a `type`, as events with that name."""
-    async for payload in payloads:
-        yield named_event(payload)
