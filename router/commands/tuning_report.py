@@ -15,12 +15,12 @@ from router.core.learning import DialKey, Event, Outcome
 from router.core.levels import USUAL, Dial, Levels, moved_level, start_level, usual_level
 from router.core.policy import ROOT, Level, Policy
 from router.core.store_ports import LearningStore
-from router.learner import OUTCOMES_AT_ONCE, Records
 from router.packs import Pack
 from router.packs.cues import COMPLEXITIES
 from router.packs.relevel import with_levels
 from router.rewards.checks import digest
 from router.rewards.obedience import Obedience, obedience
+from router.server.learner import OUTCOMES_AT_ONCE, Records
 from router.tuning.book import ANY, Book, covers
 from router.tuning.forecast import Status, statuses
 from router.tuning.intervals import Interval, difference_interval, gain_interval

@@ -7,28 +7,27 @@ the prefix `/p/POLICY`) and looked up again, and only then does it reach FastAPI
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, TypeAlias
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from router import __version__
 from router.assembly import COUNTING, WIRES
 from router.core.errors import RequestError, RouterError
 from router.core.ports import Wire
 from router.server.admin import admin_routes
+from router.server.background import running
 from router.server.composition import Parts
-from router.server.edge import EdgeGuard, bounded_receive
 from router.server.feedback import PATH as FEEDBACK_PATH
 from router.server.feedback import SCRIPT_PATH, FeedbackRoute, script_route
-from router.server.hot import HotRoute, Serve
-from router.server.kept import PATH as KEPT_PATH
-from router.server.kept import KeptRoute
-from router.server.running import running
+from router.server.request_body import bounded_receive
+from router.server.request_guard import EdgeGuard
+from router.server.routes import STORED_PATH, InferenceRoute, Serve, StoredResponseRoute
 from router.server.settings import LimitSettings
 from router.wire.faults import error_body, status_of
 from router.wire.plain import COMPLETIONS, EMBEDDINGS, MODERATIONS
@@ -41,32 +40,34 @@ UNVERSIONED = frozenset(
 
 ANTHROPIC_PATH = "/messages"
 
-Hot: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
-"""A route in plain ASGI."""
-
 _POLICY_PREFIX = re.compile(r"^/p/([A-Za-z0-9_.-]+)(/.*)$")
 
 
 class Application(FastAPI):
-    """A FastAPI application with hot routes in front of its own machinery."""
+    """A FastAPI application with routes in plain ASGI in front of its own machinery.
 
-    def __init__(self, hot: Mapping[str, Hot], kept: KeptRoute, limits: LimitSettings, **settings: Any) -> None:
+    `routes_by_path` are found by one look-up; `stored` serves all paths of stored responses.
+    """
+
+    def __init__(
+        self, routes_by_path: Mapping[str, ASGIApp], stored: ASGIApp, limits: LimitSettings, **settings: Any
+    ) -> None:
         super().__init__(**settings)
-        self.hot = dict(hot)
-        self.kept = kept
-        self.limits = limits
+        self._by_path = dict(routes_by_path)
+        self._stored = stored
+        self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event."""
         if scope["type"] == "http":
-            route = self.hot.get(scope["path"]) or self._tidied(scope)
+            route = self._by_path.get(scope["path"]) or self._tidied(scope)
             if route is not None:
                 await route(scope, receive, send)
                 return
-            receive = bounded_receive(receive, scope["headers"], self.limits)  # type: ignore[arg-type]
+            receive = bounded_receive(receive, self._limits)
         await super().__call__(scope, receive, send)
 
-    def _tidied(self, scope: Scope) -> Hot | None:
+    def _tidied(self, scope: Scope) -> ASGIApp | None:
         """Bring the path to its plain form, note a policy named by it, and look again."""
         path: str = re.sub("/{2,}", "/", scope["path"])
         named = _POLICY_PREFIX.match(path)
@@ -77,7 +78,7 @@ class Application(FastAPI):
             path = "/v1" + path
         scope["path"] = path
         scope["raw_path"] = path.encode()
-        return self.hot.get(path) or (self.kept if KEPT_PATH.fullmatch(path) else None)
+        return self._by_path.get(path) or (self._stored if STORED_PATH.fullmatch(path) else None)
 
 
 def build_app(parts: Parts) -> EdgeGuard:
@@ -85,16 +86,26 @@ def build_app(parts: Parts) -> EdgeGuard:
     settings = parts.settings
     sign = parts.feedback.tokens.sign if settings.feedback.tokens else None
 
-    def hot_route(wire: Wire, serve: Serve) -> HotRoute:
+    def route_of(wire: Wire, serve: Serve) -> InferenceRoute:
         named = _id_header(wire)
-        return HotRoute(wire, serve, parts.keyring, settings.limits, parts.new_id, settings.headers, named, sign)
+        return InferenceRoute(wire, serve, parts.keyring, settings.limits, parts.new_id, settings.headers, named, sign)
 
-    routes = [hot_route(wire, parts.line.run) for wire in WIRES.values()]
-    routes += [hot_route(wire, parts.line.count) for wire in COUNTING]
-    routes += [hot_route(wire, parts.line.pass_on) for wire in (COMPLETIONS, EMBEDDINGS, MODERATIONS, COMPACT)]
-    hot: dict[str, Hot] = {f"/v1{route.wire.path}": route for route in routes}
-    hot[FEEDBACK_PATH] = FeedbackRoute(parts.feedback, parts.keyring, settings, parts.shelf.default)
-    hot[SCRIPT_PATH] = script_route
+    routes = [route_of(wire, parts.line.run) for wire in WIRES.values()]
+    routes += [route_of(wire, parts.line.count) for wire in COUNTING]
+    routes += [route_of(wire, parts.line.pass_on) for wire in (COMPLETIONS, EMBEDDINGS, MODERATIONS, COMPACT)]
+    by_path: dict[str, ASGIApp] = {f"/v1{route.wire.path}": route for route in routes}
+    by_path[FEEDBACK_PATH] = FeedbackRoute(parts.feedback, parts.keyring, settings, parts.shelf.default)
+    by_path[SCRIPT_PATH] = script_route
+    stored = StoredResponseRoute(
+        WIRES["responses"],
+        parts.keyring,
+        settings.limits,
+        parts.new_id,
+        parts.ownership,
+        parts.line.sender,
+        parts.backends,
+        default=(settings.models.get("*") or next(iter(settings.models.values()))).backend,
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -102,8 +113,8 @@ def build_app(parts: Parts) -> EdgeGuard:
             yield
 
     app = Application(
-        hot,
-        KeptRoute(parts, WIRES["responses"]),
+        by_path,
+        stored,
         settings.limits,
         title="Prompt Router",
         version=__version__,
@@ -115,7 +126,7 @@ def build_app(parts: Parts) -> EdgeGuard:
     app.add_exception_handler(RouterError, _router_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
-    guard = EdgeGuard(app, settings.limits, settings.allowed_hosts, _shaped)  # type: ignore[arg-type]
+    guard = EdgeGuard(app, settings.limits, settings.allowed_hosts, _shaped)
     parts.telemetry.in_flight = lambda: guard.in_flight
     return guard
 

@@ -1,8 +1,12 @@
-"""The composition root: settings in, running parts out. The only place that knows which room implements a port."""
+"""The composition root: settings in, running parts out. The only place that knows which room implements a port.
+
+Conversations that were under way are taken up at the start (`resume`), each with the revision on which it began.
+"""
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import secrets
 import time
@@ -14,7 +18,7 @@ from typing import Any, Literal
 from router import __version__
 from router.assembly import WIRES, preparer_for, shipped_pack, snapshot_builder
 from router.backends import BridgedBackend, EchoBackend, LiteLLMBackend, PassThroughBackend, Timeouts, bridge_to
-from router.core.errors import SettingsError
+from router.core.errors import Degraded, PolicyError, SettingsError
 from router.core.ports import Backend
 from router.core.store_ports import FeedbackStore, LearningStore
 from router.cues.language import detect_language
@@ -26,19 +30,29 @@ from router.engine.identity import Identifier
 from router.engine.ownership import Ownership
 from router.engine.pipeline import Pipeline
 from router.engine.prefix import PrefixWatch
-from router.engine.prepare import Call
+from router.engine.prepare import Call, RequestPreparer
 from router.engine.recorder import Recorder
 from router.engine.send import RetryBudget, Sender, Target
-from router.engine.snapshot import Reloader, Shelf, Snapshot
-from router.learner import Learner
+from router.engine.snapshot import OLD_REVISIONS_KEPT, Build, Reloader, Shelf, Snapshot
+from router.engine.threads import Link
 from router.packs import Archive
 from router.rewards.appraiser import Appraiser
 from router.rewards.correction import left_unchanged
-from router.server.aliases import REMEMBERED_CHARS, REMEMBERED_NAMES, Aliases, Route
-from router.server.capabilities import ANTHROPIC_ADDRESS, FORMATS, bridged, paths_of, speaks, speaks_at_first
 from router.server.feedback import FeedbackParts, feedback_parts
 from router.server.keys import Keyring
-from router.server.resuming import resume
+from router.server.learner import Learner
+from router.server.model_table import (
+    ANTHROPIC_ADDRESS,
+    FORMATS,
+    REMEMBERED_CHARS,
+    REMEMBERED_NAMES,
+    Aliases,
+    Route,
+    bridged,
+    paths_of,
+    speaks,
+    speaks_at_first,
+)
 from router.server.settings import BackendSettings, Settings
 from router.server.settings_source import load_salt
 from router.server.telemetry import CountedFeedback, CountedStore, Telemetry
@@ -50,8 +64,11 @@ from router.stores import (
     SqlLearningStore,
     SqlPinStore,
     SqlTraceStore,
+    evidence_of,
     open_database,
 )
+
+log = logging.getLogger("router.server")
 
 
 @dataclass(frozen=True)
@@ -254,3 +271,46 @@ def _shelf(snapshots: list[Snapshot], paths: tuple[Path, ...]) -> Shelf:
             raise SettingsError(f'packs: {path} is called "{name}" like an earlier pack; give one another `name:`')
         by_name[name] = snapshot
     return Shelf(by_name, snapshots[0].policy.name)
+
+
+CHAINED_TAKEN_UP = 5_000
+"""Answers that may be gone on from after a restart; reading so many takes a quarter of a second."""
+
+
+def resume(
+    pins: SqlPinStore,
+    store: SqlTraceStore,
+    preparer: RequestPreparer,
+    archive: Archive,
+    build: Build,
+    note: Callable[[str], None],
+) -> None:
+    """Let the preparer go on with the conversations that were under way. `note` counts a fault by its code."""
+    shelf = preparer.shelf
+    try:
+        records = [record for record in pins.read(time.time()) if record.policy in shelf.revisions]
+        began = min((record.began_s for record in records), default=time.time())
+        chained = store.chained(int(began * 1000), CHAINED_TAKEN_UP)
+    except Degraded as fault:
+        note(fault.code)
+        log.error("conversations under way move on to the present revisions: %s", fault)
+        return
+    wanted = dict.fromkeys((record.policy, record.revision) for record in reversed(records))  # the last used first
+    for name, revision in list(wanted)[:OLD_REVISIONS_KEPT]:
+        kept = None if shelf.pinned(name, revision) else archive.find(name, revision)
+        if kept is not None:
+            try:
+                snapshot = build(kept)
+            except PolicyError as error:
+                log.warning("revision %s of policy %s cannot be loaded again: %s", revision, name, error)
+            else:
+                if (snapshot.policy.name, snapshot.policy.revision) == (name, revision):
+                    shelf.keep_old(snapshot)
+    preparer.pins.restore(records, lambda name, revision: (shelf.pinned(name, revision) or shelf.current(name)).policy)
+    preparer.take_up(map(_link, chained))
+
+
+def _link(row: Mapping[str, Any]) -> Link:
+    """Return what a trace says of an answer that may be gone on from."""
+    names = ("tenant", "policy", "revision", "conversation", "unit", "turn", "response_id")
+    return Link(**{name: row[name] for name in names}, evidence=evidence_of(row))

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from starlette.types import Receive, Scope, Send
 
 from router.core.errors import RequestError, RouterError
 from router.core.learning import Feedback
@@ -34,14 +35,12 @@ from router.engine.identity import HeaderView, Identifier
 from router.engine.rate_limiter import RateLimiter
 from router.engine.snapshot import Shelf
 from router.packs.words import seconds
-from router.server.answers import FEEDBACK_HEADER, RawHeaders, encoded, send_whole
-from router.server.edge import read_body
 from router.server.feedback_forms import Form, Reading, Sender, read_form, remark_of
 from router.server.feedback_forms import read_body as read_forms
-from router.server.hot import Receive, Scope, Send
-from router.server.keys import Caller, Keyring
+from router.server.keys import Caller, FeedbackTokens, Keyring, looks_like_token
+from router.server.request_body import read_body
+from router.server.routes import FEEDBACK_HEADER, RawHeaders, encoded, send_whole
 from router.server.settings import LimitSettings, Settings
-from router.server.tokens import FeedbackTokens, looks_like_token
 from router.wire.faults import describe, error_body, status_of
 
 PATH = "/v1/feedback"
@@ -157,7 +156,7 @@ class FeedbackRoute:
         """Read the body, store what it says, and return status and answer. Raises RequestError."""
         if token is not None:
             self._reading.verify(token)  # before a body is waited for
-        body = await read_body(receive, scope["headers"], self._limits)
+        body = await read_body(receive, self._limits)
         sender = None if caller is None else Sender(caller.tenant, self._policies(caller))
         items, form, of_body = read_forms(body)
         token = of_body if of_body is not None else token

@@ -19,7 +19,7 @@ from router.core.errors import RequestError, did_you_mean
 from router.core.learning import SOURCES, Source
 from router.core.store_ports import Target
 from router.engine.feedback_item import SHOWN_CHARS, FeedbackItem, outside_token
-from router.server.tokens import Grant
+from router.server.keys import Grant
 from router.wire.strict_json import check, decode, wrong_type
 
 BATCH_MOST = 1000

@@ -28,7 +28,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from router.core.errors import RequestError
-from router.server.edge import too_large
+from router.server.request_body import too_large
 from router.server.settings import LimitSettings
 from router.wire.faults import error_body
 

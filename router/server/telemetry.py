@@ -1,14 +1,16 @@
 """Metrics: a fold over traces and fault codes, read by Prometheus.
 
 Traces are folded in batches in the recorder's thread, so that counting costs a request nothing. `/metrics` flushes the
-recorder first and is therefore exact.
+recorder first and is therefore exact. Of what is learned, rewards by task and level and how trials stand are read from
+the learner's own folds when they are asked; rewards are of all matured conversations, drawn by a trial or not: they
+show, they prove nothing.
 """
 
 from __future__ import annotations
 
 import threading
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -21,8 +23,10 @@ from router.core.learning import Feedback
 from router.core.store_ports import FeedbackStore, TraceStore
 from router.core.trace import Trace
 from router.core.usage import Usage
-from router.learner import Records
-from router.server.learning_metrics import learning_metrics
+from router.server.learner import Records
+
+ARM = ("policy", "task", "level")
+DIAL = ("policy", "task", "model")
 
 MODEL_CHARS = 100
 BUCKETS_MS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 3, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000)
@@ -159,7 +163,7 @@ class Telemetry(Collector):
             yield _counter("router_signals", "Signals met in conversations.", ("policy", "signal"), self._signals)
             yield _counter("router_answers_unexamined", "Answers not examined.", (), Counter({(): self.unexamined}))
         yield from _audit_metrics(self.watches())
-        yield from learning_metrics(self.learned())
+        yield from _learning_metrics(self.learned())
 
     def _fold(self, trace: Trace) -> None:
         decision, policy = trace.decision, trace.policy
@@ -251,3 +255,32 @@ def _audit_metrics(watches: Mapping[str, Sequence[Watch]]) -> Iterator[Metric]:
             evidence.add_metric(values, each.evidence)
             threshold.add_metric(values, each.threshold)
     yield from (alarms, evidence, threshold)
+
+
+def _learning_metrics(learned: Mapping[str, Records]) -> Iterator[Metric]:
+    """Yield the families for the policies for which anything is learned."""
+    matured = CounterMetricFamily("router_rewards", "Matured conversations with a reward.", labels=ARM)
+    total = CounterMetricFamily("router_reward_sum", "Sum of their rewards, each 0 to 1.", labels=ARM)
+    level = GaugeMetricFamily("router_tuned_level", "Level that a dial was turned to, 0 to 3.", labels=DIAL)
+    evidence = GaugeMetricFamily("router_trial_evidence", "Evidence for the challenger.", labels=(*DIAL, "challenger"))
+    needed = GaugeMetricFamily("router_trial_needed", "Evidence at which it steps.", labels=(*DIAL, "challenger"))
+    share = GaugeMetricFamily("router_trial_share", "Share of units that get it.", labels=(*DIAL, "challenger"))
+    for policy, records in learned.items():
+        counts: dict[tuple[str, str], int] = defaultdict(int)
+        sums: dict[tuple[str, str], float] = defaultdict(float)
+        for arm, cell in list(records.cells.items()):
+            counts[arm.task, arm.level.word] += cell.n
+            sums[arm.task, arm.level.word] += cell.total
+        for (task, word), n in counts.items():
+            matured.add_metric((policy, task, word), n)
+            total.add_metric((policy, task, word), sums[task, word])
+        for key, standing in records.book.standings.items():
+            if standing.level is not None:
+                level.add_metric((policy, *key), standing.level)
+            if standing.running is not None:
+                running, bets = standing.running, records.bets.get(standing.running.id)
+                labels = (policy, *key, running.challenger.word)
+                evidence.add_metric(labels, bets.gain if bets else 1.0)
+                needed.add_metric(labels, 1.0 / running.alpha)
+                share.add_metric(labels, running.share)
+    yield from (matured, total, level, evidence, needed, share)

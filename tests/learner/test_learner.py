@@ -14,7 +14,7 @@ from router.core.learning import DialKey, Event, Feedback
 from router.core.policy import Level
 from router.engine.identity import Identifier
 from router.engine.snapshot import Shelf
-from router.learner import GRACE_MS, Learner, Records
+from router.server.learner import GRACE_MS, Learner, Records
 from router.stores import Database, SqlFeedbackStore, SqlLearningStore, open_database
 from tests.support.parts import body, call, snapshot
 from tests.support.postgres import GROUP, postgres, postgres_url  # noqa: F401  fixtures

@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from router.server.app import build_app
+from router.server.background import running
 from router.server.composition import compose
-from router.server.running import running
 from router.server.settings_source import load_settings
 from tests.support.application import Running, Start
 from tests.support.echo.double import double_composed

@@ -6,7 +6,7 @@ import pytest
 
 from router.core.errors import RequestError
 from router.core.ports import Capability
-from router.server.aliases import REMEMBERED_NAMES, Aliases
+from router.server.model_table import REMEMBERED_NAMES, Aliases
 from router.server.settings import BackendSettings, ModelSettings
 
 BACKENDS = {

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from router.core.ports import Capability
-from router.server.capabilities import bridged, capability_of, speaks, speaks_at_first
+from router.server.model_table import bridged, capability_of, speaks, speaks_at_first
 from router.server.settings import BackendSettings, ModelSettings
 
 OPENAI = BackendSettings(type="openai", base_url="https://api.openai.com/v1")

@@ -10,16 +10,8 @@ from typing import Any
 import pytest
 
 from router.core.errors import RequestError
-from router.server.edge import (
-    ALWAYS_ANSWERED,
-    HEALTH,
-    ClientGone,
-    EdgeGuard,
-    HostList,
-    bounded_receive,
-    read_body,
-    watch_disconnect,
-)
+from router.server.request_body import ClientGone, bounded_receive, read_body, watch_disconnect
+from router.server.request_guard import ALWAYS_ANSWERED, HEALTH, EdgeGuard, HostList
 from router.server.settings import LimitSettings
 
 LIMITS = LimitSettings(body_bytes=1000, header_bytes=1024, body_deadline_s=0.3, body_bytes_per_s=1_000_000, in_flight=2)
@@ -223,7 +215,7 @@ def play(*messages: bytes | dict | float) -> Receive:
     ids=["empty", "whole", "largest", "parts", "empty part", "bytes"],
 )
 async def test_a_body_is_read_whole(parts: list[bytes]) -> None:
-    assert await read_body(play(*parts), HEAD, LIMITS) == b"".join(parts)
+    assert await read_body(play(*parts), LIMITS) == b"".join(parts)
 
 
 @pytest.mark.parametrize(
@@ -232,7 +224,7 @@ async def test_a_body_is_read_whole(parts: list[bytes]) -> None:
 async def test_a_body_over_the_limit_is_not_read_to_its_end(parts: list[bytes]) -> None:
     receive = play(*parts, b"end") if len(parts) > 2 else play(*parts)
     with pytest.raises(RequestError) as caught:
-        await read_body(receive, HEAD, LIMITS)
+        await read_body(receive, LIMITS)
     assert (caught.value.status, caught.value.code) == (413, "body_too_large")
     if len(parts) > 2:
         assert (await receive())["more_body"]
@@ -253,10 +245,10 @@ async def test_a_body_over_the_limit_is_not_read_to_its_end(parts: list[bytes]) 
 )
 async def test_a_body_that_does_not_come_in_time(script: list, limits: dict, monkeypatch: pytest.MonkeyPatch) -> None:
     if "body_bytes_per_s" in limits:
-        monkeypatch.setattr("router.server.edge.GRACE_SHARE", 0.001)
+        monkeypatch.setattr("router.server.request_body.GRACE_SHARE", 0.001)
     async with asyncio.timeout(PATIENCE_S):
         with pytest.raises(RequestError) as caught:
-            await read_body(play(*script), HEAD, LIMITS.model_copy(update={"body_bytes_per_s": 1, **limits}))
+            await read_body(play(*script), LIMITS.model_copy(update={"body_bytes_per_s": 1, **limits}))
     assert (caught.value.status, caught.value.code) == (408, "request_timeout")
     await asyncio.sleep(0)  # nothing of the cancelling is left over
     assert asyncio.current_task().cancelling() == 0
@@ -265,19 +257,17 @@ async def test_a_body_that_does_not_come_in_time(script: list, limits: dict, mon
 async def test_a_slow_body_that_keeps_the_rate_is_read() -> None:
     limits = LIMITS.model_copy(update={"body_deadline_s": 5.0, "body_bytes_per_s": 10})
     script = [part for _ in range(100) for part in (b"x" * 10, 0.006)]  # longer than the grace of 0.5 s
-    assert await read_body(play(*script, b""), HEAD, limits) == b"x" * 1000
+    assert await read_body(play(*script, b""), limits) == b"x" * 1000
 
 
 @pytest.mark.parametrize("script", [[], [{"type": "http.request", "body": b"begun", "more_body": True}]])
 async def test_a_client_that_leaves_before_its_body_is_whole(script: list) -> None:
     with pytest.raises(ClientGone):
-        await read_body(play(*script), HEAD, LIMITS)
+        await read_body(play(*script), LIMITS)
 
 
 async def test_cancelling_from_outside_stays_a_cancelling() -> None:
-    task = asyncio.create_task(
-        read_body(play(60.0, b"late"), HEAD, LIMITS.model_copy(update={"body_deadline_s": 60.0}))
-    )
+    task = asyncio.create_task(read_body(play(60.0, b"late"), LIMITS.model_copy(update={"body_deadline_s": 60.0})))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -285,7 +275,7 @@ async def test_cancelling_from_outside_stays_a_cancelling() -> None:
 
 
 async def test_an_application_that_reads_for_itself_gets_the_body_in_one_piece() -> None:
-    receive = bounded_receive(play(b"a", b"b"), HEAD, LIMITS)
+    receive = bounded_receive(play(b"a", b"b"), LIMITS)
     assert await receive() == {"type": "http.request", "body": b"ab", "more_body": False}
     assert await receive() == {"type": "http.disconnect"}
 
@@ -293,12 +283,12 @@ async def test_an_application_that_reads_for_itself_gets_the_body_in_one_piece()
 @pytest.mark.parametrize(("parts", "status"), [([b"x" * 1001], 413), ([60.0, b"late"], 408)])
 async def test_an_application_that_reads_for_itself_is_bounded(parts: list, status: int) -> None:
     with pytest.raises(RequestError) as caught:
-        await bounded_receive(play(*parts), HEAD, LIMITS)()
+        await bounded_receive(play(*parts), LIMITS)()
     assert caught.value.status == status
 
 
 async def test_an_application_that_reads_for_itself_hears_that_the_client_left() -> None:
-    assert await bounded_receive(play(), HEAD, LIMITS)() == {"type": "http.disconnect"}
+    assert await bounded_receive(play(), LIMITS)() == {"type": "http.disconnect"}
 
 
 # ------------------------------------------------------------------------------------------------------- disconnects

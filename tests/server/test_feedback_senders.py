@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from router.server.tokens import FeedbackTokens
+from router.server.keys import FeedbackTokens
 from tests.support.feedback_desk import KEYS, Begin, bearer, config, desks
 
 

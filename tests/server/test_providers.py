@@ -7,10 +7,9 @@ from itertools import pairwise
 import pytest
 
 from router.core.errors import SettingsError
-from router.server.aliases import Aliases
-from router.server.providers import PROVIDERS
+from router.server.model_table import Aliases
 from router.server.settings import Settings
-from router.server.settings_source import load_settings
+from router.server.settings_source import PROVIDERS, load_settings
 
 CANARY = "sk-canary-0123456789"
 ADDRESSED = [provider for provider in PROVIDERS if provider.base_url]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.core.errors import RequestError
-from router.server.tokens import LABEL, FeedbackTokens, Grant, looks_like_token
+from router.server.keys import LABEL, FeedbackTokens, Grant, looks_like_token
 
 SECRET, OTHER = b"the first secret of all", b"the secret of last month"
 DECISION = "dec_019aabbccdd0123456789abcdef"

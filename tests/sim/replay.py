@@ -28,7 +28,7 @@ from router.core.policy import Metric, Policy
 from router.core.trace import Trace
 from router.engine.guarding import Guard
 from router.engine.snapshot import Shelf
-from router.learner import Learner, Records
+from router.server.learner import Learner, Records
 from router.stores import SqlFeedbackStore, SqlLearningStore, SqlTraceStore, open_database
 from router.stores.database import Database
 from router.stores.schema import feedback

@@ -18,9 +18,9 @@ from router.engine.feedback_queue import Compare
 from router.engine.guarding import Guard
 from router.engine.identity import Identifier
 from router.server.app import build_app
+from router.server.background import running
 from router.server.composition import Parts, compose
 from router.server.feedback import FeedbackParts, feedback_parts
-from router.server.running import running
 from router.server.settings_source import load_salt, load_settings
 from router.stores.learned import loaded_feedback
 from router.stores.schema import feedback

@@ -22,7 +22,7 @@ from router.engine.pipeline import Pipeline
 from router.engine.prepare import RequestPreparer
 from router.engine.send import RetryBudget, Sender, Target
 from router.engine.snapshot import Shelf
-from router.learner import Learner, Records
+from router.server.learner import Learner, Records
 from router.stores import Database, SqlFeedbackStore, SqlLearningStore, SqlTraceStore
 from router.tuning.persons import say
 from tests.support.parts import body, call, small_policy, snapshot

@@ -1,4 +1,4 @@
-"""What runs beside the requests: threads that record, examine and take feedback in; watches over packs, audits, levels.
+"""Background work: threads that record, evaluate and take feedback in; watches over packs, audits, pins and levels.
 
 Started and stopped with the application; stopping waits until every trace is written and every answer examined.
 """

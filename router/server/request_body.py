@@ -1,0 +1,189 @@
+"""Reading a request's body within bounds, and noticing that a client has gone.
+
+`read_body` reads within the size, the deadline and the least rate: 413 or 408. A refused body is not waited for; the
+connection's end is the protocol's affair (`router.server.protocol`). `watch_disconnect` notices that a client is gone.
+A fast request pays some microseconds: one timer for the body, one for the watch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from starlette.types import Message, Receive
+
+from router.core.errors import RequestError
+from router.server.settings import LimitSettings
+
+GRACE_SHARE = 0.1
+"""The share of the body deadline after which the least rate must be kept; before, a connection may warm up."""
+
+WATCH_AFTER_S = 0.1
+"""A client is watched only from here on: a faster answer is not worth stopping."""
+
+
+class ClientGone(RequestError):
+    """The client closed the connection. Nobody reads the answer; 499 is nginx's word for it in logs."""
+
+    def __init__(self) -> None:
+        super().__init__("The client closed the connection.", status=499, code="client_gone")
+
+
+async def read_body(receive: Receive, limits: LimitSettings) -> bytes:
+    """Return the whole body of a request that EdgeGuard let pass.
+
+    Raises RequestError: 413 when more comes than `body_bytes`, 408 when it is not there in time or comes too slowly;
+    ClientGone when the client gives up.
+    """
+    alarm = _BodyAlarm(limits)
+    try:
+        message = await receive()
+        body: bytes = message.get("body", b"")
+        if message.get("more_body"):
+            body = await _rest(receive, body, alarm, int(limits.body_bytes))
+        elif message["type"] == "http.disconnect":
+            raise ClientGone
+    except asyncio.CancelledError:
+        alarm.explain()
+        raise
+    finally:
+        alarm.stop()
+    if len(body) > limits.body_bytes:
+        raise too_large(int(limits.body_bytes))
+    return body
+
+
+async def _rest(receive: Receive, first: bytes, alarm: _BodyAlarm, most: int) -> bytes:
+    parts = [first]
+    alarm.received = len(first)
+    more = True
+    while more:
+        if alarm.received > most:
+            raise too_large(most)
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        part = message.get("body", b"")
+        parts.append(part)
+        alarm.received += len(part)
+        more = message.get("more_body", False)
+    return b"".join(parts)
+
+
+def bounded_receive(receive: Receive, limits: LimitSettings) -> Receive:
+    """Return a `receive` whose body is read by `read_body`, whole, when it is first asked for.
+
+    For applications that read a request themselves. RequestError comes out of the receive that asked.
+    """
+    begun = False
+
+    async def bounded() -> Message:
+        nonlocal begun
+        if begun:
+            return await receive()
+        begun = True
+        try:
+            return {"type": "http.request", "body": await read_body(receive, limits), "more_body": False}
+        except ClientGone:
+            return {"type": "http.disconnect"}
+
+    return bounded
+
+
+class _BodyAlarm:
+    """Cancels the task that reads a body when the deadline has passed or the rate is too low.
+
+    One timer, set when reading begins; while bytes come fast enough it only moves on. asyncio.timeout does the same for
+    the deadline alone, at five times the price (4 microseconds against 0.8).
+    """
+
+    __slots__ = ("_began", "_deadline_s", "_grace_s", "_loop", "_rate", "_task", "_timer", "rang", "received")
+
+    def __init__(self, limits: LimitSettings) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+        self._deadline_s = limits.body_deadline_s
+        self._grace_s = limits.body_deadline_s * GRACE_SHARE
+        self._rate = limits.body_bytes_per_s
+        self._began = self._loop.time()
+        self.received = 0
+        self.rang = False
+        self._timer = self._loop.call_later(self._grace_s, self._ring)
+
+    def _ring(self) -> None:
+        passed_s = self._loop.time() - self._began
+        allowed_s = min(self._deadline_s, self._grace_s + self.received / self._rate)
+        if passed_s < allowed_s:
+            self._timer = self._loop.call_later(allowed_s - passed_s, self._ring)
+        elif self._task is not None:
+            self.rang = True
+            self._task.cancel()
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+    def explain(self) -> None:
+        """Raise the 408 if it was this alarm that cancelled the task, and nobody else did."""
+        if self.rang and self._task is not None and self._task.uncancel() <= 0:
+            raise RequestError(
+                f"The body did not come in time: within {self._deadline_s:g} s, at {self._rate} bytes/s or more.",
+                status=408,
+                code="request_timeout",
+                kind="timeout_error",
+            ) from None
+
+
+class DisconnectWatch:
+    """A context in which a task is cancelled when the client goes away; leaving it then raises ClientGone.
+
+    Only listens after WATCH_AFTER_S. The body must have been read: what is received is thrown away.
+    """
+
+    __slots__ = ("_gone", "_listener", "_receive", "_task", "_timer")
+
+    def __init__(self, receive: Receive, task: asyncio.Task[Any] | None, after_s: float) -> None:
+        self._receive = receive
+        self._task = task
+        self._gone = False
+        self._listener: asyncio.Task[None] | None = None
+        self._timer = asyncio.get_running_loop().call_later(after_s, self._listen)
+
+    def __enter__(self) -> DisconnectWatch:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._timer.cancel()
+        if self._listener is not None:
+            self._listener.cancel()
+        if self._gone and kind is asyncio.CancelledError and self._task is not None and self._task.uncancel() <= 0:
+            raise ClientGone from None
+
+    def _listen(self) -> None:
+        self._listener = asyncio.get_running_loop().create_task(self._wait())
+
+    async def _wait(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        if self._task is not None:
+            self._gone = True
+            self._task.cancel()
+
+
+def watch_disconnect(
+    receive: Receive, task: asyncio.Task[Any] | None, after_s: float = WATCH_AFTER_S
+) -> DisconnectWatch:
+    """Return the context in which `task`, the one that enters it, ends with ClientGone when the client goes away.
+
+    uvicorn's `send` returns silently after a disconnect, so this is the only way to learn of it.
+    """
+    return DisconnectWatch(receive, task, after_s)
+
+
+def too_large(most: int) -> RequestError:
+    """Return the error for a body of more than `most` bytes."""
+    return RequestError(
+        f"The body is larger than {most} bytes.",
+        status=413,
+        code="body_too_large",
+        headers={"x-should-retry": "false"},
+    )
