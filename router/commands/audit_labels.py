@@ -29,7 +29,7 @@ from router.core.policy import ROOT
 from router.evaluate import LabelError
 from router.evaluate.labelled import Wrong, json_of
 from router.stores import SqlAuditStore
-from router.stores.audits import AUDITABLE
+from router.stores.feedback import AUDITABLE
 
 STANDARD_INPUT = "-"
 

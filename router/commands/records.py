@@ -19,7 +19,7 @@ from router.engine.identity import Identifier
 from router.server.keys import LOCAL
 from router.server.settings import Settings
 from router.server.settings_source import load_salt
-from router.stores import EXPORTED, Forgotten, export, forget_conversation, forget_unit
+from router.stores import EXPORTED, Removed, export, forget_conversation, forget_unit
 
 app = typer.Typer()
 
@@ -97,8 +97,8 @@ def _identifier(settings: Settings) -> Identifier:
     return Identifier(load_salt(settings))
 
 
-def _words(gone: Forgotten, tenant: str) -> str:
-    if gone == Forgotten():
+def _words(gone: Removed, tenant: str) -> str:
+    if gone == Removed():
         return f"nothing of them is stored for the tenant {tenant}"
     return (
         f"removed: {gone.decisions} decisions, {gone.feedback} pieces of feedback, {gone.assignments} assigned levels,"

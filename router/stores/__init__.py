@@ -3,9 +3,8 @@
     database = open_database("sqlite:////var/lib/router/router.db")
     traces, feedback = SqlTraceStore(database), SqlFeedbackStore(database)
 
-One opened database serves all stores, and is closed once, after them. `MemoryTraceStore` keeps the contract of the
-trace store for a run that is to leave nothing behind. `evidence_of` makes evidence of what a trace store returns, so
-that a stored decision can be made once more.
+One opened database serves all stores, and is closed once, after them. `evidence_of` makes evidence of what a trace
+store returns, so that a stored decision can be made once more.
 
     SqlTraceStore     decisions, and with them the levels that were assigned
     SqlPinStore       what running conversations keep from their first turn
@@ -18,30 +17,24 @@ that a stored decision can be made once more.
     export                            writes a table to a Parquet file
 """
 
-from router.stores.audits import SqlAuditStore
-from router.stores.database import Database, open_database
-from router.stores.exporting import EXPORTED, export
-from router.stores.feedback import SqlFeedbackStore
-from router.stores.forgetting import Forgotten, forget_conversation, forget_unit
+from router.stores.database import Database
+from router.stores.feedback import SqlAuditStore, SqlFeedbackStore
 from router.stores.learning import SqlLearningStore
-from router.stores.memory import MemoryTraceStore
-from router.stores.pins import SqlPinStore
-from router.stores.retention import Retention, Swept
+from router.stores.opening import open_database
+from router.stores.records import EXPORTED, Removed, Retention, export, forget_conversation, forget_unit
 from router.stores.rows import evidence_of
-from router.stores.sql import SqlTraceStore
+from router.stores.traces import SqlPinStore, SqlTraceStore
 
 __all__ = [
     "EXPORTED",
     "Database",
-    "Forgotten",
-    "MemoryTraceStore",
+    "Removed",
     "Retention",
     "SqlAuditStore",
     "SqlFeedbackStore",
     "SqlLearningStore",
     "SqlPinStore",
     "SqlTraceStore",
-    "Swept",
     "evidence_of",
     "export",
     "forget_conversation",

@@ -10,35 +10,34 @@ the last few may be lost when the machine dies, never the database. A function m
 database asks for it (a deadlock), so it changes nothing but the database.
 
 Opening raises SettingsError, because a database that cannot be used is the operator's to mend. Afterwards every failure
-is Degraded: within the time allowed, and after several failures in a row at once (`router.stores.breaker`). It has the
+is Degraded: within the time allowed, and after several failures in a row at once (`CircuitBreaker`). It has the
 driver's words, never the statement nor its values: they belong in no log.
 """
 
 from __future__ import annotations
 
-import logging
 import re
 import sqlite3
+import threading
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from hashlib import blake2b
-from importlib import import_module
-from types import ModuleType
+from operator import itemgetter
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Dialect, Table, inspect, make_url, select, text
+from sqlalchemy import Column, Connection, Dialect, Table, literal, text, tuple_
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, DataError, IntegrityError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.sql import Select
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.dml import Insert
 
-from router.core.errors import Degraded, SettingsError
-from router.stores.breaker import Breaker
-from router.stores.schema import RELEASED_VERSION, REVISION, schema_version
+from router.core.errors import Degraded
+from router.stores.rows import Row
 
 T = TypeVar("T")
-
-log = logging.getLogger("router.stores")
 
 WITHIN_S = 5.0
 """How long a call may take unless told otherwise, waiting for locks included. No request waits for it."""
@@ -46,16 +45,64 @@ WITHIN_S = 5.0
 MIGRATE_WITHIN_S = 60.0
 """How long bringing the schema up to date may take, or waiting for another process that does."""
 
-POSTGRESQL = ("postgresql", "postgres", "postgresql+asyncpg")
-"""How addresses of PostgreSQL may begin; all go by asyncpg."""
+SEARCH_WITHIN_S = 60.0
+"""How long a page may take that is looked for in all rows, without an index: a second for each million."""
 
-_FAILURES = (SQLAlchemyError, sqlite3.Error, OSError, CancelledError, OverflowError, UnicodeError)
+PAGE_ROWS = 5_000
+"""Rows of a page: of traces, some megabytes and 30 ms."""
+
+FAILURES = 5
+"""Failures in a row after which a circuit breaker opens."""
+
+OPEN_S = 10.0
+"""How long it stays open. Then one call tries again, and the next after as long if that fails as well."""
+
+FAILURES_OF_DRIVERS = (SQLAlchemyError, sqlite3.Error, OSError, CancelledError, OverflowError, UnicodeError)
 """What drivers raise: their own errors, those of sockets and time-outs, and of values that no column can hold."""
 
 _OF_THE_CALL = (IntegrityError, DataError, ProgrammingError, OverflowError, UnicodeError)
 
 _QUOTED_VALUE = re.compile(r"(query argument \$\d+[^:]*): .*", re.DOTALL)
 """What asyncpg says of a value that does not fit; it goes on with the value."""
+
+
+class CircuitBreaker:
+    """Leaves alone for a while what has failed several times in a row, so that nobody waits for it in vain.
+
+    Safe to use from any thread. `clock` gives seconds that never go back.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._failures = 0
+        self._closed_at = 0.0
+        self._cause = ""
+
+    def refusal(self) -> str:
+        """Return why a call should not even be tried, naming the last failure; empty where it may be tried."""
+        if self._failures < FAILURES:
+            return ""
+        with self._lock:
+            now = self._clock()
+            if now >= self._closed_at:
+                self._closed_at = now + OPEN_S  # this call tries; the others wait for what becomes of it
+                return ""
+            return f"left alone for {OPEN_S:g} s after {self._failures} failures, the last: {self._cause}"
+
+    def failed(self, cause: str) -> None:
+        """Count a failure."""
+        with self._lock:
+            self._failures += 1
+            self._cause = cause
+            if self._failures >= FAILURES:
+                self._closed_at = self._clock() + OPEN_S
+
+    def succeeded(self) -> None:
+        """Forget the failures."""
+        if self._failures:
+            with self._lock:
+                self._failures = 0
 
 
 class Database(ABC):
@@ -67,7 +114,7 @@ class Database(ABC):
     def __init__(self, place: URL, within_s: float) -> None:
         self.place = place
         self.within_s = within_s
-        self._reading, self._writing = Breaker(), Breaker()
+        self._reading, self._writing = CircuitBreaker(), CircuitBreaker()
         self._closed = False
 
     def read(self, ask: Callable[[Connection], T], code: str, failing: str, *, within_s: float | None = None) -> T:
@@ -75,7 +122,7 @@ class Database(ABC):
 
         Raises Degraded with this code, and `failing` in front of the cause.
         """
-        return self._guarded(self._reading, lambda most_s: self._read(ask, most_s), code, failing, within_s)
+        return self._guarded(self._reading, lambda most_s: self.run_read(ask, most_s), code, failing, within_s)
 
     def write(
         self,
@@ -91,7 +138,7 @@ class Database(ABC):
         Raises Degraded as `read` does; then nothing is stored, except where the connection was lost while committing.
         """
         return self._guarded(
-            self._writing, lambda most_s: self._write(change, durable, most_s), code, failing, within_s
+            self._writing, lambda most_s: self.run_write(change, durable, most_s), code, failing, within_s
         )
 
     def insert_new(self, table: Table) -> Insert:
@@ -127,20 +174,22 @@ class Database(ABC):
         """Return the dialect's own insertion: the two have no type in common that knows conflicts."""
 
     @abstractmethod
-    def _read(self, ask: Callable[[Connection], T], within_s: float) -> T: ...
+    def run_read(self, ask: Callable[[Connection], T], within_s: float) -> T:
+        """Do what `read` does, without its breaker. Raises what the driver raises."""
 
     @abstractmethod
-    def _write(self, change: Callable[[Connection], T], durable: bool, within_s: float) -> T: ...
+    def run_write(self, change: Callable[[Connection], T], durable: bool, within_s: float) -> T:
+        """Do what `write` does, without its breaker. Raises what the driver raises."""
 
     def _guarded(
-        self, breaker: Breaker, run: Callable[[float], T], code: str, failing: str, within_s: float | None
+        self, breaker: CircuitBreaker, run: Callable[[float], T], code: str, failing: str, within_s: float | None
     ) -> T:
         refusal = "the database is closed" if self._closed else breaker.refusal()
         if refusal:
             raise Degraded(code, f"{failing}: {refusal}")
         try:
             done = run(self.within_s if within_s is None else within_s)
-        except _FAILURES as error:
+        except FAILURES_OF_DRIVERS as error:
             words = cause(error)
             if _is_of_the_call(error):
                 breaker.succeeded()
@@ -151,60 +200,59 @@ class Database(ABC):
         return done
 
 
-def open_database(url: str, *, within_s: float = WITHIN_S) -> Database:
-    """Return the database at `url`, with the newest schema: made, or brought up to date, where it is not.
+class Insertion:
+    """Inserts rows of a table, given as mappings from column to value, where they are not stored already.
 
-    `url` is `sqlite:///` with a path, `sqlite://` for one in memory, or `postgresql://user:password@host/name`.
-    `within_s` bounds every call. Raises SettingsError when it cannot be opened, or was written by a newer version.
+    Compiled once, and rows are handed to the driver as they are. That halves the time of a batch of 200 traces in
+    SQLite: 29 to 14 microseconds a row.
     """
-    try:
-        place = make_url(url)
-        if place.drivername in POSTGRESQL:
-            opened: type[Database] = import_module("router.stores.postgres").PostgresDatabase
-        elif place.get_backend_name() == "sqlite":
-            opened = import_module("router.stores.sqlite").SqliteDatabase
-        else:
-            raise ArgumentError(f'"{place.drivername}" is neither sqlite nor postgresql')
-    except ArgumentError as error:
-        raise SettingsError(f"the database's address cannot be used: {cause(error)}") from error
-    try:
-        return opened(place, within_s)
-    except (*_FAILURES, TypeError, ValueError) as error:
-        hint = (
-            "Check that its folder exists and may be written to, or name another folder with --data."
-            if place.get_backend_name() == "sqlite"
-            else "Check that the server is running, that the address is right, and that the user may create tables."
+
+    def __init__(self, database: Database, table: Table, columns: Sequence[str] | None = None) -> None:
+        compiled = database.insert_new(table).compile(
+            dialect=database.dialect, column_keys=list(columns or table.columns.keys())
         )
-        raise SettingsError(
-            f"the database {place.render_as_string()} cannot be opened: {cause(error)}. {hint}"
-        ) from error
+        self._statement = str(compiled)
+        in_order = compiled.positiontup if isinstance(compiled, SQLCompiler) else None
+        self._arranged: Callable[[Row], Any] = itemgetter(*in_order) if in_order else dict
+
+    def arrange(self, rows: Sequence[Row]) -> list[Any]:
+        """Return rows as `run` takes them: what can be done before a connection is held."""
+        return list(map(self._arranged, rows))
+
+    def run(self, connection: Connection, arranged: list[Any]) -> None:
+        """Insert arranged rows."""
+        if arranged:
+            connection.exec_driver_sql(self._statement, arranged)
 
 
-def is_newest(connection: Connection, place: URL) -> bool:
-    """Return whether a database has the newest revision. Raises SettingsError when it is newer than the program."""
-    tables = inspect(connection)
-    if tables.has_table("alembic_version"):
-        found = connection.scalar(text("SELECT version_num FROM alembic_version"))
-        if found == REVISION or found is None:
-            return found is not None
-        if found in _migrating().revisions():
-            return False
-        raise _newer(place, found)
-    if tables.has_table(schema_version.name):
-        version = connection.scalar(select(schema_version.c.version))
-        if version is not None and version > RELEASED_VERSION:
-            raise _newer(place, str(version))
-    return False
+def pages(
+    database: Database,
+    query: Select[Any],
+    keys: Sequence[Column[Any]],
+    code: str,
+    failing: str,
+    *,
+    rows: int = PAGE_ROWS,
+    within_s: float | None = None,
+) -> Iterator[list[Row]]:
+    """Yield the rows of a query in the order of `keys`, columns of the query that together tell its rows apart.
 
-
-def bring_up_to_date(connection: Connection, place: URL) -> None:
-    """Migrate a database, unless another process has just done so. The caller holds the lock of all writers.
-
-    Raises SettingsError when it is newer than the program.
+    What is written meanwhile is there or not. `within_s` bounds a page. Raises Degraded.
     """
-    if not is_newest(connection, place):
-        _migrating().migrate(connection)
-        log.info("database %s: its schema is now at revision %s", place.render_as_string(), REVISION)
+    ordered = query.order_by(*keys).limit(rows)
+    page_query = ordered
+    while True:
+
+        def ask(connection: Connection, page_query: Select[Any] = page_query) -> list[Row]:
+            return [dict(row) for row in connection.execute(page_query).mappings()]
+
+        page = database.read(ask, code, failing, within_s=within_s)
+        if page:
+            yield page
+        if len(page) < rows:
+            return
+        last = [literal(page[-1][key.name], key.type) for key in keys]
+        page_query = ordered.where(keys[0] > last[0] if len(keys) == 1 else tuple_(*keys) > tuple_(*last))
 
 
 def lock(connection: Connection, name: str) -> None:
@@ -229,12 +277,6 @@ def cause(error: BaseException) -> str:
     return _QUOTED_VALUE.sub(r"\1 does not fit", words)
 
 
-def _migrating() -> ModuleType:
-    """Return what runs revisions; Alembic takes a tenth of a second to import, and tells of each step it takes."""
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    return import_module("router.stores.migrating")
-
-
 def _is_of_the_call(error: BaseException) -> bool:
     """Say whether a failure says nothing about the next call: its values or its statement were wrong."""
     if isinstance(error, _OF_THE_CALL):
@@ -247,10 +289,3 @@ def _is_of_the_call(error: BaseException) -> bool:
 
 def _lock_key(name: str) -> int:
     return int.from_bytes(blake2b(f"prompt-router {name}".encode(), digest_size=8).digest(), "big", signed=True)
-
-
-def _newer(place: URL, found: str) -> SettingsError:
-    return SettingsError(
-        f"the database {place.render_as_string()} has schema version {found}, newer than the {REVISION} that this"
-        " program knows. Start the newer program that wrote it, or name another database."
-    )

@@ -16,9 +16,10 @@ from sqlalchemy.sql.selectable import Subquery
 
 from router.core.learning import Compliance, Due, Event, Feedback, Outcome, Served
 from router.core.store_ports import Located
-from router.stores.database import Database, lock, try_lock
-from router.stores.inserting import Insertion
-from router.stores.learned import (
+from router.stores.database import Database, Insertion, lock, try_lock
+from router.stores.rows import (
+    Row,
+    chunks,
     compliance_row,
     event_row,
     loaded_assignment,
@@ -28,7 +29,6 @@ from router.stores.learned import (
     loaded_outcome,
     outcome_row,
 )
-from router.stores.rows import Row, chunks
 from router.stores.schema import assignments, compliance, decisions, experiments, feedback, outcomes
 
 T = TypeVar("T")

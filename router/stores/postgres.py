@@ -25,7 +25,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from router.stores.database import MIGRATE_WITHIN_S, Database, bring_up_to_date, is_newest, lock
+from router.stores.database import Database
 from router.stores.schema import metadata
 
 T = TypeVar("T")
@@ -46,7 +46,6 @@ SETTINGS = {"application_name": "prompt-router", "jit": "off", "plan_cache_mode"
 A plan that is made once, without the values and while tables are small, reads a whole trial for every 500 units that
 are looked for in it: with 20,000 outcomes 3 s instead of 0.05 s."""
 
-_SCHEMA_LOCK = "schema"
 _SAMPLED_ROWS = 500
 _ROW_EXTRA_BYTES = 28
 """A row's header and its pointer. https://www.postgresql.org/docs/current/storage-page-layout.html"""
@@ -60,12 +59,6 @@ class PostgresDatabase(Database):
         self._engine = _engine(place, within_s)
         self.dialect = self._engine.dialect
         self._loop = _Loop()
-        try:
-            if not self._read(lambda connection: is_newest(connection, place), MIGRATE_WITHIN_S):
-                self._write(self._bring_up_to_date, True, MIGRATE_WITHIN_S)
-        except BaseException:
-            self.close()
-            raise
 
     def _close(self) -> None:
         self._loop.close(self._engine.dispose())
@@ -91,11 +84,9 @@ class PostgresDatabase(Database):
     def _insert(self, table: Table) -> Any:
         return insert(table)
 
-    def _bring_up_to_date(self, connection: Connection) -> None:
-        lock(connection, _SCHEMA_LOCK)
-        bring_up_to_date(connection, self.place)
+    def run_read(self, ask: Callable[[Connection], T], within_s: float) -> T:
+        """Run in a transaction that sees one state."""
 
-    def _read(self, ask: Callable[[Connection], T], within_s: float) -> T:
         async def run() -> T:
             async with self._engine.connect() as connection:
                 # All statements of a call see the same state, as in SQLite.
@@ -105,7 +96,9 @@ class PostgresDatabase(Database):
 
         return self._loop.run(run(), within_s)
 
-    def _write(self, change: Callable[[Connection], T], durable: bool, within_s: float) -> T:
+    def run_write(self, change: Callable[[Connection], T], durable: bool, within_s: float) -> T:
+        """Run in a transaction, once more where the server asks for it."""
+
         async def once(connection: AsyncConnection) -> T:
             async with connection.begin():
                 if not durable:

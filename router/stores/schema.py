@@ -4,9 +4,10 @@ Only portable types: integers, doubles and text; JSON is text, written and read 
 JSON type changes what comes back. Times are integer milliseconds since the Unix epoch. Numbers that grow by one a row
 have 64 bits; SQLite calls that INTEGER, and counts up by itself under no other name.
 
-The tables are made, and changed, by the revisions in `router.stores.migrations`; a test compares their outcome with
-this. A database whose revision this program does not know is refused at opening: an old program must not write into
-tables it does not understand.
+The tables are made, and changed, by the revisions in `migrations/versions/`, one file each. They spell out their own
+tables and columns, since a revision must do tomorrow what it does today; a test compares their outcome with this. A
+database whose revision this program does not know is refused at opening: an old program must not write into tables it
+does not understand.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import StaticPool
 
-from router.stores.database import MIGRATE_WITHIN_S, Database, bring_up_to_date, is_newest
+from router.stores.database import MIGRATE_WITHIN_S, Database
 
 T = TypeVar("T")
 
@@ -93,15 +93,17 @@ class SqliteDatabase(Database):
     def _insert(self, table: Table) -> Any:
         return insert(table)
 
-    def _read(self, ask: Callable[[Connection], T], within_s: float) -> T:
+    def run_read(self, ask: Callable[[Connection], T], within_s: float) -> T:
+        """Run in a transaction that sees one state."""
         if self._in_memory:
-            return self._write(ask, False, within_s)
+            return self.run_write(ask, False, within_s)
         with self._engine.connect() as connection:
             raw: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
             with _bounded(raw, time.monotonic() + within_s), connection.begin():
                 return ask(connection)
 
-    def _write(self, change: Callable[[Connection], T], durable: bool, within_s: float) -> T:
+    def run_write(self, change: Callable[[Connection], T], durable: bool, within_s: float) -> T:
+        """Run in a transaction of the only writer."""
         until = time.monotonic() + within_s
         if not self._lock.acquire(timeout=within_s):
             raise TimeoutError(f"database is locked: an earlier write was not done within {within_s:g} s")
@@ -120,7 +122,7 @@ class SqliteDatabase(Database):
             self._lock.release()
 
     def _prepare(self) -> None:
-        """Set the file up for a writer beside readers, and bring the schema up to date.
+        """Set the file up for a writer beside readers.
 
         Other processes may be doing the same. SQLite does not wait for them while it changes the mode of the file.
         """
@@ -135,8 +137,6 @@ class SqliteDatabase(Database):
                 if "locked" not in str(error) or time.monotonic() > until:
                     raise
                 time.sleep(RETRY_S)
-        if not self._read(lambda connection: is_newest(connection, self.place), MIGRATE_WITHIN_S):
-            self._write(lambda connection: bring_up_to_date(connection, self.place), True, MIGRATE_WITHIN_S)
 
 
 def _engine(place: URL, within_s: float, *, in_memory: bool) -> Engine:

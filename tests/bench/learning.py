@@ -33,12 +33,13 @@ from router.engine.prepare import Call
 from router.engine.recorder import Recorder
 from router.engine.send import RetryBudget, Sender
 from router.packs import load_pack
-from router.stores import MemoryTraceStore, SqlLearningStore, SqlTraceStore, open_database
+from router.stores import SqlLearningStore, SqlTraceStore, open_database
 from router.tuning.allocation import counted
 from router.tuning.book import Book, fold, gathered
 from router.tuning.tuner import refresh
 from tests.bench.gateways import SHIPPED_PACK
 from tests.bench.report import print_conditions, print_table
+from tests.support.memory_traces import MemoryTraceStore
 from tests.support.parts import CHAT, body, preparer, small_policy, snapshot
 from tests.support.shop import DAY_MS, Shop, better, tuned_policy
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from router.stores.breaker import FAILURES, OPEN_S, Breaker
+from router.stores.database import FAILURES, OPEN_S, CircuitBreaker
 
 
 class Clock:
@@ -12,8 +12,8 @@ class Clock:
         return self.now
 
 
-def opened(clock: Clock) -> Breaker:
-    breaker = Breaker(clock)
+def opened(clock: Clock) -> CircuitBreaker:
+    breaker = CircuitBreaker(clock)
     for _ in range(FAILURES):
         assert breaker.refusal() == ""
         breaker.failed("no route to host")
@@ -25,7 +25,7 @@ def test_failures_in_a_row_open_it_and_the_last_one_is_named() -> None:
 
 
 def test_failures_with_a_success_between_them_do_not() -> None:
-    breaker = Breaker(Clock())
+    breaker = CircuitBreaker(Clock())
     for _ in range(3):
         for _ in range(FAILURES - 1):
             breaker.failed("no")

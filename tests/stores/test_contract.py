@@ -11,9 +11,9 @@ import pytest
 from router.core.store_ports import TraceStore
 from router.core.trace import Trace
 from router.stores import open_database
-from router.stores.memory import MemoryTraceStore
 from router.stores.rows import evidence_of
-from router.stores.sql import SqlTraceStore
+from router.stores.traces import SqlTraceStore
+from tests.support.memory_traces import MemoryTraceStore
 from tests.support.postgres import GROUP
 
 

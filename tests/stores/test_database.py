@@ -13,8 +13,7 @@ from sqlalchemy import Connection, insert, select, text
 from router.core.errors import Degraded, SettingsError
 from router.core.trace import Trace
 from router.stores import Database, SqlTraceStore, open_database
-from router.stores.breaker import FAILURES
-from router.stores.database import lock, try_lock
+from router.stores.database import FAILURES, lock, try_lock
 from router.stores.schema import compliance, schema_version
 from tests.support.postgres import GROUP
 

@@ -21,7 +21,7 @@ from router.stores import (
     SqlLearningStore,
     SqlTraceStore,
     export,
-    exporting,
+    records,
 )
 
 Traces = Callable[..., Trace]
@@ -60,7 +60,7 @@ def written(path: Path) -> list[dict[str, Any]]:
 def test_every_row_is_written_page_by_page(
     full: Database, target: Path, monkeypatch: pytest.MonkeyPatch, name: str, rows: int
 ) -> None:
-    monkeypatch.setattr(exporting, "GROUP_ROWS", rows)
+    monkeypatch.setattr(records, "GROUP_ROWS", rows)
     table, keys = EXPORTED[name]
     stored = full.read(
         lambda c: [dict(row) for row in c.execute(select(table).order_by(*keys)).mappings()], "failed", "unread"
@@ -122,7 +122,7 @@ def test_a_store_that_fails_on_the_way_leaves_the_file_that_was_there(
 ) -> None:
     export(full, "feedback", target)
     before = target.read_bytes()
-    monkeypatch.setattr(exporting, "GROUP_ROWS", 2)
+    monkeypatch.setattr(records, "GROUP_ROWS", 2)
     reads = iter(range(99))
     read = full.read
 

@@ -24,7 +24,7 @@ from router.core.errors import Degraded, SettingsError
 from router.core.learning import Feedback
 from router.core.trace import Trace
 from router.stores import Database, SqlFeedbackStore, SqlTraceStore, open_database
-from router.stores.breaker import FAILURES
+from router.stores.database import FAILURES
 from router.stores.schema import feedback as said
 from tests.support.postgres import GROUP, PostgresServer
 

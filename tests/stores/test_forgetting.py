@@ -15,7 +15,7 @@ from router.core.store_ports import PinRecord
 from router.core.trace import Trace
 from router.stores import (
     Database,
-    Forgotten,
+    Removed,
     SqlFeedbackStore,
     SqlLearningStore,
     SqlPinStore,
@@ -69,22 +69,22 @@ def column(database: Database, table: str, name: str) -> list:
 
 
 def test_a_person_is_forgotten(full: Database) -> None:
-    assert forget_unit(full, "acme", "ann") == Forgotten(3, 3, 3, 2, 3)
+    assert forget_unit(full, "acme", "ann") == Removed(3, 3, 3, 2, 3)
     for table in ("decisions", "feedback", "assignments"):
         assert column(full, table, "unit") == ["ann", "bob", "bob"]
         assert column(full, table, "tenant") == ["acme", "acme", "other"]
     assert column(full, "pins", "conversation") == ["c3", "c4", SHARED]
-    assert forget_unit(full, "acme", "ann") == Forgotten()
+    assert forget_unit(full, "acme", "ann") == Removed()
 
 
 def test_a_conversation_is_forgotten(full: Database) -> None:
-    assert forget_conversation(full, "acme", SHARED) == Forgotten(2, 2, 2, 1, 2)
+    assert forget_conversation(full, "acme", SHARED) == Removed(2, 2, 2, 1, 2)
     for table in ("decisions", "feedback", "assignments", "pins"):
         assert column(full, table, "conversation") == ["c1", "c2", "c3", "c4"]
 
 
 def test_another_tenants_are_not(full: Database) -> None:
-    assert forget_unit(full, "nobody", "ann") == forget_conversation(full, "other", "c1") == Forgotten()
+    assert forget_unit(full, "nobody", "ann") == forget_conversation(full, "other", "c1") == Removed()
     assert len(column(full, "decisions", "id")) == 6
 
 
@@ -104,12 +104,12 @@ def test_the_evidence_stays_as_numbers_that_belong_to_nobody(full: Database) -> 
 
 def test_what_outlived_its_decision_is_forgotten_as_well(full: Database) -> None:
     full.write(lambda connection: connection.exec_driver_sql("DELETE FROM decisions"), "failed", "no")
-    assert forget_unit(full, "acme", "ann") == Forgotten(0, 3, 3, 0, 3)
+    assert forget_unit(full, "acme", "ann") == Removed(0, 3, 3, 0, 3)
 
 
 def test_many_decisions_are_forgotten(trace: Traces, database: Database) -> None:
     SqlTraceStore(database).write([trace(n, conversation=f"c{n}", unit="ann") for n in range(1_300)])
-    assert forget_unit(database, "acme", "ann") == Forgotten(decisions=1_300)
+    assert forget_unit(database, "acme", "ann") == Removed(decisions=1_300)
 
 
 def test_no_trace_of_it_is_left_in_the_file(sqlite: Database, trace: Traces, feedback: Said, file: Path) -> None:

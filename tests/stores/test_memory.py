@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from router.core.trace import Trace
-from router.stores.memory import MemoryTraceStore
+from tests.support.memory_traces import MemoryTraceStore
 
 
 def test_the_oldest_are_forgotten_first(trace: Callable[..., Trace]) -> None:

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, text
 from router.core.errors import SettingsError
 from router.core.trace import Trace
 from router.stores import Database, SqlAuditStore, SqlLearningStore, SqlPinStore, SqlTraceStore, open_database
-from router.stores.migrating import revisions
+from router.stores.opening import revisions
 from router.stores.schema import REVISION, metadata
 from tests.support.postgres import GROUP, PostgresServer
 

@@ -14,14 +14,14 @@ from router.core.learning import Assignment, DialKey, Event, Feedback, Outcome
 from router.core.trace import Trace
 from router.stores import (
     Database,
+    Removed,
     Retention,
     SqlAuditStore,
     SqlFeedbackStore,
     SqlLearningStore,
     SqlTraceStore,
-    Swept,
 )
-from router.stores.retention import BATCH_DECISIONS, DAY_MS, LATE_MS
+from router.stores.records import BATCH_DECISIONS, DAY_MS, LATE_MS
 from router.stores.schema import assignments, decisions
 from router.stores.schema import feedback as said
 
@@ -50,10 +50,10 @@ def test_what_is_older_goes_with_what_was_said_of_it(trace: Traces, feedback: Sa
             feedback(6, decision="dec_1", tenant="other", at_ms=NOW_MS),
         ]
     )
-    assert Retention(database, KEPT_DAYS).sweep(NOW_MS) == Swept(decisions=1, feedback=3)
+    assert Retention(database, KEPT_DAYS).sweep(NOW_MS) == Removed(decisions=1, feedback=3)
     assert ids(database) == ["dec_2", "dec_3"]
     assert ids(database, said.c.id) == ["fb_4", "fb_5", "fb_6"]
-    assert Retention(database, KEPT_DAYS).sweep(NOW_MS) == Swept()
+    assert Retention(database, KEPT_DAYS).sweep(NOW_MS) == Removed()
 
 
 def test_of_a_conversation_that_goes_on_the_old_part_goes(trace: Traces, feedback: Said, database: Database) -> None:
@@ -61,13 +61,13 @@ def test_of_a_conversation_that_goes_on_the_old_part_goes(trace: Traces, feedbac
     SqlFeedbackStore(database).record(
         [feedback(1, at_ms=OLD_MS), feedback(2, decision="", at_ms=OLD_MS), feedback(3, decision="dec_2")]
     )
-    assert Retention(database, KEPT_DAYS).sweep(NOW_MS) == Swept(decisions=1, feedback=1)
+    assert Retention(database, KEPT_DAYS).sweep(NOW_MS) == Removed(decisions=1, feedback=1)
     assert ids(database, said.c.id) == ["fb_2", "fb_3"]
 
 
 def test_feedback_that_came_too_late_for_its_decision_goes_by_its_own_age(feedback: Said, database: Database) -> None:
     SqlFeedbackStore(database).record([feedback(1, at_ms=OLD_MS), feedback(2, at_ms=NOW_MS)])
-    assert Retention(database, KEPT_DAYS).sweep(NOW_MS) == Swept(feedback=1)
+    assert Retention(database, KEPT_DAYS).sweep(NOW_MS) == Removed(feedback=1)
     assert ids(database, said.c.id) == ["fb_2"]
 
 
@@ -96,7 +96,7 @@ def test_a_conversation_whose_level_has_yet_to_mature_stays(
     if settled:
         learning.settle([Outcome(given, 1.0)])
     evidence = learning.outcomes("shop")
-    assert Retention(database, KEPT_DAYS, 0).sweep(NOW_MS) == (Swept() if stays else Swept(2, 1, 1))
+    assert Retention(database, KEPT_DAYS, 0).sweep(NOW_MS) == (Removed() if stays else Removed(2, 1, 1))
     assert ids(database, assignments.c.decision) == (["dec_1"] if stays else [])
     assert learning.outcomes("shop") == evidence
 
@@ -134,7 +134,7 @@ def test_what_is_too_much_goes_from_the_oldest_on(trace: Traces, database: Datab
     left = database.read(lambda c: c.execute(select(func.min(decisions.c.at_ms), func.count())).one(), "failed", "no")
     assert tuple(left) == (swept.decisions, 4_000 - swept.decisions)
     assert 0 < swept.decisions < 4_000
-    assert Retention(database, None, most).sweep(NOW_MS) == Swept()
+    assert Retention(database, None, most).sweep(NOW_MS) == Removed()
 
 
 def test_a_file_shrinks_with_what_it_holds(trace: Traces, sqlite: Database, file: Path) -> None:
@@ -148,7 +148,7 @@ def test_a_file_shrinks_with_what_it_holds(trace: Traces, sqlite: Database, file
 
 def test_without_limits_nothing_goes(trace: Traces, database: Database) -> None:
     SqlTraceStore(database).write([trace(1, at_ms=1)])
-    assert Retention(database).sweep(NOW_MS) == Swept()
+    assert Retention(database).sweep(NOW_MS) == Removed()
     assert ids(database) == ["dec_1"]
 
 

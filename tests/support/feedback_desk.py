@@ -22,7 +22,7 @@ from router.server.background import running
 from router.server.composition import Parts, compose
 from router.server.feedback import FeedbackParts, feedback_parts
 from router.server.settings_source import load_salt, load_settings
-from router.stores.learned import loaded_feedback
+from router.stores.rows import loaded_feedback
 from router.stores.schema import feedback
 from tests.support.application import Running
 from tests.support.echo.double import double_composed

@@ -1,4 +1,4 @@
-"""Runs the revisions on the connection that `router.stores.migrating` hands over, inside its transaction."""
+"""Runs the revisions on the connection that `router.stores.opening` hands over, inside its transaction."""
 
 from __future__ import annotations
 

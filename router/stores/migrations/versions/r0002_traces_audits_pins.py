@@ -1,6 +1,7 @@
-"""Traces, audits and pins: version 1 of the databases that releases before the revisions made.
+"""Traces, audits and pins, and what answers cost: versions 1 and 2 of databases of releases before the revisions.
 
-Such a database may lack the tables of audits and pins, which came later in version 1. Those that are there are left.
+A database of version 1 may lack the tables of audits and pins, which came later in it, and any of the columns of
+version 2, which were added one by one. What is there is left.
 """
 
 from __future__ import annotations
@@ -8,18 +9,24 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0001"
+revision = "0002"
 down_revision = None
 branch_labels = None
 depends_on = None
 
 
 def upgrade() -> None:
-    """Create the tables that are missing."""
-    there = set(sa.inspect(op.get_bind()).get_table_names())
+    """Create the tables and columns that are missing."""
+    tables = set(sa.inspect(op.get_bind()).get_table_names())
     for name, create in _TABLES.items():
-        if name not in there:
+        if name not in tables:
             create()
+    columns = {column["name"] for column in sa.inspect(op.get_bind()).get_columns("decisions")}
+    if "retry" not in columns:
+        op.add_column("decisions", sa.Column("retry", sa.Integer, nullable=False, server_default="0"))
+    for name in ("prompt_tokens", "cached_tokens", "written_tokens", "completion_tokens"):
+        if name not in columns:
+            op.add_column("decisions", sa.Column(name, sa.Integer))
 
 
 def _schema_version() -> None:

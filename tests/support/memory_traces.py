@@ -1,4 +1,4 @@
-"""Traces in memory: for tests, and for a run that is to leave nothing behind. Same contract as the SQL store."""
+"""Traces in memory: the same contract as the SQL store, for tests that want no database."""
 
 from __future__ import annotations
 
