@@ -46,7 +46,7 @@ class Audit:
     """What an auditor said one decision was about, next to what was done.
 
     `settled` are the paths that were acted on, `label` those that the message was about: none for a message that no
-    task answers. `thresholds`, by depth, and `certificate` (`certificate_name`) are those the decision was made under.
+    task answers. `thresholds`, by depth, and `certificate` (`name_of`) are those the decision was made under.
     `at_ms` is when the label was recorded.
     """
 

@@ -1,7 +1,7 @@
 """How many tokens a text is likely to cost, without any model's vocabulary.
 
 Budgets must hold for every provider, and no tokenizer may be fetched at run time; so tokens are estimated from the
-shape of the text. `make bench-tokens` compares the estimate with cl100k_base; see that bench for the figures.
+shape of the text. `python -m tests.bench tokens` compares the estimate with cl100k_base; the bench prints the figures.
 """
 
 from __future__ import annotations

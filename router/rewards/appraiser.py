@@ -13,7 +13,7 @@ from router.rewards.signals import Signals
 
 
 class Appraiser:
-    """Appraises answers and turns under one policy. Implements `router.engine.answer_evaluation.Appraiser`.
+    """Appraises answers and turns under one policy. Implements `router.engine.answer_evaluation.AnswerRules`.
 
     `detect` finds the language of a text; `salt` keys the draw of the conversations that are judged.
     """
