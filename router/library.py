@@ -105,10 +105,11 @@ class Router:
         format_ = wire_named(wire)
         whole = body if isinstance(body, Mapping) else {"model": NAMELESS, _LISTS[wire]: list(body)}
         look = self._look(whole, format_, context)
-        woven = json.loads(self._looker.weave(look, format_, capability=self._capability))
+        sent, decision = self._looker.weave(look, format_, capability=self._capability)
+        woven = json.loads(sent)
         if whole is not body:
             del woven["model"]
-        return Wrapped(woven, look.decision)
+        return Wrapped(woven, decision)
 
     def explain(
         self, body: Mapping[str, Any], wire: str = "chat", context: Mapping[str, Any] | None = None

@@ -112,7 +112,7 @@ class PromptRouter(CustomLogger):
                 tenant=getattr(user_api_key_dict, "api_key", None) or "",
             )
             look = await self._looker.prepare_in_time(call)
-            woven = msgspec.json.decode(self._looker.weave(look, wire, capability=self._capability))
+            woven = msgspec.json.decode(self._looker.weave(look, wire, capability=self._capability).body)
         except RequestError as error:
             raise _refusal(error) from error
         except Exception as error:  # the border to a program that must not fail because of us

@@ -7,7 +7,7 @@ system text and the first user turn, all of which a client resends on every call
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -67,7 +67,7 @@ class Identifier:
         user: str,
         headers: Mapping[str, str],
         metadata: Mapping[str, object],
-        personal: tuple[str, ...] = (),
+        personal: Sequence[str] = (),
     ) -> Identity:
         """Return who and which conversation a request belongs to.
 

@@ -7,21 +7,20 @@ growing conversation costs one step per call; a miss is worked out again and com
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from types import MappingProxyType
 
-from router.core.conversation import Conversation, Turn
-from router.core.decision import Decision
 from router.core.errors import Degraded
-from router.core.evidence import Belief, Evidence, Thresholds
+from router.core.evidence import Belief, Evidence
 from router.core.policy import AuxiliaryRule, CueValue
 from router.core.ports import Request, State
 from router.core.trace import WITHHELD
 from router.engine.guarding import Guard
-from router.engine.pins import Pin
-from router.engine.snapshot import Memo, Snapshot
+from router.engine.identity import Identity
+from router.engine.pins import Pin, Timeline, cues_at
+from router.engine.snapshot import Snapshot
 
 TURNS_DECIDED = 512
 """User turns that get a decision of their own. Later ones keep the last; it bounds the work one request can ask for."""
@@ -30,12 +29,9 @@ REPLY_CHARS = 500
 """Of the assistant's last words, so many are handed to the recogniser."""
 
 
-_NO_CUES: Mapping[str, CueValue] = MappingProxyType({})
-
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class TurnObservation:
-    """What is known at one user turn: the recogniser's state, the evidence and, once made, the decision.
+    """What is known at one user turn: the recogniser's state and the evidence. Shared between requests, never changed.
 
     `key` is the digest of all that it was made from.
     """
@@ -43,169 +39,148 @@ class TurnObservation:
     state: State | None
     evidence: Evidence
     key: bytes
-    decision: Decision | None = None
-
-    def revived(self, cues: Mapping[str, CueValue], nonce: str) -> TurnObservation:
-        """Return a sight that comes from a trace as it was."""
-        return TurnObservation(self.state, revived(self.evidence, cues, nonce), self.key)
 
 
-class Observer:
-    """Observes conversations under one snapshot. `guard` turns what breaks on the way into a fault and counts it."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Placed:
+    """Where a request belongs: its policy, its conversation, and the facts that it is decided with.
 
-    def __init__(self, snapshot: Snapshot, guard: Guard) -> None:
-        self.snapshot = snapshot
-        self._guard = guard
-        self._memo: Memo[TurnObservation] = Memo()
-        policy = snapshot.policy
-        self._rules = policy.auxiliary
-        self._volatile = frozenset(name for name, cue in policy.cues.items() if cue.volatile)
-        self._faults = snapshot.faults + (() if snapshot.recogniser else ("recogniser_absent",))
-        self._thresholds = snapshot.recogniser.thresholds if snapshot.recogniser else Thresholds()
+    `pin` is what the conversation keeps, `new` where it was made for this request. The newest user turn is number
+    `turn`; of the turns, those `earlier` ones are kept by the backend. It is decided with `cues`, which are `lasting`
+    ones and `passing` ones; those before it with what `timeline` says. `answering` is false where a turn that was
+    decided before goes on, as with tool results. `notes` are the codes of what was amiss, with the words for people.
+    """
 
-    def parted(self, cues: Mapping[str, CueValue]) -> tuple[Mapping[str, CueValue], Mapping[str, CueValue]]:
-        """Return the cues that hold for more than one call, and those that are passing."""
-        if not self._volatile:
-            return cues, _NO_CUES
-        passing = {name: value for name, value in cues.items() if name in self._volatile}
-        return {name: value for name, value in cues.items() if name not in passing}, passing
+    snapshot: Snapshot
+    identity: Identity
+    pin: Pin
+    new: bool
+    turn: int
+    cues: Mapping[str, CueValue]
+    lasting: Mapping[str, CueValue]
+    passing: Mapping[str, CueValue]
+    timeline: Timeline
+    answering: bool
+    earlier: tuple[TurnObservation, ...]
+    notes: tuple[tuple[str, str], ...]
 
-    def observe(
-        self,
-        request: Request,
-        pin: Pin,
-        cues: Mapping[str, CueValue],
-        nonce: str,
-        late: str = "",
-        earlier: Sequence[TurnObservation] = (),
-    ) -> list[TurnObservation]:
-        """Return a sight for each user turn, those `earlier` ones first that the backend keeps.
 
-        `cues` are this call's own, volatile ones included. With `late`, turns that are not known yet go without
-        recognition, and that is their fault code.
-        """
-        conversation = request.conversation
-        sights = [sight if sight.evidence.nonce else sight.revived(cues, nonce) for sight in earlier]
-        asked = list(_user_turns(conversation))
-        if not asked and not earlier:
-            return [self.unseen(cues, nonce)]
-        key = nonce.encode()
-        state: State | None = None
-        if earlier:
-            state, key = earlier[-1].state, earlier[-1].key
-        first = len(earlier)
-        for number, (turn, reply) in enumerate(asked[: max(0, TURNS_DECIDED - first)], first):
-            last = number == first + len(asked) - 1
-            here = cues if last else pin.cues_at(number)
-            key = _digest(key, turn.text, reply, here)
-            rule = self._auxiliary(request, turn.text, number, pin, last) if self._rules else None
-            name = key + rule.name.encode() if rule else key
-            sight = self._memo.get(name)
-            if sight is None:
-                sight = self._look(key, state, turn, reply, number, here, nonce, pin, late, rule.name if rule else "")
-                if sight.evidence.faults == self._faults:
-                    self._memo.put(name, sight)
-            if rule is not None and rule.typed:
-                pin.faulted.setdefault(0, (sight.state, sight.evidence))
-            state = sight.state
-            sights.append(sight)
-        sights += [sights[-1]] * (first + len(asked) - len(sights))
-        return sights
+@dataclass(frozen=True, slots=True, eq=False)
+class Observed:
+    """What is known at each user turn.
 
-    def unseen(self, cues: Mapping[str, CueValue], nonce: str) -> TurnObservation:
-        """Return the sight of a conversation whose user turns are all kept elsewhere, and not known here."""
-        evidence = Evidence(
-            belief=None,
-            cues=MappingProxyType(dict(cues)),
-            faults=(*self._faults, "thread_unknown"),
-            nonce=nonce,
-        )
-        return TurnObservation(None, evidence, nonce.encode())
+    `kept` are those, by number, that must not be gathered anew on the next call (`Pin.faulted`). `aside` says that this
+    is a machine's own call by what an app set in it: it stands beside its conversation and changes nothing there.
+    """
 
-    def _look(
-        self,
-        key: bytes,
-        state: State | None,
-        turn: Turn,
-        reply: str,
-        number: int,
-        cues: Mapping[str, CueValue],
-        nonce: str,
-        pin: Pin,
-        late: str,
-        rule: str,
-    ) -> TurnObservation:
-        if number in pin.faulted:
-            before, evidence = pin.faulted[number]
-            if evidence.faults != self._faults and evidence.auxiliary == rule:
-                return TurnObservation(before, revived(evidence, cues, nonce), key)
-        faults = list(self._faults)
-        known = dict(cues)
-        belief: Belief | None = None
-        thresholds = self._thresholds
-        try:
-            known |= self._guard.run("cue_detector_failed", self.snapshot.cues.detect, turn.text, number)
-        except Degraded as fault:
-            faults.append(fault.code)
-        if late:
-            faults.append(late)
-        elif self.snapshot.recogniser is not None:
-            step = self.snapshot.recogniser.step
-            try:
-                state, belief = self._guard.run("recogniser_failed", step, state, turn.text, reply)
-            except Degraded as fault:
-                faults.append(fault.code)
-            if belief is not None and belief.shortfall is not None:
-                self._guard.note(belief.shortfall.code)
-                faults.append(belief.shortfall.code)
-                thresholds = belief.shortfall.thresholds.stricter(self.snapshot.recogniser.thresholds)
-                belief = replace(belief, shortfall=None)
-        evidence = Evidence(
-            belief=belief,
-            cues=MappingProxyType(known),
-            faults=tuple(faults),
-            nonce=nonce,
-            thresholds=thresholds,
-            auxiliary=rule,
-        )
-        if len(faults) > len(self._faults):
-            pin.faulted[number] = (state, evidence)
-        return TurnObservation(state, evidence, key)
+    turns: tuple[TurnObservation, ...]
+    kept: Mapping[int, TurnObservation]
+    aside: bool = False
 
-    def _auxiliary(self, request: Request, text: str, number: int, pin: Pin, newest: bool) -> AuxiliaryRule | None:
-        """Return the rule that takes a user turn for a machine's own call, if one does.
 
-        The app's system text speaks for the whole conversation, the limits of a call for a call that is no more than
-        this turn. What people can type counts there alone, too, and not in a conversation that is under way; where a
-        conversation began with it, its first turn stays what it was.
-        """
-        conversation = request.conversation
-        alone = newest and not number and not conversation.continues and len(conversation.turns) == 1
-        began = pin.faulted[0][1].auxiliary if not number and 0 in pin.faulted else ""
-        for rule in self._rules:
-            if rule.typed:
-                stands = rule.name == began or (alone and pin.new)
+_NOTHING: Mapping[int, TurnObservation] = MappingProxyType({})
+
+
+def observe(placed: Placed, request: Request, guard: Guard, late: str = "") -> Observed:
+    """Return what is known at each user turn, those first that the backend keeps.
+
+    With `late`, turns that are not known yet go without recognition, and that is their fault code. `guard` turns what
+    breaks on the way into a fault and counts it.
+    """
+    snapshot, nonce = placed.snapshot, placed.identity.nonce
+    found = [_revived(each, placed.cues, nonce) for each in placed.earlier] if placed.earlier else []
+    if placed.turn < 0:
+        return Observed((_unseen(placed),), _NOTHING)
+    state, key = (found[-1].state, found[-1].key) if found else (None, nonce.encode())
+    kept: dict[int, TurnObservation] = {}
+    aside, reply = False, ""
+    for turn in request.conversation.turns:
+        if turn.role == "assistant":
+            reply = turn.text[-REPLY_CHARS:]
+        if turn.role != "user":
+            continue
+        number = len(found)
+        if number == TURNS_DECIDED:
+            break
+        cues = placed.cues if number == placed.turn else cues_at(placed.timeline, number)
+        words = f"{len(turn.text)}:{turn.text}{len(reply)}:{reply}{sorted(cues.items()) if cues else ''}"
+        key = blake2b(words.encode("utf-8", "surrogatepass"), digest_size=16, key=key[:64]).digest()
+        rule = _find_auxiliary(placed, request, turn.text, number) if snapshot.policy.auxiliary else None
+        name = key + rule.name.encode() if rule else key
+        seen = snapshot.observations.get(name)
+        if seen is None:
+            seen = _gather(placed, name, number, state, (turn.text, reply), cues, guard, late, rule)
+            if seen.evidence.faults == snapshot.missing:
+                snapshot.observations.put(name, seen)
             else:
-                stands = alone or not rule.of_call
-            if stands and _matches(rule, request, text.lstrip()):
-                return rule
-        return None
+                kept[number] = seen
+        if rule is not None:
+            aside = rule.of_call
+            if rule.typed:
+                kept[0] = seen
+        state, reply = seen.state, ""
+        found.append(seen)
+    found += found[-1:] * (placed.turn + 1 - len(found))
+    return Observed(tuple(found), kept, aside)
 
 
-def _matches(rule: AuxiliaryRule, request: Request, user: str) -> bool:
-    limit = request.conversation.max_tokens
-    if rule.max_tokens_below is not None and (limit is None or limit >= rule.max_tokens_below):
-        return False
-    if rule.stream is not None and rule.stream is not request.stream:
-        return False
-    if rule.system_contains and not any(part in request.conversation.system for part in rule.system_contains):
-        return False
-    if rule.user_starts and not user.startswith(rule.user_starts):
-        return False
-    return not rule.user_contains or any(part in user for part in rule.user_contains)
+def _gather(
+    placed: Placed,
+    name: bytes,
+    number: int,
+    state: State | None,
+    said: tuple[str, str],
+    cues: Mapping[str, CueValue],
+    guard: Guard,
+    late: str,
+    rule: AuxiliaryRule | None,
+) -> TurnObservation:
+    """Return what there is to know at one user turn: the cues in it, what it is about. `said` ends with the reply."""
+    snapshot, nonce, auxiliary = placed.snapshot, placed.identity.nonce, rule.name if rule else ""
+    if number in placed.pin.faulted:
+        before, evidence = placed.pin.faulted[number]
+        if evidence.faults != snapshot.missing and evidence.auxiliary == auxiliary:
+            return TurnObservation(before, _with_words(evidence, cues, nonce), name)
+    faults = snapshot.missing
+    known, belief, thresholds = dict(cues), None, snapshot.thresholds
+    try:
+        known |= guard.run("cue_detector_failed", snapshot.cues.detect, said[0], number)
+    except Degraded as fault:
+        faults = (*faults, fault.code)
+    if late:
+        faults = (*faults, late)
+    elif snapshot.recogniser is not None:
+        try:
+            state, belief = guard.run("recogniser_failed", snapshot.recogniser.step, state, *said)
+        except Degraded as fault:
+            faults = (*faults, fault.code)
+        if belief is not None and belief.shortfall is not None:
+            guard.note(belief.shortfall.code)
+            faults = (*faults, belief.shortfall.code)
+            thresholds = belief.shortfall.thresholds.stricter(thresholds)
+            belief = Belief(belief.mass, belief.sentences)
+    evidence = Evidence(belief, MappingProxyType(known), thresholds, _NO_LEVELS, faults, nonce, auxiliary=auxiliary)
+    return TurnObservation(state, evidence, name)
 
 
-def revived(evidence: Evidence, cues: Mapping[str, CueValue], nonce: str) -> Evidence:
+_NO_LEVELS = Evidence(None).levels
+
+
+def _unseen(placed: Placed) -> TurnObservation:
+    """Return what is known of a conversation whose user turns are all kept elsewhere, and not known here."""
+    faults, nonce = (*placed.snapshot.missing, "thread_unknown"), placed.identity.nonce
+    evidence = Evidence(belief=None, cues=MappingProxyType(dict(placed.cues)), faults=faults, nonce=nonce)
+    return TurnObservation(None, evidence, nonce.encode())
+
+
+def _revived(seen: TurnObservation, cues: Mapping[str, CueValue], nonce: str) -> TurnObservation:
+    """Return an observation that comes from a trace as it was."""
+    if seen.evidence.nonce:
+        return seen
+    return TurnObservation(seen.state, _with_words(seen.evidence, cues, nonce), seen.key)
+
+
+def _with_words(evidence: Evidence, cues: Mapping[str, CueValue], nonce: str) -> Evidence:
     """Return evidence that comes from a store with what is not kept there: the nonce, and free text of this call."""
     if evidence.nonce:
         return evidence
@@ -214,19 +189,34 @@ def revived(evidence: Evidence, cues: Mapping[str, CueValue], nonce: str) -> Evi
     return replace(evidence, nonce=nonce, cues=MappingProxyType(known))
 
 
-def _user_turns(conversation: Conversation) -> Iterator[tuple[Turn, str]]:
-    """Yield each user turn with the assistant's last words before it."""
-    reply = ""
-    for turn in conversation.turns:
-        if turn.role == "assistant":
-            reply = turn.text[-REPLY_CHARS:]
-        elif turn.role == "user":
-            yield turn, reply
-            reply = ""
+def _find_auxiliary(placed: Placed, request: Request, text: str, number: int) -> AuxiliaryRule | None:
+    """Return the rule that takes a user turn for a machine's own call, if one does.
+
+    The app's system text speaks for the whole conversation, the limits of a call for a call that is no more than this
+    turn. What people can type counts there alone, too, and not in a conversation that is under way; where a
+    conversation began with it, its first turn stays what it was.
+    """
+    spoken, kept = request.conversation, placed.pin.faulted
+    alone = not placed.turn and not spoken.continues and len(spoken.turns) == 1
+    began = kept[0][1].auxiliary if not number and 0 in kept else ""
+    for rule, typed, of_call in placed.snapshot.rules:
+        if typed and not (rule.name == began or (alone and placed.new)):
+            continue
+        if of_call and not alone:
+            continue
+        if rule.max_tokens_below and (spoken.max_tokens is None or spoken.max_tokens >= rule.max_tokens_below):
+            continue
+        if rule.stream is not None and rule.stream is not request.stream:
+            continue
+        if rule.user_starts and not text.lstrip().startswith(rule.user_starts):
+            continue
+        if _holds(text, rule.user_contains) and _holds(spoken.system, rule.system_contains):
+            return rule
+    return None
 
 
-def _digest(before: bytes, text: str, reply: str, cues: Mapping[str, CueValue]) -> bytes:
-    words = f"{len(text)}:{text}{len(reply)}:{reply}"
-    if cues:
-        words += repr(sorted(cues.items()))
-    return blake2b(words.encode("utf-8", "surrogatepass"), digest_size=16, key=before[:64]).digest()
+def _holds(text: str, any_of: tuple[str, ...]) -> bool:
+    for part in any_of:
+        if part in text:
+            return True
+    return not any_of

@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
-from router.core.decision import Decision
 from router.core.evidence import Evidence
 from router.core.levels import USUAL, Draw, start_level
 from router.core.policy import CueValue, Level, Policy
@@ -56,82 +55,73 @@ class Given(NamedTuple):
     holdout: bool
 
 
+Timeline: TypeAlias = tuple[tuple[int, Mapping[str, CueValue]], ...]
+"""(turn, cues) where the cues of a conversation changed, in rising order of turn."""
+
+
 @dataclass(slots=True)
 class Pin:
-    """One conversation's record. `cues` holds (turn, values) where the values changed, in rising order of turn.
+    """What one conversation keeps. It changes when a request has been decided, in one place (`RequestPreparer.keep`).
 
-    `faulted` keeps the state and the evidence of turns at which something was missing: they must not be gathered anew,
-    better, on the next call, or the text sent earlier would change. It keeps that of a first turn, too, that was taken
-    for a machine's own call by what people can type. `new` says that the call at hand is the first. `began_s` and
-    `seen_s` are seconds of the wall clock; a pin is void when it was not used for `idle_s`. `first` tells it from other
-    pins under its key, which differ in the cues of their first turn and only there for good (`name_pin`). `moment`
-    holds the passing cues of the newest user turn; it is not stored. `moves` are what it was given by task
-    (`core.levels`), None where the conversation began while nothing was tuned; `drawn` says that a trial drew for it,
-    and `given` waits for the answer with which it counts: what is only explained, or counted in tokens, is not
-    answered. `stored` is what of it was last stored (`mark`).
+    Until then requests only read, so whatever it holds is replaced, never written to. `cues` says from which turn on
+    which cues held. `faulted` keeps the state and the evidence of turns at which something was missing: they must not
+    be gathered anew, better, on the next call, or the text sent earlier would change. It keeps that of a first turn,
+    too, that was taken for a machine's own call by what people can type. `began_s` and `seen_s` are seconds of the wall
+    clock; a pin is void when it was not used for `idle_s`. `first` tells a stored one from others under its key, which
+    differ in the cues of their first turn and only there for good (`name_pin`). `moment` holds the passing cues of the
+    newest user turn; it is not stored. `moves` are what it was given by task (`core.levels`), None where it began while
+    nothing was tuned; `drawn` says that a trial drew for it. `stored` is what of it was last stored (`mark`).
     """
 
     revision: str
     began_s: float
     seen_s: float
     idle_s: float
-    cues: list[tuple[int, Mapping[str, CueValue]]]
-    faulted: dict[int, tuple[State | None, Evidence]] = field(default_factory=dict)
+    cues: Timeline
+    faulted: Mapping[int, tuple[State | None, Evidence]] = field(default_factory=dict)
     first: str = ""
     moment: tuple[int, Mapping[str, CueValue]] = (-1, MappingProxyType({}))
     moves: Mapping[str, int] | None = None
     drawn: bool = False
-    given: Given | None = None
     stored: Mark = UNSTORED
-    new: bool = False
 
     @property
     def mark(self) -> Mark:
         """What tells a pin from its stored record: the revision, how much it holds of each kind, and the time."""
         return Mark(self.revision, len(self.cues), len(self.faulted), len(self.moves or ()), self.seen_s)
 
-    def give(self, decision: Decision) -> None:
-        """Keep the moves that a decision gave, and whether a trial drew."""
-        self.drawn |= decision.draw is not None
-        if self.moves is not None and decision.moves:
-            before, new = self.moves, decision.moves
-            # Shared with the decision, and so among the conversations that are given the same, as most are.
-            self.moves = {**before, **new} if before.keys() - new else new
+    def shown(self, values: Mapping[str, CueValue]) -> Timeline:
+        """Return the cues with this call's free text where a pin that was stored has none."""
+        if not self.first:
+            return self.cues
+        shown = []
+        for turn, kept in self.cues:
+            if WITHHELD in kept.values():
+                kept = {name: values.get(name, value) if value == WITHHELD else value for name, value in kept.items()}
+            shown.append((turn, kept))
+        return tuple(shown)
 
-    def cues_at(self, turn: int) -> Mapping[str, CueValue]:
-        """Return the request cues that held at a user turn."""
-        found = self.cues[0][1]
-        for at, values in self.cues:
-            if at > turn:
-                break
-            found = values
-        return found
+    def hold(self, shown: Timeline, turn: int, values: Mapping[str, CueValue]) -> None:
+        """Keep with which cues user turn `turn` was decided, `shown` being those before.
 
-    def hold(self, turn: int, values: Mapping[str, CueValue], passing: Mapping[str, CueValue]) -> None:
-        """Record with which cues user turn `turn` is decided: those that last, and those that are passing.
-
-        Where others held before, these hold from here on, and what was recorded of later turns is void.
+        Where others held before, these hold from here on, and what was kept of later turns is void.
         """
-        self.moment = turn, passing
-        self._reveal(values)
-        if self.cues_at(turn) != values:
-            while len(self.cues) > 1 and self.cues[-1][0] >= turn:
-                self.cues.pop()
-            self.cues.append((turn, values))
+        if cues_at(shown, turn) == values:
+            self.cues = shown
+        else:
+            before = [entry for number, entry in enumerate(shown) if not number or entry[0] < turn]
+            self.cues = (*before, (turn, values))
             self.stored = UNSTORED
 
-    def held(self, turn: int, values: Mapping[str, CueValue], passing: Mapping[str, CueValue]) -> dict[str, CueValue]:
-        """Return the cues with which user turn `turn` was decided; this call's own where they are not known."""
-        self._reveal(values)
-        at, before = self.moment
-        return {**self.cues_at(turn), **(before if at == turn else passing)}
 
-    def _reveal(self, values: Mapping[str, CueValue]) -> None:
-        """Put this call's free text where a pin that was stored has none."""
-        for number, (turn, kept) in enumerate(self.cues):
-            if WITHHELD in kept.values():
-                shown = {name: values.get(name, value) if value == WITHHELD else value for name, value in kept.items()}
-                self.cues[number] = turn, shown
+def cues_at(timeline: Timeline, turn: int) -> Mapping[str, CueValue]:
+    """Return the cues that held at a user turn."""
+    found = timeline[0][1]
+    for at, values in timeline:
+        if at > turn:
+            break
+        found = values
+    return found
 
 
 class Pins:
@@ -156,7 +146,7 @@ class Pins:
         *,
         answering: bool = True,
     ) -> Pin | None:
-        """Return the live pin that a request at user turn `turn` with these cues belongs to.
+        """Return the live pin that a request at user turn `turn` with these cues belongs to. It is not changed.
 
         `answering` is false for a request that goes on with a turn that was decided already, as with tool results.
         """
@@ -165,14 +155,13 @@ class Pins:
         if alike is None:
             return None
         alike[:] = [pin for pin in alike if now_s - pin.seen_s <= pin.idle_s]
-        pin = next((pin for pin in alike if _fits(pin.cues_at(turn), cues)), None)
+        for pin in alike:
+            if _fits(cues_at(pin.cues, turn), cues):
+                return pin
         # With other cues it is the same conversation after a change, unless it is a new one of many that begin alike.
-        if pin is None and alike and (turn > 0 or (not answering and len(alike) == 1)):
-            pin = max(alike, key=lambda pin: pin.seen_s)
-        if pin is not None:
-            self.use(policy, conversation, pin, now_s)
-            self._pins.move_to_end(key)
-        return pin
+        if alike and (turn > 0 or (not answering and len(alike) == 1)):
+            return max(alike, key=lambda pin: pin.seen_s)
+        return None
 
     def last(self, policy: str, conversation: str) -> Pin | None:
         """Return the pin under a key that was used last."""
@@ -191,6 +180,8 @@ class Pins:
         """Note that a pin is used now."""
         pin.seen_s = now_s
         self._used[id(pin)] = policy, conversation, pin
+        if (policy, conversation) in self._pins:
+            self._pins.move_to_end((policy, conversation))
 
     def changed(self, policies: Mapping[str, Policy]) -> list[PinRecord]:
         """Return what to store: pins that are new, have changed, or were not stored for STORED_AGAIN_S.
@@ -220,7 +211,7 @@ class Pins:
                 record.began_s,
                 record.seen_s,
                 record.idle_s,
-                list(record.cues),
+                record.cues,
                 {turn: (None, evidence) for turn, evidence in record.faulted.items()},
             )
             pin.moves = record.moves
@@ -233,10 +224,10 @@ class Pins:
 
 def name_pin(policy: Policy, pin: Pin) -> str:
     """Return what tells a pin from others under its key: a digest of its first turn's cues, free text left out."""
-    if not pin.first:
-        known = repr(sorted(withhold(policy, pin.cues[0][1]).items()))
-        pin.first = blake2b(known.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
-    return pin.first
+    if pin.first:
+        return pin.first
+    known = repr(sorted(withhold(policy, pin.cues[0][1]).items()))
+    return blake2b(known.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 def _fits(kept: Mapping[str, CueValue], cues: Mapping[str, CueValue]) -> bool:

@@ -41,10 +41,11 @@ class Reply:
 
 @dataclass(slots=True)
 class Progress:
-    """How far one request has come: what the trace will tell."""
+    """How far one request has come: what the trace will tell. `decision` is the one that was sent."""
 
     call: Call
     look: PreparedRequest
+    decision: Decision
     target: Target | None = None
     attempts: int = 0
     overhead_ms: float = 0.0
@@ -74,7 +75,7 @@ class Pipeline:
     async def run(self, call: Call) -> Reply:
         """Serve one request. Raises RequestError; what a backend does wrong is a Reply in the wire's own shape."""
         look = await self.preparer.prepare_in_time(call)
-        progress = Progress(call, look)
+        progress = Progress(call, look, look.decision)
         try:
             await self._require(call, look.request)
             targets = self._targets(look)
@@ -90,7 +91,7 @@ class Pipeline:
             body = call.wire.error_body(error)
             kept = (header for header in error.headers if header[0].lower() != "content-type")
             headers = (*kept, ("content-type", "application/json"))
-            return Reply(error.status, headers, body, decision=look.decision, id=call.id)
+            return Reply(error.status, headers, body, decision=progress.decision, id=call.id)
         except RequestError as error:
             self._finish(progress, error.status, error.code)
             raise
@@ -103,9 +104,9 @@ class Pipeline:
 
     async def count(self, call: Call) -> Reply:
         """Ask what a request would cost, our text included. Nothing is answered, so nothing is recorded."""
-        look = await self.preparer.prepare_in_time(call)
+        look = await self.preparer.prepare_in_time(call, keep=False)
         await self._require(call, look.request)
-        progress = Progress(call, look)
+        progress = Progress(call, look, look.decision)
         answer = (await self.sender.send(self._targets(look), lambda target: self._outgoing(progress, target))).answer
         call.wire.read_answer(answer.body)
         return Reply(answer.status, answer.headers, answer.body, id=call.id)
@@ -145,7 +146,9 @@ class Pipeline:
         # A request to which nothing is added leaves as it came; so usage is asked for only beside text of ours.
         ask = capability.usage_in_streams and not look.request.tells_usage
         progress.hides_usage = ask and any(decision.mix for decision in look.decisions)
-        body = self.preparer.weave(look, call.wire, target.model, capability, ask_usage=progress.hides_usage)
+        body, progress.decision = self.preparer.weave(
+            look, call.wire, target.model, capability, ask_usage=progress.hides_usage
+        )
         look.stages.mark("weave")
         progress.overhead_ms = progress.overhead_ms or look.stages.total_ms
         self.watch(WatchedRequest(call.wire, look, target.backend.name, model, body))
@@ -153,7 +156,7 @@ class Pipeline:
 
     def _reply(self, progress: Progress, sent: Sent, chunks: AsyncGenerator[bytes, None] | None = None) -> Reply:
         answer = sent.answer
-        return Reply(answer.status, answer.headers, answer.body, chunks, progress.look.decision, progress.call.id)
+        return Reply(answer.status, answer.headers, answer.body, chunks, progress.decision, progress.call.id)
 
     async def _relay(self, progress: Progress, sent: Sent) -> AsyncGenerator[bytes, None]:
         """Pass a stream on and record what became of it."""
@@ -213,7 +216,7 @@ class Pipeline:
                 model=(target.model if target else "") or look.request.model,
                 backend=target.backend.name if target else "",
                 stream=look.request.stream,
-                decision=look.decision,
+                decision=progress.decision,
                 evidence=evidence,
                 cues=withhold(policy, evidence.cues),
                 status=status,
@@ -226,7 +229,7 @@ class Pipeline:
                 first_ms=progress.first_ms,
                 total_ms=stages.total_ms,
                 stages=stages.laps,
-                assignment=_assignment(call, look, at_ms - round(stages.total_ms)) if look.pin.given else None,
+                assignment=_assignment(call, look, at_ms - round(stages.total_ms)) if look.given else None,
             )
         )
 
@@ -244,10 +247,9 @@ def _assignment(call: Call, look: PreparedRequest, at_ms: int) -> Assignment | N
 
     `at_ms` is when the request came: how long an answer takes must not move its conversation among the others.
     """
-    given, policy = look.pin.given, look.snapshot.policy
-    if given is None or policy.primary is None or call.off:
+    given, policy = look.given, look.snapshot.policy
+    if given is None or policy.primary is None:
         return None
-    look.pin.given = None  # it counts once
     draw = given.draw
     node = draw.node if draw else given.task
     return Assignment(

@@ -8,6 +8,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from time import perf_counter
+from types import MappingProxyType
+from typing import NamedTuple
 
 from router.core.decide import decide
 from router.core.decision import Decision, Reason, nothing
@@ -18,10 +21,9 @@ from router.core.policy import ROOT, CueValue, Policy
 from router.core.ports import Capability, Request, Weaving, Wire
 from router.engine.guarding import Guard
 from router.engine.identity import Identifier, Identity
-from router.engine.observe import Observer, TurnObservation
-from router.engine.pins import Given, Pin, Pins
+from router.engine.observe import Observed, Placed, TurnObservation, observe
+from router.engine.pins import Given, Pin, Pins, Timeline, cues_at
 from router.engine.snapshot import Shelf, Snapshot
-from router.engine.stages import Stages
 from router.engine.threads import Link, Thread, Threads, rebuild
 
 STORED_CONVERSATION = "conv_"
@@ -48,31 +50,113 @@ class Call:
     id: str = ""
 
 
-@dataclass(slots=True)
+class Stages:
+    """A stop-watch with laps: `mark` ends the lap that is running and names it. Times are milliseconds."""
+
+    __slots__ = ("_at", "laps", "started")
+
+    def __init__(self) -> None:
+        self.started = self._at = perf_counter()
+        self.laps: dict[str, float] = {}
+
+    def mark(self, stage: str) -> None:
+        """End a lap. Laps of the same name add up."""
+        now = perf_counter()
+        self.laps[stage] = self.laps.get(stage, 0.0) + (now - self._at) * 1e3
+        self._at = now
+
+    @property
+    def total_ms(self) -> float:
+        """Milliseconds since the start."""
+        return (perf_counter() - self.started) * 1e3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TurnDecision:
+    """What was decided at one user turn, and the evidence, levels included, from which it follows again."""
+
+    evidence: Evidence
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decided:
+    """What was decided at each user turn, and what the conversation is given by it.
+
+    `given` is the level with which the answer counts for tuning. `moves` and `drawn` are what the conversation has
+    from here on (`Pin`).
+    """
+
+    decisions: tuple[Decision, ...]
+    evidence: Evidence
+    given: Given | None
+    moves: Mapping[str, int] | None
+    drawn: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class PreparedRequest:
     """A request with all that was found and decided about it. `decisions[j]` belongs to user turn j."""
 
     request: Request
-    snapshot: Snapshot
-    identity: Identity
-    sights: list[TurnObservation]
-    decisions: list[Decision]
+    placed: Placed
+    observed: Observed
+    decided: Decided
     stages: Stages
-    pin: Pin
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What it was decided with."""
+        return self.placed.snapshot
+
+    @property
+    def identity(self) -> Identity:
+        """Who is asking, in which conversation."""
+        return self.placed.identity
+
+    @property
+    def pin(self) -> Pin:
+        """What its conversation keeps."""
+        return self.placed.pin
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """The decision at every user turn."""
+        return self.decided.decisions
 
     @property
     def decision(self) -> Decision:
         """The decision at the newest user turn."""
-        return self.decisions[-1]
+        return self.decided.decisions[-1]
 
     @property
     def evidence(self) -> Evidence:
         """The evidence at the newest user turn."""
-        return self.sights[-1].evidence
+        return self.decided.evidence
+
+    @property
+    def given(self) -> Given | None:
+        """The level with which the answer counts, where the conversation was given one by this request."""
+        return self.decided.given
+
+
+class Woven(NamedTuple):
+    """A body to send, and the decision that it carries: what was decided, unless nothing could be woven in."""
+
+    body: bytes
+    decision: Decision
 
 
 class RequestPreparer:
-    """Looks at requests under the policies of a shelf. `clock` returns seconds of the wall clock, for pins only."""
+    """Prepares requests under the policies of a shelf, in three values that are made once and never changed.
+
+        placed = self._place(call, request)
+        observed = observe(placed, request, guard)
+        decided = self._decide(placed, observed, ...)
+
+    What a conversation keeps of them is written at the end, by `keep`. `clock` returns seconds of the wall clock, for
+    pins only.
+    """
 
     def __init__(self, shelf: Shelf, identifier: Identifier, guard: Guard, clock: Callable[[], float]) -> None:
         self.shelf = shelf
@@ -81,48 +165,78 @@ class RequestPreparer:
         self._clock = clock
         self.pins = Pins()
         self.threads = Threads()
-        self._observers: dict[Snapshot, Observer] = {}
 
-    def prepare(self, call: Call, late: str = "") -> PreparedRequest:
+    def prepare(self, call: Call, late: str = "", *, keep: bool = True) -> PreparedRequest:
         """Return what is decided about a request. Raises RequestError for one that cannot be served.
 
         `late` is the fault with which recognition is left out, where it was asked already and did not answer in time.
+        Without `keep` the conversation forgets it: what is only explained, or counted, is not answered.
         """
+        prepared = self._prepare(call, late)
+        if keep:
+            self.keep(prepared)
+        return prepared
+
+    async def prepare_in_time(self, call: Call, *, keep: bool = True) -> PreparedRequest:
+        """Like `prepare`, but never holds up the event loop: a slow recogniser runs in a thread, within its deadline.
+
+        A thread that comes too late has changed nothing, and what is prepared in its place is prepared anew.
+        """
+        recogniser = self.shelf.current(call.policy).recogniser
+        if recogniser is None or recogniser.inline:
+            return self.prepare(call, keep=keep)
+        try:
+            prepared = await asyncio.wait_for(asyncio.to_thread(self._prepare, call), recogniser.deadline_s)
+        except TimeoutError:
+            self._guard.note("recogniser_late")
+            return self.prepare(call, "recogniser_late", keep=keep)
+        if keep:
+            self.keep(prepared)
+        return prepared
+
+    def _prepare(self, call: Call, late: str = "") -> PreparedRequest:
         stages = Stages()
         request = call.wire.parse(call.body)
         stages.mark("parse")
-        thread = self._thread(call, request.conversation.continues)
-        observer, pin, identity, cues, faults = self._resume(call, request, thread) or self._place(call, request)
-        earlier = thread.sights if thread else ()
-        sights = observer.observe(request, pin, cues, identity.nonce, late, earlier)
+        placed = self._place(call, request)
+        observed = observe(placed, request, self._guard, late)
         stages.mark("observe")
-        asked = Asked(identity.unit, model=request.model)
-        decisions = self._decide_all(observer.snapshot, sights, pin, asked)
-        notes = [Reason(fault, "the cue was not usable and fell to its default") for fault in faults]
-        if request.conversation.continues and thread is None:
-            notes.append(Reason("thread_unknown", "what was decided about the turns before is not known here"))
-        if notes:
-            decisions[-1] = replace(decisions[-1], reasons=(*decisions[-1].reasons, *notes))
-        if call.off:
-            decisions = [_required_only(decision) for decision in decisions]
+        tuned = None if placed.pin.moves is None else self.shelf.levels(placed.snapshot.policy.name)
+        decided = self._decide(placed, observed, tuned, Asked(placed.identity.unit, model=request.model))
+        if placed.notes:
+            decided = _with_notes(decided, placed.notes)
+        if call.off:  # so nothing is tuned by it, and the conversation is given nothing
+            decisions = tuple(map(_required_only, decided.decisions))
+            decided = Decided(decisions, decided.evidence, None, placed.pin.moves, placed.pin.drawn)
         stages.mark("decide")
-        return PreparedRequest(request, observer.snapshot, identity, sights, decisions, stages, pin)
+        return PreparedRequest(request, placed, observed, decided, stages)
 
-    async def prepare_in_time(self, call: Call) -> PreparedRequest:
-        """Like `look`, but never holds up the event loop: a slow recogniser runs in a thread, within its deadline."""
-        recogniser = self.shelf.current(call.policy).recogniser
-        if recogniser is None or recogniser.inline:
-            return self.prepare(call)
-        try:
-            return await asyncio.wait_for(asyncio.to_thread(self.prepare, call), recogniser.deadline_s)
-        except TimeoutError:
-            self._guard.note("recogniser_late")
-            return self.prepare(call, late="recogniser_late")
+    def keep(self, prepared: PreparedRequest) -> None:
+        """Let the conversation keep what it was decided with. Nothing else ever changes a pin."""
+        placed, observed, decided = prepared.placed, prepared.observed, prepared.decided
+        pin, policy = placed.pin, placed.snapshot.policy
+        if placed.new:
+            if not observed.aside:
+                self.pins.keep(policy.name, placed.identity.conversation, pin)
+        else:
+            self.pins.use(policy.name, placed.identity.conversation, pin, self._clock())
+        if observed.aside:
+            return
+        if not placed.earlier:
+            pin.revision = policy.revision
+        if placed.answering:
+            pin.moment = placed.turn, placed.passing
+            pin.hold(placed.timeline, placed.turn, placed.lasting)
+        if observed.kept:
+            kept = {number: (seen.state, seen.evidence) for number, seen in observed.kept.items()}
+            pin.faulted = {**pin.faulted, **kept}
+        pin.moves, pin.drawn = decided.moves, decided.drawn
 
-    def remember(self, tenant: str, look: PreparedRequest, response_id: str) -> None:
+    def remember(self, tenant: str, prepared: PreparedRequest, response_id: str) -> None:
         """Remember what was decided, for requests that go on from this answer without resending its turns."""
-        thread = Thread(look.identity, look.snapshot, look.pin, tuple(look.sights))
-        continues = look.request.conversation.continues
+        placed = prepared.placed
+        thread = Thread(placed.identity, placed.snapshot, placed.pin, prepared.observed.turns)
+        continues = prepared.request.conversation.continues
         for name in {response_id, continues if continues.startswith(STORED_CONVERSATION) else response_id}:
             self.threads.keep(tenant, name, thread)
 
@@ -133,128 +247,174 @@ class RequestPreparer:
 
     def weave(
         self,
-        look: PreparedRequest,
+        prepared: PreparedRequest,
         wire: Wire,
         model: str = "",
         capability: Capability | None = None,
         *,
         ask_usage: bool = False,
-    ) -> bytes:
+    ) -> Woven:
         """Return the body to send for one target.
 
         Where weaving fails the request goes out as it came, unless that would lose a required instruction.
         """
-        settings = look.snapshot.policy.settings
+        settings = prepared.placed.snapshot.policy.settings
+        decisions = prepared.decided.decisions
+        decision = decisions[-1]
         weaving = Weaving(
             settings.place,
             settings.on_switch,
             model,
-            look.decision.parameters,
+            decision.parameters,
             capability or DEFAULT_CAPABILITY,
             ask_usage,
         )
         try:
-            return self._guard.run("weave_failed", wire.weave, look.request, look.decisions, weaving)
+            return Woven(self._guard.run("weave_failed", wire.weave, prepared.request, decisions, weaving), decision)
         except Degraded as fault:
-            if any(piece.required for decision in look.decisions for piece in decision.mix):
+            if any(piece.required for each in decisions for piece in each.mix):
                 raise blocked(fault) from fault
-            look.decisions[-1] = replace(
-                look.decision, outcome="bypassed", mix=(), reasons=(Reason(fault.code, str(fault)),)
-            )
-            return look.request.body
+            reasons = (Reason(fault.code, str(fault)),)
+            return Woven(prepared.request.body, replace(decision, outcome="bypassed", mix=(), reasons=reasons))
 
-    def _place(
-        self, call: Call, request: Request
-    ) -> tuple[Observer, Pin, Identity, dict[str, CueValue], tuple[str, ...]]:
-        """Find the snapshot, the pin and the cues that a request is decided with."""
+    # ------------------------------------------------------------------------------------------------------- placing
+
+    def _place(self, call: Call, request: Request) -> Placed:
+        """Find the policy, the conversation and the facts that a request is decided with."""
+        metadata = {**request.metadata, **call.metadata} if call.metadata else request.metadata
+        continues = request.conversation.continues
+        if continues:
+            thread = self._thread(call, continues)
+            if thread is not None:
+                return self._resume(call, request, thread, metadata)
+        turns, asked = request.conversation.turns, 0
+        for turn in turns:
+            if turn.role == "user":
+                asked += 1
+        # Tool results, and the beginning of an answer, keep what was decided about the user turn that they go on from.
+        answering = not turns or turns[-1].role == "user"
         snapshot = self.shelf.current(call.policy)
         policy = snapshot.policy
-        metadata = {**request.metadata, **call.metadata} if call.metadata else request.metadata
         cues, faults = snapshot.cues.read(call.headers, metadata)
+        user = request.user or call.user
+        # Conversations that begin alike but differ in free text belong to different people.
+        personal = sorted(policy.personal.intersection(cues))
         identity = self._identifier.identify(
             call.tenant,
             request.conversation,
-            request.user or call.user,
+            user,
             call.headers,
             metadata,
-            _personal(policy, cues),
+            [f"{name}={cues[name]}" for name in personal] if personal else (),
         )
-        turns = request.conversation.turns
-        turn = sum(turn.role == "user" for turn in turns) - 1
-        # Tool results, and the beginning of an answer, keep what was decided about the user turn that they go on from.
-        answering = not turns or turns[-1].role == "user"
-        observer = self._observer(snapshot)
-        lasting, passing = observer.parted(cues)
+        lasting, passing = _parted(snapshot, cues)
         now = self._clock()
-        pin = self.pins.find(policy.name, identity.conversation, turn, lasting, now, answering=answering)
+        pin = self.pins.find(policy.name, identity.conversation, asked - 1, lasting, now, answering=answering)
+        new = pin is None
         if pin is None:
-            idle_s = policy.settings.pin_idle_s
-            moves: dict[str, int] | None = None if self.shelf.levels(policy.name) is None else {}
-            pin = Pin(policy.revision, now, now, idle_s, [(0, lasting)], moment=(turn, passing), moves=moves, new=True)
-            self.pins.keep(policy.name, identity.conversation, pin)
-            return observer, pin, identity, cues, faults
-        pin.new = False
-        if pin.revision != policy.revision:
-            earlier = self.shelf.pinned(policy.name, pin.revision)
-            if earlier is None:
-                pin.revision = policy.revision  # the old revision is gone from the shelf: the conversation moves on
-            else:
-                observer = self._observer(earlier)
-                cues, faults = earlier.cues.read(call.headers, metadata)
-                lasting, passing = observer.parted(cues)
-        if answering:
-            pin.hold(turn, lasting, passing)
+            moves: Mapping[str, int] | None = None if self.shelf.levels(policy.name) is None else {}
+            timeline: Timeline = ((0, lasting),)
+            moment = (asked - 1, passing)
+            pin = Pin(policy.revision, now, now, policy.settings.pin_idle_s, timeline, moment=moment, moves=moves)
         else:
-            cues = pin.held(turn, lasting, passing)
-        return observer, pin, identity, cues, faults
+            if pin.revision != policy.revision:
+                # Where the old revision is gone from the shelf, the conversation moves on to the present one.
+                earlier = self.shelf.pinned(policy.name, pin.revision)
+                if earlier is not None:
+                    snapshot = earlier
+                    cues, faults = snapshot.cues.read(call.headers, metadata)
+                    lasting, passing = _parted(snapshot, cues)
+            timeline = pin.shown(lasting)
+            if not answering:
+                at, before = pin.moment
+                cues = {**cues_at(timeline, asked - 1), **(before if at == asked - 1 else passing)}
+        notes = [(fault, CUE_UNUSABLE) for fault in faults]
+        if continues:
+            notes.append(("thread_unknown", "what was decided about the turns before is not known here"))
+        return Placed(
+            snapshot,
+            identity,
+            pin,
+            new,
+            asked - 1,
+            cues,
+            lasting,
+            passing,
+            timeline,
+            answering,
+            (),
+            tuple(notes),
+        )
 
     def _thread(self, call: Call, continues: str) -> Thread | None:
         """Find what is known of the turns that the backend keeps, while it holds and under the same policy."""
-        thread = self.threads.find(call.tenant, continues) if continues else None
+        thread = self.threads.find(call.tenant, continues)
         if thread is None or self._clock() - thread.pin.seen_s > thread.pin.idle_s:
             return None
         return thread if thread.snapshot.policy.name == self.shelf.current(call.policy).policy.name else None
 
-    def _resume(
-        self, call: Call, request: Request, thread: Thread | None
-    ) -> tuple[Observer, Pin, Identity, dict[str, CueValue], tuple[str, ...]] | None:
-        """Return what a conversation was decided with whose earlier turns the backend keeps."""
-        if thread is None:
-            return None
-        snapshot, pin = thread.snapshot, thread.pin
-        cues, faults = snapshot.cues.read(call.headers, {**request.metadata, **call.metadata})
-        self.pins.use(snapshot.policy.name, thread.identity.conversation, pin, self._clock())
-        return self._observer(snapshot), pin, thread.identity, cues, faults
+    def _resume(self, call: Call, request: Request, thread: Thread, metadata: Mapping[str, object]) -> Placed:
+        """Return where a request belongs whose earlier turns the backend keeps: each of its turns has its own cues."""
+        cues, faults = thread.snapshot.cues.read(call.headers, metadata)
+        asked = sum(turn.role == "user" for turn in request.conversation.turns)
+        return Placed(
+            thread.snapshot,
+            thread.identity,
+            thread.pin,
+            False,
+            len(thread.observations) + asked - 1,
+            cues,
+            cues,
+            {},
+            thread.pin.cues,
+            False,
+            thread.observations,
+            tuple((fault, CUE_UNUSABLE) for fault in faults),
+        )
 
-    def _observer(self, snapshot: Snapshot) -> Observer:
-        observer = self._observers.get(snapshot)
-        if observer is None:
-            live = {s: o for s, o in self._observers.items() if self.shelf.holds(s)}
-            observer = live[snapshot] = Observer(snapshot, self._guard)
-            self._observers = live
-        return observer
+    # ------------------------------------------------------------------------------------------------------ deciding
 
-    def _decide_all(self, snapshot: Snapshot, sights: list[TurnObservation], pin: Pin, asked: Asked) -> list[Decision]:
-        """Return the decision at every user turn. What the conversation is given on the way, its pin keeps."""
+    def _decide(self, placed: Placed, observed: Observed, tuned: Levels | None, asked: Asked) -> Decided:
+        """Return the decision at every user turn, and what the conversation is given on the way."""
+        memo, moves, drawn = placed.snapshot.decisions, placed.pin.moves, placed.pin.drawn
         decisions: list[Decision] = []
-        tuned = None if pin.moves is None else self.shelf.levels(snapshot.policy.name)
-        drawn: Draw | None = None
+        evidence, draw = observed.turns[-1].evidence, None
         fresh: set[str] = set()  # tasks at which the conversation is given a level for the first time
-        for sight in sights:
-            if sight.decision is None or not _stands(sight, pin):
-                sight.evidence = _levelled(sight, pin, tuned, asked)
-                sight.decision = decision = self._decide(snapshot, sight.evidence)
-                drawn = decision.draw or drawn
-                if tuned is not None:
-                    fresh |= set() if decision.task in (pin.moves or ()) else {decision.task}
-                    pin.give(decision)
-                    sight.evidence = replace(sight.evidence, levels=decision.levels, tuned=None, asked=NOBODY)
-            decisions.append(sight.decision)
-        if tuned is not None and (drawn is not None or decisions[-1].task in fresh):
-            pin.given = _given(snapshot.policy, decisions[-1], drawn, tuned, asked, sights[-1]) or pin.given
-        return decisions
+        for seen in observed.turns:
+            found: TurnDecision | None = memo.get(seen)
+            if found is None or not _stands(found, moves):
+                found = self._decide_turn(placed.snapshot, seen, tuned, asked._replace(drawn=drawn, moves=moves or {}))
+                decision = found.decision
+                if tuned is not None and moves is not None and decision.moves:
+                    if decision.task not in moves:
+                        fresh.add(decision.task)
+                    # Shared with the decision, and so among the conversations that are given the same, as most are.
+                    moves = {**moves, **decision.moves} if moves.keys() - decision.moves else decision.moves
+                    draw = decision.draw or draw
+                    drawn = drawn or decision.draw is not None
+                if seen.evidence.faults == placed.snapshot.missing:
+                    memo.put(seen, found)
+            decisions.append(found.decision)
+            evidence = found.evidence
+        given = None
+        if tuned is not None and (draw is not None or decisions[-1].task in fresh):
+            given = _given(placed.snapshot.policy, decisions[-1], draw, tuned, asked, evidence)
+        return Decided(tuple(decisions), evidence, given, moves, drawn)
 
-    def _decide(self, snapshot: Snapshot, evidence: Evidence) -> Decision:
+    def _decide_turn(
+        self, snapshot: Snapshot, seen: TurnObservation, tuned: Levels | None, asked: Asked
+    ) -> TurnDecision:
+        evidence = seen.evidence
+        if tuned is not None or evidence.levels:
+            evidence = replace(evidence, levels={}, tuned=tuned, asked=asked)
+        decision = self._decide_or_less(snapshot, evidence)
+        if tuned is not None:
+            # From here on it follows from the levels that were given, however the dials turn.
+            evidence = replace(evidence, levels=decision.levels, tuned=None, asked=NOBODY)
+        return TurnDecision(evidence, decision)
+
+    def _decide_or_less(self, snapshot: Snapshot, evidence: Evidence) -> Decision:
+        """Return the decision; where deciding fails, that without recognition, and where this fails too, nothing."""
         policy = snapshot.policy
         try:
             return self._guard.run("decide_failed", decide, policy, evidence, snapshot.compose)
@@ -267,6 +427,8 @@ class RequestPreparer:
                 raise blocked(fault) from fault
             return nothing(policy.revision, "bypassed", Reason(fault.code, str(fault)))
 
+
+CUE_UNUSABLE = "the cue was not usable and fell to its default"
 
 DEFAULT_CAPABILITY = Capability()
 
@@ -281,44 +443,45 @@ def blocked(fault: Degraded) -> RequestError:
     )
 
 
+def _with_notes(decided: Decided, notes: tuple[tuple[str, str], ...]) -> Decided:
+    """Return what was decided with the notes among its reasons."""
+    *before, newest = decided.decisions
+    reasons = (*newest.reasons, *(Reason(*note) for note in notes))
+    return replace(decided, decisions=(*before, replace(newest, reasons=reasons)))
+
+
 def _required_only(decision: Decision) -> Decision:
     """What a client cannot switch off."""
     mix = tuple(piece for piece in decision.mix if piece.required)
     return replace(decision, outcome="bypassed", mix=mix, reasons=(Reason("off", "switched off by the client"),))
 
 
-def _personal(policy: Policy, cues: Mapping[str, CueValue]) -> tuple[str, ...]:
-    """The free-text cues: conversations that begin alike but differ here belong to different people."""
-    return tuple(f"{name}={cues[name]}" for name in sorted(policy.personal) if name in cues)
+def _parted(snapshot: Snapshot, cues: Mapping[str, CueValue]) -> tuple[Mapping[str, CueValue], Mapping[str, CueValue]]:
+    """Return the cues that hold for more than one call, and those that are passing."""
+    if snapshot.volatile.isdisjoint(cues):
+        return cues, _NO_CUES
+    passing = {name: value for name, value in cues.items() if name in snapshot.volatile}
+    return {name: value for name, value in cues.items() if name not in passing}, passing
 
 
-def _complexity(sight: TurnObservation) -> str:
-    return str(sight.evidence.cues.get("complexity", ""))
+_NO_CUES: Mapping[str, CueValue] = MappingProxyType({})
 
 
-def _stands(sight: TurnObservation, pin: Pin) -> bool:
+def _stands(found: TurnDecision, held: Mapping[str, int] | None) -> bool:
     """Say whether a decision that was made before was made with the moves that the conversation has."""
-    if pin.moves is None:
-        return not sight.evidence.levels
-    assert sight.decision is not None
-    moves, held = sight.decision.moves, pin.moves
-    return len(moves) == len(sight.decision.levels) and all(held.get(path) == move for path, move in moves.items())
-
-
-def _levelled(sight: TurnObservation, pin: Pin, tuned: Levels | None, asked: Asked) -> Evidence:
-    """Return the evidence at a turn with the moves that the conversation has, and the dials for what it has not."""
-    if tuned is None and not sight.evidence.levels:
-        return sight.evidence
-    asked = asked._replace(drawn=pin.drawn, moves=pin.moves or {})
-    return replace(sight.evidence, levels={}, tuned=tuned, asked=asked)
+    if held is None:
+        return not found.evidence.levels
+    moves = found.decision.moves
+    return len(moves) == len(found.decision.levels) and all(held.get(path) == move for path, move in moves.items())
 
 
 def _given(
-    policy: Policy, decision: Decision, drawn: Draw | None, tuned: Levels, asked: Asked, sight: TurnObservation
+    policy: Policy, decision: Decision, drawn: Draw | None, tuned: Levels, asked: Asked, evidence: Evidence
 ) -> Given | None:
     task = drawn.task if drawn else decision.task
     move = decision.moves.get(task)
     if move is None or task == ROOT:
         return None
     model, level = decision.model or asked.model, usual_level(policy, task, move)
-    return Given(task, _complexity(sight), model, level, drawn, tuned.held_out(asked.unit))
+    complexity = str(evidence.cues.get("complexity", ""))
+    return Given(task, complexity, model, level, drawn, tuned.held_out(asked.unit))

@@ -15,15 +15,16 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from router.core.compose import Mix, compose
 from router.core.decision import Settled
 from router.core.errors import PolicyError, RequestError, did_you_mean
-from router.core.evidence import Evidence
+from router.core.evidence import Evidence, Thresholds
 from router.core.levels import Levels
-from router.core.policy import Level, Policy
+from router.core.policy import AuxiliaryRule, Level, Policy
 from router.core.ports import CueReader, Recogniser
 
 log = logging.getLogger("router.engine")
@@ -69,14 +70,40 @@ class Memo(Generic[V]):
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """One revision of a policy, ready to decide with. `recogniser` is None where none could be made."""
+    """One revision of a policy, ready to decide with. `recogniser` is None where none could be made.
+
+    What was worked out under it is remembered with it, within bounds: observations of user turns, what was decided on
+    each of them, and composed mixes.
+    """
 
     policy: Policy
     cues: CueReader
     recogniser: Recogniser | None
     files: tuple[Path, ...] = ()
     faults: tuple[str, ...] = ()
+    observations: Memo[Any] = field(default_factory=lambda: Memo(), init=False, repr=False)
+    decisions: Memo[Any] = field(default_factory=lambda: Memo(), init=False, repr=False)
     _mixes: Memo[Mix] = field(default_factory=lambda: Memo(MIXES_KEPT), init=False, repr=False)
+
+    @cached_property
+    def missing(self) -> tuple[str, ...]:
+        """The fault codes of what every request has to do without."""
+        return self.faults + (() if self.recogniser else ("recogniser_absent",))
+
+    @cached_property
+    def thresholds(self) -> Thresholds:
+        """The thresholds in force."""
+        return self.recogniser.thresholds if self.recogniser else Thresholds()
+
+    @cached_property
+    def rules(self) -> tuple[tuple[AuxiliaryRule, bool, bool], ...]:
+        """The rules for machines' own calls, each with whether it is `typed` and `of_call`."""
+        return tuple((rule, rule.typed, rule.of_call) for rule in self.policy.auxiliary)
+
+    @cached_property
+    def volatile(self) -> frozenset[str]:
+        """The cues that change from call to call."""
+        return frozenset(name for name, cue in self.policy.cues.items() if cue.volatile)
 
     def compose(
         self,

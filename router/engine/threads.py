@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from hashlib import blake2b
 
 from router.core.evidence import Evidence
 from router.engine.identity import Identity
@@ -19,7 +20,7 @@ from router.engine.pins import Pin, Pins
 from router.engine.snapshot import Shelf, Snapshot
 
 THREADS_KEPT = 20_000
-"""Answers remembered at most. Each holds a list of sights that it shares with the answers before it: about 1 KB."""
+"""Answers remembered at most. Each holds a list of found that it shares with the answers before it: about 1 KB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Thread:
     identity: Identity
     snapshot: Snapshot
     pin: Pin
-    sights: tuple[TurnObservation, ...]
+    observations: tuple[TurnObservation, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +55,15 @@ def rebuild(links: Iterable[Link], pins: Pins, shelf: Shelf) -> Iterator[tuple[L
     """
     seen: dict[tuple[str, str, str], list[TurnObservation]] = {}
     for link in links:
-        sights = seen.setdefault((link.tenant, link.policy, link.conversation), [])
+        found = seen.setdefault((link.tenant, link.policy, link.conversation), [])
         pin = pins.last(link.policy, link.conversation)
         snapshot = shelf.pinned(link.policy, link.revision) if pin is not None else None
-        if pin is None or snapshot is None or link.turn > len(sights):
+        if pin is None or snapshot is None or link.turn > len(found):
             continue
-        del sights[link.turn :]
-        sights.append(TurnObservation(None, link.evidence, link.response_id.encode()))
-        yield link, Thread(Identity.of(link.conversation, link.unit), snapshot, pin, tuple(sights))
+        del found[link.turn :]
+        name = repr((link.tenant, link.conversation, link.response_id))
+        found.append(TurnObservation(None, link.evidence, blake2b(name.encode(), digest_size=16).digest()))
+        yield link, Thread(Identity.of(link.conversation, link.unit), snapshot, pin, tuple(found))
 
 
 class Threads:

@@ -100,7 +100,7 @@ def _add_questions(routes: APIRouter, parts: Parts) -> None:
         policy = caller.policy_for(request.scope.get("router.policy") or headers.get("x-router-policy"))
         body = await request.body()
         wire = wire_named(request.query_params.get("wire") or _wire_of(headers, body))
-        look = await parts.line.preparer.prepare_in_time(Call(wire, body, headers, caller.tenant, policy))
+        look = await parts.line.preparer.prepare_in_time(Call(wire, body, headers, caller.tenant, policy), keep=False)
         return JSONResponse(explanation(look))
 
 

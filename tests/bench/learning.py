@@ -86,11 +86,9 @@ def recording() -> list[tuple[str, str]]:
     line = Pipeline(of, Sender(0, RetryBudget(0.0)), lambda model: (), recorder.put, examine=taken.append)
     call = Call(CHAT, body_bytes(), id="dec_1", tenant="t")
     look = of.prepare(call)
-    given = look.pin.given
 
     def finish() -> None:
-        look.pin.given = given
-        line._finish(Progress(call, look), 200)
+        line._finish(Progress(call, look, look.decision), 200)
 
     answered = Answered(CHAT, look, "t", "dec_1", "m", 0, [b"x"], 1, False)
     return [

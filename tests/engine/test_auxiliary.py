@@ -41,7 +41,7 @@ def prompt(of: RequestPreparer, name: str, given: bytes) -> tuple[str, list[byte
     """The outcome, and the parts that a provider caches."""
     wire = WIRES[name]
     look = of.prepare(Call(wire, given))
-    woven = of.weave(look, wire, capability=Capability("user_block"))
+    woven = of.weave(look, wire, capability=Capability("user_block")).body
     return look.decision.outcome, [bytes(part) for part in wire.prompt(woven)]
 
 
@@ -70,7 +70,7 @@ def test_a_call_of_a_machine_without_required_text_leaves_as_it_came() -> None:
     of = under(TYPED)
     look = of.prepare(call(body(TITLE)))
     assert look.decision.outcome == "skipped" and look.decision.model is None
-    assert of.weave(look, WIRES["chat"]) == look.request.body
+    assert of.weave(look, WIRES["chat"]).body == look.request.body
 
 
 def test_what_people_can_type_counts_in_no_conversation_that_is_under_way() -> None:

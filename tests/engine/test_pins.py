@@ -8,14 +8,22 @@ import pytest
 
 from router.core.evidence import Evidence
 from router.core.trace import WITHHELD
-from router.engine.pins import STORED_AGAIN_S, Pin, Pins
+from router.engine.pins import STORED_AGAIN_S, Pin, Pins, cues_at
 from tests.support.parts import Clock, body, preparer, sent_messages, small_policy, snapshot
 
 POLICIES = {"desk": small_policy()}
 
 
 def pin(now: float = 0.0, idle_s: float = 60.0, **cues: Any) -> Pin:
-    return Pin("rev", now, now, idle_s, [(0, cues)])
+    return Pin("rev", now, now, idle_s, ((0, cues),))
+
+
+def used(pins: Pins, turn: int, cues: dict[str, Any], now: float) -> Pin | None:
+    """The pin that a request finds, and that it is used by it."""
+    found = pins.find("desk", "c", turn, cues, now)
+    if found is not None:
+        pins.use("desk", "c", found, now)
+    return found
 
 
 def test_pins_are_bounded() -> None:
@@ -29,8 +37,8 @@ def test_pins_are_bounded() -> None:
 def test_a_pin_lives_from_its_last_use(idle: float, held: bool) -> None:
     pins = Pins()
     pins.keep("desk", "c", pin())
-    assert pins.find("desk", "c", 1, {}, 50.0) is not None
-    assert (pins.find("desk", "c", 2, {}, 50.0 + idle) is not None) is held
+    assert used(pins, 1, {}, 50.0) is not None
+    assert (used(pins, 2, {}, 50.0 + idle) is not None) is held
 
 
 def test_what_is_new_or_has_changed_is_stored_and_what_is_only_used_is_not() -> None:
@@ -38,11 +46,11 @@ def test_what_is_new_or_has_changed_is_stored_and_what_is_only_used_is_not() -> 
     pins.keep("desk", "c", pin(tier="free"))
     assert [record.cues for record in pins.changed(POLICIES)] == [((0, {"tier": "free"}),)]
     assert pins.changed(POLICIES) == []
-    pins.find("desk", "c", 1, {"tier": "free"}, STORED_AGAIN_S - 1)
+    used(pins, 1, {"tier": "free"}, STORED_AGAIN_S - 1)
     assert pins.changed(POLICIES) == []
-    found = pins.find("desk", "c", 2, {"tier": "pro"}, STORED_AGAIN_S - 1)
+    found = used(pins, 2, {"tier": "pro"}, STORED_AGAIN_S - 1)
     assert found is not None
-    found.hold(2, {"tier": "pro"}, {})
+    found.hold(found.cues, 2, {"tier": "pro"})
     assert [record.cues for record in pins.changed(POLICIES)] == [((0, {"tier": "free"}), (2, {"tier": "pro"}))]
 
 
@@ -50,7 +58,7 @@ def test_a_pin_in_use_is_stored_before_its_time_to_live_is_over() -> None:
     pins = Pins()
     pins.keep("desk", "c", pin(idle_s=3600))
     pins.changed(POLICIES)
-    pins.find("desk", "c", 1, {}, STORED_AGAIN_S + 1)
+    used(pins, 1, {}, STORED_AGAIN_S + 1)
     assert [record.seen_s for record in pins.changed(POLICIES)] == [STORED_AGAIN_S + 1]
 
 
@@ -62,17 +70,17 @@ def test_free_text_is_never_stored_and_comes_back_with_the_next_request() -> Non
     again = Pins()
     again.restore([record])
     assert again.find("desk", "c", 0, {"name": "Ann", "tier": "free"}, 1.0) is None
-    found = again.find("desk", "c", 1, {"name": "Ann", "tier": "pro"}, 1.0)
+    found = used(again, 1, {"name": "Ann", "tier": "pro"}, 1.0)
     assert found is not None
-    found.hold(1, {"name": "Ann", "tier": "pro"}, {})
-    assert found.cues_at(0) == {"name": "Ann", "tier": "pro"}
+    found.hold(found.shown({"name": "Ann", "tier": "pro"}), 1, {"name": "Ann", "tier": "pro"})
+    assert cues_at(found.cues, 0) == {"name": "Ann", "tier": "pro"}
     assert again.changed(POLICIES) == []  # nothing about it is new
 
 
 def test_what_was_missing_at_a_turn_stays_missing_after_a_restart() -> None:
     pins = Pins()
     faulted = pin()
-    faulted.faulted[1] = None, Evidence(belief=None, faults=("recogniser_failed",), nonce="n")
+    faulted.faulted = {1: (None, Evidence(belief=None, faults=("recogniser_failed",), nonce="n"))}
     pins.keep("desk", "c", faulted)
     again = Pins()
     again.restore(pins.changed(POLICIES))

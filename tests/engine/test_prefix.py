@@ -22,8 +22,8 @@ class Watched:
 
     def send(self, *texts: str, change: tuple[str, str] = ("", ""), backend: str = "b", **more: Any) -> None:
         look = self.of.prepare(call(body(*texts, **more)))
-        sent = self.of.weave(look, CHAT).replace(*(part.encode() for part in change)) if change[0] else None
-        self.watch.put(WatchedRequest(CHAT, look, backend, "m", sent or self.of.weave(look, CHAT)))
+        sent = self.of.weave(look, CHAT).body.replace(*(part.encode() for part in change)) if change[0] else None
+        self.watch.put(WatchedRequest(CHAT, look, backend, "m", sent or self.of.weave(look, CHAT).body))
         self.watch.look()
 
 

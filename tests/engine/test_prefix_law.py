@@ -70,8 +70,10 @@ class World:
                 self.router.shelf.keep_old(snapshot(small_policy(f"rev-{number}", f" In {number}.")))
             self.router.pins.restore(self.stored.values())
         elif what == "evict":
-            for observer in self.router._observers.values():
-                observer._memo._entries.clear()
+            shelf = self.router.shelf
+            for snapshot_ in (shelf.current(), *shelf._old["desk"].values()):
+                snapshot_.observations._entries.clear()
+                snapshot_.decisions._entries.clear()
         elif what == "tier":
             self.tier = "pro" if self.tier == "free" else "free"
         elif what == "complexity":
@@ -87,7 +89,7 @@ class World:
         body = written(self.wire.name, history, system, metadata=facts)
         call = Call(self.wire, json.dumps(body).encode())
         look = self.router.prepare(call)
-        return [bytes(part) for part in self.wire.prompt(self.router.weave(look, self.wire, "m", capability))]
+        return [bytes(part) for part in self.wire.prompt(self.router.weave(look, self.wire, "m", capability).body)]
 
     def _now(self) -> Any:
         return snapshot(small_policy(f"rev-{self.revision}", f" In {self.revision}."))

@@ -18,7 +18,7 @@ RESPONSES = Responses()
 def sent(of: RequestPreparer, given: dict[str, Any], answer: str, tenant: str = "") -> dict[str, Any]:
     look = of.prepare(Call(RESPONSES, json.dumps({"model": "m", **given}).encode(), tenant=tenant))
     of.remember(tenant, look, answer)
-    return dict(json.loads(of.weave(look, RESPONSES)), decision=look.decision)
+    return dict(json.loads(of.weave(look, RESPONSES).body), decision=look.decision)
 
 
 def test_a_chained_request_says_the_same_head_and_only_what_is_new() -> None:
@@ -109,7 +109,7 @@ def traced(of: RequestPreparer, answer: str, turn: int) -> Link:
     """What the trace of an answer says: neither the nonce nor free text."""
     thread = of.threads.find("", answer)
     assert thread is not None
-    evidence = thread.sights[-1].evidence
+    evidence = thread.observations[-1].evidence
     stored = replace(evidence, nonce="", cues=withhold(thread.snapshot.policy, evidence.cues))
     identity, policy = thread.identity, thread.snapshot.policy
     return Link("", policy.name, policy.revision, identity.conversation, identity.unit, turn, answer, stored)

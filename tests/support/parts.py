@@ -128,4 +128,4 @@ def call(given: Mapping[str, Any], **more: Any) -> Call:
 def sent_messages(of: RequestPreparer, given: Mapping[str, Any], **more: Any) -> list[dict[str, Any]]:
     """What would leave for this body."""
     look = of.prepare(call(given, **more))
-    return json.loads(of.weave(look, CHAT))["messages"]
+    return json.loads(of.weave(look, CHAT).body)["messages"]
