@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router.classify.belief import REPLY
-from router.classify.cascade import Joint
+from router.classify.cascade import ModelAverage
 from router.classify.encoder import Doubles
 from router.core.errors import RouterError
 from router.core.evidence import Certificate, Thresholds
@@ -56,7 +56,7 @@ class StoredSecond:
     blocks: tuple[StoredBlock, ...]
     intercepts: Doubles
     sharpness: float
-    joint: Joint
+    joint: ModelAverage
     budget_s: float
     alone: Thresholds
 
@@ -206,7 +206,7 @@ def _second(stored: Any, entries: Mapping[str, NDArray[Any]], columns: int) -> S
         blocks=_blocks("second", stored["blocks"], entries),
         intercepts=intercepts,
         sharpness=float(stored["sharpness"]),
-        joint=Joint(**stored["joint"]),
+        joint=ModelAverage(**stored["joint"]),
         budget_s=float(stored["budget_s"]),
         alone=_thresholds(stored["alone"]),
     )

@@ -45,6 +45,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 
@@ -74,13 +75,13 @@ SILENT = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class FilterState:
     """The state after a user turn: the probability of each task; what is missing to one is "none of these"."""
 
     belief: Doubles | None = None
 
 
-NOTHING_YET = Memory()
+NOTHING_YET = FilterState()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ class Filter:
     weight: float = WEIGHT
     reply: float = REPLY
 
-    def advance(self, before: Memory, turn: Doubles | None, reply: Doubles | None = None) -> Memory:
+    def advance(self, before: FilterState, turn: Doubles | None, reply: Doubles | None = None) -> FilterState:
         """Return the state after a turn with these probabilities; None stands for a turn that says nothing.
 
         `reply` are those of the assistant's last question before the turn, where there was one.
@@ -101,8 +102,8 @@ class Filter:
         if turn is None or (before.belief is not None and turn[-1] >= SILENT):
             return before
         if before.belief is None:
-            return Memory(turn[:-2])
-        return Memory(self.weigh(before.belief, turn, reply))
+            return FilterState(turn[:-2])
+        return FilterState(self.weigh(before.belief, turn, reply))
 
     def weigh(self, belief: Doubles, turns: Doubles, replies: Doubles | None = None) -> Doubles:
         """Return the belief after each of some turns; classes on the last axis.
@@ -177,11 +178,8 @@ class Tree:
         probabilities.cumsum(out=sums[1:])
         masses = sums.take(self._last) - sums.take(self._first)
         kept = (masses >= _LEAST).nonzero()[0]
-        nodes = self.nodes
-        return {
-            nodes[at]: round(mass, MASS_DIGITS)
-            for at, mass in zip(kept.tolist(), masses.take(kept).tolist(), strict=True)
-        }
+        rounded = map(round, masses.take(kept).tolist(), repeat(MASS_DIGITS))
+        return dict(zip(map(self.nodes.__getitem__, kept.tolist()), rounded, strict=True))
 
 
 FEW = 3

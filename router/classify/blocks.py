@@ -25,12 +25,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from router.classify.encoder import Doubles, Encoder, Floats, Reading, Rows, read
-from router.classify.lexical import Lexical
+from router.classify.encoder import Doubles, Features, Floats, Scorer, SparseMatrix, TokenizedText
+from router.classify.lexical import LexicalFeatures, LexicalScorer
 from router.classify.remote import LiteLLMSource
 from router.classify.sentence_encoder import OnnxSource
-from router.classify.static import Static
-from router.classify.vectors import Vectors
+from router.classify.static import StaticFeatures, StaticScorer
+from router.classify.text import tokens
+from router.classify.vectors import VectorEncoder
 
 LENGTHS = 16
 """Lengths are told apart by half powers of two, up to 2 ** 8 tokens."""
@@ -61,17 +62,15 @@ class StructureFeatures:
     """The marks of a set of texts, each with how rare it is."""
 
     def __init__(self, texts: Sequence[str]) -> None:
-        counts = Counter(mark for text in texts for mark in marks(read(text).tokens))
+        counts = Counter(mark for text in texts for mark in marks(tokens(text)))
         self.marks = {mark: at for at, mark in enumerate(sorted(counts))}
         self.idf: Doubles = np.array([math.log((1 + len(texts)) / (1 + counts[mark])) + 1 for mark in self.marks])
 
-    def rows(self, texts: Sequence[str]) -> Rows:
+    def rows(self, texts: Sequence[str]) -> SparseMatrix:
         """Return the marks of each text, weighted by rarity, at length one."""
-        found = [
-            [at for mark in marks(read(text).tokens) if (at := self.marks.get(mark)) is not None] for text in texts
-        ]
+        found = [[at for mark in marks(tokens(text)) if (at := self.marks.get(mark)) is not None] for text in texts]
         values = [self.idf[row] / np.linalg.norm(self.idf[row]) for row in found]
-        return Rows(
+        return SparseMatrix(
             starts=np.cumsum([0] + [len(row) for row in found]),
             columns=np.array([at for row in found for at in row], np.int64),
             values=np.concatenate([np.zeros(0), *values]),
@@ -92,15 +91,11 @@ class StructureScorer:
     def __init__(self, known: Sequence[str], table: Floats) -> None:
         if len(known) != len(table) or table.ndim != 2:
             raise ValueError("the table does not fit the marks")
+        self.width = int(table.shape[1]) - 1
         self._marks = {mark: at for at, mark in enumerate(known)}
         self._table = table
 
-    @property
-    def width(self) -> int:
-        """How many classes there are."""
-        return int(self._table.shape[1]) - 1
-
-    def score(self, reading: Reading) -> Floats | None:
+    def score(self, reading: TokenizedText) -> Floats | None:
         """Return the sum of weights per class. A length alone says nothing: None when no more is known."""
         rows = [at for mark in marks(reading.tokens) if (at := self._marks.get(mark)) is not None]
         if len(rows) < 3:  # the length and whether it asks are always known
@@ -117,42 +112,44 @@ class StructureScorer:
         """Return the marks."""
         return {"marks": list(self._marks)}
 
-
-class Structure:
-    """The encoder of the structure block."""
-
-    name = "structure"
-
-    def learn(self, texts: Sequence[str]) -> StructureFeatures:
-        """Learn the marks of training texts."""
-        return StructureFeatures(texts)
-
-    def restore(self, arrays: Mapping[str, NDArray[Any]], words: Mapping[str, Any]) -> StructureScorer:
+    @classmethod
+    def restore(cls, arrays: Mapping[str, NDArray[Any]], words: Mapping[str, Any]) -> StructureScorer:
         """Return the scorer that gave these. Raises KeyError, TypeError or ValueError when they do not fit."""
-        return StructureScorer(words["marks"], arrays["table"])
+        return cls(words["marks"], arrays["table"])
 
 
-_BLOCKS: dict[str, Encoder] = {block.name: block for block in (Lexical(), Static(), Structure())}
+_BLOCKS = {
+    "lexical": (LexicalFeatures, LexicalScorer),
+    "static": (StaticFeatures, StaticScorer),
+    "structure": (StructureFeatures, StructureScorer),
+}
 
 
 @lru_cache(maxsize=8)
-def sentence_vectors(encoder: str) -> Vectors:
+def sentence_vectors(encoder: str) -> VectorEncoder:
     """Return the one encoder for `onnx:PATH` or `litellm:MODEL`: whoever uses it shares what it remembers.
 
     Raises ValueError.
     """
     kind, _, model = encoder.partition(":")
     if kind == "onnx" and model:
-        return Vectors(OnnxSource(Path(model)))
+        return VectorEncoder(OnnxSource(Path(model)))
     if kind == "litellm" and model:
-        return Vectors(LiteLLMSource(model))
+        return VectorEncoder(LiteLLMSource(model))
     raise ValueError(f'no block of features is called "{encoder}"')
 
 
-def block(name: str) -> Encoder:
-    """Return a block by name. Raises ValueError."""
-    if ":" in name:
-        return sentence_vectors(name)
+def learn(name: str, texts: Sequence[str]) -> Features:
+    """Return what a block learns from training texts. Raises ValueError for an unknown name, or EncoderFailed."""
+    return sentence_vectors(name).learn(texts) if ":" in name else _block(name)[0](texts)
+
+
+def restore(name: str, arrays: Mapping[str, NDArray[Any]], words: Mapping[str, Any]) -> Scorer:
+    """Return a block's scorer as it was stored. Raises KeyError, TypeError or ValueError when the parts do not fit."""
+    return sentence_vectors(name).restore(arrays, words) if ":" in name else _block(name)[1].restore(arrays, words)
+
+
+def _block(name: str) -> Any:
     try:
         return _BLOCKS[name]
     except KeyError:

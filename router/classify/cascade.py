@@ -10,7 +10,7 @@ The sentences of an unsure message are asked about in the same call, as far as t
 
 The first model is always there. Where the second fails or is late, the first alone decides, with the thresholds that
 were certified on it alone, and the `Shortfall` is a fault. An answer that comes too late is kept for the next message
-with the same words (`vectors.Memory`).
+with the same words (`vectors.VectorCache`).
 
 Measured with MiniLM (int8), 10 examples a task, two draws, accuracy on the test messages of Banking77: the first model
 79.7 and 80.5 %, the second alone 85.5 and 85.1 %, both averaged in equal parts 85.6 and 85.2 %, with .7 for the second
@@ -31,7 +31,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from router.classify.encoder import Doubles, Flags, Reading, Scorer, read, softmax
+from router.classify.encoder import Doubles, Flags, LinearModel, TokenizedText, softmax, tokenized
 from router.classify.text import sentences
 from router.classify.vectors import EncoderFailed, VectorScorer
 from router.core.evidence import Shortfall, Thresholds
@@ -47,7 +47,7 @@ LATE, FAILED = "encoder_late", "encoder_failed"
 
 
 @dataclass(frozen=True, slots=True)
-class Joint:
+class ModelAverage:
     """How two models become one. All numbers are drawn out of fold (`joining`).
 
     `bound` is the least difference of the two likeliest classes at which the first model is sure. `weight` is the
@@ -78,70 +78,19 @@ def gaps(probabilities: Doubles) -> Doubles:
     return difference
 
 
-class Voice:
-    """What one fitted model says of a text: calibrated scores, whose softmax is its probabilities.
-
-    `reader` makes of a text what the model reads.
-    """
-
-    def __init__(
-        self,
-        scorers: Sequence[Scorer],
-        intercepts: Doubles,
-        sharpness: float,
-        reader: Callable[[str], Reading] = read,
-    ) -> None:
-        self.scorers = tuple(scorers)
-        self.read = reader
-        self._sharpness = sharpness
-        self._intercepts = intercepts * sharpness
-
-    def says(self, reading: Reading) -> Doubles | None:
-        """Return the scores of all classes; None when nothing in the text is known."""
-        found: Doubles | None = None
-        for scorer in self.scorers:
-            scores = scorer.score(reading)
-            if scores is not None:
-                found = scores.astype(np.float64) if found is None else found + scores
-        return None if found is None else found * self._sharpness + self._intercepts
-
-    def turn(self, text: str) -> Doubles | None:
-        """Return the probabilities of all classes; None when nothing in the text is known."""
-        scores = self.says(self.read(text))
-        return None if scores is None else softmax(scores)
-
-
-class Heard(NamedTuple):
-    """What a message says: its probabilities of all classes, those of its sentences on demand, and what fell short."""
+class Prediction(NamedTuple):
+    """A message's probabilities of all classes, those of its sentences on demand, and what fell short."""
 
     turn: Doubles | None
     part: Callable[[str], Doubles | None]
     shortfall: Shortfall | None = None
 
 
-class Alone:
-    """One model, and no second to ask. The plain case, in the shape of a cascade."""
-
-    def __init__(self, voice: Voice) -> None:
-        self._voice = voice
-
-    def hear(self, text: str) -> Heard:
-        """Return what a message says."""
-        return Heard(self._voice.turn(text), self._voice.turn)
-
-    def guess(self, text: str) -> Doubles | None:
-        """Return the probabilities of something beside the message."""
-        return self._voice.turn(text)
-
-    def prepare(self, texts: Sequence[str]) -> None:
-        """There is nothing to prepare."""
-
-
 Scores: TypeAlias = list[Doubles | None]
 """For each text the calibrated scores of all classes, or None where nothing in it is known."""
 
 
-class Cascade:
+class ModelCascade:
     """Asks the first model, and the second where the first is unsure. Safe to call from any thread.
 
     `budget_s` is how long the second model may take for a message and its sentences. `alone` are the thresholds that
@@ -150,9 +99,9 @@ class Cascade:
 
     def __init__(
         self,
-        first: Voice,
-        second: Voice,
-        joint: Joint,
+        first: LinearModel,
+        second: LinearModel,
+        joint: ModelAverage,
         budget_s: float,
         alone: Thresholds,
         clock: Callable[[], float] = time.monotonic,
@@ -168,33 +117,31 @@ class Cascade:
             for scorer in self._vector_scorers():
                 scorer.open()
 
-    def hear(self, text: str) -> Heard:
-        """Return what a message says."""
-        turn = self._first.turn(text)
+    def predict(self, text: str) -> Prediction:
+        """Return the probabilities of a message."""
+        turn = self._first.probabilities(text)
         if not self._is_open(turn, text):
-            return Heard(turn, self._first.turn)
-        parts = {part: self._first.turn(part) for part in sentences(text)}
+            return Prediction(turn, self._first.probabilities)
+        parts = {part: self._first.probabilities(part) for part in sentences(text)}
         asked = [text, *(part for part, alone in parts.items() if self._is_open(alone, part))]
-        readings = [self._first.read(each) for each in asked]
-        second, code = self._second_says(readings)
+        readings = [tokenized(each, self._first.spelling) for each in asked]
+        second, code = self._second_scores(readings)
         if second is None:
-            return Heard(turn, parts.__getitem__, Shortfall(code, self._alone))
+            return Prediction(turn, parts.__getitem__, Shortfall(code, self._alone))
         both = {reading.text: self._both(reading, scores) for reading, scores in zip(readings, second, strict=True)}
-        return Heard(both[text], lambda part: both[part] if part in both else parts[part])
-
-    def guess(self, text: str) -> Doubles | None:
-        """Return what the first model makes of something beside the message, which need not be known so well."""
-        return self._first.turn(text)
+        return Prediction(both[text], lambda part: both[part] if part in both else parts[part])
 
     def prepare(self, texts: Sequence[str]) -> None:
         """Ask the second model about many messages at once, however long it takes. Raises EncoderFailed."""
-        asked = [text for text in texts if self._is_open(self._first.turn(text), text)]
-        asked += [part for text in asked for part in sentences(text) if self._is_open(self._first.turn(part), part)]
+        asked = [text for text in texts if self._is_open(self._first.probabilities(text), text)]
+        asked += [
+            part for text in asked for part in sentences(text) if self._is_open(self._first.probabilities(part), part)
+        ]
         for scorer in self._vector_scorers() if asked else ():
             scorer.prepare(asked)
 
-    def _both(self, reading: Reading, second: Doubles | None) -> Doubles | None:
-        first = self._first.says(reading)
+    def _both(self, reading: TokenizedText, second: Doubles | None) -> Doubles | None:
+        first = self._first.scores(reading)
         if first is None or second is None:
             known = second if first is None else first
             return None if known is None else softmax(known)
@@ -204,10 +151,10 @@ class Cascade:
         """Say whether the second model is to be asked: also of words of which the first knows none."""
         return any(map(str.isalpha, text)) if answer is None else bool(self._joint.unsure(answer))
 
-    def _second_says(self, readings: list[Reading]) -> tuple[Scores | None, str]:
+    def _second_scores(self, readings: list[TokenizedText]) -> tuple[Scores | None, str]:
         """Return the second model's scores in time, or None and the code of the fault."""
         if self._knows(readings):
-            return [self._second.says(reading) for reading in readings], ""
+            return [self._second.scores(reading) for reading in readings], ""
         if self._patience.is_out():
             return None, self._patience.code
         future = self._pool.submit(self._work, readings)
@@ -220,13 +167,13 @@ class Cascade:
         self._patience.succeeded()
         return found, ""
 
-    def _work(self, readings: list[Reading]) -> Scores:
+    def _work(self, readings: list[TokenizedText]) -> Scores:
         texts = [reading.text for reading in readings]
         for scorer in self._vector_scorers():
             scorer.prepare(texts, self._budget_s)
-        return [self._second.says(reading) for reading in readings]
+        return [self._second.scores(reading) for reading in readings]
 
-    def _knows(self, readings: list[Reading]) -> bool:
+    def _knows(self, readings: list[TokenizedText]) -> bool:
         """Say whether all that takes time is remembered."""
         texts = [reading.text for reading in readings]
         return all(scorer.knows(texts) for scorer in self._vector_scorers())

@@ -257,13 +257,20 @@ def _shorten_line(line: str) -> str:
     return part if sum(map(part.count, _CODE_MARKS)) > SHORT_LINE // 8 else line
 
 
-def heard(text: str) -> str:
-    """Return a message as it is read: cleaned, cut to a bounded length, without greetings and thanks around a request.
+def own_words(text: str) -> tuple[str, list[str]]:
+    """Return a message as it is read, and its `sentences`.
 
-    >>> heard("Hello there. I want my money back. Thank you very much.")
-    'I want my money back.'
+    It is cleaned, cut to a bounded length, without greetings and thanks around a request.
+
+    >>> own_words("Hello there. I want my money back. Thank you very much.")
+    ('I want my money back.', [])
     """
-    text = clip(clean(text))
+    if len(text) >= PLAIN_CHARACTERS or "\n" in text:
+        text = clip(clean(text))
     parts = sentences(text)
-    spoken = [part for part in parts if not small_talk(part)]
-    return " ".join(spoken) if 0 < len(spoken) < len(parts) else text
+    if parts:
+        asking = [part for part in parts if not small_talk(part)]
+        if 0 < len(asking) < len(parts):
+            text = " ".join(asking)
+            parts = sentences(text)
+    return text, parts

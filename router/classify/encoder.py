@@ -1,21 +1,22 @@
-"""The encoder port: how texts become features, and how fitted weights become something that scores fast.
+"""The linear model and its blocks: how texts become features, and fitted weights become something that scores fast.
 
 A model is a sum of *blocks*: what the words are (`lexical`), what they mean (`static`, or a sentence encoder), how the
-message is built (`structure`). Each block is an encoder. It learns its vocabulary from the training texts (`learn`),
-gives its part of the training matrix (`rows`), and folds the fitted weights into a `Scorer` (`fold`). A scorer knows
-nothing of training: it is arrays and words, stored in the artefact and brought back by `restore`.
+message is built (`structure`). A block's `Features` learn its vocabulary from the training texts, give its
+part of the training matrix (`rows`), and fold the fitted weights into a `Scorer` (`fold`). A scorer knows nothing of
+training: it is arrays and words, stored in the artefact and brought back by `restore`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from router.classify.text import tokens
+from router.classify.text import Spelling, tokens
 
 Floats: TypeAlias = NDArray[np.float32]
 Doubles: TypeAlias = NDArray[np.float64]
@@ -23,20 +24,29 @@ Integers: TypeAlias = NDArray[np.int64]
 Flags: TypeAlias = NDArray[np.bool_]
 
 
-class Reading(NamedTuple):
-    """A text as all blocks read it: itself, and its tokens."""
+class TokenizedText(NamedTuple):
+    """A text as all blocks read it: its tokens, the distinct ones in their order, and how often each occurs.
+
+    `counts` is None where each occurs once, as in most messages.
+    """
 
     text: str
     tokens: list[str]
+    words: list[str]
+    counts: list[int] | None
 
 
-def read(text: str) -> Reading:
-    """Return a text, clipped before, with its tokens."""
-    return Reading(text, tokens(text))
+def tokenized(text: str, spelling: Spelling | None = None) -> TokenizedText:
+    """Return a text, clipped before, with its tokens, read as they were probably meant."""
+    found = tokens(text) if spelling is None else spelling.read(tokens(text))
+    if len(set(found)) == len(found):
+        return TokenizedText(text, found, found, None)
+    counted = Counter(found)
+    return TokenizedText(text, found, list(counted), list(counted.values()))
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class SparseMatrix:
     """A sparse matrix of texts by features, in compressed rows; equal columns of one row add up."""
 
     starts: Integers
@@ -48,19 +58,16 @@ class Rows:
         return len(self.starts) - 1
 
 
-Matrix: TypeAlias = Rows | Doubles
+Matrix: TypeAlias = SparseMatrix | Doubles
 """One block's part of the training matrix: sparse, or dense of shape (texts, features)."""
 
 
 class Scorer(Protocol):
-    """Fitted weights as they serve. Safe to call from any thread."""
+    """Fitted weights as they serve, for `width` classes. Safe to call from any thread."""
 
-    @property
-    def width(self) -> int:
-        """How many classes there are."""
-        ...
+    width: int
 
-    def score(self, reading: Reading) -> Floats | None:
+    def score(self, reading: TokenizedText) -> Floats | None:
         """Return the sum of weights per class, without intercepts; None when nothing in the text is known."""
         ...
 
@@ -74,7 +81,7 @@ class Scorer(Protocol):
 
 
 class Features(Protocol):
-    """A learned vocabulary."""
+    """A vocabulary learned from training texts."""
 
     def rows(self, texts: Sequence[str]) -> Matrix:
         """Return the features of each text; they need not be texts that were learned from."""
@@ -85,18 +92,33 @@ class Features(Protocol):
         ...
 
 
-class Encoder(Protocol):
-    """One way to turn texts into features."""
+class LinearModel:
+    """A fitted linear softmax model: the sum of its blocks' scores, calibrated.
 
-    name: str
+    `spelling` mends slips before the blocks read a text.
+    """
 
-    def learn(self, texts: Sequence[str]) -> Features:
-        """Learn a vocabulary from training texts."""
-        ...
+    def __init__(
+        self, scorers: Sequence[Scorer], intercepts: Doubles, sharpness: float, spelling: Spelling | None = None
+    ) -> None:
+        self.scorers = tuple(scorers)
+        self.spelling = spelling
+        self._sharpness = sharpness
+        self._intercepts = intercepts * sharpness
 
-    def restore(self, arrays: Mapping[str, NDArray[Any]], words: Mapping[str, Any]) -> Scorer:
-        """Return the scorer that gave these. Raises KeyError, TypeError or ValueError when they do not fit."""
-        ...
+    def scores(self, reading: TokenizedText) -> Doubles | None:
+        """Return the calibrated scores of all classes, whose softmax is their probabilities; None for unknown words."""
+        found: Doubles | None = None
+        for scorer in self.scorers:
+            scores = scorer.score(reading)
+            if scores is not None:
+                found = scores.astype(np.float64) if found is None else found + scores
+        return None if found is None else found * self._sharpness + self._intercepts
+
+    def probabilities(self, text: str) -> Doubles | None:
+        """Return the probabilities of all classes; None when nothing in the text is known."""
+        scores = self.scores(tokenized(text, self.spelling))
+        return None if scores is None else softmax(scores)
 
 
 def softmax(scores: Doubles) -> Doubles:

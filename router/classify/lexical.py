@@ -20,15 +20,15 @@ from __future__ import annotations
 import math
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from router.classify.encoder import Doubles, Floats, Integers, Reading, Rows
+from router.classify.encoder import Doubles, Floats, Integers, SparseMatrix, TokenizedText
 from router.classify.text import tokens
 
 GRAM_SIZES = (2, 3, 4)
@@ -99,7 +99,7 @@ class LexicalFeatures:
         """How many columns there are."""
         return len(self.words) + len(self.pairs) + len(self.grams)
 
-    def rows(self, texts: Sequence[str]) -> Rows:
+    def rows(self, texts: Sequence[str]) -> SparseMatrix:
         """Return the matrix the regression is fitted to."""
         columns: list[Integers] = [np.zeros(0, np.int64)]
         values: list[Doubles] = [np.zeros(0)]
@@ -109,7 +109,7 @@ class LexicalFeatures:
             columns.append(row_columns)
             values.append(row_values)
             ends.append(ends[-1] + len(row_columns))
-        return Rows(np.array(ends, np.int64), np.concatenate(columns), np.concatenate(values), self.width)
+        return SparseMatrix(np.array(ends, np.int64), np.concatenate(columns), np.concatenate(values), self.width)
 
     def fold(self, coefficients: Doubles) -> LexicalScorer:
         """Lay the weights out as one row a word, one a pair, one an n-gram; the last column is the squared length."""
@@ -193,39 +193,34 @@ class LexicalScorer:
     ) -> None:
         if table.shape != (len(words) + len(pairs), gram_table.shape[1]) or gram_table.shape[0] != len(gram_list):
             raise ValueError("the tables do not fit the vocabulary")
+        self.width = int(table.shape[1]) - 1
         self._words = {word: i for i, word in enumerate(words)}
         self._pairs = {pair: i for i, pair in enumerate(pairs, len(words))}
         self._grams = {gram: i for i, gram in enumerate(gram_list)}
         self._table = table
         self._gram_table = gram_table
         self._unseen = unseen
-        width = table.shape[1]
-        self._met = MetWords(max(2 * UNSEEN_WORDS, CACHE_BYTES // (4 * width)), width)
-        self._lock = threading.Lock()
+        most = max(2 * UNSEEN_WORDS, CACHE_BYTES // (4 * table.shape[1]))
+        self._met = WordTable(most, table.shape[1], self._put_together)
 
-    @property
-    def width(self) -> int:
-        """How many classes there are."""
-        return int(self._table.shape[1]) - 1
-
-    def score(self, reading: Reading) -> Floats | None:
+    def score(self, reading: TokenizedText) -> Floats | None:
         """Return the sum of weights per class, divided by the length of the text; None when nothing is known."""
-        found = reading.tokens
-        pairs = [row for row in map(self._pairs.get, pairwise(found)) if row is not None]
-        words, counts = found, None
-        if len(set(found)) < len(found):
-            counted = Counter(found)
-            words, counts = list(counted), list(counted.values())
-            pairs = list(dict.fromkeys(pairs))
-        places = list(map(self._words.get, words))
-        rows = [row for row in places if row is not None]
+        counts = reading.counts
+        # A pair's row is never 0: the words come first.
+        pairs = list(filter(None, map(self._pairs.get, pairwise(reading.tokens))))
+        places = list(map(self._words.get, reading.words))
         total: Floats | None = None
-        if len(rows) < len(words):
-            total = self._sum_unseen(words, places, counts)
+        if None in places:
+            total = self._sum_unseen(reading.words, places, counts)
             if counts is not None:
                 counts = [count for count, place in zip(counts, places, strict=True) if place is not None]
+        rows = [place for place in places if place is not None] if total is not None else cast("list[int]", places)
         if rows or pairs:
-            seen = _weighted_sum(self._table, rows + pairs, counts and counts + [1] * len(pairs))
+            if counts is None:
+                seen = np.add.reduce(self._table.take(rows + pairs, 0), 0)
+            else:
+                pairs = list(dict.fromkeys(pairs))
+                seen = _weighted_sum(self._table.take(rows + pairs, 0), counts + [1] * len(pairs))
             total = seen if total is None else total + seen
         elif total is None or not total[:-1].any():
             return None
@@ -234,34 +229,28 @@ class LexicalScorer:
 
     def _sum_unseen(self, words: list[str], places: list[int | None], counts: list[int] | None) -> Floats:
         unseen = [at for at, place in enumerate(places) if place is None][:UNSEEN_WORDS]
-        table, rows = self._met_rows([words[at][:WORD_LETTERS] for at in unseen])
-        return _weighted_sum(table, rows, counts and [counts[at] for at in unseen])
+        picked = self._met.take([words[at][:WORD_LETTERS] for at in unseen])
+        if counts is None:
+            once: Floats = np.add.reduce(picked, 0)
+            return once
+        return _weighted_sum(picked, [counts[at] for at in unseen])
 
-    def _met_rows(self, words: list[str]) -> tuple[Floats, list[int]]:
-        """Return a table and the rows in it of words outside the vocabulary, putting together those not yet met."""
-        met = self._met
-        known = [met.rows.get(word) for word in words]
-        rows = [row for row in known if row is not None]
-        if len(rows) == len(words):
-            return met.table, rows
-        with self._lock:
-            met = self._met
-            if len(met.rows) + len(words) > len(met.table):
-                # A new store instead of an emptied one: other threads may still be reading the old.
-                met = self._met = MetWords(len(met.table), met.table.shape[1])
-            for word in words:
-                if word not in met.rows:
-                    met.table[len(met.rows)] = self._put_together(word)
-                    met.rows[word] = len(met.rows)
-            return met.table, [met.rows[word] for word in words]
+    def _put_together(self, words: list[str]) -> Floats:
+        """Return the scores and the squared lengths of words from their n-grams, a row each."""
+        found = np.empty((len(words), self.width + 1), np.float32)
+        for at, word in enumerate(words):
+            parts = grams(word)
+            rows = [row for row in map(self._grams.get, parts) if row is not None]
+            np.add.reduce(self._gram_table.take(rows, 0), 0, dtype=np.float32, out=found[at])
+            found[at, -1] += self._unseen**2 * (1.0 + GRAM_WEIGHT**2 * (len(parts) - len(rows)))
+        return found
 
-    def _put_together(self, word: str) -> Floats:
-        """Return the scores and the squared length of a word from its n-grams."""
-        parts = grams(word)
-        rows = [row for row in map(self._grams.get, parts) if row is not None]
-        scores: Floats = np.add.reduce(self._gram_table.take(rows, 0), 0, dtype=np.float32)
-        scores[-1] += self._unseen**2 * (1.0 + GRAM_WEIGHT**2 * (len(parts) - len(rows)))
-        return scores
+    @classmethod
+    def restore(cls, arrays: Mapping[str, NDArray[Any]], words: Mapping[str, Any]) -> LexicalScorer:
+        """Return the scorer that gave these. Raises KeyError, TypeError or ValueError when they do not fit."""
+        pairs = [(first, second) for first, second in (pair.split(" ") for pair in words["pairs"])]
+        table, gram_table = arrays["table"], arrays["grams"]
+        return cls(words["words"], pairs, words["grams"], table, gram_table, float(words["unseen"]))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the tables."""
@@ -273,36 +262,58 @@ class LexicalScorer:
         return {"words": list(self._words), "pairs": pairs, "grams": list(self._grams), "unseen": self._unseen}
 
 
-class MetWords:
-    """Rows of words that were met, as a table that fills from the top."""
+class WordTable:
+    """A cache of rows of numbers by word, each made when its word is first met. Safe to call from any thread.
 
-    def __init__(self, most: int, width: int) -> None:
-        self.rows: dict[str, int] = {}
-        self.table = np.empty((most, width), np.float32)
+    When there is no room for a word all are forgotten but the `kept` ones, whose rows are given. `make` returns the
+    rows of some words; whether a word's row is cached changes no number.
+    """
+
+    def __init__(
+        self,
+        most: int,
+        width: int,
+        make: Callable[[list[str]], Floats],
+        kept: Sequence[str] = (),
+        kept_rows: Floats | None = None,
+    ) -> None:
+        self._make = make
+        self._kept = kept
+        self._lock = threading.Lock()
+        table = np.empty((most, width), np.float32)
+        if kept_rows is not None:
+            table[: len(kept)] = kept_rows
+        self._store = ({word: at for at, word in enumerate(kept)}, table)
+
+    def __len__(self) -> int:
+        return len(self._store[0])
+
+    def take(self, words: list[str]) -> Floats:
+        """Return the rows of some words, no more of them than there is room for beside the kept ones."""
+        rows, table = self._store
+        places = list(map(rows.get, words))
+        return self._meet(words) if None in places else table.take(cast("list[int]", places), 0)
+
+    def _meet(self, words: list[str]) -> Floats:
+        with self._lock:
+            rows, table = self._store
+            new = [word for word in dict.fromkeys(words) if word not in rows]
+            if len(rows) + len(new) > len(table):
+                # A new store instead of an emptied one: other threads may still be reading the old.
+                rows, old = {word: at for at, word in enumerate(self._kept)}, table
+                table = np.empty_like(old)
+                table[: len(rows)] = old[: len(rows)]
+                self._store = rows, table
+                new = [word for word in dict.fromkeys(words) if word not in rows]
+            first = len(rows)
+            if new:  # another thread may have met them meanwhile
+                table[first : first + len(new)] = self._make(new)
+                rows.update((word, first + at) for at, word in enumerate(new))
+            return table.take([rows[word] for word in words], 0)
 
 
-class Lexical:
-    """The encoder of this module."""
-
-    name = "lexical"
-
-    def learn(self, texts: Sequence[str]) -> LexicalFeatures:
-        """Learn words, pairs and n-grams, and how rare each is."""
-        return LexicalFeatures(texts)
-
-    def restore(self, arrays: Mapping[str, NDArray[Any]], words: Mapping[str, Any]) -> LexicalScorer:
-        """Return the scorer that gave these. Raises KeyError, TypeError or ValueError when they do not fit."""
-        pairs = [(first, second) for first, second in (pair.split(" ") for pair in words["pairs"])]
-        table, gram_table = arrays["table"], arrays["grams"]
-        return LexicalScorer(words["words"], pairs, words["grams"], table, gram_table, float(words["unseen"]))
-
-
-def _weighted_sum(table: Floats, rows: list[int], counts: list[int] | None) -> Floats:
+def _weighted_sum(picked: Floats, counts: list[int]) -> Floats:
     """Return the sum of some rows, each times the square root of its count. Not by BLAS: its threads cost more."""
-    picked = table.take(rows, 0)
-    if counts is None:
-        once: Floats = np.add.reduce(picked, 0)
-        return once
     summed: Floats = np.einsum("i,ij->j", np.sqrt(np.array(counts, np.float32)), picked)
     return summed
 

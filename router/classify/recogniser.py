@@ -7,15 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from router.classify.artefact import Artefact, ArtefactError, StoredBlock
-from router.classify.belief import FEW, NOTHING_YET, SILENT, Filter, Memory, Tree, spoken
-from router.classify.blocks import block
-from router.classify.cascade import Alone, Cascade, Heard, Voice
-from router.classify.cleaning import heard
-from router.classify.encoder import Doubles, Reading, read
+from router.classify.belief import FEW, NOTHING_YET, SILENT, Filter, FilterState, Tree, spoken
+from router.classify.blocks import restore
+from router.classify.cascade import ModelCascade
+from router.classify.cleaning import own_words
+from router.classify.encoder import Doubles, LinearModel
 from router.classify.small_talk import small_talk
 from router.classify.static import StaticTable
-from router.classify.text import Boilerplate, Spelling, last_question, sentences, tokens
-from router.core.evidence import Belief
+from router.classify.text import Boilerplate, Spelling, last_question
+from router.core.evidence import Belief, Shortfall
 from router.core.policy import ROOT, lineage
 from router.core.ports import State
 
@@ -45,22 +45,16 @@ class LinearRecogniser:
         columns = len(artefact.classes) + 2
         self._hosted = frozenset(artefact.hosted)
         self._lineages = [lineage(path)[1:] for path in artefact.classes]
+        self._cascade: ModelCascade | None = None
         try:
             self._boilerplate = Boilerplate(artefact.boilerplate)
             self._tree = Tree(artefact.paths, artefact.classes)
             spelling = _spelling(artefact)
-            first = _voice(
-                artefact.blocks,
-                artefact.intercepts,
-                artefact.sharpness,
-                columns,
-                lambda text: Reading(text, spelling.read(tokens(text))),
-            )
-            self._model: Alone | Cascade = Alone(first)
+            self._model = _model(artefact.blocks, artefact.intercepts, artefact.sharpness, columns, spelling)
             if artefact.second is not None:
                 stored = artefact.second
-                second = _voice(stored.blocks, stored.intercepts, stored.sharpness, columns)
-                self._model = Cascade(first, second, stored.joint, stored.budget_s, stored.alone)
+                second = _model(stored.blocks, stored.intercepts, stored.sharpness, columns)
+                self._cascade = ModelCascade(self._model, second, stored.joint, stored.budget_s, stored.alone)
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise ArtefactError(f"the parts of the model do not fit together: {error}") from error
 
@@ -69,62 +63,61 @@ class LinearRecogniser:
 
         A turn of small talk alone changes no state; a conversation may open with one that the pack has a task for.
         """
-        memory = before if isinstance(before, Memory) else NOTHING_YET
-        text = self._own_words(text)
+        state = before if isinstance(before, FilterState) else NOTHING_YET
+        text, parts = own_words(self._boilerplate.strip(text))
         kind = small_talk(text)
-        if kind and memory.belief is not None:
-            return memory, Belief(self._tree.mass(memory.belief))
+        if kind and state.belief is not None:
+            return state, Belief(self._tree.mass(state.belief))
         if kind and kind not in self._hosted:
-            return memory, NO_BELIEF
-        found = self._model.hear(text)
-        turn = found.turn
-        if turn is not None and memory.belief is None:
+            return state, NO_BELIEF
+        part: Callable[[str], Doubles | None]
+        if self._cascade is None:
+            part, shortfall = self._model.probabilities, None
+            turn = part(text)
+        else:
+            turn, part, shortfall = self._cascade.predict(text)
+        asked = None
+        if turn is not None and state.belief is None:
             turn = _opening(turn)
-        after = self._filter.advance(memory, turn, self._asked(memory, turn, reply_before))
+        elif reply_before and turn is not None and self._filter.reply:
+            # The first model's guess will do: what the assistant asked need not be known so well.
+            question = last_question(reply_before)
+            asked = self._model.probabilities(question) if question else None
+        after = self._filter.advance(state, turn, asked)
         if after.belief is None:
-            return after, Belief({}, shortfall=found.shortfall) if found.shortfall else NO_BELIEF
+            return after, Belief({}, shortfall=shortfall) if shortfall else NO_BELIEF
         mass = self._tree.mass(after.belief)
         if kind:
-            return memory, Belief(mass, shortfall=found.shortfall)
-        return after, Belief(mass, self._sentences(text, found), found.shortfall)
-
-    def _own_words(self, text: str) -> str:
-        return heard(self._boilerplate.strip(text))
-
-    def _asked(self, memory: Memory, turn: Doubles | None, reply: str) -> Doubles | None:
-        """Return the probabilities of the assistant's last question, where the filter weighs them."""
-        if not reply or turn is None or memory.belief is None or not self._filter.reply:
-            return None
-        asked = last_question(reply)
-        return self._model.guess(asked) if asked else None
+            return state, Belief(mass, shortfall=shortfall)
+        sentences = self._sentences(parts, part, shortfall) if parts else ()
+        return after, Belief(mass, sentences, shortfall)
 
     def scores(self, text: str) -> dict[str, float]:
         """Return the calibrated probability of each task for one message by itself, `/` for none of them.
 
         They sum to one. A text of which nothing is known is none of them.
         """
-        return self._named(self._model.hear(self._own_words(text)).turn)
-
-    def scores_many(self, texts: Sequence[str]) -> list[dict[str, float]]:
-        """Return `scores` for many messages at once. Raises EncoderFailed where a second model gives no answer."""
-        self._model.prepare([self._own_words(text) for text in texts])
-        return [self.scores(text) for text in texts]
-
-    def _named(self, found: Doubles | None) -> dict[str, float]:
+        text, _ = own_words(self._boilerplate.strip(text))
+        found = self._model.probabilities(text) if self._cascade is None else self._cascade.predict(text).turn
         if found is None:
             return {ROOT: 1.0}
         opening = _opening(found)
         tasks = opening[:-2].tolist()
         return {ROOT: float(opening[-2] + opening[-1])} | dict(zip(self._tree.classes, tasks, strict=True))
 
-    def _sentences(self, text: str, whole: Heard) -> tuple[Mapping[str, float], ...]:
-        """Return the masses of the sentences that are heard (`parts`)."""
-        parts = sentences(text)
-        if len(parts) < 2:
-            return ()
-        found = spoken(np.array([turn for turn in map(whole.part, parts) if turn is not None]))
+    def scores_many(self, texts: Sequence[str]) -> list[dict[str, float]]:
+        """Return `scores` for many messages at once. Raises EncoderFailed where a second model gives no answer."""
+        if self._cascade is not None:
+            self._cascade.prepare([own_words(self._boilerplate.strip(text))[0] for text in texts])
+        return [self.scores(text) for text in texts]
+
+    def _sentences(
+        self, parts: list[str], probabilities: Callable[[str], Doubles | None], shortfall: Shortfall | None
+    ) -> tuple[Mapping[str, float], ...]:
+        """Return the masses of the sentences that add to what the message as a whole says (`belief`)."""
+        found = spoken(np.array([turn for turn in map(probabilities, parts) if turn is not None]))
         masses = [(self._tree.mass(asked), asked) for asked in found]
-        at = (whole.shortfall or self).thresholds.at
+        at = (shortfall or self).thresholds.at
         clear = [(mass, int(asked.argmax())) for mass, asked in masses if self._is_clear(mass, asked, at)]
         enough = 2 if len(found) <= FEW else 1
         return tuple(mass for mass, _ in clear) if len({task for _, task in clear}) >= enough else ()
@@ -134,18 +127,18 @@ class LinearRecogniser:
         return all(mass.get(path, 0.0) >= at(path) for path in self._lineages[belief.argmax()])
 
 
-def _voice(
+def _model(
     blocks: Sequence[StoredBlock],
     intercepts: Doubles,
     sharpness: float,
     columns: int,
-    reader: Callable[[str], Reading] = read,
-) -> Voice:
+    spelling: Spelling | None = None,
+) -> LinearModel:
     """Return a fitted model, ready to score. Raises KeyError, TypeError or ValueError when its parts do not fit."""
-    scorers = [block(stored.name).restore(stored.arrays, stored.words) for stored in blocks]
+    scorers = [restore(stored.name, stored.arrays, stored.words) for stored in blocks]
     if any(scorer.width != columns for scorer in scorers) or (blocks and len(intercepts) != columns):
         raise ValueError("the weights do not fit the classes")
-    return Voice(scorers, intercepts, sharpness, reader)
+    return LinearModel(scorers, intercepts, sharpness, spelling)
 
 
 def _opening(turn: Doubles) -> Doubles:

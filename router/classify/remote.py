@@ -62,7 +62,7 @@ def kept_in(folder: Path | None) -> Iterator[None]:
 
 
 class LiteLLMSource:
-    """Implements `router.classify.vectors.Source` for one model."""
+    """Implements `router.classify.vectors.VectorSource` for one model."""
 
     def __init__(self, model: str) -> None:
         self.name = f"litellm:{model}"

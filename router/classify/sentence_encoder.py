@@ -48,7 +48,7 @@ _WEIGHTS_BESIDE = ("{name}_data", "{name}.data")  # where exporters put what doe
 
 
 class OnnxSource:
-    """Implements `router.classify.vectors.Source` for one model file. Opened when it is first asked."""
+    """Implements `router.classify.vectors.VectorSource` for one model file. Opened when it is first asked."""
 
     def __init__(self, path: Path) -> None:
         self.name = f"onnx:{path}"

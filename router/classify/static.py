@@ -18,10 +18,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-import threading
 import unicodedata
 import zipfile
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from importlib import resources
@@ -30,8 +28,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from router.classify.encoder import Doubles, Floats, Reading, read
-from router.classify.lexical import MetWords
+from router.classify.encoder import Doubles, Floats, TokenizedText, tokenized
+from router.classify.lexical import WordTable
+from router.classify.text import tokens
 
 TABLE_FILE: Final = "static_table.npz"
 
@@ -195,26 +194,23 @@ def _vector_once(word: str) -> Floats:  # a fit reads each word a dozen times
     return StaticTable.load().vector(word)
 
 
-def counted(tokens: list[str]) -> tuple[list[str], list[float] | None]:
+def counted(reading: TokenizedText) -> tuple[list[str], list[float] | None]:
     """Return the distinct words, and the square roots of their counts; None where each occurs once."""
-    if len(set(tokens)) == len(tokens):
-        return tokens[:MOST_WORDS], None
-    counts = Counter(tokens)
-    words = list(counts)[:MOST_WORDS]
-    return words, [counts[word] ** 0.5 for word in words]
+    roots = None if reading.counts is None else [count**0.5 for count in reading.counts[:MOST_WORDS]]
+    return reading.words[:MOST_WORDS], roots
 
 
 class StaticFeatures:
     """The words of the training texts, whose rows are laid out at load; the vectors themselves are shipped."""
 
     def __init__(self, texts: Sequence[str]) -> None:
-        self.vocabulary = sorted({word for text in texts for word in read(text).tokens})
+        self.vocabulary = sorted({word for text in texts for word in tokens(text)})
 
     def rows(self, texts: Sequence[str]) -> Doubles:
         """Return the vector of each text, of shape (texts, dimensions)."""
         matrix = np.zeros((len(texts), StaticTable.load().dimensions))
         for at, text in enumerate(texts):
-            words, roots = counted(read(text).tokens)
+            words, roots = counted(tokenized(text))
             for number, word in enumerate(words):
                 matrix[at] += _vector_once(word) * (roots[number] if roots else 1.0)
         lengths = np.linalg.norm(matrix, axis=1, keepdims=True)
@@ -232,39 +228,33 @@ class StaticScorer:
     def __init__(self, weights: Floats, vocabulary: Sequence[str], table: StaticTable) -> None:
         if weights.ndim != 2 or len(weights) != table.dimensions:
             raise ValueError("the weights do not fit the static table")
+        self.width = int(weights.shape[1])
         self._weights = weights
         self._static = table
         self._vocabulary = list(vocabulary)
-        width = weights.shape[1] + table.dimensions
-        self._most = len(self._vocabulary) + max(2 * MOST_WORDS, STORE_BYTES // (4 * width))
-        self._store = self._new_store()
-        self._lock = threading.Lock()
+        width = self.width + table.dimensions
+        most = len(self._vocabulary) + max(2 * MOST_WORDS, STORE_BYTES // (4 * width))
+        known: Floats | None = None
+        if self._vocabulary:
+            vectors = self._vectors(self._vocabulary)
+            known = np.concatenate([vectors @ weights, vectors], axis=1)
+        self._store = WordTable(most, width, self._rows, self._vocabulary, known)
 
-    def _new_store(self) -> MetWords:
-        """Return a store that holds the training words, and has room for others."""
-        store = MetWords(self._most, self.width + self._static.dimensions)
-        vectors = np.array([self._static.vector(word) for word in self._vocabulary], np.float32)
-        if len(vectors):
-            store.table[: len(vectors), self.width :] = vectors
-            store.table[: len(vectors), : self.width] = vectors @ self._weights
-        store.rows.update((word, at) for at, word in enumerate(self._vocabulary))
-        return store
+    def _vectors(self, words: list[str]) -> Floats:
+        return np.array([self._static.vector(word) for word in words], np.float32)
 
-    @property
-    def width(self) -> int:
-        """How many classes there are."""
-        return int(self._weights.shape[1])
+    def _rows(self, words: list[str]) -> Floats:
+        # Not by BLAS, whose threads cost more.
+        vectors = self._vectors(words)
+        return np.concatenate([np.einsum("ij,jk->ik", vectors, self._weights), vectors], axis=1)
 
-    def score(self, reading: Reading) -> Floats | None:
+    def score(self, reading: TokenizedText) -> Floats | None:
         """Return the scores of the text's vector; None when it has none."""
-        words, roots = counted(reading.tokens)
-        store = self._store
-        known = list(map(store.rows.get, words))
-        rows = [row for row in known if row is not None]
-        if len(rows) < len(words):
-            store, rows = self._meet(words)
-        picked = store.table.take(rows, 0)
-        total = np.add.reduce(picked, 0) if roots is None else np.einsum("i,ij->j", np.array(roots, np.float32), picked)
+        if reading.counts is None:
+            total = np.add.reduce(self._store.take(reading.words[:MOST_WORDS]), 0)
+        else:
+            words, roots = counted(reading)
+            total = np.einsum("i,ij->j", np.array(roots, np.float32), self._store.take(words))
         vector = total[self.width :]
         squared = float(np.dot(vector, vector))
         if squared == 0.0:
@@ -272,22 +262,13 @@ class StaticScorer:
         scores: Floats = total[: self.width] / np.float32(squared**0.5)
         return scores
 
-    def _meet(self, words: list[str]) -> tuple[MetWords, list[int]]:
-        """Return a store that has all these words, with their rows in it."""
-        with self._lock:
-            store = self._store
-            new = [word for word in words if word not in store.rows]
-            if len(store.rows) + len(new) > len(store.table):
-                # A new store instead of an emptied one: other threads may still be reading the old.
-                store = self._store = self._new_store()
-                new = [word for word in words if word not in store.rows]
-            vectors = np.array([self._static.vector(word) for word in new], np.float32)
-            if len(new):
-                first = len(store.rows)
-                store.table[first : first + len(new), self.width :] = vectors
-                store.table[first : first + len(new), : self.width] = np.einsum("ij,jk->ik", vectors, self._weights)
-                store.rows.update((word, first + at) for at, word in enumerate(new))
-            return store, [store.rows[word] for word in words]
+    @classmethod
+    def restore(cls, arrays: Mapping[str, NDArray[Any]], words: Mapping[str, Any]) -> StaticScorer:
+        """Return the scorer that gave these. Raises KeyError, TypeError or ValueError when they do not fit."""
+        table = StaticTable.load()
+        if words["table"] != table.digest:
+            raise ValueError("the model was fitted with another static table")
+        return cls(arrays["weights"], words["vocabulary"], table)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the weights."""
@@ -296,20 +277,3 @@ class StaticScorer:
     def words(self) -> dict[str, Any]:
         """Return the training words, and which table the weights belong to."""
         return {"vocabulary": self._vocabulary, "table": self._static.digest}
-
-
-class Static:
-    """The encoder of this module."""
-
-    name = "static"
-
-    def learn(self, texts: Sequence[str]) -> StaticFeatures:
-        """Note the words of training texts."""
-        return StaticFeatures(texts)
-
-    def restore(self, arrays: Mapping[str, NDArray[Any]], words: Mapping[str, Any]) -> StaticScorer:
-        """Return the scorer that gave these. Raises KeyError, TypeError or ValueError when they do not fit."""
-        table = StaticTable.load()
-        if words["table"] != table.digest:
-            raise ValueError("the model was fitted with another static table")
-        return StaticScorer(arrays["weights"], words["vocabulary"], table)

@@ -3,9 +3,8 @@
 Whatever makes the vectors (`sentence_encoder`, `remote`), the block is the same: a text is one vector of length one,
 and its scores are the product with a matrix of weights. Nothing is learned from the training texts.
 
-A vector costs milliseconds or a call over the network, so each is made once: a `Memory` keeps the newest, by a digest
-of the text, and never on disk.
-"""
+A vector costs milliseconds or a call over the network, so each is made once: a `VectorCache` keeps the newest, by a
+digest of the text, and never on disk."""
 
 from __future__ import annotations
 
@@ -18,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from router.classify.encoder import Doubles, Floats, Reading
+from router.classify.encoder import Doubles, Floats, TokenizedText
 from router.core.errors import Degraded
 
 FITTING_BYTES = 256 << 20
@@ -35,7 +34,7 @@ class EncoderFailed(Degraded):
         super().__init__("encoder_failed", f"{encoder}: {cause}")
 
 
-class Source(Protocol):
+class VectorSource(Protocol):
     """What makes vectors. `name` is the encoder as a pack names it."""
 
     name: str
@@ -54,7 +53,7 @@ class Source(Protocol):
         ...
 
 
-class Memory:
+class VectorCache:
     """Vectors by text, the least recently used dropped first. Safe to call from any thread."""
 
     def __init__(self, most_bytes: int) -> None:
@@ -99,13 +98,13 @@ def _key(text: str) -> bytes:
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-class Vectors:
+class VectorEncoder:
     """The encoder of this module: the vectors of one source, remembered."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: VectorSource) -> None:
         self.name = source.name
         self.source = source
-        self._memory = Memory(SERVING_BYTES)
+        self._memory = VectorCache(SERVING_BYTES)
 
     def knows(self, texts: Sequence[str]) -> bool:
         """Say whether the vectors of all these texts are remembered."""
@@ -142,7 +141,7 @@ class Vectors:
 class VectorFeatures:
     """The vectors of texts as a training matrix."""
 
-    def __init__(self, encoder: Vectors) -> None:
+    def __init__(self, encoder: VectorEncoder) -> None:
         self._encoder = encoder
 
     def rows(self, texts: Sequence[str]) -> Doubles:
@@ -157,16 +156,12 @@ class VectorFeatures:
 class VectorScorer:
     """Weights of shape (dimensions, classes) over the vectors of an encoder."""
 
-    def __init__(self, weights: Floats, encoder: Vectors) -> None:
+    def __init__(self, weights: Floats, encoder: VectorEncoder) -> None:
         if weights.ndim != 2:
             raise ValueError("the weights of vectors are no matrix")
+        self.width = int(weights.shape[1])
         self._weights = weights
         self._encoder = encoder
-
-    @property
-    def width(self) -> int:
-        """How many classes there are."""
-        return int(self._weights.shape[1])
 
     def open(self) -> None:
         """Do what the first text would else have to wait for. Raises EncoderFailed."""
@@ -183,7 +178,7 @@ class VectorScorer:
         """
         self._encoder.of(texts, limit_s)
 
-    def score(self, reading: Reading) -> Floats | None:
+    def score(self, reading: TokenizedText) -> Floats | None:
         """Return the scores of the text's vector. Raises EncoderFailed."""
         vector = self._encoder.of([reading.text])[0]
         if len(vector) != len(self._weights):

@@ -40,7 +40,7 @@ TELL_EVERY = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ServedTurns:
     """Labelled turns as they were served, the time each step took, and the labels that were skipped."""
 
     name: str
@@ -56,7 +56,7 @@ class Served:
 
 def serve(
     labelled: Labelled, policy: Policy, recogniser: LinearRecogniser, progress: Callable[[float], None]
-) -> Served:
+) -> ServedTurns:
     """Put every conversation to the recogniser, and keep what came of each labelled turn."""
     total = sum(len(turns) for turns in labelled.conversations)
     ways = Ways(policy.tasks, recogniser.artefact.classes)
@@ -97,4 +97,4 @@ def serve(
         settled=tuple(settled),
         weights=np.ones(len(kept)),
     )
-    return Served(labelled.name, outcomes, measures.latency(times), labelled.unknown)
+    return ServedTurns(labelled.name, outcomes, measures.latency(times), labelled.unknown)

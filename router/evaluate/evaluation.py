@@ -17,15 +17,15 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from router.classify import LinearRecogniser, Study, study
+from router.classify import CrossValidation, LinearRecogniser, study
 from router.classify.belief import Tree
 from router.classify.fit.training import Material
 from router.core.evidence import Belief, Certificate
 from router.core.policy import ROOT, Policy
 from router.core.settle import settle
 from router.evaluate import measures, suggestions
-from router.evaluate.against import Served, serve
-from router.evaluate.growth import Growth, growth
+from router.evaluate.against import ServedTurns, serve
+from router.evaluate.growth import LearningCurve, growth
 from router.evaluate.labelled import Labelled
 from router.evaluate.outcomes import Outcomes, is_right, walk_down
 from router.evaluate.summary import Summary, summarise
@@ -63,10 +63,10 @@ class Evaluation:
     certificates: tuple[Certificate, ...]
     summary: Summary
     latency: measures.Latency
-    merges: tuple[suggestions.Merge, ...]
-    suspects: tuple[suggestions.Suspect, ...]
-    growth: Growth | None
-    served: Served | None
+    merges: tuple[suggestions.MergeSuggestion, ...]
+    suspects: tuple[suggestions.LabelIssue, ...]
+    growth: LearningCurve | None
+    served: ServedTurns | None
     served_summary: Summary | None
     fit_s: float
     notes: tuple[str, ...]
@@ -150,7 +150,7 @@ def evaluate(pack: Pack, labelled: Labelled | None = None, *, quick: bool = Fals
     )
 
 
-def _notes(found: Study, material: Material, quick: bool, worked: float) -> tuple[str, ...]:
+def _notes(found: CrossValidation, material: Material, quick: bool, worked: float) -> tuple[str, ...]:
     """Return what is to be said beside the figures: what was left out, and why."""
     if not found.artefact.classes:
         return ("the pack has no examples: nothing is recognised, every request gets the general instructions",)
@@ -166,7 +166,7 @@ def _notes(found: Study, material: Material, quick: bool, worked: float) -> tupl
     return tuple(notes)
 
 
-def outcomes_of(found: Study, policy: Policy) -> Outcomes:
+def outcomes_of(found: CrossValidation, policy: Policy) -> Outcomes:
     """Return the rows of a study as outcomes. What would be settled is settled as for an opening message.
 
     They are the rows that the thresholds were certified on.

@@ -20,7 +20,7 @@ from statistics import fmean
 
 import numpy as np
 
-from router.classify import Study, study
+from router.classify import CrossValidation, study
 from router.classify.fit.fitting import SMALL_PACK
 from router.classify.fit.training import Material
 
@@ -38,7 +38,7 @@ LEAST_EXAMPLES = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Gain:
+class TaskGain:
     """What ten more examples of a task may bring: the probability given to it on its own messages, now and then."""
 
     task: str
@@ -53,7 +53,7 @@ class Gain:
 
 
 @dataclass(frozen=True, slots=True)
-class Growth:
+class LearningCurve:
     """The pack's curve as (examples a task that a model saw, mean probability given to the right task), and the tasks.
 
     `power` is how fast misses fall: doubling the examples divides them by 2 ** power.
@@ -61,10 +61,10 @@ class Growth:
 
     points: tuple[tuple[float, float], ...]
     power: float
-    gains: tuple[Gain, ...]
+    gains: tuple[TaskGain, ...]
 
 
-def growth(whole: Study, material: Material, progress: Callable[[float], None]) -> Growth | None:
+def growth(whole: CrossValidation, material: Material, progress: Callable[[float], None]) -> LearningCurve | None:
     """Study both halves and return the curve; None where no task has two examples that were judged."""
     if not whole.artefact.classes:
         return None
@@ -88,11 +88,11 @@ def growth(whole: Study, material: Material, progress: Callable[[float], None]) 
         blend = (count * own + PACK_COUNTS_FOR * power) / (count + PACK_COUNTS_FOR)
         now = at_full[path] * seen_full**blend
         then = now * (count / (count + MORE)) ** blend
-        gains.append(Gain(path, count, round(1.0 - now, 4), round(1.0 - then, 4)))
+        gains.append(TaskGain(path, count, round(1.0 - now, 4), round(1.0 - then, 4)))
     gains.sort(key=lambda gain: (-gain.gain, gain.task))
     average = fmean(counts[path] for path in tasks)
     points = ((seen_half * average, 1.0 - pack_half), (seen_full * average, 1.0 - pack_full))
-    return Growth(tuple((round(x, 2), round(y, 4)) for x, y in points), round(power, 4), tuple(gains))
+    return LearningCurve(tuple((round(x, 2), round(y, 4)) for x, y in points), round(power, 4), tuple(gains))
 
 
 def _half(material: Material, half: int) -> Material:
@@ -106,7 +106,7 @@ def _half(material: Material, half: int) -> Material:
     return replace(material, examples=tuple(kept), unrelated=material.unrelated[half::2])
 
 
-def _misses(studies: Iterable[Study]) -> dict[str, float]:
+def _misses(studies: Iterable[CrossValidation]) -> dict[str, float]:
     """Return the mean of one minus the probability of the truth over the pack's rows in scope, by task."""
     found: dict[str, list[float]] = defaultdict(list)
     for one in studies:
@@ -118,7 +118,7 @@ def _misses(studies: Iterable[Study]) -> dict[str, float]:
     return {path: fmean(misses) for path, misses in found.items()}
 
 
-def _seen(one: Study, material: Material) -> float:
+def _seen(one: CrossValidation, material: Material) -> float:
     """Return the share of the examples that each out-of-fold model was fitted to."""
     rows = len(one.texts) + len(material.about)
     return 1.0 - 1.0 / (5 if rows <= SMALL_PACK else 3)

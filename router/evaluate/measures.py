@@ -26,7 +26,7 @@ CURVE_POINTS = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Bin:
+class CalibrationBin:
     """Some rows of like confidence: how many, how sure on average, and the share that was right."""
 
     rows: int
@@ -35,15 +35,15 @@ class Bin:
 
 
 @dataclass(frozen=True, slots=True)
-class Calibration:
+class CalibrationCurve:
     """The calibration curve and its error, the mean distance of accuracy and confidence over the rows."""
 
     ece: float | None
-    bins: tuple[Bin, ...]
+    bins: tuple[CalibrationBin, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Risk:
+class RiskPoint:
     """What acting at or above a threshold means: the share of all rows acted on, and the share acted on wrongly."""
 
     threshold: float
@@ -52,7 +52,7 @@ class Risk:
 
 
 @dataclass(frozen=True, slots=True)
-class Passing:
+class RocPoint:
     """What a threshold lets pass: the share of rows in scope, and of those out of scope."""
 
     threshold: float
@@ -77,20 +77,21 @@ def share(flags: Flags, weights: Doubles | None = None) -> float | None:
     return round(float(weights[flags].sum()) / total, 4) if total else None
 
 
-def calibration(confidences: Doubles, right: Flags) -> Calibration:
+def calibration(confidences: Doubles, right: Flags) -> CalibrationCurve:
     """Return the calibration curve over bins of equal numbers of rows, the least sure first, and the expected error.
 
     Bins of equal numbers are less biased than bins of equal width (Nixon et al. 2019, "Measuring Calibration in Deep
     Learning").
     """
     if not len(confidences):
-        return Calibration(None, ())
+        return CalibrationCurve(None, ())
     count = max(1, min(MOST_BINS, len(confidences) // ROWS_A_BIN))
     parts = np.array_split(np.argsort(confidences, kind="stable"), count)
-    bins = [Bin(len(part), float(confidences[part].mean()), float(right[part].mean())) for part in parts]
+    bins = [CalibrationBin(len(part), float(confidences[part].mean()), float(right[part].mean())) for part in parts]
     error = sum(part.rows * abs(part.confidence - part.accuracy) for part in bins) / len(confidences)
-    return Calibration(
-        round(error, 4), tuple(Bin(part.rows, round(part.confidence, 4), round(part.accuracy, 4)) for part in bins)
+    return CalibrationCurve(
+        round(error, 4),
+        tuple(CalibrationBin(part.rows, round(part.confidence, 4), round(part.accuracy, 4)) for part in bins),
     )
 
 
@@ -107,7 +108,7 @@ def auroc(inside: Doubles, outside: Doubles) -> float | None:
     return round(float((below + not_above).mean()) / (2 * len(outside)), 4)
 
 
-def passing(inside: Doubles, outside: Doubles) -> tuple[Passing, ...]:
+def passing(inside: Doubles, outside: Doubles) -> tuple[RocPoint, ...]:
     """Return the ROC curve: what passes, from the strictest threshold to the laxest."""
     if not len(inside) or not len(outside):
         return ()
@@ -115,10 +116,10 @@ def passing(inside: Doubles, outside: Doubles) -> tuple[Passing, ...]:
     kept = 1.0 - np.searchsorted(np.sort(inside), thresholds, side="left") / len(inside)
     passed = 1.0 - np.searchsorted(np.sort(outside), thresholds, side="left") / len(outside)
     points = zip(thresholds.tolist(), kept.tolist(), passed.tolist(), strict=True)
-    return tuple(Passing(*(round(value, 4) for value in point)) for point in points)
+    return tuple(RocPoint(*(round(value, 4) for value in point)) for point in points)
 
 
-def risk_curve(acted: Doubles, wrong: Doubles, weights: Doubles) -> tuple[Risk, ...]:
+def risk_curve(acted: Doubles, wrong: Doubles, weights: Doubles) -> tuple[RiskPoint, ...]:
     """Return risk against coverage, from the highest threshold down.
 
     A row is acted on at thresholds up to its mass in `acted`, and wrongly at those up to its mass in `wrong`, which is
@@ -130,13 +131,13 @@ def risk_curve(acted: Doubles, wrong: Doubles, weights: Doubles) -> tuple[Risk, 
         return ()
     covered, mistaken = (_at_least(masses, weights, thresholds) / total for masses in (acted, wrong))
     points = zip(thresholds.tolist(), covered.tolist(), mistaken.tolist(), strict=True)
-    return tuple(Risk(*(round(value, 6) for value in point)) for point in points)
+    return tuple(RiskPoint(*(round(value, 6) for value in point)) for point in points)
 
 
-def risk_at(acted: Doubles, wrong: Doubles, weights: Doubles, threshold: float) -> Risk | None:
+def risk_at(acted: Doubles, wrong: Doubles, weights: Doubles, threshold: float) -> RiskPoint | None:
     """Return what acting at or above one threshold means, None of no rows."""
     coverage, mistaken = share(acted >= threshold, weights), share((wrong >= threshold) & (wrong > 0.0), weights)
-    return None if coverage is None or mistaken is None else Risk(threshold, coverage, mistaken)
+    return None if coverage is None or mistaken is None else RiskPoint(threshold, coverage, mistaken)
 
 
 def _at_least(masses: Doubles, weights: Doubles, thresholds: Doubles) -> Doubles:

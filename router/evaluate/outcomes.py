@@ -27,7 +27,7 @@ Truth: TypeAlias = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Steps:
+class DepthSteps:
     """Where the heaviest way down the tree stands at one depth, for each turn; "" where it has ended higher up."""
 
     paths: tuple[str, ...]
@@ -48,7 +48,7 @@ class Outcomes:
     guesses: tuple[str, ...]
     confidences: Doubles
     right: Flags
-    walk: tuple[Steps, ...]
+    walk: tuple[DepthSteps, ...]
     known: Doubles
     settled: tuple[tuple[str, ...], ...]
     weights: Doubles
@@ -79,7 +79,7 @@ class Outcomes:
             guesses=tuple(self.guesses[i] for i in at),
             confidences=self.confidences[rows],
             right=self.right[rows],
-            walk=tuple(Steps(tuple(step.paths[i] for i in at), step.masses[rows]) for step in self.walk),
+            walk=tuple(DepthSteps(tuple(step.paths[i] for i in at), step.masses[rows]) for step in self.walk),
             known=self.known[rows],
             settled=tuple(self.settled[i] for i in at),
             weights=self.weights[rows],
@@ -96,11 +96,11 @@ def is_right(guess: str, truth: Truth, classes: Collection[str]) -> bool:
     return any(guess == true or (true not in classes and guess.startswith(true + "/")) for true in truth)
 
 
-def walk_down(tree: Tree, masses: Doubles) -> tuple[Steps, ...]:
+def walk_down(tree: Tree, masses: Doubles) -> tuple[DepthSteps, ...]:
     """Return the heaviest way down for each row of `masses`, whose columns are the nodes of the tree."""
     rows = len(masses)
     here = np.full(rows, -1)
-    steps: list[Steps] = []
+    steps: list[DepthSteps] = []
     while True:
         found = np.full(rows, -1)
         for place in np.unique(here).tolist():
@@ -113,7 +113,7 @@ def walk_down(tree: Tree, masses: Doubles) -> tuple[Steps, ...]:
         if not (found >= 0).any():
             return tuple(steps)
         reached = np.where(found >= 0, np.take_along_axis(masses, np.maximum(found, 0)[:, None], 1)[:, 0], 0.0)
-        steps.append(Steps(tuple(tree.nodes[at] if at >= 0 else "" for at in found.tolist()), reached))
+        steps.append(DepthSteps(tuple(tree.nodes[at] if at >= 0 else "" for at in found.tolist()), reached))
         here = found
 
 
@@ -148,13 +148,13 @@ class Ways:
         return way
 
 
-def collect_steps(ways: Sequence[Sequence[tuple[str, float]]], deepest: int) -> tuple[Steps, ...]:
+def collect_steps(ways: Sequence[Sequence[tuple[str, float]]], deepest: int) -> tuple[DepthSteps, ...]:
     """Return the steps of single ways down, depth by depth."""
     nothing = ("", 0.0)
     steps = []
     for level in range(deepest):
         found = [way[level] if len(way) > level else nothing for way in ways]
-        steps.append(Steps(tuple(path for path, _ in found), np.array([mass for _, mass in found], np.float64)))
+        steps.append(DepthSteps(tuple(path for path, _ in found), np.array([mass for _, mass in found], np.float64)))
     return tuple(steps)
 
 

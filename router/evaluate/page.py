@@ -13,9 +13,9 @@ from router.evaluate.evaluation import ASSUMPTION, Evaluation
 from router.evaluate.growth import MORE
 from router.evaluate.markup import Content, document, element
 from router.evaluate.measures import Latency
-from router.evaluate.suggestions import Suspect
+from router.evaluate.suggestions import LabelIssue
 from router.evaluate.summary import Summary
-from router.evaluate.tasks import Confused, Pair, TaskScore, weakest
+from router.evaluate.tasks import ConfusedExample, ConfusedPair, TaskScore, weakest
 from router.evaluate.wording import MEANINGS, depth_names, figures, number, origin, percent, plural, promise
 
 MOST_BARS, MOST_PAIRS, MOST_GAINS, SUSPECTS_OPEN = 15, 12, 12, 12
@@ -104,7 +104,7 @@ def _plots(found: Evaluation) -> Content:
         curves = [(name, summary.calibration.bins) for name, summary, _ in sources]
         cards.append(
             _card(
-                "Calibration",
+                "CalibrationCurve",
                 "Points on the diagonal are as often right as they are sure; below it, recognition is too sure.",
                 names,
                 plots.calibration_plot(curves),
@@ -176,7 +176,7 @@ def _pairs(found: Evaluation) -> Content:
     return [element("h2", "Confused with one another"), *parts] if parts else None
 
 
-def _pair(pair: Pair) -> Element:
+def _pair(pair: ConfusedPair) -> Element:
     there, back = pair.counts
     rows = sum(pair.rows)
     said = f"{plural(there + back, 'mistake')} in {plural(rows, 'message')} ({percent(pair.rate)})"
@@ -193,7 +193,7 @@ def _pair(pair: Pair) -> Element:
     )
 
 
-def _side(task: str, other: str, count: int, texts: Sequence[Confused]) -> Element:
+def _side(task: str, other: str, count: int, texts: Sequence[ConfusedExample]) -> Element:
     items = [
         element(
             "li",
@@ -247,7 +247,7 @@ def _suggestions(found: Evaluation) -> Content:
     return [element("h2", "What would make it better"), element("div", parts, class_="pairs")] if parts else None
 
 
-def _suspect(suspect: Suspect) -> list[Content]:
+def _suspect(suspect: LabelIssue) -> list[Content]:
     where = _path(f"{suspect.file}:{suspect.line}" if suspect.file else "")
     labelled, looks = ("no task" if path == ROOT else _path(path) for path in (suspect.task, suspect.guess))
     return [_quoted(suspect.text), labelled, looks, f"{suspect.confidence:.2f}", where]

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
-from router.evaluate.growth import Growth
+from router.evaluate.growth import LearningCurve
 from router.evaluate.markup import element
-from router.evaluate.measures import Bin, Passing
+from router.evaluate.measures import CalibrationBin, RocPoint
 from router.evaluate.summary import DepthRisk
 from router.evaluate.wording import depth_names, percent
 
@@ -40,7 +40,7 @@ class Axes:
         return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in (self.at(*point) for point in points))
 
 
-def calibration_plot(curves: Sequence[tuple[str, Sequence[Bin]]]) -> Element:
+def calibration_plot(curves: Sequence[tuple[str, Sequence[CalibrationBin]]]) -> Element:
     """Return how often recognition is right against how sure it is; a point's area is its share of the rows."""
     axes = Axes((0.0, 1.0), (0.0, 1.0))
     parts = [*_frame(axes, "probability given", "share that was right"), _line(axes, [(0, 0), (1, 1)], "ideal")]
@@ -97,7 +97,7 @@ def risk_plot(risks: Sequence[DepthRisk], name_of_frame: str) -> Element:
     return _plot("Risk against coverage", [element("defs", clip), *parts])
 
 
-def passing_plot(curves: Sequence[tuple[str, Sequence[Passing], float]]) -> Element:
+def passing_plot(curves: Sequence[tuple[str, Sequence[RocPoint], float]]) -> Element:
     """Return what passes in scope against what passes out of scope, and where the threshold in force stands."""
     axes = Axes((0.0, 1.0), (0.0, 1.0))
     parts = [*_frame(axes, "out of scope that passes", "in scope that passes"), _line(axes, [(0, 0), (1, 1)], "ideal")]
@@ -118,7 +118,7 @@ def passing_plot(curves: Sequence[tuple[str, Sequence[Passing], float]]) -> Elem
     return _plot("Out of scope", parts)
 
 
-def growth_plot(growth: Growth, more: int) -> Element:
+def growth_plot(growth: LearningCurve, more: int) -> Element:
     """Return the probability given to the right task against the examples of a task, and where it leads."""
     (few, low), (many, high) = growth.points
     last = many + more

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from router.classify import Study
+from router.classify import CrossValidation
 from router.classify.text import clip
 from router.core.policy import ROOT
-from router.evaluate.tasks import Pair
+from router.evaluate.tasks import ConfusedPair
 from router.packs import Pack
 
 MERGE_RATE = 0.15
@@ -26,7 +26,7 @@ MOST_SUSPECTS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Merge:
+class MergeSuggestion:
     """Two tasks that are mutually confused: one task with two variants may serve better, or clearer examples."""
 
     first: str
@@ -37,7 +37,7 @@ class Merge:
 
 
 @dataclass(frozen=True, slots=True)
-class Suspect:
+class LabelIssue:
     """An example that looks mislabelled: where it stands, and what models that had not seen it took it for.
 
     `guess` is `/` where it looks like no task at all.
@@ -51,17 +51,17 @@ class Suspect:
     line: int
 
 
-def merges(pairs: Sequence[Pair]) -> tuple[Merge, ...]:
+def merges(pairs: Sequence[ConfusedPair]) -> tuple[MergeSuggestion, ...]:
     """Return the pairs that are confused both ways and often."""
     found = [
-        Merge(pair.first, pair.second, sum(pair.counts), sum(pair.rows), pair.rate)
+        MergeSuggestion(pair.first, pair.second, sum(pair.counts), sum(pair.rows), pair.rate)
         for pair in pairs
         if min(pair.counts) > 0 and sum(pair.counts) >= LEAST_CONFUSED and pair.rate >= MERGE_RATE
     ]
     return tuple(sorted(found, key=lambda merge: (-merge.rate, merge.first)))
 
 
-def suspects(study: Study, places: Mapping[tuple[str, str], tuple[str, int]]) -> tuple[Suspect, ...]:
+def suspects(study: CrossValidation, places: Mapping[tuple[str, str], tuple[str, int]]) -> tuple[LabelIssue, ...]:
     """Return the pack's examples that confident learning doubts, the surest doubt first.
 
     A label is doubted where another class is as probable as it is, on average, for that class's own rows (Northcutt et
@@ -83,7 +83,7 @@ def suspects(study: Study, places: Mapping[tuple[str, str], tuple[str, int]]) ->
     for row in np.flatnonzero(doubted).tolist():
         text, task, sure = study.texts[row], study.truths[row], float(probabilities[row, guesses[row]])
         file, line = places.get((task, text), ("", 0))
-        found.append(Suspect(text, task, names[guesses[row]], round(sure, 4), file, line))
+        found.append(LabelIssue(text, task, names[guesses[row]], round(sure, 4), file, line))
     found.sort(key=lambda suspect: (-suspect.confidence, suspect.task, suspect.text))
     return tuple(found[:MOST_SUSPECTS])
 

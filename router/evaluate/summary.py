@@ -12,7 +12,7 @@ from router.core.evidence import Certificate
 from router.core.policy import Task, depth
 from router.evaluate import measures
 from router.evaluate.outcomes import Outcomes, applies
-from router.evaluate.tasks import Pair, TaskScore, confused_pairs, macro_f1, task_scores
+from router.evaluate.tasks import ConfusedPair, TaskScore, confused_pairs, macro_f1, task_scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +23,8 @@ class DepthRisk:
     """
 
     certificate: Certificate
-    at_threshold: measures.Risk | None
-    curve: tuple[measures.Risk, ...]
+    at_threshold: measures.RiskPoint | None
+    curve: tuple[measures.RiskPoint, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +42,13 @@ class Summary:
     macro_f1: float | None
     coverage: float | None
     wrong: float | None
-    calibration: measures.Calibration
+    calibration: measures.CalibrationCurve
     ece_all: float | None
     oos_auroc: float | None
-    passing: tuple[measures.Passing, ...]
+    passing: tuple[measures.RocPoint, ...]
     risks: tuple[DepthRisk, ...]
     tasks: tuple[TaskScore, ...]
-    pairs: tuple[Pair, ...]
+    pairs: tuple[ConfusedPair, ...]
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON-ready data."""

@@ -11,9 +11,9 @@ from rich.text import Text
 
 from router.evaluate.evaluation import ASSUMPTION, Evaluation
 from router.evaluate.markup import fit_text
-from router.evaluate.measures import Bin, Passing, Risk
+from router.evaluate.measures import CalibrationBin, RiskPoint, RocPoint
 from router.evaluate.summary import DepthRisk, Summary
-from router.evaluate.tasks import Pair, weakest
+from router.evaluate.tasks import ConfusedPair, weakest
 from router.evaluate.wording import MEANINGS, depth_names, figures, number, origin, percent, plural, promise
 
 MOST_TASKS, MOST_PAIRS, MOST_SUGGESTIONS = 10, 5, 8
@@ -84,7 +84,7 @@ def _certificates(found: Evaluation) -> Iterator[RenderableType]:
     yield Padding(Text(ASSUMPTION, style="italic"), (0, 0, 0, 2))
 
 
-def _acted(risk: Risk | None) -> tuple[str, str]:
+def _acted(risk: RiskPoint | None) -> tuple[str, str]:
     return (percent(risk.coverage), percent(risk.wrong, 2)) if risk is not None else (percent(None), percent(None))
 
 
@@ -107,12 +107,12 @@ def _curves(summary: Summary) -> Iterator[RenderableType]:
         yield _section("Out of scope", grid)
 
 
-def _spread(bins: Sequence[Bin]) -> list[Bin]:
+def _spread(bins: Sequence[CalibrationBin]) -> list[CalibrationBin]:
     step = max(1, -(-len(bins) // (2 * CURVE_ROWS)))
     return list(bins[::step])
 
 
-def _around(risk: DepthRisk) -> list[Risk]:
+def _around(risk: DepthRisk) -> list[RiskPoint]:
     """Return points of a curve spread over its coverage, and the threshold in force among them."""
     curve = risk.curve
     points = [curve[round(at * (len(curve) - 1) / (CURVE_ROWS - 1))] for at in range(CURVE_ROWS)] if curve else []
@@ -122,7 +122,7 @@ def _around(risk: DepthRisk) -> list[Risk]:
     return sorted(found, key=lambda point: -point.threshold)
 
 
-def _keeping(points: Sequence[Passing], kept: float) -> Passing:
+def _keeping(points: Sequence[RocPoint], kept: float) -> RocPoint:
     return next((point for point in points if point.inside >= kept), points[-1])
 
 
@@ -144,7 +144,7 @@ def _weakest(summary: Summary, where: str) -> Iterator[RenderableType]:
     yield _section(f"Weakest tasks{where}", grid)
 
 
-def _pairs(pairs: Sequence[Pair], where: str) -> Iterator[RenderableType]:
+def _pairs(pairs: Sequence[ConfusedPair], where: str) -> Iterator[RenderableType]:
     if not pairs:
         return
     grid = _grid("taken for the other", "most like it there")

@@ -34,7 +34,7 @@ class TaskScore:
 
 
 @dataclass(frozen=True, slots=True)
-class Confused:
+class ConfusedExample:
     """A text of one task that was taken for the other, and the other's text that is most like it."""
 
     text: str
@@ -43,7 +43,7 @@ class Confused:
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class ConfusedPair:
     """Two tasks that are confused. `first_as_second` are texts of `first` taken for `second`, the surest first.
 
     `rate` is the share of all their rows that was taken for the other; `counts` how many each way.
@@ -54,8 +54,8 @@ class Pair:
     counts: tuple[int, int]
     rows: tuple[int, int]
     rate: float
-    first_as_second: tuple[Confused, ...]
-    second_as_first: tuple[Confused, ...]
+    first_as_second: tuple[ConfusedExample, ...]
+    second_as_first: tuple[ConfusedExample, ...]
 
 
 def task_scores(outcomes: Outcomes) -> tuple[TaskScore, ...]:
@@ -107,7 +107,7 @@ def weakest(scores: Sequence[TaskScore], most: int) -> tuple[TaskScore, ...]:
     return tuple(ordered[:most])
 
 
-def confused_pairs(outcomes: Outcomes, texts_of: Mapping[str, Sequence[str]]) -> tuple[Pair, ...]:
+def confused_pairs(outcomes: Outcomes, texts_of: Mapping[str, Sequence[str]]) -> tuple[ConfusedPair, ...]:
     """Return the pairs of tasks that were taken for one another, the most frequent first.
 
     `texts_of` gives the texts of a task that a confused one is put beside.
@@ -127,7 +127,7 @@ def confused_pairs(outcomes: Outcomes, texts_of: Mapping[str, Sequence[str]]) ->
         found.append((len(there) + len(back), first, second, there, back))
     found.sort(key=lambda pair: (-pair[0], pair[1], pair[2]))
     return tuple(
-        Pair(
+        ConfusedPair(
             first,
             second,
             (len(there), len(back)),
@@ -148,13 +148,13 @@ def texts_by_task(outcomes: Outcomes) -> dict[str, list[str]]:
     return found
 
 
-def _beside(confused: list[tuple[float, str]], others: Sequence[str]) -> tuple[Confused, ...]:
+def _beside(confused: list[tuple[float, str]], others: Sequence[str]) -> tuple[ConfusedExample, ...]:
     compared = [(text, _grams(text)) for text in others[:MOST_COMPARED]]
     found = []
     for confidence, text in sorted(confused, key=lambda pair: (-pair[0], pair[1]))[:SHOWN_EACH_WAY]:
         grams = _grams(text)
         like = max(compared, key=lambda pair: _dice(grams, pair[1]), default=("", grams))[0]
-        found.append(Confused(text, like, round(confidence, 4)))
+        found.append(ConfusedExample(text, like, round(confidence, 4)))
     return tuple(found)
 
 

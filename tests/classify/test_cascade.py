@@ -13,14 +13,14 @@ import pytest
 
 from router.classify import Artefact, LinearRecogniser, blocks, study
 from router.classify.artefact import ArtefactError
-from router.classify.cascade import FAILED, FAILURES_BORNE, LATE, REST_S, Alone, Cascade, Joint, Voice, gaps
-from router.classify.encoder import read
+from router.classify.cascade import FAILED, FAILURES_BORNE, LATE, REST_S, ModelAverage, ModelCascade, gaps
+from router.classify.encoder import LinearModel, tokenized
 from router.classify.fit.calibration import softmax
-from router.classify.fit.fitting import Study, key_of
+from router.classify.fit.fitting import CrossValidation, key_of
 from router.classify.fit.training import Material
 from router.classify.loading import recogniser_for
 from router.classify.sentence_encoder import OnnxSource
-from router.classify.vectors import EncoderFailed, Vectors, VectorScorer
+from router.classify.vectors import EncoderFailed, VectorEncoder, VectorScorer
 from router.core.errors import Degraded
 from router.core.evidence import Thresholds
 from router.core.policy import Cascade as Setting
@@ -64,7 +64,7 @@ class Stub:
 def module_stub() -> Iterator[Stub]:
     with pytest.MonkeyPatch.context() as patch:
         stub = Stub()
-        vectors = Vectors(stub)
+        vectors = VectorEncoder(stub)
         patch.setattr(blocks, "sentence_vectors", lambda encoder: vectors)
         patch.setattr("router.classify.fit.fitting.sentence_vectors", lambda encoder: vectors)
         yield stub
@@ -85,18 +85,18 @@ def policy_with(share: float, budget_s: float = 5.0, **settings: Any) -> Policy:
 
 
 @pytest.fixture(scope="module")
-def fitted(module_stub: Stub) -> Study:
+def fitted(module_stub: Stub) -> CrossValidation:
     return study(Material.of(policy_with(0.4)))
 
 
 @pytest.fixture
-def recogniser(fitted: Study, stub: Stub) -> LinearRecogniser:
+def recogniser(fitted: CrossValidation, stub: Stub) -> LinearRecogniser:
     return LinearRecogniser(fitted.artefact)
 
 
 # -------------------------------------------------------------------------------------------------------- two models
 
-JOINT = Joint(bound=0.3, weight=0.7, sharpness=1.2, none_shift=-0.5)
+JOINT = ModelAverage(bound=0.3, weight=0.7, sharpness=1.2, none_shift=-0.5)
 ALONE = Thresholds((0.9, 0.95))
 
 
@@ -119,8 +119,8 @@ class Says:
         return {}
 
 
-def voice(**words: list[float]) -> Voice:
-    return Voice([Says(words)], np.zeros(4), 2.0)
+def voice(**words: list[float]) -> LinearModel:
+    return LinearModel([Says(words)], np.zeros(4), 2.0)
 
 
 class Told:
@@ -144,43 +144,45 @@ class Told:
 FIRST = voice(sure=[5, 0, 0, 0], torn=[1, 0.9, 0, 0], off=[0, 0, 0, 5])
 
 
-def cascade(source: Told | None = None, budget_s: float = 5.0, clock: Callable[[], float] = lambda: 0.0) -> Cascade:
+def cascade(
+    source: Told | None = None, budget_s: float = 5.0, clock: Callable[[], float] = lambda: 0.0
+) -> ModelCascade:
     """A second model whose scores are 7.5 for the column of the word."""
-    scorer = VectorScorer(5.0 * np.eye(5, 4, dtype=np.float32), Vectors(source or Told()))
-    return Cascade(FIRST, Voice([scorer], np.zeros(4), 1.5), JOINT, budget_s, ALONE, clock)
+    scorer = VectorScorer(5.0 * np.eye(5, 4, dtype=np.float32), VectorEncoder(source or Told()))
+    return ModelCascade(FIRST, LinearModel([scorer], np.zeros(4), 1.5), JOINT, budget_s, ALONE, clock)
 
 
 @pytest.mark.parametrize("text", ["sure thing", "off we go", "12345 !?"])
 def test_the_second_model_is_not_asked_about_what_is_clear(text: str) -> None:
     source = Told()
-    found, alone = cascade(source).hear(text), Alone(FIRST).hear(text)
+    found, alone = cascade(source).predict(text), FIRST.probabilities(text)
     assert source.asked == []
-    assert (found.turn is None) is (alone.turn is None)
-    assert found.turn is None or np.array_equal(found.turn, alone.turn)  # type: ignore[arg-type]
+    assert (found.turn is None) is (alone is None)
+    assert found.turn is None or np.array_equal(found.turn, alone)  # type: ignore[arg-type]
     assert found.shortfall is None
 
 
 def test_both_are_averaged_in_logarithms_where_the_first_is_unsure() -> None:
-    found = cascade().hear("torn between")
+    found = cascade().predict("torn between")
     average = 0.3 * np.array([2, 1.8, 0, 0]) + 0.7 * np.array([0, 7.5, 0, 0])
     average[2] -= 0.5
     np.testing.assert_allclose(found.turn, softmax(1.2 * average), rtol=1e-6)  # type: ignore[arg-type]
 
 
 def test_words_that_the_first_does_not_know_are_the_second_s_alone() -> None:
-    np.testing.assert_allclose(cascade().hear("fremd wort").turn, softmax(np.array([0, 0, 7.5, 0])))  # type: ignore[arg-type]
+    np.testing.assert_allclose(cascade().predict("fremd wort").turn, softmax(np.array([0, 0, 7.5, 0])))  # type: ignore[arg-type]
 
 
 def test_sentences_are_asked_about_with_their_message_where_they_are_unsure() -> None:
     source = Told()
     both = cascade(source)
     text = "torn it is. sure it is. torn again."
-    found = both.hear(text)
+    found = both.predict(text)
     assert source.asked == [text, "torn it is.", "torn again."]
-    np.testing.assert_array_equal(found.part("sure it is."), FIRST.turn("sure it is."))  # type: ignore[arg-type]
-    np.testing.assert_array_equal(found.part("torn again."), cascade().hear("torn again.").turn)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(found.part("sure it is."), FIRST.probabilities("sure it is."))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(found.part("torn again."), cascade().predict("torn again.").turn)  # type: ignore[arg-type]
     source.asked.clear()
-    assert both.hear("sure it is. torn anew.").part("torn anew.") is not None
+    assert both.predict("sure it is. torn anew.").part("torn anew.") is not None
     assert source.asked == [], "a message that is sure has its sentences read by the first model alone"
 
 
@@ -188,12 +190,12 @@ def test_a_late_answer_leaves_the_first_alone_and_is_told() -> None:
     release = threading.Event()
     both = cascade(Told(lambda: release.wait(20) and None), budget_s=0.01)
     try:
-        found = both.hear("torn between. torn again.")
+        found = both.predict("torn between. torn again.")
     finally:
         release.set()
     assert found.shortfall is not None and (found.shortfall.code, found.shortfall.thresholds) == (LATE, ALONE)
-    np.testing.assert_array_equal(found.turn, FIRST.turn("torn between. torn again."))  # type: ignore[arg-type]
-    np.testing.assert_array_equal(found.part("torn again."), FIRST.turn("torn again."))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(found.turn, FIRST.probabilities("torn between. torn again."))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(found.part("torn again."), FIRST.probabilities("torn again."))  # type: ignore[arg-type]
 
 
 def test_after_failures_in_a_row_it_is_left_alone_for_a_while() -> None:
@@ -207,7 +209,7 @@ def test_after_failures_in_a_row_it_is_left_alone_for_a_while() -> None:
     both = cascade(Told(fail), clock=lambda: now[0])
 
     def code() -> str:
-        shortfall = both.hear("torn").shortfall
+        shortfall = both.predict("torn").shortfall
         return shortfall.code if shortfall else ""
 
     assert [code() for _ in range(2 * FAILURES_BORNE)] == [FAILED] * 2 * FAILURES_BORNE
@@ -216,7 +218,7 @@ def test_after_failures_in_a_row_it_is_left_alone_for_a_while() -> None:
     assert (code(), code(), calls[0]) == (FAILED, FAILED, FAILURES_BORNE + 1), "one try, and it rests again"
     now[0] += REST_S
     works[0] = True
-    assert both.hear("torn once").shortfall is None
+    assert both.predict("torn once").shortfall is None
     works[0] = False
     assert (code(), code(), calls[0]) == (FAILED, FAILED, FAILURES_BORNE + 4), "failures are counted anew"
 
@@ -228,13 +230,13 @@ def test_gaps_are_the_difference_of_the_two_greatest() -> None:
 # --------------------------------------------------------------------------------------------------------- the fit
 
 
-def test_the_share_of_the_examples_is_unsure(fitted: Study) -> None:
+def test_the_share_of_the_examples_is_unsure(fitted: CrossValidation) -> None:
     assert fitted.artefact.second is not None
     joint = fitted.artefact.second.joint
     assert 0.0 < joint.bound < 1.0
     first = dataclasses.replace(fitted.artefact, second=None)
     examples = [text for block in EXAMPLES.values() for text in lines(block)]
-    turns = [LinearRecogniser(first)._model.hear(text).turn for text in examples]
+    turns = [LinearRecogniser(first)._model.probabilities(text) for text in examples]
     unsure = joint.unsure(np.array([turn for turn in turns if turn is not None]))
     assert unsure.mean() <= 0.4, "examples that the model has seen are surer than those out of fold"
 
@@ -254,17 +256,17 @@ def test_fitted_and_served_probabilities_are_the_same(stub: Stub) -> None:
     text = "where is the money for the parcel"
 
     def scores(stored: Any, intercepts: Any, sharpness: float) -> Any:
-        made = [blocks.block(block.name).restore(block.arrays, block.words) for block in stored]
-        return (sum(scorer.score(read(text)) for scorer in made) + intercepts) * sharpness  # type: ignore[operator]
+        made = [blocks.restore(block.name, block.arrays, block.words) for block in stored]
+        return (sum(scorer.score(tokenized(text)) for scorer in made) + intercepts) * sharpness  # type: ignore[operator]
 
     first = scores(artefact.blocks, artefact.intercepts, artefact.sharpness)
     second = scores(artefact.second.blocks, artefact.second.intercepts, artefact.second.sharpness)
     wanted = softmax(artefact.second.joint.scores(first, second))
-    found = LinearRecogniser(artefact)._model.hear(text).turn
+    found = LinearRecogniser(artefact)._cascade.predict(text).turn
     np.testing.assert_allclose(found, wanted, rtol=1e-5)  # type: ignore[arg-type]
 
 
-def test_thresholds_are_of_both_models_and_those_of_the_first_are_kept(fitted: Study, stub: Stub) -> None:
+def test_thresholds_are_of_both_models_and_those_of_the_first_are_kept(fitted: CrossValidation, stub: Stub) -> None:
     plain = study(Material.of(dataclasses.replace(policy_with(0.4), settings=Settings()))).artefact
     assert fitted.artefact.second is not None
     assert fitted.artefact.second.alone == plain.thresholds
@@ -278,7 +280,7 @@ def test_thresholds_are_of_both_models_and_those_of_the_first_are_kept(fitted: S
     assert np.mean(better) > 0.8
 
 
-def test_the_artefact_survives_the_disk(fitted: Study, tmp_path: Path, stub: Stub) -> None:
+def test_the_artefact_survives_the_disk(fitted: CrossValidation, tmp_path: Path, stub: Stub) -> None:
     fitted.artefact.save(tmp_path / "m")
     again = Artefact.load(tmp_path / "m", fitted.artefact.key)
     assert again.second is not None and fitted.artefact.second is not None
@@ -288,7 +290,7 @@ def test_the_artefact_survives_the_disk(fitted: Study, tmp_path: Path, stub: Stu
 
 
 @pytest.mark.parametrize("digest", ["d1", "d2"])
-def test_another_model_file_is_another_fit(digest: str, fitted: Study, stub: Stub) -> None:
+def test_another_model_file_is_another_fit(digest: str, fitted: CrossValidation, stub: Stub) -> None:
     stub.digest = digest
     same = digest == "d1"
     assert (key_of(Material.of(policy_with(0.4))) == fitted.artefact.key) is same
@@ -298,7 +300,7 @@ def test_another_model_file_is_another_fit(digest: str, fitted: Study, stub: Stu
 
 
 @pytest.mark.parametrize("change", [{"share": 0.5}, {"budget_s": 1.0}])
-def test_every_number_of_the_setting_is_in_the_key(change: dict[str, Any], fitted: Study, stub: Stub) -> None:
+def test_every_number_of_the_setting_is_in_the_key(change: dict[str, Any], fitted: CrossValidation, stub: Stub) -> None:
     assert key_of(Material.of(policy_with(**{"share": 0.4, **change}))) != fitted.artefact.key
 
 
@@ -340,8 +342,8 @@ def test_the_second_is_opened_before_the_first_message() -> None:
 
 
 def test_one_that_cannot_be_opened_leaves_the_first(tmp_path: Path) -> None:
-    scorer = VectorScorer(np.eye(5, 4, dtype=np.float32), Vectors(OnnxSource(tmp_path / "none.onnx")))
-    found = Cascade(FIRST, Voice([scorer], np.zeros(4), 1.5), JOINT, 20.0, ALONE).hear("torn between")
+    scorer = VectorScorer(np.eye(5, 4, dtype=np.float32), VectorEncoder(OnnxSource(tmp_path / "none.onnx")))
+    found = ModelCascade(FIRST, LinearModel([scorer], np.zeros(4), 1.5), JOINT, 20.0, ALONE).predict("torn between")
     assert found.shortfall is not None and found.shortfall.code == FAILED
 
 
@@ -360,7 +362,7 @@ def test_a_message_is_asked_about_once(recogniser: LinearRecogniser, stub: Stub)
 
 
 def test_without_the_second_the_first_decides_by_its_own_thresholds(
-    recogniser: LinearRecogniser, fitted: Study, stub: Stub
+    recogniser: LinearRecogniser, fitted: CrossValidation, stub: Stub
 ) -> None:
     def down() -> None:
         raise EncoderFailed(NAME, "down")
@@ -381,7 +383,7 @@ def test_many_messages_are_asked_about_at_once(recogniser: LinearRecogniser, stu
     assert found == [recogniser.scores(text) for text in texts]
 
 
-def test_it_recognises(recogniser: LinearRecogniser, fitted: Study) -> None:
+def test_it_recognises(recogniser: LinearRecogniser, fitted: CrossValidation) -> None:
     policy = policy_with(0.4, threshold_domain=0.5, threshold_task=0.5)
     for text, path in (("reimburse me for the lamp", "/billing/refund"), ("my login is broken", "/account/password")):
         _, belief = recogniser.step(None, text)

@@ -13,7 +13,7 @@ from router.classify.fit.certify import (
     DEFAULT_THRESHOLD,
     LEAST_THRESHOLD,
     STEPS,
-    Judged,
+    HeldOutRows,
     Tolerance,
     allowed,
     certificates,
@@ -25,9 +25,9 @@ FLAT = Tree(("/", "/a", "/b"), ("/a", "/b"))
 LAX = Tolerance(error_domain=0.5, error_task=0.5)
 
 
-def judged(*rows: tuple[list[float], str, int]) -> Judged:
+def judged(*rows: tuple[list[float], str, int]) -> HeldOutRows:
     probabilities = [row for row, _, times in rows for _ in range(times)]
-    return Judged(np.array(probabilities), tuple(truth for _, truth, times in rows for _ in range(times)))
+    return HeldOutRows(np.array(probabilities), tuple(truth for _, truth, times in rows for _ in range(times)))
 
 
 @given(st.integers(0, 3_000), st.sampled_from([0.001, 0.01, 0.03, 0.2, 0.5]), st.sampled_from([0.05, 0.1]))
@@ -100,21 +100,21 @@ def test_deeper_than_two_the_first_wrong_node_counts() -> None:
 
 
 def test_a_tree_of_one_level_is_held_to_the_tasks_rate() -> None:
-    rows = Judged(np.array([[0.9, 0.0]] * 900 + [[0.8, 0.0]] * 40), ("/a",) * 900 + ("/b",) * 40)
+    rows = HeldOutRows(np.array([[0.9, 0.0]] * 900 + [[0.8, 0.0]] * 40), ("/a",) * 900 + ("/b",) * 40)
     assert certificates(rows, FLAT, Tolerance(0.01, 0.10))[0].by_depth[0] == LEAST_THRESHOLD
     thresholds, (only,) = certificates(rows, FLAT, Tolerance(0.10, 0.01))
     assert thresholds.by_depth[0] > 0.8 and (only.depth, only.alpha, only.delta) == (1, 0.01, 0.1)
 
 
 def test_sentences_count_where_two_of_them_ask_for_different_tasks() -> None:
-    alone = Judged(
+    alone = HeldOutRows(
         probabilities=np.full((1_000, 3), 0.05),
         truths=("/a/x",) * 1_000,
         part_beliefs=np.array([[0.9, 0.0, 0.0], [0.0, 0.0, 0.8]] * 100),
         part_rows=np.repeat(np.arange(100), 2),
     )
     assert certificates(alone, TREE, Tolerance(0.05, 0.05))[0].by_depth[0] > 0.8
-    agreed = Judged(alone.probabilities, alone.truths, np.tile([0.0, 0.0, 0.8], (200, 1)), alone.part_rows)
+    agreed = HeldOutRows(alone.probabilities, alone.truths, np.tile([0.0, 0.0, 0.8], (200, 1)), alone.part_rows)
     assert certificates(agreed, TREE, Tolerance(0.05, 0.05))[0].by_depth == (LEAST_THRESHOLD, LEAST_THRESHOLD)
 
 
@@ -134,7 +134,7 @@ def test_high_stakes_are_stricter_never_laxer() -> None:
     assert thresholds.at("/a") >= thresholds.at("/b")
     by_hand, _ = certificates(rows, TREE, Tolerance(threshold_task=0.5, high_stakes=("/a/x",)))
     assert by_hand.at("/a/x") > by_hand.at("/a/y") == 0.5
-    without_rows, _ = certificates(Judged(np.zeros((0, 3)), ()), TREE, Tolerance(high_stakes=("/a/x",)))
+    without_rows, _ = certificates(HeldOutRows(np.zeros((0, 3)), ()), TREE, Tolerance(high_stakes=("/a/x",)))
     assert without_rows.at("/a/x") > without_rows.at("/a/y")
 
 
@@ -142,7 +142,7 @@ def test_the_ladder_only_grows_stricter() -> None:
     draw = np.random.default_rng(0)
     sure = draw.random(2_000)
     truths = tuple("/a/x" if right else "/b/z" for right in draw.random(2_000) < 0.5 + sure / 2)
-    rows = Judged(np.column_stack([np.round(sure, 4), np.zeros((2_000, 2))]), truths)
+    rows = HeldOutRows(np.column_stack([np.round(sure, 4), np.zeros((2_000, 2))]), truths)
     for certificate in certificates(rows, TREE, Tolerance(0.1, 0.1))[1]:
         steps = (certificate.threshold, *certificate.ladder)
         assert len(steps) == STEPS + 1 and list(steps) == sorted(steps)
@@ -152,7 +152,7 @@ def test_a_possibility_is_named_earlier_than_it_is_acted_on() -> None:
     draw = np.random.default_rng(0)
     sure = draw.random(2_000)
     truths = tuple("/a/x" if right else "/a/y" for right in draw.random(2_000) < sure)
-    rows = Judged(np.column_stack([np.round(sure, 4), np.zeros((2_000, 2))]), truths)
+    rows = HeldOutRows(np.column_stack([np.round(sure, 4), np.zeros((2_000, 2))]), truths)
     thresholds, _ = certificates(rows, TREE, Tolerance(0.01, 0.01))
     assert thresholds.soft < thresholds.by_depth[1]
     few, _ = certificates(judged(([0.9, 0.0, 0.0], "/a/x", 20)), TREE, Tolerance())

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.classify.belief import GOES_ON, REPLY, STAY, WEIGHT, Filter
-from router.classify.fit.dialogues import MOST_TURNS, Observed, estimate
+from router.classify.fit.dialogues import MOST_TURNS, ScoredTurn, estimate
 
 TASKS = 5
 PRIOR = np.array([*[0.8 / TASKS] * TASKS, 0.12, 0.08])
@@ -28,21 +28,21 @@ def reading(draw: Random, column: int, clarity: float) -> np.ndarray:
     return np.asarray(shares / shares.sum())
 
 
-def dialogues(count: int, stay: float, silent: float = 0.3, asks: bool = False) -> list[list[Observed]]:
+def dialogues(count: int, stay: float, silent: float = 0.3, asks: bool = False) -> list[list[ScoredTurn]]:
     """Return dialogues whose users stay with a task so often, and then say something beside it so often."""
     draw = Random(3)
     found = []
     for _ in range(count):
         task = draw.randrange(TASKS)
-        turns = [Observed(reading(draw, task, 60.0), None, (task,))]
+        turns = [ScoredTurn(reading(draw, task, 60.0), None, (task,))]
         for _ in range(6):
             if draw.random() > stay:
                 task = draw.randrange(TASKS)
-                turns.append(Observed(reading(draw, task, 60.0), None, (task,)))
+                turns.append(ScoredTurn(reading(draw, task, 60.0), None, (task,)))
             else:
                 beside = draw.random() < silent
                 said = reading(draw, draw.randrange(TASKS) if beside else task, 4.0)
-                turns.append(Observed(said, reading(draw, task, 20.0) if asks else None, (task,)))
+                turns.append(ScoredTurn(said, reading(draw, task, 20.0) if asks else None, (task,)))
         found.append(turns)
     return found
 
@@ -50,7 +50,7 @@ def dialogues(count: int, stay: float, silent: float = 0.3, asks: bool = False) 
 def test_without_labels_the_numbers_stay_as_they_are() -> None:
     assert estimate([], START) is START
     assert estimate([[]], START) is START
-    assert estimate([[Observed(reading(Random(1), 0, 9.0))]], START) is START
+    assert estimate([[ScoredTurn(reading(Random(1), 0, 9.0))]], START) is START
 
 
 def test_who_stays_longer_is_believed_to_stay_longer() -> None:
@@ -84,7 +84,7 @@ shares = st.lists(st.floats(0.001, 1.0), min_size=TASKS + 2, max_size=TASKS + 2)
     lambda s: np.asarray(np.array(s) / sum(s))
 )
 observed = st.builds(
-    Observed,
+    ScoredTurn,
     st.none() | shares,
     st.none() | shares,
     st.lists(st.integers(0, TASKS), max_size=3, unique=True).map(tuple),
@@ -92,7 +92,7 @@ observed = st.builds(
 
 
 @given(st.lists(st.lists(observed, max_size=4), max_size=3))
-def test_whatever_comes_the_numbers_are_sane(some: list[list[Observed]]) -> None:
+def test_whatever_comes_the_numbers_are_sane(some: list[list[ScoredTurn]]) -> None:
     found = estimate(some, START)
     assert 0.6 <= found.stay <= 0.98
     assert 0.1 <= found.goes_on <= 0.95
@@ -102,5 +102,5 @@ def test_whatever_comes_the_numbers_are_sane(some: list[list[Observed]]) -> None
 
 def test_a_wrong_label_does_not_outweigh_the_rest() -> None:
     good = dialogues(40, 0.9)
-    wrong = [Observed(turn.turn, turn.reply, ((turn.truth[0] + 1) % TASKS,)) for turn in good[0]]
+    wrong = [ScoredTurn(turn.turn, turn.reply, ((turn.truth[0] + 1) % TASKS,)) for turn in good[0]]
     assert estimate([*good, wrong], START).stay == pytest.approx(estimate(good, START).stay, abs=0.05)

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.classify import static
-from router.classify.encoder import read
-from router.classify.static import Static, StaticFeatures, StaticScorer
+from router.classify.encoder import tokenized
+from router.classify.static import StaticFeatures, StaticScorer
 from tests.classify.conftest import EXAMPLES, lines
 
 TEXTS = [text for block in EXAMPLES.values() for text in lines(block)]
@@ -25,7 +25,7 @@ UNSEEN = [
 
 @pytest.fixture(scope="module")
 def features() -> StaticFeatures:
-    return Static().learn(TEXTS)
+    return StaticFeatures(TEXTS)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_what_is_served_is_what_was_fitted(
     features: StaticFeatures, weights: np.ndarray, scorer: StaticScorer, text: str
 ) -> None:
     row = features.rows([text])[0]
-    found = scorer.score(read(text))
+    found = scorer.score(tokenized(text))
     assert np.allclose(row @ weights, 0.0 if found is None else found, atol=1e-3)
     assert (found is None) == (not row.any())
 
@@ -59,15 +59,15 @@ def test_words_that_mean_the_same_are_near(features: StaticFeatures) -> None:
 
 @pytest.mark.parametrize("text", ["", "  ", "😀", "\u200b", "https://shop.example/x"])
 def test_a_text_without_words_has_no_score(scorer: StaticScorer, text: str) -> None:
-    assert scorer.score(read(text)) is None
+    assert scorer.score(tokenized(text)) is None
 
 
 def test_the_order_of_traffic_changes_no_score(features: StaticFeatures, weights: np.ndarray) -> None:
     once, again = features.fold(weights), features.fold(weights)
     for text in reversed(UNSEEN):
-        again.score(read(text))
+        again.score(tokenized(text))
     for text in UNSEEN:
-        assert np.allclose(once.score(read(text)), again.score(read(text)), atol=1e-6)
+        assert np.allclose(once.score(tokenized(text)), again.score(tokenized(text)), atol=1e-6)
 
 
 def test_the_store_of_met_words_stays_bounded(
@@ -76,22 +76,22 @@ def test_the_store_of_met_words_stays_bounded(
     monkeypatch.setattr(static, "STORE_BYTES", 0)
     scorer = features.fold(weights)
     most = len(features.vocabulary) + 2 * static.MOST_WORDS
-    reference = scorer.score(read("reimbursement for the armchair"))
+    reference = scorer.score(tokenized("reimbursement for the armchair"))
     for i in range(60):
-        scorer.score(read(" ".join(f"word{i}x{chr(97 + j % 26)}{chr(97 + j // 26)}" for j in range(90))))
-        assert len(scorer._store.rows) <= most
-    assert np.allclose(scorer.score(read("reimbursement for the armchair")), reference, atol=1e-6)
+        scorer.score(tokenized(" ".join(f"word{i}x{chr(97 + j % 26)}{chr(97 + j // 26)}" for j in range(90))))
+        assert len(scorer._store) <= most
+    assert np.allclose(scorer.score(tokenized("reimbursement for the armchair")), reference, atol=1e-6)
 
 
 def test_threads_agree(scorer: StaticScorer) -> None:
     texts = [f"{text} strange{'abcdefg'[i % 7]}word" for i, text in enumerate(TEXTS * 3)]
-    expected = [scorer.score(read(text)) for text in texts]
+    expected = [scorer.score(tokenized(text)) for text in texts]
     wrong: list[str] = []
 
     def work(shift: int) -> None:
         for i in range(len(texts)):
             at = (i * 7 + shift) % len(texts)
-            if not np.allclose(scorer.score(read(texts[at])), expected[at], atol=1e-6):
+            if not np.allclose(scorer.score(tokenized(texts[at])), expected[at], atol=1e-6):
                 wrong.append(texts[at])
 
     threads = [threading.Thread(target=work, args=(shift,)) for shift in range(6)]
@@ -103,13 +103,13 @@ def test_threads_agree(scorer: StaticScorer) -> None:
 
 
 def test_a_stored_scorer_comes_back(scorer: StaticScorer) -> None:
-    back = Static().restore(scorer.arrays(), scorer.words())
+    back = StaticScorer.restore(scorer.arrays(), scorer.words())
     for text in TEXTS + UNSEEN:
-        assert np.allclose(back.score(read(text)), scorer.score(read(text)), atol=1e-6)
+        assert np.allclose(back.score(tokenized(text)), scorer.score(tokenized(text)), atol=1e-6)
 
 
 def test_parts_that_do_not_fit_are_refused(scorer: StaticScorer) -> None:
     with pytest.raises(ValueError, match="do not fit"):
-        Static().restore({"weights": scorer.arrays()["weights"][:-1]}, scorer.words())
+        StaticScorer.restore({"weights": scorer.arrays()["weights"][:-1]}, scorer.words())
     with pytest.raises(ValueError, match="another static table"):
-        Static().restore(scorer.arrays(), scorer.words() | {"table": "0" * 64})
+        StaticScorer.restore(scorer.arrays(), scorer.words() | {"table": "0" * 64})

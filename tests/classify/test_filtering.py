@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.classify.belief import NOTHING_YET, Filter, Memory
+from router.classify.belief import NOTHING_YET, Filter, FilterState
 
 # Three tasks, "none of these", "goes on".
 PRIOR = np.array([0.2, 0.2, 0.2, 0.3, 0.1])
@@ -140,4 +140,4 @@ def test_the_state_is_not_changed_by_what_follows() -> None:
     before = np.array(first.belief)
     FILTER.advance(first, CLEAR_B)
     assert np.array_equal(first.belief, before)
-    assert Memory().belief is None
+    assert FilterState().belief is None

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from router.classify import lexical
-from router.classify.encoder import Rows, read
-from router.classify.lexical import Lexical, LexicalFeatures, LexicalScorer, grams
+from router.classify.encoder import SparseMatrix, tokenized
+from router.classify.lexical import LexicalFeatures, LexicalScorer, grams
 from tests.classify.conftest import EXAMPLES, lines
 
 TEXTS = [text for block in EXAMPLES.values() for text in lines(block)]
@@ -32,7 +32,7 @@ UNSEEN = [
 
 @pytest.fixture(scope="module")
 def features() -> LexicalFeatures:
-    return Lexical().learn(TEXTS)
+    return LexicalFeatures(TEXTS)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def scorer(features: LexicalFeatures) -> LexicalScorer:
     return features.fold(np.random.default_rng(1).normal(size=(features.width, 6)))
 
 
-def matrix(rows: Rows) -> scipy.sparse.csr_matrix:
+def matrix(rows: SparseMatrix) -> scipy.sparse.csr_matrix:
     return scipy.sparse.csr_matrix((rows.values, rows.columns, rows.starts), shape=(len(rows), rows.width))
 
 
@@ -49,15 +49,15 @@ def test_numpy_serves_what_scikit_learn_decides(features: LexicalFeatures) -> No
     scorer = features.fold(model.coef_.T)
     texts = TEXTS + UNSEEN
     decided = model.decision_function(matrix(features.rows(texts)))
-    served = np.array([np.zeros(6) if (found := scorer.score(read(text))) is None else found for text in texts])
+    served = np.array([np.zeros(6) if (found := scorer.score(tokenized(text))) is None else found for text in texts])
     assert np.abs(served + model.intercept_ - decided).max() < 1e-4
 
 
 @given(st.text(max_size=80))
 def test_fitted_and_served_features_agree_on_any_text(text: str) -> None:
-    features = Lexical().learn(TEXTS[:12])
+    features = LexicalFeatures(TEXTS[:12])
     weights = np.random.default_rng(2).normal(size=(features.width, 3))
-    served = features.fold(weights).score(read(text))
+    served = features.fold(weights).score(tokenized(text))
     expected = (matrix(features.rows([text])) @ weights)[0]
     assert np.abs((np.zeros(3) if served is None else served) - expected).max() < 1e-4
 
@@ -68,24 +68,24 @@ def test_rows_are_nearly_of_length_one(features: LexicalFeatures) -> None:
 
 
 def test_what_is_foreign_shortens_the_scores(scorer: LexicalScorer) -> None:
-    plain = scorer.score(read("where is my parcel"))
-    diluted = scorer.score(read("where is my parcel qwv xzzk vvqp jjxw"))
+    plain = scorer.score(tokenized("where is my parcel"))
+    diluted = scorer.score(tokenized("where is my parcel qwv xzzk vvqp jjxw"))
     assert plain is not None and diluted is not None
     assert np.linalg.norm(diluted) < 0.8 * np.linalg.norm(plain)
 
 
 @pytest.mark.parametrize("text", ["", "   ", "😀😀", "߷߷߷", "\u200b"])
 def test_a_text_of_which_nothing_is_known_has_no_score(scorer: LexicalScorer, text: str) -> None:
-    assert scorer.score(read(text)) is None
+    assert scorer.score(tokenized(text)) is None
 
 
 def test_the_order_of_traffic_changes_no_score(features: LexicalFeatures) -> None:
     weights = np.random.default_rng(3).normal(size=(features.width, 6))
     once, again = features.fold(weights), features.fold(weights)
     for text in reversed(UNSEEN):
-        again.score(read(text))
+        again.score(tokenized(text))
     for text in UNSEEN:
-        first, second = once.score(read(text)), again.score(read(text))
+        first, second = once.score(tokenized(text)), again.score(tokenized(text))
         assert (first is None and second is None) or np.array_equal(first, second)
 
 
@@ -93,22 +93,24 @@ def test_the_store_of_met_words_stays_bounded(features: LexicalFeatures, monkeyp
     monkeypatch.setattr(lexical, "CACHE_BYTES", 0)
     scorer = features.fold(np.random.default_rng(4).normal(size=(features.width, 6)))
     most = 2 * lexical.UNSEEN_WORDS
-    reference = scorer.score(read("xparcelx yrefundy"))
+    reference = scorer.score(tokenized("xparcelx yrefundy"))
     for i in range(50):
-        scorer.score(read(" ".join(f"{chr(97 + i % 26)}w{chr(97 + j % 26)}{chr(97 + j // 26)}{i}q" for j in range(60))))
-        assert len(scorer._met.rows) <= most
-    assert np.array_equal(scorer.score(read("xparcelx yrefundy")), reference)
+        scorer.score(
+            tokenized(" ".join(f"{chr(97 + i % 26)}w{chr(97 + j % 26)}{chr(97 + j // 26)}{i}q" for j in range(60)))
+        )
+        assert len(scorer._met) <= most
+    assert np.array_equal(scorer.score(tokenized("xparcelx yrefundy")), reference)
 
 
 def test_threads_agree(scorer: LexicalScorer) -> None:
     texts = [f"{text} strange{i % 7}word and {i % 11}parcels" for i, text in enumerate(TEXTS * 4)]
-    expected = [scorer.score(read(text)) for text in texts]
+    expected = [scorer.score(tokenized(text)) for text in texts]
     wrong: list[str] = []
 
     def work(shift: int) -> None:
         for i in range(len(texts)):
             at = (i * 7 + shift) % len(texts)
-            if not np.array_equal(scorer.score(read(texts[at])), expected[at]):
+            if not np.array_equal(scorer.score(tokenized(texts[at])), expected[at]):
                 wrong.append(texts[at])
 
     threads = [threading.Thread(target=work, args=(shift,)) for shift in range(6)]
@@ -120,9 +122,9 @@ def test_threads_agree(scorer: LexicalScorer) -> None:
 
 
 def test_a_stored_scorer_comes_back(scorer: LexicalScorer) -> None:
-    back = Lexical().restore(scorer.arrays(), scorer.words())
+    back = LexicalScorer.restore(scorer.arrays(), scorer.words())
     for text in TEXTS + UNSEEN:
-        assert np.array_equal(back.score(read(text)), scorer.score(read(text)))
+        assert np.array_equal(back.score(tokenized(text)), scorer.score(tokenized(text)))
 
 
 @pytest.mark.parametrize("broken", ["words", "pairs", "grams", "table"])
@@ -133,7 +135,7 @@ def test_parts_that_do_not_fit_are_refused(scorer: LexicalScorer, broken: str) -
     else:
         words[broken] = words[broken][:-1]
     with pytest.raises(ValueError, match="do not fit"):
-        Lexical().restore(arrays, words)
+        LexicalScorer.restore(arrays, words)
 
 
 def test_a_large_table_is_kept_in_half_precision(features: LexicalFeatures, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,15 +144,15 @@ def test_a_large_table_is_kept_in_half_precision(features: LexicalFeatures, monk
     monkeypatch.setattr(lexical, "TABLE_BYTES", 0)
     half = features.fold(weights)
     assert half.arrays()["grams"].nbytes * 2 == full.arrays()["grams"].nbytes
-    one, other = full.score(read("xparcelx yrefundy")), half.score(read("xparcelx yrefundy"))
+    one, other = full.score(tokenized("xparcelx yrefundy")), half.score(tokenized("xparcelx yrefundy"))
     assert one is not None and other is not None
     assert np.allclose(one, other, atol=1e-2)
 
 
 def test_with_many_texts_what_was_seen_once_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lexical, "RARE_ROWS", 10)
-    features = Lexical().learn(TEXTS)
-    assert 0 < features.width < Lexical().learn(TEXTS[:9]).width * 10
+    features = LexicalFeatures(TEXTS)
+    assert 0 < features.width < LexicalFeatures(TEXTS[:9]).width * 10
     assert ("headphones", "refund") not in features.pairs and ("my", "parcel") in features.pairs
 
 

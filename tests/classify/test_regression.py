@@ -7,16 +7,20 @@ import pytest
 import scipy.sparse
 from sklearn.linear_model import LogisticRegression
 
-from router.classify.encoder import Rows
+from router.classify.encoder import SparseMatrix
 from router.classify.fit import selection
 from router.classify.fit.selection import fit_softmax, landmarks, predict
 
 
-def problem(seed: int, rows: int, classes: int) -> tuple[Rows, np.ndarray, scipy.sparse.csr_matrix]:
+def problem(seed: int, rows: int, classes: int) -> tuple[SparseMatrix, np.ndarray, scipy.sparse.csr_matrix]:
     draw = np.random.default_rng(seed)
     matrix = scipy.sparse.random(rows, 300, density=0.05, random_state=draw, format="csr")
     labels = np.arange(rows) % classes
-    return Rows(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64), matrix.data, 300), labels, matrix
+    return (
+        SparseMatrix(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64), matrix.data, 300),
+        labels,
+        matrix,
+    )
 
 
 @pytest.mark.parametrize("classes", [2, 5])
@@ -31,7 +35,7 @@ def test_it_is_scikit_learns_optimum(classes: int) -> None:
 
 
 def test_equal_rows_do_no_harm() -> None:
-    rows = Rows(np.arange(9), np.zeros(8, np.int64), np.ones(8), 1)
+    rows = SparseMatrix(np.arange(9), np.zeros(8, np.int64), np.ones(8), 1)
     [coefficients], intercepts = fit_softmax([rows], np.arange(8) % 2, np.ones(8), np.arange(2))
     assert np.isfinite(coefficients).all() and np.isfinite(intercepts).all()
 
@@ -56,7 +60,7 @@ def test_landmarks_are_drawn_from_every_class(monkeypatch: pytest.MonkeyPatch) -
 def test_many_rows_are_fitted_on_landmarks_almost_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
     _, labels, noise = problem(2, 200, 4)
     matrix = (noise + scipy.sparse.csr_matrix((np.ones(200), (np.arange(200), labels)), shape=(200, 300))).tocsr()
-    rows = Rows(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64), matrix.data, 300)
+    rows = SparseMatrix(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64), matrix.data, 300)
     monkeypatch.setattr(selection, "LANDMARKS", 80)
     [coefficients], intercepts = fit_softmax([rows], labels, np.ones(200), np.arange(4))
     assert ((matrix @ coefficients + intercepts).argmax(axis=1) == labels).mean() > 0.97

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from router.classify.remote import BATCH, FILE_NAME, LiteLLMSource, VectorFile, kept_in
-from router.classify.vectors import EncoderFailed, Memory, Vectors
+from router.classify.vectors import EncoderFailed, VectorCache, VectorEncoder
 
 # litellm leaves sockets to the garbage collector, and its types make pydantic warn.
 pytestmark = [
@@ -115,7 +115,7 @@ def test_what_a_provider_would_refuse_is_made_good(text: str, sent: str, provide
 
 
 def test_what_was_asked_once_is_remembered(provider: Provider) -> None:
-    vectors = Vectors(LiteLLMSource(MODEL))
+    vectors = VectorEncoder(LiteLLMSource(MODEL))
     first = vectors.of(["one", "two", "one"], limit_s=5.0)
     assert vectors.knows(["one", "two"]) and not vectors.knows(["one", "three"])
     np.testing.assert_array_equal(vectors.of(["two", "one"]), first[[1, 0]])
@@ -138,7 +138,7 @@ def test_what_was_asked_once_is_remembered(provider: Provider) -> None:
 def test_a_failure_names_the_model_and_the_cause(answer: Any, cause: str, provider: Provider) -> None:
     provider.answers = [answer]
     with pytest.raises(EncoderFailed, match=cause) as caught:
-        Vectors(LiteLLMSource(MODEL)).of(["one", "two"])
+        VectorEncoder(LiteLLMSource(MODEL)).of(["one", "two"])
     assert str(caught.value).startswith("litellm:openai/tiny: ")
     assert "sk-operator" not in str(caught.value)
     assert len(provider.asked) == 1, "nothing is asked twice"
@@ -234,7 +234,7 @@ def test_a_closed_file_is_an_error_of_sqlite(tmp_path: Path) -> None:
 
 
 def test_memory_is_bounded_and_drops_the_least_recently_used() -> None:
-    memory = Memory(most_bytes=3 * 16)
+    memory = VectorCache(most_bytes=3 * 16)
     for text in ("a", "b", "c"):
         memory.put(text, np.zeros(4, np.float32))
     assert memory.get("a") is not None

@@ -11,7 +11,7 @@ from router.classify.fit.selection import (
     STRENGTHS,
     STRUCTURE_WEIGHT,
     TRIAL_CLASSES,
-    Trial,
+    Hyperparameters,
     choose,
     out_of_fold,
     part_to_try,
@@ -20,7 +20,7 @@ from router.classify.fit.selection import (
 from router.classify.fit.training import Material, TrainingSet, training_set
 from tests.classify.conftest import EXAMPLES, lines, make_policy
 
-PLAIN = Trial(STATIC, STRENGTHS[0])
+PLAIN = Hyperparameters(STATIC, STRENGTHS[0])
 
 
 def rows_of(examples: dict[str, tuple[str, ...]]) -> TrainingSet:
@@ -38,7 +38,7 @@ def test_no_row_is_scored_by_a_model_that_saw_it() -> None:
     odd_ones = ("xqzv wkjh", "bbnm ttyk", "jjpw ovvd", "ghfx uuqz", "kkwl ixxa", "zrrc eeqp")
     marked = {path: (*lines(text), odd) for (path, text), odd in zip(EXAMPLES.items(), odd_ones, strict=True)}
     rows = rows_of(marked)
-    [unseen] = out_of_fold(rows, [Trial(LEXICAL, STRENGTHS[0])], 5)
+    [unseen] = out_of_fold(rows, [Hyperparameters(LEXICAL, STRENGTHS[0])], 5)
     assert unseen.judged[rows.held].all() and unseen.predictable[rows.held].all()
     odd = [at for at, text in enumerate(rows.texts) if text in odd_ones]
     right = [unseen.scores[at, : len(rows.classes)].argmax() == rows.labels[at] for at in odd]
@@ -48,7 +48,7 @@ def test_no_row_is_scored_by_a_model_that_saw_it() -> None:
 
 
 def test_trials_side_by_side_are_trials_one_by_one(rows: TrainingSet) -> None:
-    other = Trial((*STATIC, ("structure", STRUCTURE_WEIGHT)), 5.0)
+    other = Hyperparameters((*STATIC, ("structure", STRUCTURE_WEIGHT)), 5.0)
     both = out_of_fold(rows, [PLAIN, other], 3)
     for trial, together in zip((PLAIN, other), both, strict=True):
         [alone] = out_of_fold(rows, [trial], 3)
@@ -82,7 +82,8 @@ def test_how_a_message_is_built_is_used_where_it_tells() -> None:
     rows = rows_of({path: tuple(f"{words} {subject}" for subject in subjects) for path, words in kinds.items()})
     built = (*LEXICAL, ("structure", STRUCTURE_WEIGHT))
     with_marks, without = (
-        unseen.log_loss(rows) for unseen in out_of_fold(rows, [Trial(built, 20.0), Trial(LEXICAL, 20.0)], 3)
+        unseen.log_loss(rows)
+        for unseen in out_of_fold(rows, [Hyperparameters(built, 20.0), Hyperparameters(LEXICAL, 20.0)], 3)
     )
     assert with_marks < without
     assert "structure" in dict(choose(rows, (LEXICAL, built)).recipe)

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from router.classify.sentence_encoder import BATCH, TOKENS, OnnxSource
-from router.classify.vectors import EncoderFailed, Vectors
+from router.classify.vectors import EncoderFailed, VectorEncoder
 
 needs = "needs onnx and onnxruntime: pip install -e '.[dev]'"
 onnx = pytest.importorskip("onnx", reason=needs)
@@ -145,7 +145,7 @@ def test_of_a_long_text_both_ends_count(make: Make) -> None:
 
 @pytest.mark.parametrize("text", ["", "  ", "\ud800", "😀", "\u202e\u0000"])
 def test_any_text_has_a_vector(text: str, make: Make) -> None:
-    assert np.isfinite(Vectors(OnnxSource(make(marks=True))).of([text])).all()
+    assert np.isfinite(VectorEncoder(OnnxSource(make(marks=True))).of([text])).all()
 
 
 def test_a_model_in_a_folder_of_its_own_finds_the_tokenizer_above(make: Make) -> None:

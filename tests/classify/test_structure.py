@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from router.classify.blocks import Structure, StructureFeatures, marks
-from router.classify.encoder import read
+from router.classify.blocks import StructureFeatures, StructureScorer, marks
+from router.classify.encoder import tokenized
 
 TEXTS = [
     "summarise this text",
@@ -21,12 +21,12 @@ TEXTS = [
 
 @pytest.fixture(scope="module")
 def features() -> StructureFeatures:
-    return Structure().learn(TEXTS)
+    return StructureFeatures(TEXTS)
 
 
 def test_marks_tell_openings_endings_length_and_questions() -> None:
-    assert marks(read("Where is it?").tokens) == ["<where", "<where is", "<where is it", ">?", ">it ?", "~4", "?"]
-    assert marks(read("no").tokens) == ["<no", ">no", "~0", "!?"]
+    assert marks(tokenized("Where is it?").tokens) == ["<where", "<where is", "<where is it", ">?", ">it ?", "~4", "?"]
+    assert marks(tokenized("no").tokens) == ["<no", ">no", "~0", "!?"]
     assert marks([]) == []
     assert marks(["a"] * 10_000)[-2] == "~16"
 
@@ -39,17 +39,17 @@ def test_what_is_served_is_what_was_fitted(features: StructureFeatures) -> None:
     matrix = scipy.sparse.csr_matrix((rows.values, rows.columns, rows.starts), shape=(len(rows), rows.width))
     assert np.allclose(np.sqrt(matrix.multiply(matrix).sum(axis=1)), 1.0)
     for text, expected in zip(texts, matrix @ weights, strict=True):
-        assert np.allclose(scorer.score(read(text)), expected, atol=1e-5)
-    back = Structure().restore(scorer.arrays(), scorer.words())
-    assert np.array_equal(back.score(read(texts[0])), scorer.score(read(texts[0])))
+        assert np.allclose(scorer.score(tokenized(text)), expected, atol=1e-5)
+    back = StructureScorer.restore(scorer.arrays(), scorer.words())
+    assert np.array_equal(back.score(tokenized(texts[0])), scorer.score(tokenized(texts[0])))
 
 
 def test_a_length_alone_says_nothing(features: StructureFeatures) -> None:
     scorer = features.fold(np.ones((len(features.marks), 2)))
-    assert scorer.score(read("zebra crossing")) is None and scorer.score(read("")) is None
+    assert scorer.score(tokenized("zebra crossing")) is None and scorer.score(tokenized("")) is None
 
 
 def test_parts_that_do_not_fit_are_refused(features: StructureFeatures) -> None:
     scorer = features.fold(np.ones((len(features.marks), 2)))
     with pytest.raises(ValueError, match="does not fit"):
-        Structure().restore({"table": scorer.arrays()["table"][:-1]}, scorer.words())
+        StructureScorer.restore({"table": scorer.arrays()["table"][:-1]}, scorer.words())

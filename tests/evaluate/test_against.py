@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from router.core.evidence import Belief, Certificate, Thresholds
-from router.evaluate.against import Served, serve
+from router.evaluate.against import ServedTurns, serve
 from router.evaluate.labelled import Labelled, LabelledTurn
 from router.evaluate.summary import Summary, summarise
 from tests.evaluate.conftest import policy_of
@@ -50,7 +50,7 @@ class Scripted:
         return (before or 0) + 1, BELIEFS[text]
 
 
-def served(*rows: tuple[str, tuple[str, ...] | None]) -> Served:
+def served(*rows: tuple[str, tuple[str, ...] | None]) -> ServedTurns:
     labelled = Labelled("x.jsonl", tuple((LabelledTurn(text, "", truth),) for text, truth in rows), Counter())
     return serve(labelled, POLICY, Scripted(), lambda done: None)  # type: ignore[arg-type]
 

@@ -43,7 +43,7 @@ def test_calibration_error_by_hand() -> None:
     right = np.array([True] * 4 + [False] * 6 + [True] * 7 + [False] * 3)
     found = measures.calibration(sure, right)
     assert found.ece == 0.2
-    assert found.bins == (measures.Bin(10, 0.2, 0.4), measures.Bin(10, 0.9, 0.7))
+    assert found.bins == (measures.CalibrationBin(10, 0.2, 0.4), measures.CalibrationBin(10, 0.9, 0.7))
 
 
 def test_bins_have_equal_numbers_of_rows_and_few_rows_few_bins() -> None:
@@ -54,7 +54,7 @@ def test_bins_have_equal_numbers_of_rows_and_few_rows_few_bins() -> None:
     assert {part.rows for part in found.bins} <= {82, 83} and sum(part.rows for part in found.bins) == 1_234
     assert found.ece is not None and found.ece < 0.06
     assert len(measures.calibration(sure[:9], sure[:9] > 0.5).bins) == 1
-    assert measures.calibration(sure[:0], sure[:0] > 0.5) == measures.Calibration(None, ())
+    assert measures.calibration(sure[:0], sure[:0] > 0.5) == measures.CalibrationCurve(None, ())
 
 
 @given(st.lists(st.tuples(st.integers(0, 10), st.booleans(), st.integers(1, 3)), min_size=1, max_size=30))
@@ -74,7 +74,7 @@ def test_the_risk_curve_is_what_acting_at_each_threshold_means(rows: list[tuple[
 
 def test_a_threshold_of_nothing_acts_on_all_and_errs_only_where_something_is_wrong() -> None:
     at = measures.risk_at(doubles(0.4, 0.0), doubles(0.0, 0.0), doubles(1, 1), 0.0)
-    assert at == measures.Risk(0.0, 1.0, 0.0)
+    assert at == measures.RiskPoint(0.0, 1.0, 0.0)
     assert measures.risk_at(doubles(), doubles(), doubles(), 0.5) is None
 
 

@@ -7,11 +7,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from router.classify import Study, fit_policy
+from router.classify import CrossValidation, fit_policy
 from router.classify.fit.training import Material
 from router.evaluate import growth
 from router.evaluate.suggestions import SURE, example_places, merges, suspects
-from router.evaluate.tasks import Pair
+from router.evaluate.tasks import ConfusedPair
 from router.packs import Pack
 from tests.classify.conftest import EXAMPLES, lines
 from tests.evaluate.conftest import policy_of
@@ -22,8 +22,8 @@ NESTED = {
 }
 
 
-def pair(first: str, counts: tuple[int, int], rows: tuple[int, int]) -> Pair:
-    return Pair(first, "/z", counts, rows, round(sum(counts) / sum(rows), 4), (), ())
+def pair(first: str, counts: tuple[int, int], rows: tuple[int, int]) -> ConfusedPair:
+    return ConfusedPair(first, "/z", counts, rows, round(sum(counts) / sum(rows), 4), (), ())
 
 
 def test_only_what_is_confused_both_ways_and_often_is_to_be_merged() -> None:
@@ -38,13 +38,13 @@ def test_only_what_is_confused_both_ways_and_often_is_to_be_merged() -> None:
 
 
 @pytest.fixture(scope="module")
-def small_study() -> Callable[..., Study]:
+def small_study() -> Callable[..., CrossValidation]:
     artefact = fit_policy(policy_of("/a", "/b"))  # no examples: only its shape is wanted
 
-    def make(rows: list[tuple[str, tuple[float, float], bool]]) -> Study:
+    def make(rows: list[tuple[str, tuple[float, float], bool]]) -> CrossValidation:
         from dataclasses import replace
 
-        return Study(
+        return CrossValidation(
             replace(artefact, classes=("/a", "/b")),
             tuple(f"text {at}" for at in range(len(rows))),
             tuple(truth for truth, _, _ in rows),
@@ -56,7 +56,9 @@ def small_study() -> Callable[..., Study]:
     return make
 
 
-def test_a_label_is_doubted_where_another_class_is_surer_than_at_home(small_study: Callable[..., Study]) -> None:
+def test_a_label_is_doubted_where_another_class_is_surer_than_at_home(
+    small_study: Callable[..., CrossValidation],
+) -> None:
     study = small_study(
         [
             ("/a", (0.90, 0.05), True),
@@ -97,12 +99,12 @@ def test_halves_part_the_examples_of_each_task(make_pack: Callable[..., Pack]) -
 
 
 def test_the_learning_curve_follows_the_power_that_the_halves_show(
-    make_pack: Callable[..., Pack], small_study: Callable[..., Study], monkeypatch: pytest.MonkeyPatch
+    make_pack: Callable[..., Pack], small_study: Callable[..., CrossValidation], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = [f"text {at}" for at in range(40)]
     material = Material.of(make_pack({"a": rows, "b": [row + " b" for row in rows]}).policy)
 
-    def rows_missing(miss_a: float, miss_b: float, each: int) -> Study:
+    def rows_missing(miss_a: float, miss_b: float, each: int) -> CrossValidation:
         a, b = [("/a", (1 - miss_a, 0.0), True)] * each, [("/b", (0.0, 1 - miss_b), True)] * each
         return small_study(a + b)
 
@@ -120,7 +122,7 @@ def test_the_learning_curve_follows_the_power_that_the_halves_show(
 
 
 def test_there_is_no_curve_without_examples_to_halve(
-    make_pack: Callable[..., Pack], small_study: Callable[..., Study], monkeypatch: pytest.MonkeyPatch
+    make_pack: Callable[..., Pack], small_study: Callable[..., CrossValidation], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = small_study([("/a", (0.9, 0.0), True)])
     monkeypatch.setattr(growth, "study", lambda half, progress: one)

@@ -11,7 +11,7 @@ import pytest
 from router import Router
 from router.classify import LinearRecogniser, recogniser_for
 from router.classify.sentence_encoder import TOKENS, OnnxSource
-from router.classify.vectors import Vectors
+from router.classify.vectors import VectorEncoder
 from router.packs import load_pack
 from tests.model.conftest import PACK
 
@@ -37,11 +37,11 @@ def minilm(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def vectors(minilm: Path) -> Vectors:
-    return Vectors(OnnxSource(minilm / "model.onnx"))
+def vectors(minilm: Path) -> VectorEncoder:
+    return VectorEncoder(OnnxSource(minilm / "model.onnx"))
 
 
-def test_what_means_the_same_lies_near(vectors: Vectors) -> None:
+def test_what_means_the_same_lies_near(vectors: VectorEncoder) -> None:
     texts = ["I want my money back", "please reimburse me", "where is my parcel", "has the delivery left yet"]
     likeness = vectors.of(texts) @ vectors.of(texts).T
     assert min(likeness[0, 1], likeness[2, 3]) > likeness[:2, 2:].max() + 0.1
@@ -50,8 +50,8 @@ def test_what_means_the_same_lies_near(vectors: Vectors) -> None:
 def test_a_vector_does_not_depend_on_the_batch(minilm: Path) -> None:
     source = OnnxSource(minilm / "model.onnx")
     texts = ["refund", "where is my parcel, it should have come on Monday", "a" * 50, "word " * 3 * TOKENS, ""]
-    alone = Vectors(source).of(texts, limit_s=60.0)
-    np.testing.assert_allclose((Vectors(source).of(texts) * alone).sum(axis=1), 1.0, atol=1e-3)
+    alone = VectorEncoder(source).of(texts, limit_s=60.0)
+    np.testing.assert_allclose((VectorEncoder(source).of(texts) * alone).sum(axis=1), 1.0, atol=1e-3)
 
 
 @pytest.fixture(scope="module", params=["encoder", "cascade"])

@@ -4,8 +4,8 @@ Of one it is the temperature, and how likely "none of these" is.
 
 Everything here reads out-of-fold rows: scores of examples by models that did not see them.
 
-Of two it is the numbers of a `cascade.Joint`. The average of logarithms is calibrated anew: two models that agree are
-surer than either. With "none of these" there is a catch: each model serves with that class adjusted already
+Of two it is the numbers of a `cascade.ModelAverage`. The average of logarithms is calibrated anew: two models that
+agree are surer than either. With "none of these" there is a catch: each model serves with that class adjusted already
 (`Calibration.adjusted`), so what is stored is the difference of the joint offset to the average of both."""
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from router.classify.cascade import Joint, gaps
+from router.classify.cascade import ModelAverage, gaps
 from router.classify.encoder import Doubles, Flags, Integers, softmax
 from router.classify.fit.training import TrainingSet
 
@@ -110,7 +110,7 @@ def _golden(loss: Callable[[float], float], low: float, high: float) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Unseen:
+class OutOfFoldScores:
     """Scores of rows by models that had not seen them.
 
     `scores` has a column per class, and zeros where a row has none; `judged` says which rows have scores, `predictable`
@@ -150,10 +150,10 @@ ALWAYS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Opinion:
+class CalibratedScores:
     """What one model says of rows that it has not seen, and its calibration."""
 
-    unseen: Unseen
+    unseen: OutOfFoldScores
     calibration: Calibration
 
     def calibrated(self, scores: Doubles) -> Doubles:
@@ -161,7 +161,7 @@ class Opinion:
         return self.calibration.sharpness * self.calibration.adjusted(scores)
 
 
-def join(first: Opinion, second: Opinion, rows: TrainingSet, share: float) -> Joint:
+def join(first: CalibratedScores, second: CalibratedScores, rows: TrainingSet, share: float) -> ModelAverage:
     """Return how to join two models, so that `share` of the pack's own rows is unsure: all of them with one."""
     usable = np.flatnonzero(first.unseen.predictable & second.unseen.predictable)
     found = gaps(softmax(first.calibrated(first.unseen.scores)))
@@ -171,11 +171,11 @@ def join(first: Opinion, second: Opinion, rows: TrainingSet, share: float) -> Jo
     chosen = unsure if (rows.labels[unsure] < len(rows.classes)).sum() >= ENOUGH_UNSURE else usable
     tried = [_tried(first, second, rows, chosen, weight) for weight in WEIGHTS]
     _, weight, sharpness, shift = min(tried, key=lambda found: found[0])
-    return Joint(bound, weight, sharpness, shift)
+    return ModelAverage(bound, weight, sharpness, shift)
 
 
 def _tried(
-    first: Opinion, second: Opinion, rows: TrainingSet, chosen: Integers, weight: float
+    first: CalibratedScores, second: CalibratedScores, rows: TrainingSet, chosen: Integers, weight: float
 ) -> tuple[float, float, float, float]:
     """Return the log-loss of the tasks among the chosen rows, the weight it comes of, its sharpness and its shift."""
     one, other = (1.0 - weight) * first.calibration.sharpness, weight * second.calibration.sharpness
@@ -190,7 +190,7 @@ def _tried(
 
 
 @dataclass(frozen=True, slots=True)
-class Turns:
+class OutOfFoldProbabilities:
     """What serves would make of rows: probabilities of all classes as turns of any kind, of the tasks as openings.
 
     `parts` are turns beside the rows: their sentences, and questions of the assistant.
@@ -201,14 +201,16 @@ class Turns:
     parts: Doubles
 
 
-def turns_alone(first: Opinion) -> Turns:
+def turns_alone(first: CalibratedScores) -> OutOfFoldProbabilities:
     """Return what one model makes of rows."""
     scores, parts = first.unseen.scores, first.unseen.parts
     calibration = first.calibration
-    return Turns(calibration.turn(scores), calibration.opening(scores), calibration.turn(parts))
+    return OutOfFoldProbabilities(calibration.turn(scores), calibration.opening(scores), calibration.turn(parts))
 
 
-def turns_together(joint: Joint, first: Opinion, second: Opinion, of_row: Sequence[int]) -> Turns:
+def turns_together(
+    joint: ModelAverage, first: CalibratedScores, second: CalibratedScores, of_row: Sequence[int]
+) -> OutOfFoldProbabilities:
     """Return what the cascade makes of rows.
 
     `of_row` says of which row each of the first parts is. A sentence is asked about where its row is unsure, and it
@@ -221,7 +223,7 @@ def turns_together(joint: Joint, first: Opinion, second: Opinion, of_row: Sequen
     asked[: len(of_row)] = unsure[np.array(of_row, np.int64)]
     asked &= joint.unsure(alone.parts)
     parts = joint.scores(first.calibrated(first.unseen.parts), second.calibrated(second.unseen.parts))
-    return Turns(
+    return OutOfFoldProbabilities(
         np.where(unsure[:, None], softmax(both), alone.rows),
         np.where(unsure[:, None], softmax(both[:, :-1])[:, :-1], alone.openings),
         np.where(asked[:, None], softmax(parts), alone.parts),

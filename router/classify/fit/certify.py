@@ -68,7 +68,7 @@ class Tolerance:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class HeldOutRows:
     """Out-of-fold rows as a decision would see them.
 
     `probabilities` has a column per class of the tree (what is missing to one is "none of these"), `truths` the path
@@ -80,10 +80,10 @@ class Judged:
     part_beliefs: Doubles = field(default_factory=lambda: np.zeros((0, 0)))
     part_rows: Integers = field(default_factory=lambda: np.zeros(0, np.int64))
 
-    def only(self, rows: Integers) -> Judged:
+    def only(self, rows: Integers) -> HeldOutRows:
         """Return some of the rows, given in ascending order, with their parts."""
         kept = np.isin(self.part_rows, rows)
-        return Judged(
+        return HeldOutRows(
             self.probabilities[rows],
             tuple(self.truths[at] for at in rows.tolist()),
             self.part_beliefs[kept],
@@ -91,7 +91,7 @@ class Judged:
         )
 
 
-class Walk(NamedTuple):
+class _Descent(NamedTuple):
     """What each row's way down the tree comes to at one depth.
 
     `settled` is the mass of the node at that depth, `wrong` that of the first wrong node: at the first depth of two at
@@ -139,7 +139,7 @@ def certify(wrong_mass: Doubles, alpha: float, delta: float, least: float = LEAS
     return max(least, round(limit + 0.5 * 10**-MASS_DIGITS, MASS_DIGITS + 1)), basis
 
 
-def certificates(rows: Judged, tree: Tree, tolerance: Tolerance) -> tuple[Thresholds, tuple[Certificate, ...]]:
+def certificates(rows: HeldOutRows, tree: Tree, tolerance: Tolerance) -> tuple[Thresholds, tuple[Certificate, ...]]:
     """Return the thresholds to act by, and how the one for each depth came about.
 
     One for the domains, one for all below; a tree of one level has its tasks on the first, with the tasks' rate. The
@@ -150,7 +150,7 @@ def certificates(rows: Judged, tree: Tree, tolerance: Tolerance) -> tuple[Thresh
     rates = (tolerance.error_domain, tolerance.error_task) if deep else (tolerance.error_task, tolerance.error_task)
     by_hand = (tolerance.threshold_domain, tolerance.threshold_task)
     delta = DELTA / 2 if deep else DELTA
-    walks: list[Walk] = []
+    walks: list[_Descent] = []
     found: list[Certificate] = []
     for depth in (1, 2) if deep else (1,):
         settled, wrong = walk(rows, tree, depth, 1 if deep and depth == 1 else DEEPEST)
@@ -159,7 +159,7 @@ def certificates(rows: Judged, tree: Tree, tolerance: Tolerance) -> tuple[Thresh
             passed = walks[0].settled >= gate
             settled, wrong = np.where(passed, settled, 0.0), np.where(passed, wrong, 0.0)
         np.maximum.at(wrong, rows.part_rows, astray(rows, tree, depth, gate))
-        walks.append(Walk(settled, wrong))
+        walks.append(_Descent(settled, wrong))
         alpha, hand = rates[depth - 1], by_hand[depth - 1]
         threshold, basis = certify(wrong, alpha, delta)
         rungs = [certify(wrong, alpha / 2**step, delta)[0] for step in range(1, STEPS + 1)]
@@ -192,13 +192,13 @@ def certificates(rows: Judged, tree: Tree, tolerance: Tolerance) -> tuple[Thresh
     return Thresholds(by_depth, soft, strict), tuple(found)
 
 
-def _stricter(walks: Sequence[Walk], found: list[Certificate], at: int, tolerance: Tolerance) -> float:
+def _stricter(walks: Sequence[_Descent], found: list[Certificate], at: int, tolerance: Tolerance) -> float:
     plain = found[at]
     strict, basis = certify(walks[at].wrong, min(tolerance.error_domain, plain.alpha), plain.delta)
     return max(plain.threshold, strict if basis != "default" else (1.0 + plain.threshold) / 2)
 
 
-def astray(rows: Judged, tree: Tree, depth: int, gate: float) -> Doubles:
+def astray(rows: HeldOutRows, tree: Tree, depth: int, gate: float) -> Doubles:
     """Return the mass from which on each sentence is heard and wrong at a depth; 0 where it is right or never heard.
 
     A sentence is heard where its task, and in a short message another task of another one, pass the thresholds of all
@@ -237,7 +237,7 @@ def _share(flags: NDArray[np.bool_]) -> float:
     return round(float(flags.mean()), 6) if len(flags) else 0.0
 
 
-def walk(rows: Judged, tree: Tree, first: int, last: int) -> Walk:
+def walk(rows: HeldOutRows, tree: Tree, first: int, last: int) -> _Descent:
     """Return each row's way down the tree from the heaviest domain, looking at the nodes of some depths alone."""
     masses = np.round(tree.all_masses(rows.probabilities), MASS_DIGITS)
     settled, wrong = np.zeros((2, len(rows.truths)))
@@ -263,4 +263,4 @@ def walk(rows: Judged, tree: Tree, first: int, last: int) -> Walk:
             descend(tree.nodes[child], depth + 1, chosen)
 
     descend(ROOT, 1, np.arange(len(rows.truths)))
-    return Walk(settled, wrong)
+    return _Descent(settled, wrong)

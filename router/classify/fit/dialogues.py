@@ -38,7 +38,7 @@ ROUNDS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Observed:
+class ScoredTurn:
     """One user turn of a labelled dialogue, as a model that did not see it reads it.
 
     `turn` and `reply` are probabilities over the tasks, "none of these" and "goes on", of the turn and of the
@@ -82,7 +82,7 @@ _SCALES = (
 words is as far as doubling the odds to stay."""
 
 
-def estimate(dialogues: Sequence[Sequence[Observed]], start: Filter) -> Filter:
+def estimate(dialogues: Sequence[Sequence[ScoredTurn]], start: Filter) -> Filter:
     """Return the filter with the numbers that explain these dialogues best; `start` itself where nothing is labelled.
 
     Coordinate search over four numbers, 72 walks through all dialogues at once: about a second for 250 dialogues of
@@ -161,7 +161,7 @@ class _Batch:
         return total
 
 
-def _batch(dialogues: Sequence[Sequence[Observed]], start: Filter) -> _Batch | None:
+def _batch(dialogues: Sequence[Sequence[ScoredTurn]], start: Filter) -> _Batch | None:
     every = len(dialogues) / MOST_DIALOGUES
     if every > 1.0:
         dialogues = [dialogues[int(number * every)] for number in range(MOST_DIALOGUES)]

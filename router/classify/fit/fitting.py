@@ -21,13 +21,13 @@ from router.classify import belief, lexical, sentence_encoder, small_talk
 from router.classify.artefact import Artefact, StoredBlock, StoredSecond
 from router.classify.belief import Filter, Tree, spoken
 from router.classify.blocks import sentence_vectors
-from router.classify.cascade import Joint
+from router.classify.cascade import ModelAverage
 from router.classify.encoder import Doubles, Flags, Integers
 from router.classify.fit import calibration, certify, selection, training
-from router.classify.fit.calibration import Calibration, Opinion, Turns
-from router.classify.fit.certify import Judged
-from router.classify.fit.dialogues import Observed, estimate
-from router.classify.fit.selection import Learned, Trial, recipes, second_recipes, weighted
+from router.classify.fit.calibration import CalibratedScores, Calibration, OutOfFoldProbabilities
+from router.classify.fit.certify import HeldOutRows
+from router.classify.fit.dialogues import ScoredTurn, estimate
+from router.classify.fit.selection import FittedBlocks, Hyperparameters, recipes, second_recipes, weighted
 from router.classify.fit.training import Material, TrainingSet, shipped, training_set
 from router.classify.static import StaticTable
 from router.classify.text import sentences
@@ -51,7 +51,7 @@ Progress: TypeAlias = Callable[[float], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Study:
+class CrossValidation:
     """A fitted model, and how models fitted like it fared on the rows they had not seen.
 
     All fields beside the artefact have one entry a row: the text, the path it belongs to (`/` for none of these), the
@@ -114,7 +114,7 @@ def fit_material(material: Material, progress: Progress | None = None) -> Artefa
     return study(material, progress).artefact
 
 
-def study(material: Material, progress: Progress | None = None) -> Study:
+def study(material: Material, progress: Progress | None = None) -> CrossValidation:
     """Fit a model, and keep what each row looked like to a model that had not seen it."""
     # Here, not at the top: serving never needs them.
     from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415
@@ -128,11 +128,11 @@ def study(material: Material, progress: Progress | None = None) -> Study:
         return _study(material, progress)
 
 
-def _study(material: Material, progress: Progress | None) -> Study:
+def _study(material: Material, progress: Progress | None) -> CrossValidation:
     tell = progress or (lambda done: None)
     rows = training_set(material)
     if rows is None:
-        return Study(_empty(material))
+        return CrossValidation(_empty(material))
     chosen = selection.choose(rows, recipes(material.encoder))
     tell(0.2)
     folds = 5 if len(rows) <= SMALL_PACK else 3
@@ -149,14 +149,14 @@ def _study(material: Material, progress: Progress | None) -> Study:
     )
     calibrated = unseen.calibration(rows)
     prior = np.bincount(rows.labels, rows.weights)
-    first = Opinion(unseen, calibrated)
+    first = CalibratedScores(unseen, calibrated)
     turns = calibration.turns_alone(first)
     replies = dict(zip(questions, turns.parts[len(parts) :], strict=True))
     judged, truths = np.flatnonzero(unseen.judged & rows.opening), rows.truths
     thresholds, certificates = _certified(material, rows, judged, parts, turns)
     second: StoredSecond | None = None
     if material.cascade is not None:
-        other = Opinion(others[0], others[0].calibration(rows))
+        other = CalibratedScores(others[0], others[0].calibration(rows))
         joint = calibration.join(first, other, rows, material.cascade.share)
         second = _second(rows, trials[1], other.calibration, joint, material.cascade.budget_s, alone=thresholds)
         turns = calibration.turns_together(joint, first, other, [row for row, _ in parts])
@@ -164,7 +164,7 @@ def _study(material: Material, progress: Progress | None) -> Study:
     filter_ = _paced(rows, unseen.judged, turns.rows, replies, Filter(prior / prior.sum()))
     artefact = _fitted(material, rows, chosen, calibrated, filter_, thresholds, certificates)
     tell(1.0)
-    return Study(
+    return CrossValidation(
         artefact=replace(artefact, second=second),
         texts=tuple(rows.texts_at(judged)),
         truths=tuple(truths[at] for at in judged.tolist()),
@@ -176,12 +176,16 @@ def _study(material: Material, progress: Progress | None) -> Study:
 
 
 def _certified(
-    material: Material, rows: TrainingSet, judged: Integers, parts: Sequence[tuple[int, str]], turns: Turns
+    material: Material,
+    rows: TrainingSet,
+    judged: Integers,
+    parts: Sequence[tuple[int, str]],
+    turns: OutOfFoldProbabilities,
 ) -> tuple[Thresholds, tuple[Certificate, ...]]:
     """Return the thresholds that these turns of the judged rows allow, and how they came about."""
     beliefs, part_rows = _part_beliefs(judged, parts, turns.parts[: len(parts)])
     truths = rows.truths
-    found = Judged(turns.openings[judged], tuple(truths[at] for at in judged.tolist()), beliefs, part_rows)
+    found = HeldOutRows(turns.openings[judged], tuple(truths[at] for at in judged.tolist()), beliefs, part_rows)
     tree = Tree(material.paths, rows.classes)
     return certify.certificates(found.only(_certifiable(rows, judged)), tree, material.tolerance)
 
@@ -200,7 +204,7 @@ def _paced(
     }
     observed = [
         [
-            Observed(
+            ScoredTurn(
                 turns[said.row] if said.row >= 0 and judged[said.row] else None,
                 replies.get((said.row, said.question)),
                 columns[said.task],
@@ -231,7 +235,7 @@ def _part_beliefs(judged: Integers, parts: Sequence[tuple[int, str]], turns: Dou
 def _fitted(
     material: Material,
     rows: TrainingSet,
-    chosen: Trial,
+    chosen: Hyperparameters,
     calibrated: Calibration,
     filter_: Filter,
     thresholds: Thresholds,
@@ -259,16 +263,21 @@ def _fitted(
 
 
 def _second(
-    rows: TrainingSet, trial: Trial, calibrated: Calibration, joint: Joint, budget_s: float, alone: Thresholds
+    rows: TrainingSet,
+    trial: Hyperparameters,
+    calibrated: Calibration,
+    joint: ModelAverage,
+    budget_s: float,
+    alone: Thresholds,
 ) -> StoredSecond:
     """Return the second model of a cascade, fitted to all rows."""
     stored, intercepts = _weights(rows, trial)
     return StoredSecond(stored, calibrated.adjusted(intercepts), calibrated.sharpness, joint, budget_s, alone)
 
 
-def _weights(rows: TrainingSet, trial: Trial) -> tuple[tuple[StoredBlock, ...], Doubles]:
+def _weights(rows: TrainingSet, trial: Hyperparameters) -> tuple[tuple[StoredBlock, ...], Doubles]:
     """Return the blocks of a model fitted to all rows, and its intercepts."""
-    learned = Learned([name for name, _ in trial.recipe], rows.texts)
+    learned = FittedBlocks([name for name, _ in trial.recipe], rows.texts)
     parts = weighted(learned.matrices(rows.texts), trial.recipe)
     coefficients, intercepts = selection.fit_softmax(parts, rows.labels, rows.weights, rows.groups, trial.strength)
     for part in coefficients:  # so that serving has no more to do than to add
@@ -292,7 +301,7 @@ def _certifiable(rows: TrainingSet, judged: Integers) -> Integers:
 
 def _empty(material: Material) -> Artefact:
     thresholds, certificates = certify.certificates(
-        Judged(np.zeros((0, 0)), ()), Tree(material.paths, ()), material.tolerance
+        HeldOutRows(np.zeros((0, 0)), ()), Tree(material.paths, ()), material.tolerance
     )
     return Artefact(
         key=key_of(material),

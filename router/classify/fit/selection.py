@@ -28,9 +28,9 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from router.classify.blocks import block
-from router.classify.encoder import Doubles, Features, Integers, Matrix, Rows, Scorer
-from router.classify.fit.calibration import Unseen
+from router.classify import blocks
+from router.classify.encoder import Doubles, Features, Integers, Matrix, Scorer, SparseMatrix
+from router.classify.fit.calibration import OutOfFoldScores
 from router.classify.fit.training import TrainingSet
 
 Recipe: TypeAlias = tuple[tuple[str, float], ...]
@@ -77,11 +77,11 @@ def second_recipes(encoder: str) -> tuple[Recipe, ...]:
     return ((encoder, 1.0),), ((encoder, 1.0), ("structure", STRUCTURE_WEIGHT))
 
 
-class Learned:
+class FittedBlocks:
     """The learned vocabularies of some blocks, by name."""
 
     def __init__(self, names: Iterable[str], texts: Sequence[str]) -> None:
-        self._features: dict[str, Features] = {name: block(name).learn(texts) for name in names}
+        self._features: dict[str, Features] = {name: blocks.learn(name, texts) for name in names}
 
     def matrices(self, texts: Sequence[str]) -> dict[str, Matrix]:
         """Return each block's part of the training matrix, before its weight."""
@@ -105,21 +105,21 @@ def _times(matrix: Matrix, weight: float) -> Matrix:
         return matrix
     if isinstance(matrix, np.ndarray):
         return matrix * weight
-    return Rows(matrix.starts, matrix.columns, matrix.values * weight, matrix.width)
+    return SparseMatrix(matrix.starts, matrix.columns, matrix.values * weight, matrix.width)
 
 
-class Trial(NamedTuple):
+class Hyperparameters(NamedTuple):
     """What a model is fitted with."""
 
     recipe: Recipe
     strength: float
 
 
-def choose(rows: TrainingSet, recipes: Sequence[Recipe]) -> Trial:
+def choose(rows: TrainingSet, recipes: Sequence[Recipe]) -> Hyperparameters:
     """Return the recipe and the strength to fit a model with."""
     part = part_to_try(rows)
-    tried = [Trial(recipes[0], strength) for strength in STRENGTHS]
-    tried += [Trial(recipe, STRENGTHS[0]) for recipe in recipes[1:]]
+    tried = [Hyperparameters(recipes[0], strength) for strength in STRENGTHS]
+    tried += [Hyperparameters(recipe, STRENGTHS[0]) for recipe in recipes[1:]]
     best, least = tried[0], np.inf
     for trial, unseen in zip(tried, out_of_fold(part, tried, TRIAL_FOLDS), strict=True):
         loss = unseen.log_loss(part)
@@ -149,12 +149,12 @@ def part_to_try(rows: TrainingSet) -> TrainingSet:
 
 def out_of_fold(
     rows: TrainingSet,
-    trials: Sequence[Trial],
+    trials: Sequence[Hyperparameters],
     folds: int,
     worked: int | None = None,
     parts: Sequence[tuple[int, str]] = (),
     progress: Callable[[int], None] = lambda done: None,
-) -> list[Unseen]:
+) -> list[OutOfFoldScores]:
     """Return, for each trial, what models fitted to the other folds make of each row.
 
     Folds are drawn by counting within each class; a dialogue stays together. Rows that are not to be held out are part
@@ -176,7 +176,7 @@ def out_of_fold(
         known, labels = np.unique(rows.labels[inside], return_inverse=True)
         if not len(outside) or len(known) < 2:
             return False
-        learned = Learned(names, rows.texts_at(inside))
+        learned = FittedBlocks(names, rows.texts_at(inside))
         # Fewer rows under the same penalty would give flatter scores than the model on all rows has.
         weights = rows.weights[inside] * (rows.weights.sum() / rows.weights[inside].sum())
         beside = [at for at, (row, _) in enumerate(parts) if fold[row] == number]
@@ -197,7 +197,7 @@ def out_of_fold(
     with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
         for done, _ in enumerate(pool.map(work, range(folds if worked is None else worked)), 1):
             progress(done)
-    return [Unseen(scores[: len(rows)], judged, predictable, scores[len(rows) :]) for scores in found]
+    return [OutOfFoldScores(scores[: len(rows)], judged, predictable, scores[len(rows) :]) for scores in found]
 
 
 TOLERANCE = 3e-4

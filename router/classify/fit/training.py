@@ -10,7 +10,7 @@ The rows a model is fitted to, beside the examples themselves:
 - Turns that only go on with what was said: shipped ones.
 - The users' turns of labelled dialogues, but for small talk: what people say in mid-conversation, with its task.
 
-A shipped text that resembles an example of the pack is left out (`Neighbours`): what no task is supposed to answer
+A shipped text that resembles an example of the pack is left out (`NearestExamples`): what no task is supposed to answer
 ("tell me a joke") may be exactly what a task of this pack is for.
 """
 
@@ -26,12 +26,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from router.classify.cleaning import heard
+from router.classify import blocks
+from router.classify.cleaning import own_words
 from router.classify.encoder import Doubles, Flags, Floats, Integers, Matrix
 from router.classify.fit.certify import Tolerance
-from router.classify.lexical import Lexical
 from router.classify.small_talk import small_talk
-from router.classify.static import Static
 from router.classify.text import last_question, tokens
 from router.core.policy import ROOT, Cascade, Dialogue, DialogueTurn, Policy
 
@@ -136,7 +135,7 @@ ENOUGH_NONE = 30
 """With so many unrelated texts of its own a pack needs none of the shipped ones."""
 
 
-class Said(NamedTuple):
+class DialogueRow(NamedTuple):
     """A user's turn of a labelled dialogue: its row, the assistant's question before it, and the task it is at.
 
     `row` is -1 where the turn has none: small talk, or a text without words.
@@ -168,7 +167,7 @@ class TrainingSet:
     own: Flags
     opening: Flags
     talk: Integers
-    dialogues: tuple[tuple[Said, ...], ...] = ()
+    dialogues: tuple[tuple[DialogueRow, ...], ...] = ()
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -215,16 +214,16 @@ class _Row(NamedTuple):
 
 def training_set(material: Material) -> TrainingSet | None:
     """Return the rows to fit to; None when there is no usable example at all."""
-    examples = [(path, text) for path, raw in material.examples if tokens(text := heard(raw))]
+    examples = [(path, text) for path, raw in material.examples if tokens(text := own_words(raw)[0])]
     turns, dialogues = _turns(material.dialogues, len(examples))
     asked = [(row.name, row.text) for row in turns if row.name != ROOT]
     known = dict(examples + asked)
     classes = tuple(path for path in material.paths if path in known)
     if not classes:
         return None
-    none = [text for raw in material.unrelated if tokens(text := heard(raw))]
+    none = [text for raw in material.unrelated if tokens(text := own_words(raw)[0])]
     own = len(none)
-    neighbours = Neighbours(material.encoder, [text for _, text in examples + asked])
+    neighbours = NearestExamples(material.encoder, [text for _, text in examples + asked])
     if len(none) < ENOUGH_NONE:
         none += neighbours.unlike(shipped("unrelated"))
     goes_on = neighbours.unlike(shipped("follow_ups"))
@@ -256,23 +255,23 @@ def training_set(material: Material) -> TrainingSet | None:
     )
 
 
-def _turns(dialogues: Sequence[Dialogue], first: int) -> tuple[list[_Row], tuple[tuple[Said, ...], ...]]:
+def _turns(dialogues: Sequence[Dialogue], first: int) -> tuple[list[_Row], tuple[tuple[DialogueRow, ...], ...]]:
     """Return the users' turns as rows, the first of which will be row `first`, and the dialogues that refer to them."""
     rows: list[_Row] = []
-    found: list[tuple[Said, ...]] = []
+    found: list[tuple[DialogueRow, ...]] = []
     for talk, dialogue in enumerate(dialogues):
-        said: list[Said] = []
+        said: list[DialogueRow] = []
         question, before = "", None
         for turn in dialogue.turns:
             if turn.role == "assistant":
                 question = last_question(turn.text)
                 continue
-            text = heard(turn.text)
+            text = own_words(turn.text)[0]
             row = -1
             if tokens(text) and not small_talk(text):
                 row = first + len(rows)
                 rows.append(_Row(turn.task, text, 1.0, opening=turn.task != before, talk=talk))
-            said.append(Said(row, question, turn.task))
+            said.append(DialogueRow(row, question, turn.task))
             question, before = "", turn.task
         found.append(tuple(said))
     return rows, tuple(found)
@@ -299,12 +298,12 @@ MOST_ROWS = 3_000
 """Of a larger pack, examples drawn evenly stand for all."""
 
 
-class Neighbours:
+class NearestExamples:
     """The examples of a pack, to measure other texts against: by meaning where the encoder has it, else by words."""
 
     def __init__(self, encoder: str, examples: Sequence[str]) -> None:
         drawn = list(examples[:: -(-len(examples) // MOST_ROWS)])
-        self._features = Lexical().learn(drawn) if encoder == "lexical" else Static().learn(drawn)
+        self._features = blocks.learn("lexical" if encoder == "lexical" else "static", drawn)
         self._examples = self._unit(drawn)
         among = self._examples @ self._examples.T
         among[np.diag_indices_from(among)] = -1.0
