@@ -1,35 +1,73 @@
 """The commands `router audit draw | record | status`: is acting wrong as rarely as was promised?
 
-Exit codes as elsewhere: 0 good, 1 an alarm, 2 could not run.
+Decisions are drawn for auditors, and labels come back. A label is a line of JSON:
+
+    {"decision": "dec_...", "task": "/billing/refund", "by": "ann"}
+
+`task` is a path of the pack, `/` says that none of its tasks answers, a list names several at once. `by` is who says
+so: a person, or the model that labels. A line whose `task` is null has no label yet and is passed over; other keys are
+not read, so the lines that were drawn can be filled in and handed back.
+
+A label counts as evidence only where chance chose the decision. Labels of decisions that somebody picked out, such as
+after a complaint, are refused. They are recorded all or none.
 """
 
 from __future__ import annotations
 
+import heapq
 import json
-import time
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from rich.box import SIMPLE
 from rich.table import Table
+from rich.text import Text
 
-from router.assembly import shipped_pack
 from router.classify import recogniser_for
-from router.classify.loading import watched
-from router.commands.audit_labels import draw, milliseconds, read_labels
-from router.commands.frame import ConfigOption, DataOption, JsonOption, fail, opened, print_json, settings_of
-from router.commands.show import console_for, plain, waiting
-from router.core.audit import ALARM_AT, AUDIT_RATE, Audit, Watch, least_rate, name_of, watch
-from router.core.errors import RouterError
+from router.commands.frame import (
+    App,
+    ConfigOption,
+    DataOption,
+    JsonOption,
+    PackArgument,
+    SinceOption,
+    answer,
+    fits_shown,
+    moment_before,
+    note,
+    now_ms,
+    opened,
+    packs_of,
+    settings_of,
+)
+from router.commands.show import plain
+from router.core.audit import ALARM_AT, AUDIT_RATE, Audit, Watch, draw_position, is_drawn, least_rate, name_of, watch
+from router.core.errors import Fault, did_you_mean
+from router.core.policy import ROOT
 from router.engine.audits import alarm_lines
+from router.evaluate import LabelError
+from router.evaluate.labelled import Wrong, json_of
 from router.packs import load_pack
 from router.stores import SqlAuditStore
+from router.stores.feedback import AUDITABLE
 
-FINDINGS = 1
+STANDARD_INPUT = "-"
 
-app = typer.Typer(
+MOST_FAULTS = 20
+"""Faults that are told of one file."""
+
+MOST_NAMED = 20
+"""Of a pack with more tasks not all are named when a label is unlike any."""
+
+NAME_CHARS = 200
+
+ONE_LABEL = '{"decision": "dec_...", "task": "/path"}'
+
+app = App(
     help="Check by chance samples, labelled by a person or a strong model, that recognition keeps its promise.",
     no_args_is_help=True,
 )
@@ -40,24 +78,21 @@ RateOption = Annotated[float, typer.Option(min=0.0, max=1.0, help="The share of 
 @app.command("draw")
 def draw_command(
     rate: RateOption = AUDIT_RATE,
-    since: Annotated[str, typer.Option(help="How far back: 30m, 12h, 7d, 4w.")] = "7d",
+    since: SinceOption = "7d",
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many; lowers the rate.")] = None,
     policy: Annotated[str | None, typer.Option(help="Only decisions of this policy.")] = None,
     config: ConfigOption = None,
     data: DataOption = None,
 ) -> None:
     """Write decisions to label, drawn by chance, as JSON Lines. Those that have a label are left out."""
-    try:
-        since_ms = time.time_ns() // 1_000_000 - milliseconds(since)
-        with opened(settings_of(config, data)) as database:
-            lines = draw(SqlAuditStore(database).unaudited(since_ms, policy), rate, limit)
-    except RouterError as error:
-        fail(error)
+    since_ms = moment_before(since)
+    with opened(settings_of(config, data)) as database:
+        lines = draw(SqlAuditStore(database).unaudited(since_ms, policy), rate, limit)
     for line in lines:
         print(json.dumps(line, ensure_ascii=False))
     said = f"drawn: {len(lines)}. Put the path of the right task into each line's task (/ for none of them)"
     words = "The database keeps no words of users: find them by response_id, or conversation and turn, in your own log."
-    console_for(True).print(plain(f"{said}, then: router audit record FILE\n{words}"), style="dim")
+    note(f"{said}, then: router audit record FILE\n{words}")
 
 
 @app.command("record")
@@ -71,53 +106,39 @@ def record_command(
     json_wanted: JsonOption = False,
 ) -> None:
     """Record labels: all of a file, or none. A server that runs heeds them within seconds."""
-    try:
-        settings = settings_of(config, data, pack)
-        policies = [load_pack(path).policy for path in settings.packs or (shipped_pack(),)]
-        tasks = {policy.name: tuple(policy.tasks) for policy in policies}
-        with opened(settings) as database:
-            store, now_ms = SqlAuditStore(database), time.time_ns() // 1_000_000
-            given = read_labels(labels, store, tasks, rate=rate, auditor=by, now_ms=now_ms)
-            new = store.record(given.audits)
-    except RouterError as error:
-        fail(error, json_wanted)
-    known = len(given.audits) - new
-    if json_wanted:
-        print_json({"recorded": new, "known": known, "unlabelled": given.unlabelled})
-        return
-    said = f"{new} recorded, {known} known before, {given.unlabelled} without a label"
-    console_for(False).print(plain(f"{said}. What they come to: router audit status PACK"))
+    settings = settings_of(config, data, pack)
+    policies = [load_pack(path).policy for path in packs_of(settings)]
+    tasks = {policy.name: tuple(policy.tasks) for policy in policies}
+    with opened(settings) as database:
+        store = SqlAuditStore(database)
+        audits, unlabelled = read_labels(labels, store, tasks, rate=rate, auditor=by, now_ms=now_ms())
+        new = store.record(audits)
+    known = len(audits) - new
+    said = f"{new} recorded, {known} known before, {unlabelled} without a label"
+    found = {"recorded": new, "known": known, "unlabelled": unlabelled}
+    answer(json_wanted, found, f"{said}. What they come to: router audit status PACK")
 
 
 @app.command("status")
 def status_command(
-    pack: Annotated[Path, typer.Argument(help="A pack: a folder with policy.yaml, or a single YAML file.")],
+    pack: PackArgument,
     config: ConfigOption = None,
     data: DataOption = None,
     json_wanted: JsonOption = False,
 ) -> None:
     """Show what the audits of a pack come to: errors, evidence and thresholds, by depth."""
-    try:
-        settings = settings_of(config, data)
-        policy = load_pack(pack).policy
-        with opened(settings) as database:
-            audits = SqlAuditStore(database).read(policy.name)
-        with waiting("fitting the recogniser") as progress, watched(progress):
-            certificates = recogniser_for(policy, settings.data / "recognisers").certificates
-    except RouterError as error:
-        fail(error, json_wanted)
+    settings = settings_of(config, data)
+    policy = load_pack(pack).policy
+    with opened(settings) as database:
+        audits = SqlAuditStore(database).read(policy.name)
+    with fits_shown():
+        certificates = recogniser_for(policy, settings.data / "recognisers").certificates
     watches = watch(certificates, audits)
     found = status_json(policy.name, watches, audits)
-    if json_wanted:
-        print_json(found)
-    else:
-        console = console_for(False)
-        console.print(status_table(found))
-        for line in (line for each in watches for line in alarm_lines(each)):
-            console.print(plain(line), style="yellow")
-        if found["elsewhere"]:
-            console.print(plain(f"{found['elsewhere']} labels of earlier fits or tolerances do not count"), style="dim")
-    raise typer.Exit(FINDINGS if any(each.alarms for each in watches) else 0)
+    said = [Text(line, style="yellow") for each in watches for line in alarm_lines(each)]
+    if found["elsewhere"]:
+        said.append(Text(f"{found['elsewhere']} labels of earlier fits or tolerances do not count", style="dim"))
+    answer(json_wanted, found, status_table(found), *said, found=any(each.alarms for each in watches))
 
 
 def status_json(policy: str, watches: Sequence[Watch], audits: Sequence[Audit]) -> dict[str, Any]:
@@ -180,3 +201,167 @@ def status_table(found: Mapping[str, Any]) -> Table:
         f"Evidence of {found['alarm_at']:g} alarms and moves the threshold up a rung."
     )
     return table
+
+
+def draw(rows: Iterable[Mapping[str, Any]], rate: float, limit: int | None = None) -> list[dict[str, Any]]:
+    """Return the lines for the decisions drawn at this rate; at most `limit`, which then lowers the rate."""
+    drawn = (row for row in rows if is_drawn(row["id"], rate))
+    chosen = list(drawn) if limit is None else heapq.nsmallest(limit, drawn, key=lambda row: draw_position(row["id"]))
+    chosen.sort(key=lambda row: (row["at_ms"], row["id"]))
+    return [
+        {
+            "decision": row["id"],
+            "at": datetime.fromtimestamp(row["at_ms"] / 1000, UTC).isoformat(timespec="milliseconds"),
+            "policy": row["policy"],
+            "settled": row["tasks"],
+            "confidence": row["confidence"],
+            "conversation": row["conversation"],
+            "turn": row["turn"],
+            "response_id": row["response_id"],
+            "text": None,
+            "task": None,
+        }
+        for row in chosen
+    ]
+
+
+class _Line(NamedTuple):
+    number: int
+    decision: str
+    label: tuple[str, ...]
+    auditor: str
+
+
+def read_labels(
+    path: Path,
+    store: SqlAuditStore,
+    tasks: Mapping[str, Collection[str]],
+    *,
+    rate: float,
+    auditor: str,
+    now_ms: int,
+) -> tuple[list[Audit], int]:
+    """Return the audits that a file of labels holds, and how many of its lines have no label; `-` is standard input.
+
+    `tasks` are the paths of each policy, `rate` the one the decisions were drawn at, `auditor` who labelled where a
+    line does not say. Raises LabelError with every fault that was found, and Degraded when the store cannot be read.
+    """
+    name = str(path) if str(path) != STANDARD_INPUT else "standard input"
+    faults: list[Fault] = []
+    lines: list[_Line] = []
+    unlabelled = 0
+    try:
+        for number, raw in _numbered(path):
+            try:
+                line = _line(number, raw, auditor)
+            except Wrong as wrong:
+                faults.append(Fault(name, number, *wrong.fault))
+                continue
+            if line is None:
+                unlabelled += 1
+            else:
+                lines.append(line)
+    except OSError as error:
+        raise LabelError([Fault(name, 1, error.strerror or str(error), f"give lines like {ONE_LABEL}")]) from error
+    judge = _Judge(store, [line.decision for line in lines], tasks, rate)
+    audits = []
+    for line in lines:
+        try:
+            audits.append(judge.audit(line, now_ms))
+        except Wrong as wrong:
+            faults.append(Fault(name, line.number, *wrong.fault))
+    if not faults and not audits:
+        held = "none of its lines has a task yet" if unlabelled else "there is no label in it"
+        faults.append(Fault(name, 1, held, f"give lines like {ONE_LABEL}"))
+    if faults:
+        raise LabelError(sorted(faults, key=lambda fault: fault.line)[:MOST_FAULTS])
+    return audits, unlabelled
+
+
+class _Judge:
+    """Knows what the store holds of the decisions in a file, and says which labels may be recorded."""
+
+    def __init__(
+        self, store: SqlAuditStore, ids: Collection[str], tasks: Mapping[str, Collection[str]], rate: float
+    ) -> None:
+        self._decisions = store.decisions(ids)
+        self._labels = store.labels(ids)
+        self._tasks = tasks
+        self._rate = rate
+
+    def audit(self, line: _Line, now_ms: int) -> Audit:
+        """Return the audit that a line comes to. Raises Wrong."""
+        found = self._decisions.get(line.decision)
+        if found is None:
+            raise Wrong(
+                f'there is no decision "{line.decision}" in this data folder',
+                "`router audit draw` writes those to label; --data names another folder",
+            )
+        policy = found["policy"]
+        if policy not in self._tasks:
+            served = ", ".join(sorted(self._tasks))
+            raise Wrong(f'the decision was made by the policy "{policy}"', f"--pack names its pack; given: {served}")
+        if found["outcome"] not in AUDITABLE:
+            raise Wrong(f"nothing was recognised in this decision: it was {found['outcome']}", "leave the line out")
+        for path in line.label:
+            if path not in self._tasks[policy]:
+                raise Wrong(f'the policy "{policy}" has no task "{path}"', _nearest(path, self._tasks[policy]))
+        if not is_drawn(line.decision, self._rate):
+            raise Wrong(
+                f"chance did not choose this decision at the rate {self._rate:g}",
+                "label what `router audit draw` writes; where it was given a --rate, give the same one here",
+            )
+        label = tuple(sorted({path for path in line.label if path != ROOT}))
+        before = self._labels.setdefault((line.decision, line.auditor), label)
+        if before != label:
+            raise Wrong(
+                f'"{line.auditor}" has labelled this decision {" and ".join(before) or ROOT} before',
+                "a label stays as it was given first; who disagrees signs with another name in `by`",
+            )
+        return Audit(
+            decision=line.decision,
+            policy=policy,
+            certificate=found["certificate"],
+            thresholds=found["thresholds"],
+            settled=found["settled"],
+            label=label,
+            auditor=line.auditor,
+            at_ms=now_ms,
+        )
+
+
+def _numbered(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines that hold something, with their numbers."""
+    given = sys.stdin.buffer.read() if str(path) == STANDARD_INPUT else path.read_bytes()
+    for number, line in enumerate(given.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
+        if line.strip():
+            yield number, line
+
+
+def _line(number: int, raw: bytes, auditor: str) -> _Line | None:
+    """Return one line; None where it has no label yet. Raises Wrong."""
+    value = json_of(raw, ONE_LABEL)
+    if not isinstance(value, dict):
+        raise Wrong("not an object", f"write one JSON object on each line: {ONE_LABEL}")
+    for key in ("decision", "task"):
+        if key not in value:
+            raise Wrong(f'it has no "{key}"', f"write {ONE_LABEL}")
+    if value["task"] is None:
+        return None
+    by = value.get("by")
+    label = value["task"] if isinstance(value["task"], list) else [value["task"]]
+    if not all(isinstance(path, str) for path in label):
+        raise Wrong('"task" is not a string', 'give a path, or "/" for none of these')
+    return _Line(number, _name(value, "decision"), tuple(label), auditor if by is None else _name(value, "by"))
+
+
+def _name(value: Mapping[str, Any], key: str) -> str:
+    name = value[key]
+    if not isinstance(name, str) or not name.strip() or not name.isprintable() or len(name) > NAME_CHARS:
+        raise Wrong(f'"{key}" is no name', f"give a line of text of up to {NAME_CHARS} characters")
+    return name
+
+
+def _nearest(path: str, known: Collection[str]) -> str:
+    hint = did_you_mean(path, known)
+    return hint if hint.startswith("did") or len(known) <= MOST_NAMED else "give a path of the pack"

@@ -1,4 +1,7 @@
-"""What may be wrong with an installation: each part is tried for real, and what fails says what to do about it."""
+"""The command `router doctor`: what may be wrong with an installation.
+
+Each part is tried for real, and what fails says what to do about it.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,14 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
+from rich.text import Text
 from sqlalchemy import make_url
 
 from router import __version__
-from router.assembly import shipped_pack
+from router.commands.frame import App, ConfigOption, JsonOption, answer, packs_of
 from router.core.errors import PolicyError, SettingsError
 from router.packs import check, load_pack
 from router.server.keys import require_safe_binding
@@ -24,12 +29,14 @@ from router.server.settings import Settings
 from router.server.settings_source import load_settings
 from router.stores import open_database
 
+app = App()
+
 REQUIRED_PYTHON = (3, 11)
 REACH_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Examined:
+class Diagnosis:
     """One thing that was looked at: what, what was found, and what to do if that is not good."""
 
     what: str
@@ -37,29 +44,41 @@ class Examined:
     found: str
     fix: str = ""
 
-    def as_json(self) -> dict[str, Any]:
-        """Return it as JSON-ready data."""
-        return asdict(self)
+
+@app.command("doctor")
+def doctor_command(
+    config: ConfigOption = None,
+    pack: Annotated[list[Path] | None, typer.Option(help="Packs to look at.")] = None,
+    data: Annotated[Path | None, typer.Option(help="The data folder.")] = None,
+    json_wanted: JsonOption = False,
+) -> None:
+    """Say what is wrong with this installation, and what to do about it."""
+    found = list(examine(config, os.environ, {"packs": pack or None, "data": data}))
+    shown = []
+    for each in found:
+        line = Text.assemble(("ok   ", "green") if each.good else ("bad  ", "red"), f"{each.what}: {each.found}")
+        shown.append(line.append(f"\n    {each.fix}") if each.fix else line)
+    answer(json_wanted, {"checks": list(map(asdict, found))}, *shown, found=not all(each.good for each in found))
 
 
-def examine(config: Path | None, environ: Mapping[str, str], overrides: Mapping[str, Any]) -> Iterator[Examined]:
+def examine(config: Path | None, environ: Mapping[str, str], overrides: Mapping[str, Any]) -> Iterator[Diagnosis]:
     """Yield what was found, cheapest first; settings that cannot be read end the examination."""
     version = sys.version_info
-    yield Examined(
+    yield Diagnosis(
         "python",
         version >= REQUIRED_PYTHON,
         f"{version.major}.{version.minor}.{version.micro}",
         "" if version >= REQUIRED_PYTHON else "install Python 3.11 or newer",
     )
-    yield Examined("prompt-router", True, __version__)
+    yield Diagnosis("prompt-router", True, __version__)
     try:
         settings = load_settings(config, environ, overrides)
         require_safe_binding(settings)
     except SettingsError as error:
-        yield Examined("settings", False, str(error), "correct what it names")
+        yield Diagnosis("settings", False, str(error), "correct what it names")
         return
-    yield Examined("settings", True, str(config or "defaults and environment"))
-    for path in settings.packs or (shipped_pack(),):
+    yield Diagnosis("settings", True, str(config or "defaults and environment"))
+    for path in packs_of(settings):
         yield _pack(path)
     yield _data(settings.data)
     if settings.database is not None:
@@ -72,17 +91,17 @@ def examine(config: Path | None, environ: Mapping[str, str], overrides: Mapping[
             yield _reach(name, backend.base_url)
 
 
-def _pack(path: Path) -> Examined:
+def _pack(path: Path) -> Diagnosis:
     try:
         pack = load_pack(path)
     except PolicyError as error:
-        return Examined(f"pack {path}", False, str(error), "correct what it names, then: router check " + str(path))
+        return Diagnosis(f"pack {path}", False, str(error), "correct what it names, then: router check " + str(path))
     worst = [finding for finding in check(pack) if finding.severity == "error"]
     said = f"{pack.policy.name}@{pack.policy.revision}, {len(pack.policy.tasks)} tasks"
-    return Examined(f"pack {path}", not worst, said, f"router check {path}" if worst else "")
+    return Diagnosis(f"pack {path}", not worst, said, f"router check {path}" if worst else "")
 
 
-def _data(folder: Path) -> Examined:
+def _data(folder: Path) -> Diagnosis:
     """Try to write, and to open a database, where the proxy would."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -92,21 +111,21 @@ def _data(folder: Path) -> Examined:
         database.close()
         probe.unlink()
     except (OSError, sqlite3.Error) as error:
-        return Examined(f"data folder {folder}", False, str(error), "name a folder that can be written with --data")
-    return Examined(f"data folder {folder}", True, "can be written")
+        return Diagnosis(f"data folder {folder}", False, str(error), "name a folder that can be written with --data")
+    return Diagnosis(f"data folder {folder}", True, "can be written")
 
 
-def _database(url: str) -> Examined:
+def _database(url: str) -> Diagnosis:
     """Open the database as the proxy would: it is brought up to date on the way."""
     shown = make_url(url).render_as_string(hide_password=True)
     try:
         open_database(url).close()
     except SettingsError as error:
-        return Examined(f"database {shown}", False, str(error), "start the server, or correct `database`")
-    return Examined(f"database {shown}", True, "can be opened, with the newest schema")
+        return Diagnosis(f"database {shown}", False, str(error), "start the server, or correct `database`")
+    return Diagnosis(f"database {shown}", True, "can be opened, with the newest schema")
 
 
-def _port(settings: Settings) -> Examined:
+def _port(settings: Settings) -> Diagnosis:
     host, port = settings.listen.host, settings.listen.port
     what = f"port {host}:{port}"
     try:
@@ -115,19 +134,19 @@ def _port(settings: Settings) -> Examined:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
     except OSError as error:
-        return Examined(
+        return Diagnosis(
             what, False, error.strerror or str(error), "end the program that has it, or choose another --port"
         )
-    return Examined(what, True, "free")
+    return Diagnosis(what, True, "free")
 
 
-def _litellm(name: str) -> Examined:
+def _litellm(name: str) -> Diagnosis:
     if importlib.util.find_spec("litellm") is None:
-        return Examined(f"backend {name}", False, "litellm is not installed", 'pip install "prompt-router[litellm]"')
-    return Examined(f"backend {name}", True, f"litellm {importlib.metadata.version('litellm')}")
+        return Diagnosis(f"backend {name}", False, "litellm is not installed", 'pip install "prompt-router[litellm]"')
+    return Diagnosis(f"backend {name}", True, f"litellm {importlib.metadata.version('litellm')}")
 
 
-def _reach(name: str, base_url: str) -> Examined:
+def _reach(name: str, base_url: str) -> Diagnosis:
     """Open a connection, without sending anything."""
     scheme, _, rest = base_url.partition("://")
     host, _, port = rest.partition("/")[0].rpartition(":")
@@ -141,9 +160,9 @@ def _reach(name: str, base_url: str) -> Examined:
     )
 
 
-def _tried(what: str, attempt: Callable[[], None], good: str, fix: str) -> Examined:
+def _tried(what: str, attempt: Callable[[], None], good: str, fix: str) -> Diagnosis:
     try:
         attempt()
     except OSError as error:
-        return Examined(what, False, error.strerror or str(error), fix)
-    return Examined(what, True, good)
+        return Diagnosis(what, False, error.strerror or str(error), fix)
+    return Diagnosis(what, True, good)

@@ -1,21 +1,28 @@
-"""What the commands share: options, a server's settings and its opened database, how they end, JSON for programs.
+"""What the commands share: options, the server's settings and database, how they print, and how they end.
 
-Exit code 1 says that something was found, 2 that a command could not run.
+Exit codes: 0 good, 1 something was found, 2 could not run. A command raises a RouterError where it cannot run; its
+`App` says it, for a person or as JSON for a program.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
+from rich.console import RenderableType
 from sqlalchemy import make_url
+from typer.core import TyperCommand, TyperGroup
 
-from router.commands.show import console_for, plain
+from router.assembly import shipped_pack
+from router.classify.loading import watched
+from router.commands.show import console_for, plain, waiting
 from router.core.errors import PolicyError, RouterError, SettingsError
 from router.evaluate import LabelError
 from router.server.composition import database_url
@@ -29,11 +36,51 @@ COULD_NOT_RUN = 2
 DataOption = Annotated[Path | None, typer.Option(help="Folder of the server's database.")]
 ConfigOption = Annotated[Path | None, typer.Option(help="Settings (router.yaml).")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON for programs.")]
+PackArgument = Annotated[Path, typer.Argument(help="A pack: a folder with policy.yaml, or a single YAML file.")]
+SinceOption = Annotated[str, typer.Option(help="How far back: 30m, 12h, 7d, 4w.")]
+
+_UNITS_S = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+class _Command(TyperCommand):
+    """A command that ends with what its RouterError says."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except RouterError as error:
+            fail(error, ctx.params.get("json_wanted", False))
+
+
+class _Group(TyperGroup):
+    """The same for what a group does without a command."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except RouterError as error:
+            fail(error, ctx.params.get("json_wanted", False))
+
+
+class App(typer.Typer):
+    """Commands that raise a RouterError where they cannot run."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(cls=_Group, **options)
+
+    def command(self, name: str | None = None, **options: Any) -> Callable[[Any], Any]:
+        """Return the decorator that makes a function a command."""
+        return super().command(name, cls=_Command, **options)
 
 
 def settings_of(config: Path | None, data: Path | None, packs: list[Path] | None = None) -> Settings:
     """Return the settings as a server would have them. Raises SettingsError."""
     return load_settings(config, os.environ, {"data": data, "packs": packs or None})
+
+
+def packs_of(settings: Settings) -> tuple[Path, ...]:
+    """Return where the packs lie that a server serves."""
+    return tuple(settings.packs) or (shipped_pack(),)
 
 
 @contextmanager
@@ -53,6 +100,34 @@ def opened(settings: Settings) -> Iterator[Database]:
         database.close()
 
 
+@contextmanager
+def fits_shown() -> Iterator[None]:
+    """Show a bar while a recogniser is fitted for this command."""
+    with waiting("fitting the recogniser") as progress, watched(progress):
+        yield
+
+
+def now_ms() -> int:
+    """Return the wall clock."""
+    return time.time_ns() // 1_000_000
+
+
+def moment_before(span: str) -> int:
+    """Return the moment that lies a span such as `7d`, `12h` or `30m` back, in milliseconds. Raises SettingsError."""
+    found = re.fullmatch(r"([0-9]{1,5})([mhdw])", span)
+    if found is None:
+        raise SettingsError(f'--since {span}: expected a number and a unit (m, h, d or w), such as "7d"')
+    return now_ms() - int(found[1]) * _UNITS_S[found[2]] * 1000
+
+
+def write_file(path: Path, text: str, option: str = "") -> None:
+    """Write a file; `option` is the one that names it. Raises SettingsError."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(f"{option}{path}: {error.strerror or error}") from error
+
+
 def fail(error: RouterError, json_wanted: bool = False, code: int = COULD_NOT_RUN) -> NoReturn:
     """Say what is wrong, for a person or a program, and end."""
     if json_wanted:
@@ -60,8 +135,28 @@ def fail(error: RouterError, json_wanted: bool = False, code: int = COULD_NOT_RU
         rows = [{"file": each.file, "line": each.line, "message": each.message, "hint": each.hint} for each in faults]
         print_json({"error": str(error), "faults": rows})
     else:
-        console_for(True).print(plain(str(error)), style="red")
+        note(str(error), "red")
     raise typer.Exit(code)
+
+
+def answer(json_wanted: bool, data: Mapping[str, Any], *shown: RenderableType, found: bool = False) -> None:
+    """Write what a command found: `data` as JSON for a program, else what is `shown`; end with 1 where `found`.
+
+    Strings are shown as they are, without markup.
+    """
+    if json_wanted:
+        print_json(data)
+    else:
+        console = console_for(False)
+        for each in shown:
+            console.print(plain(each) if isinstance(each, str) else each)
+    if found:
+        raise typer.Exit(FINDINGS)
+
+
+def note(text: str, style: str = "dim") -> None:
+    """Say something to people on standard error."""
+    console_for(True).print(plain(text), style=style)
 
 
 def print_json(value: Any) -> None:

@@ -6,23 +6,33 @@ sysexits.h) where its configuration cannot be used. Every verb has `--json` for 
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import RenderableType
+from rich.text import Text
 
 from router import __version__
-from router.classify.loading import watched
 from router.commands.audit import app as audit_app
-from router.commands.doctor import examine
-from router.commands.frame import FINDINGS, JsonOption, fail, print_json
+from router.commands.doctor import app as doctor_app
+from router.commands.frame import (
+    FINDINGS,
+    App,
+    JsonOption,
+    PackArgument,
+    answer,
+    fail,
+    fits_shown,
+    print_json,
+    write_file,
+)
 from router.commands.records import app as records_app
-from router.commands.show import console_for, explanation_view, findings_view, plain, test_lines, waiting, wire_view
+from router.commands.show import explanation_view, finding_lines, test_lines, waiting, wire_view
 from router.commands.tune import app as tune_app
 from router.core.errors import PolicyError, RouterError, SettingsError
 from router.evaluate import evaluate as evaluate_pack
@@ -35,7 +45,7 @@ from router.server.serving import serve as run_server
 
 EX_CONFIG = 78
 
-app = typer.Typer(
+app = App(
     name="router",
     help="Recognises what each LLM request asks for and adds the right mix of instructions to it.",
     no_args_is_help=True,
@@ -45,8 +55,7 @@ app = typer.Typer(
 app.add_typer(audit_app, name="audit")
 app.add_typer(tune_app, name="tune")
 app.add_typer(records_app)
-
-PackArgument = Annotated[Path, typer.Argument(help="A pack: a folder with policy.yaml, or a single YAML file.")]
+app.add_typer(doctor_app)
 
 
 @app.command()
@@ -89,13 +98,11 @@ def explain(
         woven = router.wrap(body, context=context).body
     except RouterError as error:
         fail(error)
-    if json_wanted:
-        print_json({**found, "wire": {"before": body, "after": woven}} if wire else found)
-        return
-    console = console_for(json_wanted)
-    console.print(explanation_view(found))
+    shown = [explanation_view(found)]
     if wire:
-        console.print(wire_view(json.dumps(body).encode(), json.dumps(woven).encode()))
+        found["wire"] = {"before": body, "after": woven}
+        shown.append(wire_view(json.dumps(body).encode(), json.dumps(woven).encode()))
+    answer(json_wanted, found, *shown)
 
 
 @app.command()
@@ -107,35 +114,20 @@ def check(pack: PackArgument, json_wanted: JsonOption = False) -> None:
     except PolicyError as error:
         fail(error, json_wanted, FINDINGS)
     rows = [finding.as_json() for finding in findings]
+    said = f"{len(rows)} findings" if rows else "no findings"
     worst = any(row["severity"] != "hint" for row in rows)
-    if json_wanted:
-        print_json({"findings": rows})
-    else:
-        console = console_for(json_wanted)
-        for line in findings_view(rows):
-            console.print(line)
-        console.print(f"{len(rows)} findings" if rows else "no findings")
-    raise typer.Exit(FINDINGS if worst else 0)
+    answer(json_wanted, {"findings": rows}, *finding_lines(rows), said, found=worst)
 
 
 @app.command()
 def test(pack: PackArgument, json_wanted: JsonOption = False) -> None:
     """Run a pack's own tests, with expected and got for each that fails."""
-    try:
-        with fits_shown():
-            router = Router.load(pack)
-        results = [result_json(result) for result in router.test()]
-    except RouterError as error:
-        fail(error, json_wanted)
+    with fits_shown():
+        router = Router.load(pack)
+    results = [result_json(result) for result in router.test()]
     counts = {word: sum(row["outcome"] == word for row in results) for word in ("passed", "failed", "skipped")}
-    if json_wanted:
-        print_json({**counts, "results": results})
-    else:
-        console = console_for(json_wanted)
-        for line in test_lines(results):
-            console.print(line)
-        console.print(", ".join(f"{count} {word}" for word, count in counts.items() if count or word == "passed"))
-    raise typer.Exit(FINDINGS if counts["failed"] else 0)
+    said = ", ".join(f"{count} {word}" for word, count in counts.items() if count or word == "passed")
+    answer(json_wanted, {**counts, "results": results}, *test_lines(results), said, found=counts["failed"] > 0)
 
 
 @app.command()
@@ -152,48 +144,19 @@ def evaluate(
     json_wanted: JsonOption = False,
 ) -> None:
     """Measure how well a pack's tasks are recognised, what may be relied on, and what would make it better."""
-    try:
-        loaded = load_pack(pack)
-        labelled = read_labelled(against, loaded.policy.tasks, skip_unknown=skip_unknown) if against else None
-        if html is not None:
-            require_writable(html)
-        with waiting("evaluating") as progress:
-            progress(0.0)
-            found = evaluate_pack(loaded, labelled, quick=quick, progress=progress)
-        if html is not None:
-            write_file(html, page(found))
-    except RouterError as error:
-        fail(error, json_wanted)
-    if json_wanted:
-        print_json(found.as_json())
-        return
-    console = console_for(json_wanted)
-    console.print(table(found))
+    loaded = load_pack(pack)
+    labelled = read_labelled(against, loaded.policy.tasks, skip_unknown=skip_unknown) if against else None
+    if html is not None and (html.is_dir() or not html.parent.is_dir()):  # said before the work for it is done
+        what = "it is a folder" if html.is_dir() else "its folder does not exist"
+        raise SettingsError(f"--html {html}: {what}; name a file in a folder that exists")
+    with waiting("evaluating") as progress:
+        progress(0.0)
+        found = evaluate_pack(loaded, labelled, quick=quick, progress=progress)
+    shown: list[RenderableType] = [table(found)]
     if html is not None:
-        console.print(f"report written to {plain(str(html))}", style="dim")
-
-
-@app.command()
-def doctor(
-    config: Annotated[Path | None, typer.Option(help="Settings (router.yaml).")] = None,
-    pack: Annotated[list[Path] | None, typer.Option(help="Packs to look at.")] = None,
-    data: Annotated[Path | None, typer.Option(help="The data folder.")] = None,
-    json_wanted: JsonOption = False,
-) -> None:
-    """Say what is wrong with this installation, and what to do about it."""
-    overrides = {"packs": pack or None, "data": data}
-    rows = [finding.as_json() for finding in examine(config, os.environ, overrides)]
-    bad = [row for row in rows if not row["good"]]
-    if json_wanted:
-        print_json({"checks": rows})
-    else:
-        console = console_for(json_wanted)
-        for row in rows:
-            mark = "[green]ok[/]  " if row["good"] else "[red]bad[/] "
-            console.print(
-                mark + plain(f"{row['what']}: {row['found']}") + (f"\n    {plain(row['fix'])}" if row["fix"] else "")
-            )
-    raise typer.Exit(FINDINGS if bad else 0)
+        write_file(html, page(found), "--html ")
+        shown.append(Text(f"report written to {html}", style="dim"))
+    answer(json_wanted, found.as_json(), *shown)
 
 
 @app.command()
@@ -209,28 +172,6 @@ def version_option(version: Annotated[bool, typer.Option("--version", help="Prin
     if version:
         print(__version__)
         raise typer.Exit
-
-
-@contextlib.contextmanager
-def fits_shown() -> Iterator[None]:
-    """Show a bar while a recogniser is fitted for this command."""
-    with waiting("fitting the recogniser") as progress, watched(progress):
-        yield
-
-
-def require_writable(path: Path) -> None:
-    """Raise SettingsError where a report cannot be written, before the work for it is done."""
-    if path.is_dir() or not path.parent.is_dir():
-        what = "it is a folder" if path.is_dir() else "its folder does not exist"
-        raise SettingsError(f"--html {path}: {what}; name a file in a folder that exists")
-
-
-def write_file(path: Path, text: str) -> None:
-    """Write a report. Raises SettingsError."""
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise SettingsError(f"--html {path}: {error.strerror or error}") from error
 
 
 def conversation_body(text: str | None, conversation: str | None) -> dict[str, Any]:
@@ -265,10 +206,7 @@ def result_json(result: TestResult) -> dict[str, Any]:
         "name": result.test.name,
         "place": result.test.place,
         "outcome": result.outcome,
-        "mismatches": [
-            {"what": mismatch.what, "expected": mismatch.expected, "got": mismatch.got}
-            for mismatch in result.mismatches
-        ],
+        "mismatches": list(map(asdict, result.mismatches)),
     }
 
 

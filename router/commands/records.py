@@ -5,23 +5,20 @@ Exit codes as elsewhere: 0 good, 2 could not run.
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from router.commands.audit_labels import milliseconds
-from router.commands.frame import ConfigOption, DataOption, JsonOption, fail, opened, print_json, settings_of
-from router.commands.show import console_for, plain
-from router.core.errors import RouterError, SettingsError
+from router.commands.frame import App, ConfigOption, DataOption, JsonOption, answer, moment_before, opened, settings_of
+from router.core.errors import SettingsError
 from router.engine.identity import Identifier
 from router.server.keys import LOCAL
 from router.server.settings import Settings
 from router.server.settings_source import load_salt
 from router.stores import EXPORTED, Removed, export, forget_conversation, forget_unit
 
-app = typer.Typer()
+app = App()
 
 
 @app.command("export")
@@ -34,16 +31,11 @@ def export_command(
     json_wanted: JsonOption = False,
 ) -> None:
     """Write what is stored to a Parquet file. Of users' words it holds only the comments that came with feedback."""
-    try:
-        since_ms = None if since is None else time.time_ns() // 1_000_000 - milliseconds(since)
-        with opened(settings_of(config, data)) as database:
-            rows = export(database, table, to, since_ms)
-    except RouterError as error:
-        fail(error, json_wanted)
-    if json_wanted:
-        print_json({"table": table, "file": str(to), "rows": rows})
-    else:
-        console_for(False).print(plain(f"{rows} rows of {table} written to {to}"))
+    since_ms = None if since is None else moment_before(since)
+    with opened(settings_of(config, data)) as database:
+        rows = export(database, table, to, since_ms)
+    found = {"table": table, "file": str(to), "rows": rows}
+    answer(json_wanted, found, f"{rows} rows of {table} written to {to}")
 
 
 @app.command("forget")
@@ -66,25 +58,16 @@ def forget_command(
 
     What levels were tuned by stays as numbers that belong to nobody.
     """
-    try:
-        if sum(bool(given) for given in (user, conversation, stored)) != 1:
-            raise SettingsError("name one of these: a user, --conversation, or --stored")
-        settings = settings_of(config, data)
-        with opened(settings) as database:
-            if stored:
-                gone = forget_conversation(database, tenant, stored)
-            elif conversation:
-                gone = forget_conversation(
-                    database, tenant, _identifier(settings).conversation_of(tenant, conversation)
-                )
-            else:
-                gone = forget_unit(database, tenant, _identifier(settings).unit_of(tenant, user or ""))
-    except RouterError as error:
-        fail(error, json_wanted)
-    if json_wanted:
-        print_json({"forgotten": gone._asdict()})
-    else:
-        console_for(False).print(plain(_words(gone, tenant)))
+    if sum(bool(given) for given in (user, conversation, stored)) != 1:
+        raise SettingsError("name one of these: a user, --conversation, or --stored")
+    settings = settings_of(config, data)
+    with opened(settings) as database:
+        if user:
+            gone = forget_unit(database, tenant, _identifier(settings).unit_of(tenant, user))
+        else:
+            key = stored or _identifier(settings).conversation_of(tenant, conversation or "")
+            gone = forget_conversation(database, tenant, key)
+    answer(json_wanted, {"forgotten": gone._asdict()}, _words(gone, tenant))
 
 
 def _identifier(settings: Settings) -> Identifier:

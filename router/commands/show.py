@@ -122,7 +122,7 @@ def _pretty(body: bytes) -> list[str]:
     return json.dumps(json.loads(body), indent=2, ensure_ascii=False).replace("\\n", "\n    ").splitlines()
 
 
-def findings_view(findings: Sequence[Mapping[str, Any]]) -> Iterable[Text]:
+def finding_lines(findings: Sequence[Mapping[str, Any]]) -> Iterable[Text]:
     """Yield a line per finding, and its fix."""
     styles = {"error": "bold red", "warning": "yellow", "hint": "dim"}
     for finding in findings:
@@ -158,7 +158,7 @@ def console_for(json_wanted: bool) -> Console:
     return Console(stderr=json_wanted, highlight=False)
 
 
-class Waiting:
+class ProgressBar:
     """A bar on standard error for work that takes longer than a second; nothing where that is no terminal.
 
     It leaves no trace when it is gone. Its methods may be called from any thread, and close may be called twice.
@@ -206,7 +206,7 @@ class Waiting:
 @contextlib.contextmanager
 def waiting(what: str) -> Iterator[Callable[[float], None]]:
     """Show a bar while the share that the yielded function was last told is below 1."""
-    bar = Waiting(what)
+    bar = ProgressBar(what)
     try:
         yield bar.tell
     finally:

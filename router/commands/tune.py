@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import getpass
 import json
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -17,8 +16,18 @@ from typing import Annotated
 import typer
 
 from router.assembly import shipped_pack
-from router.commands.audit_labels import milliseconds
-from router.commands.frame import FINDINGS, ConfigOption, DataOption, JsonOption, fail, opened, print_json, settings_of
+from router.commands.frame import (
+    FINDINGS,
+    ConfigOption,
+    DataOption,
+    JsonOption,
+    fail,
+    moment_before,
+    now_ms,
+    opened,
+    print_json,
+    settings_of,
+)
 from router.commands.show import console_for, plain
 from router.commands.show_tuning import (
     change_json,
@@ -186,7 +195,7 @@ def audits_command(
         policy = served_pack(pack, settings).policy
         if policy.judge is None:
             raise SettingsError(f"the policy {policy.name} has no judge")
-        since_ms = now_ms() - milliseconds(since)
+        since_ms = moment_before(since)
         with opened(settings) as database:
             judged = SqlFeedbackStore(database).judged(policy.name, policy.judge.metric, since_ms)
         salt = load_salt(settings)
@@ -265,8 +274,3 @@ def unknown(desk: Desk, task: str) -> str:
     hint = did_you_mean(task, desk.policy.tasks) if len(desk.policy.tasks) < 1000 else ""
     near = hint if hint.startswith("did") else "give a path such as /billing/refund"
     return f'the policy {desk.policy.name} has no task "{task}" ({near})'
-
-
-def now_ms() -> int:
-    """Return the wall clock."""
-    return time.time_ns() // 1_000_000
