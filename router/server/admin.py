@@ -63,7 +63,7 @@ def _add_probes(routes: APIRouter, parts: Parts) -> None:
         """Return all counts in Prometheus' text format."""
         await asyncio.to_thread(parts.recorder.flush)
         await asyncio.to_thread(parts.prefixes.look)
-        return Response(parts.telemetry.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(parts.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def _admit(parts: Parts, request: Request, scope: Scope) -> Caller:

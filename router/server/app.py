@@ -43,7 +43,7 @@ ANTHROPIC_PATH = "/messages"
 _POLICY_PREFIX = re.compile(r"^/p/([A-Za-z0-9_.-]+)(/.*)$")
 
 
-class Application(FastAPI):
+class _Application(FastAPI):
     """A FastAPI application with routes in plain ASGI in front of its own machinery.
 
     `routes_by_path` are found by one look-up; `stored` serves all paths of stored responses.
@@ -112,7 +112,7 @@ def build_app(parts: Parts) -> EdgeGuard:
         async with running(parts):
             yield
 
-    app = Application(
+    app = _Application(
         by_path,
         stored,
         settings.limits,
@@ -126,9 +126,7 @@ def build_app(parts: Parts) -> EdgeGuard:
     app.add_exception_handler(RouterError, _router_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
-    guard = EdgeGuard(app, settings.limits, settings.allowed_hosts, _shaped)
-    parts.telemetry.in_flight = lambda: guard.in_flight
-    return guard
+    return EdgeGuard(app, settings.limits, settings.allowed_hosts, _shaped, parts.telemetry)
 
 
 def _id_header(wire: Wire) -> bytes:

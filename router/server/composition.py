@@ -11,7 +11,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,18 +19,17 @@ from router import __version__
 from router.assembly import WIRES, preparer_for, shipped_pack, snapshot_builder
 from router.backends import BridgedBackend, EchoBackend, LiteLLMBackend, PassThroughBackend, Timeouts, bridge_to
 from router.core.errors import Degraded, PolicyError, SettingsError
-from router.core.ports import Backend
-from router.core.store_ports import FeedbackStore, LearningStore
+from router.core.ports import Backend, Outgoing
 from router.cues.language import detect_language
 from router.engine.answer_evaluation import AnswerEvaluator
-from router.engine.answer_queue import AnswerQueue
+from router.engine.answer_queue import AnswerQueue, Ask
 from router.engine.audits import Tightening
 from router.engine.guarding import Guard
 from router.engine.identity import Identifier
 from router.engine.ownership import Ownership
 from router.engine.pipeline import Pipeline
 from router.engine.prefix import PrefixWatch
-from router.engine.prepare import Call, RequestPreparer
+from router.engine.prepare import RequestPreparer
 from router.engine.recorder import Recorder
 from router.engine.send import RetryBudget, Sender, Target
 from router.engine.snapshot import OLD_REVISIONS_KEPT, Build, Reloader, Shelf, Snapshot
@@ -55,7 +54,7 @@ from router.server.model_table import (
 )
 from router.server.settings import BackendSettings, Settings
 from router.server.settings_source import load_salt
-from router.server.telemetry import CountedFeedback, CountedStore, Telemetry
+from router.server.telemetry import Metrics, Telemetry
 from router.stores import (
     Database,
     Retention,
@@ -90,6 +89,7 @@ class Parts:
     retention: Retention
     recorder: Recorder
     telemetry: Telemetry
+    metrics: Metrics
     line: Pipeline
     ownership: Ownership
     keyring: Keyring
@@ -101,7 +101,7 @@ class Parts:
 def compose(settings: Settings) -> Parts:
     """Build everything. Raises PolicyError for a pack and SettingsError for settings that cannot be used."""
     salt = load_salt(settings)
-    telemetry = Telemetry(__version__)
+    telemetry = Telemetry()
     guard = Guard(telemetry.note)
     archive = Archive(settings.data / "revisions")
     build = snapshot_builder(settings.data / "recognisers", guard, archive)
@@ -111,12 +111,12 @@ def compose(settings: Settings) -> Parts:
     store, audits, pins = SqlTraceStore(database), SqlAuditStore(database), SqlPinStore(database)
     tightening = Tightening(build, audits.read, telemetry.note)
     shelf = _shelf([tightening.again(snapshot) for snapshot in built], paths)
-    learning, said = SqlLearningStore(database), CountedFeedback(SqlFeedbackStore(database), telemetry)
+    learning, said = SqlLearningStore(database), telemetry.counting_feedback(SqlFeedbackStore(database))
     learner = Learner(learning, shelf, salt, guard)
     learner.heed()
     backends = {name: backend_of(name, chosen) for name, chosen in settings.backends.items()}
     aliases = Aliases(settings.models, settings.backends)
-    recorder = Recorder(CountedStore(store, telemetry), guard, telemetry.note_lost)
+    recorder = Recorder(telemetry.counting_traces(store), guard, telemetry.note_lost)
     prefixes = PrefixWatch(telemetry.note_prefix_break)
     identifier = Identifier(salt, settings.conversation_headers)
     preparer = preparer_for(shelf, guard, identifier)
@@ -125,18 +125,28 @@ def compose(settings: Settings) -> Parts:
     ownership = Ownership(
         store.owners, recorder.flush, telemetry.note, single=len(keyring.tenants) <= 1, listed=keyring.provider_ids
     )
+    sender = Sender(settings.retries.attempts, RetryBudget(settings.retries.budget))
+    resolve = target_finder(aliases, backends)
+    examiner = AnswerQueue(
+        AnswerEvaluator(
+            lambda policy: Appraiser(policy, detect_language, salt), guard, earlier=learning.earlier, salt=salt
+        ),
+        said.record,
+        learning.tally,
+        guard,
+        ask=judge_asker(sender, resolve),
+        count_dropped=telemetry.note_unexamined,
+        count_signal=telemetry.note_signal,
+    )
     line = Pipeline(
         preparer=preparer,
-        sender=Sender(settings.retries.attempts, RetryBudget(settings.retries.budget)),
-        resolve=target_finder(aliases, backends),
+        sender=sender,
+        resolve=resolve,
         record=recorder.put,
         watch=prefixes.put,
+        examine=examiner.put,
         ownership=ownership,
     )
-    examiner = examiner_for(said, learning, line, guard, telemetry, salt)
-    telemetry.revisions = lambda: shelf.revisions
-    telemetry.watches = lambda: tightening.watches
-    telemetry.learned = learner.all_records
     return Parts(
         settings=settings,
         shelf=shelf,
@@ -162,7 +172,8 @@ def compose(settings: Settings) -> Parts:
         retention=Retention(database, settings.retention.days, settings.retention.size),
         recorder=recorder,
         telemetry=telemetry,
-        line=replace(line, examine=examiner.put),
+        metrics=Metrics(__version__, telemetry, shelf, tightening, learner),
+        line=line,
         ownership=ownership,
         keyring=keyring,
         backends=backends,
@@ -171,29 +182,21 @@ def compose(settings: Settings) -> Parts:
     )
 
 
-def examiner_for(
-    said: FeedbackStore, learning: LearningStore, line: Pipeline, guard: Guard, telemetry: Telemetry, salt: bytes
-) -> AnswerQueue:
-    """Return the examiner of answers; the judge is asked through the line, as a request that is no conversation."""
+def judge_asker(sender: Sender, resolve: Callable[[str], tuple[Target, ...]]) -> Ask:
+    """Return the function that asks the judge, a model as any other, in chat completions: nothing is woven in."""
     chat = WIRES["chat"]
 
     async def ask(model: str, body: bytes) -> str:
-        asked = json.loads(body) | {"model": model}
-        reply = await line.pass_on(Call(chat, json.dumps(asked).encode(), id=new_decision_id()))
-        return chat.spoken(reply.body, stream=False)
+        asked = json.loads(body)
 
-    appraisal = AnswerEvaluator(
-        lambda policy: Appraiser(policy, detect_language, salt), guard, earlier=learning.earlier, salt=salt
-    )
-    return AnswerQueue(
-        appraisal,
-        said.record,
-        learning.tally,
-        guard,
-        ask=ask,
-        count_dropped=telemetry.note_unexamined,
-        count_signal=telemetry.note_signal,
-    )
+        def outgoing(target: Target) -> Outgoing:
+            named = target.model or model
+            return Outgoing(chat.path, json.dumps(asked | {"model": named}).encode(), model=named)
+
+        sent = await sender.send(resolve(model), outgoing)
+        return chat.spoken(sent.answer.body, stream=False)
+
+    return ask
 
 
 def comparer(examiner: AnswerQueue) -> Callable[[str, str], float | None]:

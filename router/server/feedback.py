@@ -35,7 +35,7 @@ from router.engine.identity import HeaderView, Identifier
 from router.engine.rate_limiter import RateLimiter
 from router.engine.snapshot import Shelf
 from router.packs.words import seconds
-from router.server.feedback_forms import Form, Reading, Sender, read_form, remark_of
+from router.server.feedback_forms import FeedbackForm, FeedbackSender, FormReader, read_form, remark_of
 from router.server.feedback_forms import read_body as read_forms
 from router.server.keys import Caller, FeedbackTokens, Keyring, looks_like_token
 from router.server.request_body import read_body
@@ -61,7 +61,7 @@ class FeedbackParts:
     store: FeedbackStore
     intake: FeedbackQueue
     tokens: FeedbackTokens
-    reading: Reading
+    reading: FormReader
 
 
 def feedback_parts(
@@ -83,7 +83,7 @@ def feedback_parts(
         store=store,
         intake=FeedbackQueue(store, shelf, guard, flush, compare=compare, per_minute=chosen.per_minute),
         tokens=tokens,
-        reading=Reading(identifier.conversation_of, tokens.verify, new_feedback_id),
+        reading=FormReader(identifier.conversation_of, tokens.verify, new_feedback_id),
     )
 
 
@@ -157,7 +157,7 @@ class FeedbackRoute:
         if token is not None:
             self._reading.verify(token)  # before a body is waited for
         body = await read_body(receive, self._limits)
-        sender = None if caller is None else Sender(caller.tenant, self._policies(caller))
+        sender = None if caller is None else FeedbackSender(caller.tenant, self._policies(caller))
         items, form, of_body = read_forms(body)
         token = of_body if of_body is not None else token
         if form is not None:
@@ -177,7 +177,7 @@ class FeedbackRoute:
         return _batch_answer([next(stored) if result is None else result for result in results])
 
     def _remark(
-        self, form: Form, sender: Sender | None, refusal: RequestError | None, token: str | None
+        self, form: FeedbackForm, sender: FeedbackSender | None, refusal: RequestError | None, token: str | None
     ) -> FeedbackItem:
         """Return the remark of a form. Raises RequestError: 401 without key and token, 429 over a token's cap."""
         own = form.token if form.token is not None else token

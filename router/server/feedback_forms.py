@@ -42,7 +42,7 @@ _HIDDEN = re.compile(
 )
 
 
-class Form(msgspec.Struct, forbid_unknown_fields=True):
+class FeedbackForm(msgspec.Struct, forbid_unknown_fields=True):
     """One piece of feedback as clients write it."""
 
     id: str | None = None
@@ -58,20 +58,20 @@ class Form(msgspec.Struct, forbid_unknown_fields=True):
     token: str | None = None
 
 
-class Body(Form, forbid_unknown_fields=True):
+class _FeedbackBody(FeedbackForm, forbid_unknown_fields=True):
     """A single piece, or a batch; a `token` beside `feedback` is for all items that have none."""
 
     feedback: list[msgspec.Raw] | None = None
 
 
-_body = msgspec.json.Decoder(Body)
+_body = msgspec.json.Decoder(_FeedbackBody)
 _items = msgspec.json.Decoder(list[msgspec.Raw])
-_form = msgspec.json.Decoder(Form)
+_form = msgspec.json.Decoder(FeedbackForm)
 _moment = msgspec.json.Decoder(datetime)
 
 
 @dataclass(frozen=True, slots=True)
-class Sender:
+class FeedbackSender:
     """Who sends, by key: tenant and policies that the key is for, None for all."""
 
     tenant: str
@@ -79,7 +79,7 @@ class Sender:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class FormReader:
     """What forms are read with. `conversation_of` hashes a tenant's own name of a conversation."""
 
     conversation_of: Callable[[str, str], str]
@@ -87,7 +87,7 @@ class Reading:
     new_id: Callable[[], str]
 
 
-def read_body(body: bytes) -> tuple[Sequence[msgspec.Raw], Form | None, str | None]:
+def read_body(body: bytes) -> tuple[Sequence[msgspec.Raw], FeedbackForm | None, str | None]:
     """Return the items of a batch, or the one form of a body that is none; and the token of the whole body.
 
     Raises RequestError (400).
@@ -97,11 +97,11 @@ def read_body(body: bytes) -> tuple[Sequence[msgspec.Raw], Form | None, str | No
         items, token = decode(body, _items), None
     else:
         form = read_form(body, _body)
-        assert isinstance(form, Body)
+        assert isinstance(form, _FeedbackBody)
         if form.feedback is None:
             return (), form, form.token
         items, token = form.feedback, form.token
-        if form != Body(feedback=items, token=token):
+        if form != _FeedbackBody(feedback=items, token=token):
             raise _wrong("feedback", "a batch has its items in the list `feedback`, and nothing beside it but a token")
     if not items:
         raise _wrong("feedback", "the list is empty", "empty_batch")
@@ -110,15 +110,15 @@ def read_body(body: bytes) -> tuple[Sequence[msgspec.Raw], Form | None, str | No
     return items, None, token
 
 
-def read_form(written: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[Any] = _form) -> Form:
+def read_form(written: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[Any] = _form) -> FeedbackForm:
     """Return one piece of feedback. Raises RequestError (400), with a hint where a key is unknown."""
     try:
-        form: Form = decoder.decode(written)
+        form: FeedbackForm = decoder.decode(written)
     except msgspec.ValidationError as error:
         unknown = _UNKNOWN.search(str(error))
         if unknown is None:
             raise wrong_type(error) from None
-        known = Body.__struct_fields__ if decoder is _body else Form.__struct_fields__
+        known = _FeedbackBody.__struct_fields__ if decoder is _body else FeedbackForm.__struct_fields__
         key = unknown[1][:SHOWN_CHARS]
         raise RequestError(
             f"{key}: unknown key ({did_you_mean(key, known)}).", code="unknown_field", param=key
@@ -128,7 +128,9 @@ def read_form(written: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[Any] =
     return form
 
 
-def remark_of(form: Form, reading: Reading, sender: Sender | None, token: str | None) -> FeedbackItem:
+def remark_of(
+    form: FeedbackForm, reading: FormReader, sender: FeedbackSender | None, token: str | None
+) -> FeedbackItem:
     """Return the remark that a form makes, checked but for what its policy has to say. Raises RequestError.
 
     A `token` narrows what the sender may do; without a sender it is what lets them in.
@@ -166,7 +168,9 @@ def remark_of(form: Form, reading: Reading, sender: Sender | None, token: str | 
     )
 
 
-def _targets(form: Form, reading: Reading, tenant: str, grant: Grant | None) -> tuple[tuple[Target, ...], str]:
+def _targets(
+    form: FeedbackForm, reading: FormReader, tenant: str, grant: Grant | None
+) -> tuple[tuple[Target, ...], str]:
     """Return how to find what a form is about, and what the sender calls it."""
     given = [name for name in _TARGETS if getattr(form, name) is not None]
     if not given and grant is not None:

@@ -87,7 +87,7 @@ class Keyring:
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         self._callers: dict[bytes, tuple[bytes, Caller]] = {}
-        self._quotas: dict[str, Quota] = {}
+        self._quotas: dict[str, _Quota] = {}
         self.tenants = frozenset(key.tenant or key.name for key in settings.keys if "infer" in key.scopes)
         """Those whose keys may ask for answers; none where no key is configured, and all that ask are one."""
         self.provider_ids: dict[str, frozenset[str]] = {}
@@ -98,7 +98,7 @@ class Keyring:
             self._callers[digest[:PREFIX_BYTES]] = (digest, caller)
             self.provider_ids[caller.tenant] = self.provider_ids.get(caller.tenant, frozenset()) | key.provider_ids
             if key.requests_per_minute or key.concurrent:
-                self._quotas[key.name] = Quota(key.requests_per_minute, key.concurrent, clock)
+                self._quotas[key.name] = _Quota(key.requests_per_minute, key.concurrent, clock)
 
     def admit(self, headers: Mapping[str, str], scope: Scope) -> Caller:
         """Return who sent these headers (by lower-case name). Raises RequestError: 401 no key, 403 no scope."""
@@ -126,7 +126,7 @@ class Keyring:
         return self._quotas.get(caller.name, _FREE)
 
 
-class Quota(AbstractContextManager[None]):
+class _Quota(AbstractContextManager[None]):
     """What one key may use: requests in a minute, as a bucket that fills evenly, and requests at once.
 
     One object serves all requests of the key; each of them enters and leaves it.
@@ -222,7 +222,7 @@ class Grant(NamedTuple):
     tenant: str
 
 
-class Secret:
+class _Secret:
     """One key. Signs in 1.3 microseconds: both halves of the HMAC have the key in them already (`hmac.digest`: 2.1)."""
 
     def __init__(self, secret: bytes) -> None:
@@ -245,7 +245,7 @@ class FeedbackTokens:
     """Signs and verifies tokens that are good for `expires_s`. `clock` is the wall clock in seconds."""
 
     def __init__(self, secrets: Sequence[bytes], expires_s: float, clock: Callable[[], float] = time.time) -> None:
-        made = [Secret(secret) for secret in secrets]
+        made = [_Secret(secret) for secret in secrets]
         self._first = made[0]
         self._secrets = {secret.kid: secret for secret in reversed(made)}
         self._expires_s = expires_s

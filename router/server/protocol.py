@@ -36,9 +36,9 @@ LINGER_S = 2.0
 """How long a refused client may take to read the refusal; nginx gives 5 s between two reads (lingering_timeout)."""
 
 
-def protocol_for(limits: LimitSettings) -> type[GuardedProtocol]:
+def protocol_for(limits: LimitSettings) -> type[_GuardedProtocol]:
     """Return the protocol class with these limits, for `uvicorn.Config(http=...)`."""
-    return type("LimitedProtocol", (GuardedProtocol,), {"limits": limits})
+    return type("LimitedProtocol", (_GuardedProtocol,), {"limits": limits})
 
 
 CHUNK_COST = 6
@@ -51,7 +51,7 @@ class _Refused(Exception):
     """Ends llhttp's parsing from inside a callback."""
 
 
-class GuardedProtocol(HttpToolsProtocol):
+class _GuardedProtocol(HttpToolsProtocol):
     """One connection. `protocol_for` fills in the limits.
 
     An Upgrade is ignored, as a server may (RFC 9110, 7.8): Java's HttpClient offers HTTP/2 that way with every first

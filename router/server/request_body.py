@@ -133,7 +133,7 @@ class _BodyAlarm:
             ) from None
 
 
-class DisconnectWatch:
+class _DisconnectWatch:
     """A context in which a task is cancelled when the client goes away; leaving it then raises ClientGone.
 
     Only listens after WATCH_AFTER_S. The body must have been read: what is received is thrown away.
@@ -148,7 +148,7 @@ class DisconnectWatch:
         self._listener: asyncio.Task[None] | None = None
         self._timer = asyncio.get_running_loop().call_later(after_s, self._listen)
 
-    def __enter__(self) -> DisconnectWatch:
+    def __enter__(self) -> _DisconnectWatch:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -171,12 +171,12 @@ class DisconnectWatch:
 
 def watch_disconnect(
     receive: Receive, task: asyncio.Task[Any] | None, after_s: float = WATCH_AFTER_S
-) -> DisconnectWatch:
+) -> _DisconnectWatch:
     """Return the context in which `task`, the one that enters it, ends with ClientGone when the client goes away.
 
     uvicorn's `send` returns silently after a disconnect, so this is the only way to learn of it.
     """
-    return DisconnectWatch(receive, task, after_s)
+    return _DisconnectWatch(receive, task, after_s)
 
 
 def too_large(most: int) -> RequestError:

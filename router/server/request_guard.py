@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from router.core.errors import RequestError
 from router.server.request_body import too_large
 from router.server.settings import LimitSettings
+from router.server.telemetry import Telemetry
 
 Shape: TypeAlias = Callable[[RequestError, str], bytes]
 
@@ -42,22 +43,30 @@ _NO_RETRY = {"x-should-retry": "false"}
 class EdgeGuard:
     """An ASGI application in front of another. `hosts` are the names that are answered, None for all.
 
-    `shape` makes the body of an error at a path. Anything that is not HTTP passes: serve without a WebSocket protocol.
+    `shape` makes the body of an error at a path, `telemetry` has the number of requests under way. Anything that is not
+    HTTP passes: serve without a WebSocket protocol.
     """
 
-    def __init__(self, app: ASGIApp, limits: LimitSettings, hosts: Iterable[str] | None, shape: Shape) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        limits: LimitSettings,
+        hosts: Iterable[str] | None,
+        shape: Shape,
+        telemetry: Telemetry | None = None,
+    ) -> None:
         self._app = app
         self._body_bytes = int(limits.body_bytes)
         self._header_bytes = int(limits.header_bytes)
         self._in_flight_most = limits.in_flight
         self._hosts = None if hosts is None else HostList(hosts)
         self._shape = shape
-        self._in_flight = 0
+        self._telemetry = telemetry or Telemetry()
 
     @property
     def in_flight(self) -> int:
         """How many requests are being served."""
-        return self._in_flight
+        return self._telemetry.in_flight
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or refuse it."""
@@ -69,14 +78,14 @@ class EdgeGuard:
         except RequestError as error:
             await _refuse(error, self._shape(error, scope["path"]), send)
             return
-        self._in_flight += 1
+        self._telemetry.in_flight += 1
         try:
             await self._app(scope, receive, send)
         finally:
-            self._in_flight -= 1
+            self._telemetry.in_flight -= 1
 
     def _check(self, scope: Scope) -> None:
-        if self._in_flight >= self._in_flight_most and scope["path"] not in ALWAYS_ANSWERED:
+        if self._telemetry.in_flight >= self._in_flight_most and scope["path"] not in ALWAYS_ANSWERED:
             raise RequestError(
                 "The router is serving as many requests as it can. Try again.",
                 status=503,

@@ -27,7 +27,7 @@ GC_ALLOCATIONS = 50_000
 """Collect cycles after so many allocations, not after 700: requests leave none behind."""
 
 
-class Announcing(uvicorn.Server):
+class _Announcing(uvicorn.Server):
     """A server that says how to use it once it listens."""
 
     parts: Parts
@@ -48,7 +48,7 @@ def serve(config: Path | None, environ: Mapping[str, str], overrides: Mapping[st
     require_safe_binding(settings)
     configure_logging(settings)
     parts = compose(settings)
-    server = Announcing(
+    server = _Announcing(
         uvicorn.Config(
             build_app(parts),
             host=settings.listen.host,
@@ -109,14 +109,14 @@ def configure_logging(settings: Settings) -> None:
     """Log to standard error, as text or as JSON lines. No line ever holds a user's words."""
     handler = logging.StreamHandler()
     if settings.log.as_json:
-        handler.setFormatter(JsonLines())
+        handler.setFormatter(_JsonLines())
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S"))
     logging.basicConfig(handlers=[handler], level=settings.log.level.upper(), force=True)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
 
 
-class JsonLines(logging.Formatter):
+class _JsonLines(logging.Formatter):
     """One JSON object a line."""
 
     def format(self, record: logging.LogRecord) -> str:

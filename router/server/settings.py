@@ -80,13 +80,13 @@ LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1", "host.docker.internal")
 CONVERSATION_HEADERS = ("x-session-id", "x-conversation-id", "x-openwebui-chat-id", "x-litellm-session-id")
 
 
-class Strict(BaseModel):
+class _Strict(BaseModel):
     """A group of settings: immutable, every key known."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
-class ListenSettings(Strict):
+class ListenSettings(_Strict):
     """Where the proxy listens. Other hosts than loopback need an API key."""
 
     host: str = "127.0.0.1"
@@ -103,7 +103,7 @@ class ListenSettings(Strict):
             return False
 
 
-class TimeoutSettings(Strict):
+class _TimeoutSettings(_Strict):
     """How long a backend may take: to connect, to the first byte, between bytes of a stream, and in all."""
 
     connect_s: PositiveFloat = 5.0
@@ -112,7 +112,7 @@ class TimeoutSettings(Strict):
     total_s: PositiveFloat = 900.0
 
 
-class BackendSettings(Strict):
+class BackendSettings(_Strict):
     """What answers. `openai` is anything that speaks OpenAI's formats at `base_url`, and `anthropic` what speaks
     Anthropic's (by default Anthropic itself); `headers` are sent with every call.
 
@@ -139,7 +139,7 @@ class BackendSettings(Strict):
     cache_marks: Literal["off", "auto", "always"] | None = None
     cache_min_tokens: PositiveInt | None = None
     usage_in_streams: bool = True
-    timeouts: TimeoutSettings = TimeoutSettings()
+    timeouts: _TimeoutSettings = _TimeoutSettings()
 
     @field_validator("base_url")
     @classmethod
@@ -169,7 +169,7 @@ class BackendSettings(Strict):
         return self
 
 
-class ModelSettings(Strict):
+class ModelSettings(_Strict):
     """One row of the model table: which backend answers for a model name, and which models after it.
 
     `model` is the name the backend knows; by default the client's own word. A `*` in it stands for what the `*` of the
@@ -185,7 +185,7 @@ class ModelSettings(Strict):
     cache_min_tokens: PositiveInt | None = None
 
 
-class KeySettings(Strict):
+class KeySettings(_Strict):
     """One API key, known by the SHA-256 of its secret, and what its holder may do.
 
     `tenant` is the key's name unless set. `policy` is the policy its requests get, `policies` the further ones it may
@@ -209,7 +209,7 @@ class KeySettings(Strict):
     provider_ids: frozenset[ProviderId] = frozenset()
 
 
-class LimitSettings(Strict):
+class LimitSettings(_Strict):
     """What one client may cost. Sizes take units: `4MiB`.
 
     A body must be there within `body_deadline_s` and, after a tenth of that, come at `body_bytes_per_s` or more.
@@ -225,14 +225,14 @@ class LimitSettings(Strict):
     slow_reader_s: PositiveFloat = 60.0
 
 
-class RetrySettings(Strict):
+class _RetrySettings(_Strict):
     """How often a failed call is sent again, and how large a share of all requests such calls may be."""
 
     attempts: NonNegativeInt = Field(default=2, le=10)
     budget: float = Field(default=0.1, ge=0, le=1)
 
 
-class RetentionSettings(Strict):
+class _RetentionSettings(_Strict):
     """How long decisions and what was said of them are kept: `days`, and no more than fits into a database of `size`.
 
     What levels were tuned by is kept; it names nobody.
@@ -242,7 +242,7 @@ class RetentionSettings(Strict):
     size: ByteSize = Field(default=ByteSize(2 << 30), ge=16 << 20)
 
 
-class FeedbackSettings(Strict):
+class _FeedbackSettings(_Strict):
     """How feedback comes in. With `tokens`, answers carry a signed token with which a web page may send it.
 
     The first of `secrets` signs the tokens, all of them verify, so they can be changed without a gap; without any, the
@@ -259,14 +259,14 @@ class FeedbackSettings(Strict):
     per_minute: PositiveInt = 30
 
 
-class LogSettings(Strict):
+class _LogSettings(_Strict):
     """How much is logged, and whether as JSON."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     as_json: bool = Field(default=False, alias="json")
 
 
-class Settings(Strict):
+class Settings(_Strict):
     """All settings.
 
     `hosts` are the Host headers that are answered (`*.example.com` and `*` allowed). `headers` says whether answers
@@ -278,19 +278,19 @@ class Settings(Strict):
     listen: ListenSettings = ListenSettings()
     data: Path = Path("data")
     database: Database | None = None
-    retention: RetentionSettings = RetentionSettings()
+    retention: _RetentionSettings = _RetentionSettings()
     packs: tuple[Path, ...] = ()
     backends: dict[Name, BackendSettings] = Field(default_factory=lambda: {"echo": BackendSettings(type="echo")})
     models: dict[Alias, ModelSettings] = Field(default_factory=lambda: {"*": ModelSettings(backend="echo")})
     keys: tuple[KeySettings, ...] = ()
     limits: LimitSettings = LimitSettings()
     hosts: tuple[str, ...] | None = None
-    retries: RetrySettings = RetrySettings()
+    retries: _RetrySettings = _RetrySettings()
     headers: bool = True
     conversation_headers: tuple[HeaderName, ...] = CONVERSATION_HEADERS
     salt: Salt | None = None
-    feedback: FeedbackSettings = FeedbackSettings()
-    log: LogSettings = LogSettings()
+    feedback: _FeedbackSettings = _FeedbackSettings()
+    log: _LogSettings = _LogSettings()
 
     @property
     def allowed_hosts(self) -> frozenset[str] | None:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, generate_latest
@@ -23,16 +24,37 @@ from router.core.learning import Feedback
 from router.core.store_ports import FeedbackStore, TraceStore
 from router.core.trace import Trace
 from router.core.usage import Usage
-from router.server.learner import Records
+from router.engine.audits import Tightening
+from router.engine.snapshot import Shelf
+from router.server.learner import Learner, Records
 
 ARM = ("policy", "task", "level")
 DIAL = ("policy", "task", "model")
+
+COUNTERS: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "router_requests": ("Requests decided.", ("policy", "task", "outcome")),
+        "router_levels": ("Decisions by task and level.", ("policy", "task", "level")),
+        "router_tokens_added": ("Tokens added, by estimate.", ("policy",)),
+        "router_usage_tokens": ("Tokens as backends counted them.", ("policy", "model", "kind")),
+        "router_prefix_break": ("Prompt prefixes not sent again.", ("policy",)),
+        "router_client_retries": ("Requests sent again by their client.", ("policy",)),
+        "router_dropped": ("Instructions not said, by reason.", ("policy", "reason")),
+        "router_errors": ("Requests that ended in an error.", ("backend", "code")),
+        "router_degraded": ("Faults of ours, by code.", ("code",)),
+        "router_traces_lost": ("Traces not kept.", ()),
+        "router_feedback": ("Feedback stored.", ("policy", "metric", "source")),
+        "router_signals": ("Signals met in conversations.", ("policy", "signal")),
+        "router_answers_unexamined": ("Answers not examined.", ()),
+    }
+)
+"""What is counted: name, what it says, and its labels."""
 
 MODEL_CHARS = 100
 BUCKETS_MS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 3, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000)
 
 
-class Histogram:
+class _Histogram:
     """Counts of durations by bucket, for one set of labels. Durations are milliseconds, as in a trace."""
 
     __slots__ = ("counts", "sum_ms")
@@ -57,68 +79,45 @@ class Histogram:
         return pairs, self.sum_ms / 1000
 
 
-class Telemetry(Collector):
-    """All counts of one process. `revisions`, `watches`, `learned` and `in_flight` are asked when
-    metrics are.
-    """
+class Telemetry:
+    """All counts of one process, by metric and labels. Safe to call from any thread."""
 
-    def __init__(self, version: str) -> None:
-        self._version = version
+    def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._requests: Counter[tuple[str, ...]] = Counter()
-        self._levels: Counter[tuple[str, ...]] = Counter()
-        self._drops: Counter[tuple[str, ...]] = Counter()
-        self._errors: Counter[tuple[str, ...]] = Counter()
-        self._codes: Counter[tuple[str, ...]] = Counter()
-        self._tokens: Counter[tuple[str, ...]] = Counter()
-        self._usage: Counter[tuple[str, ...]] = Counter()
-        self._retries: Counter[tuple[str, ...]] = Counter()
-        self._breaks: Counter[tuple[str, ...]] = Counter()
-        self._stages: dict[str, Histogram] = {}
-        self._overhead = Histogram()
-        self._first = Histogram()
-        self._said: Counter[tuple[str, ...]] = Counter()
-        self._signals: Counter[tuple[str, ...]] = Counter()
-        self.lost_traces = 0
-        self.unexamined = 0
-        self.learned: Callable[[], Mapping[str, Records]] = dict
-        self.revisions: Callable[[], Mapping[str, str]] = dict
-        self.watches: Callable[[], Mapping[str, Sequence[Watch]]] = dict
-        self.in_flight: Callable[[], int] = int
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(self)
-        ProcessCollector(registry=self._registry)
-        PlatformCollector(registry=self._registry)
+        self._counts: dict[str, Counter[tuple[str, ...]]] = {name: Counter() for name in COUNTERS}
+        for name, (_, labels) in COUNTERS.items():
+            if not labels:
+                self._counts[name][()] = 0  # shown from the start
+        self._stages: dict[str, _Histogram] = {}
+        self._overhead = _Histogram()
+        self._first = _Histogram()
+        self.in_flight = 0
+        """How many requests are being served; written on the event loop alone."""
 
     def note(self, code: str) -> None:
         """Count a fault of ours, or another event that has a code."""
-        with self._lock:
-            self._codes[(code,)] += 1
+        self._count("router_degraded", code)
 
     def note_lost(self, traces: int) -> None:
         """Count traces that could not be kept."""
-        with self._lock:
-            self.lost_traces += traces
+        self._count("router_traces_lost", by=traces)
 
     def note_unexamined(self, answers: int) -> None:
         """Count answers that were not examined, since more came than can be."""
-        with self._lock:
-            self.unexamined += answers
+        self._count("router_answers_unexamined", by=answers)
 
     def note_feedback(self, rows: Iterable[Feedback]) -> None:
         """Count feedback that was stored."""
         with self._lock:
-            self._said.update((row.policy, row.metric, row.source) for row in rows)
+            self._counts["router_feedback"].update((row.policy, row.metric, row.source) for row in rows)
 
     def note_signal(self, policy: str, signal: str) -> None:
         """Count a signal that was met."""
-        with self._lock:
-            self._signals[(policy, signal)] += 1
+        self._count("router_signals", policy, signal)
 
     def note_prefix_break(self, policy: str) -> None:
         """Count a conversation whose prefix was not sent again as it was: the provider's cache of it is lost."""
-        with self._lock:
-            self._breaks[(policy,)] += 1
+        self._count("router_prefix_break", policy)
 
     def fold(self, traces: Iterable[Trace]) -> None:
         """Count a batch of traces."""
@@ -126,71 +125,96 @@ class Telemetry(Collector):
             for trace in traces:
                 self._fold(trace)
 
-    def text(self) -> bytes:
-        """Return all metrics in Prometheus' text format."""
-        return generate_latest(self._registry)
+    def counting_traces(self, store: TraceStore) -> TraceStore:
+        """Return a trace store that also counts what passes through it."""
+        return _CountedTraces(store, self)
 
-    def collect(self) -> Iterator[Metric]:
-        """Yield the metric families; called by the registry."""
+    def counting_feedback(self, store: FeedbackStore) -> FeedbackStore:
+        """Return a feedback store that also counts what is new."""
+        return _CountedFeedback(store, self)
+
+    def families(self) -> Iterator[Metric]:
+        """Yield the metric families of all that was counted."""
         with self._lock:
-            yield _counter("router_requests", "Requests decided.", ("policy", "task", "outcome"), self._requests)
-            yield _counter("router_levels", "Decisions by task and level.", ("policy", "task", "level"), self._levels)
-            yield _counter("router_tokens_added", "Tokens added, by estimate.", ("policy",), self._tokens)
-            yield _counter(
-                "router_usage_tokens", "Tokens as backends counted them.", ("policy", "model", "kind"), self._usage
-            )
-            yield _counter("router_prefix_break", "Prompt prefixes not sent again.", ("policy",), self._breaks)
-            yield _counter("router_client_retries", "Requests sent again by their client.", ("policy",), self._retries)
-            yield _counter("router_dropped", "Instructions not said, by reason.", ("policy", "reason"), self._drops)
-            yield _counter("router_errors", "Requests that ended in an error.", ("backend", "code"), self._errors)
-            yield _counter("router_degraded", "Faults of ours, by code.", ("code",), self._codes)
-            yield _counter("router_traces_lost", "Traces not kept.", (), Counter({(): self.lost_traces}))
+            for name, (about, labels) in COUNTERS.items():
+                family = CounterMetricFamily(name, about, labels=labels)
+                for values, count in self._counts[name].items():
+                    family.add_metric(values, count)
+                yield family
             stages = HistogramMetricFamily("router_stage_seconds", "Time by stage.", labels=("stage",))
             for stage, histogram in self._stages.items():
-                pairs, total = histogram.seconds()
-                stages.add_metric((stage,), pairs, total)
+                stages.add_metric((stage,), *histogram.seconds())
             yield stages
-            yield _histogram("router_overhead_seconds", "What the router adds before sending.", self._overhead)
-            yield _histogram("router_time_to_first_token_seconds", "From request to the answer's start.", self._first)
-            yield GaugeMetricFamily("router_in_flight", "Requests under way.", value=self.in_flight())
-            build = GaugeMetricFamily(
-                "router_build", "Version and revisions.", labels=("version", "policy", "revision")
-            )
-            for policy, revision in self.revisions().items():
-                build.add_metric((self._version, policy, revision), 1)
-            yield build
-            yield _counter("router_feedback", "Feedback stored.", ("policy", "metric", "source"), self._said)
-            yield _counter("router_signals", "Signals met in conversations.", ("policy", "signal"), self._signals)
-            yield _counter("router_answers_unexamined", "Answers not examined.", (), Counter({(): self.unexamined}))
-        yield from _audit_metrics(self.watches())
-        yield from _learning_metrics(self.learned())
+            for name, about, histogram in (
+                ("router_overhead_seconds", "What the router adds before sending.", self._overhead),
+                ("router_time_to_first_token_seconds", "From request to the answer's start.", self._first),
+            ):
+                single = HistogramMetricFamily(name, about)
+                single.add_metric((), *histogram.seconds())
+                yield single
+            yield GaugeMetricFamily("router_in_flight", "Requests under way.", value=self.in_flight)
+
+    def _count(self, name: str, *labels: str, by: int = 1) -> None:
+        with self._lock:
+            self._counts[name][labels] += by
 
     def _fold(self, trace: Trace) -> None:
-        decision, policy = trace.decision, trace.policy
+        decision, policy, counts = trace.decision, trace.policy, self._counts
         if trace.retry:
-            self._retries[(policy,)] += 1
+            counts["router_client_retries"][(policy,)] += 1
         else:  # a request that its client sends again is one request
-            self._requests[(policy, decision.task, decision.outcome)] += 1
-            self._levels[(policy, decision.task, decision.level.word)] += 1
-        self._tokens[(policy,)] += decision.tokens
+            counts["router_requests"][(policy, decision.task, decision.outcome)] += 1
+            counts["router_levels"][(policy, decision.task, decision.level.word)] += 1
+        counts["router_tokens_added"][(policy,)] += decision.tokens
         if trace.usage is not None:
             for kind, tokens in zip(Usage._fields, trace.usage, strict=True):
                 if tokens:
-                    self._usage[(policy, trace.model[:MODEL_CHARS], kind)] += tokens
+                    counts["router_usage_tokens"][(policy, trace.model[:MODEL_CHARS], kind)] += tokens
         for dropped in decision.dropped:
-            self._drops[(policy, dropped.reason.partition(":")[0])] += 1
+            counts["router_dropped"][(policy, dropped.reason.partition(":")[0])] += 1
         if trace.error:
-            self._errors[(trace.backend, trace.error)] += 1
+            counts["router_errors"][(trace.backend, trace.error)] += 1
         for stage, ms in trace.stages.items():
             if stage not in self._stages:
-                self._stages[stage] = Histogram()
+                self._stages[stage] = _Histogram()
             self._stages[stage].add(ms)
         self._overhead.add(trace.overhead_ms)
         if trace.first_ms:
             self._first.add(trace.first_ms)
 
 
-class CountedFeedback:
+class Metrics(Collector):
+    """What `/metrics` shows: the counts, what is served, how audits and the learning of levels stand."""
+
+    def __init__(
+        self, version: str, telemetry: Telemetry, shelf: Shelf, tightening: Tightening, learner: Learner
+    ) -> None:
+        self._version = version
+        self._telemetry = telemetry
+        self._shelf = shelf
+        self._tightening = tightening
+        self._learner = learner
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(self)
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+
+    def text(self) -> bytes:
+        """Return all metrics in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metric families; called by the registry."""
+        yield from self._telemetry.families()
+        build = GaugeMetricFamily("router_build", "Version and revisions.", labels=("version", "policy", "revision"))
+        for policy, revision in self._shelf.revisions.items():
+            build.add_metric((self._version, policy, revision), 1)
+        yield build
+        yield from _audit_metrics(self._tightening.watches)
+        yield from _learning_metrics(self._learner.all_records())
+
+
+class _CountedFeedback:
     """A feedback store that also counts what is new."""
 
     def __init__(self, store: FeedbackStore, telemetry: Telemetry) -> None:
@@ -205,7 +229,7 @@ class CountedFeedback:
         return new
 
 
-class CountedStore:
+class _CountedTraces:
     """A trace store that also counts what passes through it."""
 
     def __init__(self, store: TraceStore, telemetry: Telemetry) -> None:
@@ -224,22 +248,6 @@ class CountedStore:
     def close(self) -> None:
         """Close the store."""
         self._store.close()
-
-
-def _counter(
-    name: str, about: str, labels: tuple[str, ...], counts: Mapping[tuple[str, ...], float]
-) -> CounterMetricFamily:
-    family = CounterMetricFamily(name, about, labels=labels)
-    for values, count in counts.items():
-        family.add_metric(values, count)
-    return family
-
-
-def _histogram(name: str, about: str, histogram: Histogram) -> HistogramMetricFamily:
-    pairs, total = histogram.seconds()
-    family = HistogramMetricFamily(name, about)
-    family.add_metric((), pairs, total)
-    return family
 
 
 def _audit_metrics(watches: Mapping[str, Sequence[Watch]]) -> Iterator[Metric]:

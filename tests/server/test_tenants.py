@@ -132,7 +132,7 @@ async def test_while_the_store_fails_nothing_can_be_proved(start: Start, monkeyp
         await ask(running, "shop", previous_response_id=first.id)
     with pytest.raises(openai.NotFoundError):
         await sdk(running, "shop").responses.retrieve(first.id)
-    assert 'router_degraded_total{code="store_failed"} 2.0' in running.parts.telemetry.text().decode()
+    assert 'router_degraded_total{code="store_failed"} 2.0' in running.parts.metrics.text().decode()
 
 
 async def test_an_id_that_two_tenants_were_given_is_nobodys(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
