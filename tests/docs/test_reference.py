@@ -6,6 +6,7 @@ the command line, headers, codes, metrics and variables from what is written in 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, get_args
 
@@ -46,6 +47,8 @@ FORMS = {
     "DialogueFile": "A labelled dialogue",
 }
 """Where `docs/pack-keys.md` tells of the keys of each form."""
+
+OPTION = re.compile(r"--[a-z][a-z-]*")
 
 COMMON_HEADERS = frozenset({"content-length", "allow", "vary", "accept-encoding"})
 """Headers that are HTTP's own and mean here what they mean everywhere."""
@@ -136,7 +139,7 @@ def test_every_command_is_explained_with_all_its_options(name: str) -> None:
     told = [row for row in rows(page("commands.md")) if any(f"{span} ".startswith(f"{name} ") for span in spans(row))]
     own = [row for row in told if not any(f"`{longer}" in row for longer in COMMANDS if longer.startswith(f"{name} "))]
     assert len(own) == 1
-    assert options_of(COMMANDS[name]) <= words(own[0])
+    assert options_of(COMMANDS[name]) == {word for word in words(own[0]) if OPTION.fullmatch(word)}
 
 
 def test_the_options_of_the_command_itself_are_explained() -> None:
