@@ -2,10 +2,10 @@
 
     evaluate(pack, labelled) -> Evaluation -> as_json() | table | page
 
-`evaluation` is the whole, `outcomes` the table of judged turns that every measure reads, `measures` the plain numbers,
-`tasks` the view task by task, `suggestions` and `growth` what to do about a pack, `labelled` and `against` data from
-elsewhere. `table` shows people an evaluation on a terminal, `page` as a file for a browser with the plots of `plots`.
-"""
+`evaluation` is the whole, `labelled` reads data from elsewhere, `outcomes` is the table of judged turns that every
+measure reads, `measures` are the plain numbers, `summary` all figures of a set of turns and of each task, `suggestions`
+what to do about a pack. `table` shows people an evaluation on a terminal, `page` as a file for a browser, with the
+plots of `markup` and the words of `wording`."""
 
 from router.evaluate.evaluation import Evaluation, evaluate
 from router.evaluate.labelled import LabelError, Labelled, read_labelled

@@ -1,7 +1,7 @@
 """The whole evaluation of a pack: a study of its examples, what it suggests, and labelled data from elsewhere.
 
     study -> outcomes -> summary          how models fare on the pack's rows that they had not seen
-    halves -> growth                      where more examples would pay
+    halves -> learning curve                    where more examples would pay
     recogniser -> steps                   latency; labelled data put to what serves
 
 A task has examples; a *row* is one of them, or a text that no task answers (the pack's own, or shipped).
@@ -24,12 +24,10 @@ from router.core.evidence import Belief, Certificate
 from router.core.policy import ROOT, Policy
 from router.core.settle import settle
 from router.evaluate import measures, suggestions
-from router.evaluate.against import ServedTurns, serve
-from router.evaluate.growth import LearningCurve, growth
 from router.evaluate.labelled import Labelled
-from router.evaluate.outcomes import Outcomes, is_right, walk_down
-from router.evaluate.summary import Summary, summarise
-from router.evaluate.tasks import texts_by_task
+from router.evaluate.outcomes import Outcomes, ServedTurns, is_right, serve, walk_down
+from router.evaluate.suggestions import LearningCurve, growth
+from router.evaluate.summary import Summary, summarise, texts_by_task
 from router.packs import Pack
 
 Progress: TypeAlias = Callable[[float], None]
@@ -63,7 +61,7 @@ class Evaluation:
     certificates: tuple[Certificate, ...]
     summary: Summary
     latency: measures.Latency
-    merges: tuple[suggestions.MergeSuggestion, ...]
+    merges: tuple[suggestions.Merge, ...]
     suspects: tuple[suggestions.LabelIssue, ...]
     growth: LearningCurve | None
     served: ServedTurns | None

@@ -17,11 +17,13 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from router.core.errors import Fault, RouterError, did_you_mean
 from router.core.policy import ROOT
-from router.evaluate.outcomes import Truth
+
+Truth: TypeAlias = tuple[str, ...]
+"""The paths that a turn is about; none for a turn that no task answers."""
 
 STANDARD_INPUT = "-"
 

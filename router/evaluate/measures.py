@@ -7,13 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-Doubles: TypeAlias = NDArray[np.float64]
-Flags: TypeAlias = NDArray[np.bool_]
+from router.classify.encoder import Doubles, Flags
 
 MOST_BINS = 15
 """Bins of a calibration curve, as in Guo et al. 2017, "On Calibration of Modern Neural Networks"."""

@@ -6,24 +6,43 @@ by turn from the beliefs of the recogniser that serves (labelled data from elsew
 A guess is *right* when it is the truth. Where the truth is a task that the model cannot name, because it has no
 examples of its own, a guess inside its subtree is right: the label says no more. A path is *on the lineage* of the
 truth when the truth is it or lies below it: then its text applies.
+
+Labelled data from elsewhere is put to the recogniser that serves, turn by turn along each conversation (`serve`). What
+the numbers of a summary mean, for the turns that are labelled:
+
+- `accuracy.task`: of the turns in scope (labelled with a task), the share whose most probable task is the truth. "None
+  of these" is no candidate here: that is judged by `settled` and `oos_auroc`.
+- `accuracy.domain`: of the same turns, the share whose heaviest first-level branch is the truth's.
+- `settled.coverage`: of the turns in scope, the share where something was settled as deep as a task goes: on a leaf, or
+  as deep as the truth lies. Right or wrong; how often it is wrong says the next.
+- `settled.wrong`: of all turns, the share where a path was settled that does not lead to the truth, so that text was
+  sent which does not apply. Whatever is settled for a turn out of scope is wrong. This is the rate that the
+  certificates bound.
+- `ece`: distance of probability and accuracy of the most probable task, over the turns in scope.
+- `oos_auroc`: the chance that the tasks together weigh more for a turn in scope than for one out of scope.
+- `latency_us`: one step of the recogniser: features, scores, filter, sentences.
+
+A number that cannot be had (no turn out of scope, say) is None.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from router.classify import LinearRecogniser
 from router.classify.belief import Tree
-from router.core.policy import ROOT, Task, depth
-
-Doubles: TypeAlias = NDArray[np.float64]
-Flags: TypeAlias = NDArray[np.bool_]
-Truth: TypeAlias = tuple[str, ...]
-"""The paths that a turn is about; none for a turn that no task answers."""
+from router.classify.encoder import Doubles, Flags
+from router.core.policy import ROOT, Policy, Task, depth
+from router.core.ports import State
+from router.core.settle import settle
+from router.evaluate import measures
+from router.evaluate.labelled import Labelled, LabelledTurn, Truth
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,35 +136,29 @@ def walk_down(tree: Tree, masses: Doubles) -> tuple[DepthSteps, ...]:
         here = found
 
 
-class Ways:
-    """Reads single beliefs: the most probable task with examples, and the heaviest way down."""
+def most_probable(mass: Mapping[str, float], classes: Collection[str]) -> tuple[str, float]:
+    """Return the most probable task with examples in a belief, and its probability; ("", 0.0) for one in nothing.
 
-    def __init__(self, tasks: Mapping[str, Task], classes: Sequence[str]) -> None:
-        self._children = {path: task.children for path, task in tasks.items()}
-        self._classes = frozenset(classes)
+    What a node weighs beyond its children is its own. Tasks below the floor of a belief (1 %) count as nothing.
+    """
+    own = dict(mass)
+    for path, weight in mass.items():
+        above = path.rpartition("/")[0]
+        if above:
+            own[above] = own.get(above, 0.0) - weight
+    known = [(weight, path) for path, weight in own.items() if path in classes and weight > 0.0]
+    weight, path = max(known, key=lambda pair: (pair[0], pair[1]), default=(0.0, ""))
+    return path, weight
 
-    def guess(self, mass: Mapping[str, float]) -> tuple[str, float]:
-        """Return the most probable task with examples, and its probability; ("", 0.0) for a belief in nothing.
 
-        What a node weighs beyond its children is its own. Tasks below the floor of a belief (1 %) count as nothing.
-        """
-        own = dict(mass)
-        for path, weight in mass.items():
-            above = path.rpartition("/")[0]
-            if above:
-                own[above] = own.get(above, 0.0) - weight
-        known = [(weight, path) for path, weight in own.items() if path in self._classes and weight > 0.0]
-        weight, path = max(known, key=lambda pair: (pair[0], pair[1]), default=(0.0, ""))
-        return path, weight
-
-    def down(self, mass: Mapping[str, float]) -> list[tuple[str, float]]:
-        """Return the heaviest way down as (path, mass), the domain first."""
-        way: list[tuple[str, float]] = []
-        here = ROOT
-        while children := [path for path in self._children[here] if path in mass]:
-            here = max(children, key=mass.__getitem__)
-            way.append((here, mass[here]))
-        return way
+def heaviest_way(mass: Mapping[str, float], tasks: Mapping[str, Task]) -> list[tuple[str, float]]:
+    """Return the heaviest way down the tree in a belief as (path, mass), the domain first."""
+    way: list[tuple[str, float]] = []
+    here = ROOT
+    while children := [path for path in tasks[here].children if path in mass]:
+        here = max(children, key=mass.__getitem__)
+        way.append((here, mass[here]))
+    return way
 
 
 def collect_steps(ways: Sequence[Sequence[tuple[str, float]]], deepest: int) -> tuple[DepthSteps, ...]:
@@ -161,3 +174,67 @@ def collect_steps(ways: Sequence[Sequence[tuple[str, float]]], deepest: int) -> 
 def deepest_of(paths: Collection[str]) -> int:
     """Return the depth of the deepest path."""
     return max(map(depth, paths), default=0)
+
+
+TELL_EVERY = 500
+"""Turns between two words about progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServedTurns:
+    """Labelled turns as they were served, the time each step took, and the labels that were skipped."""
+
+    name: str
+    outcomes: Outcomes
+    latency: measures.Latency
+    unknown: Counter[str]
+
+    @property
+    def title(self) -> str:
+        """What people see of the name: the file without its folders."""
+        return Path(self.name).name
+
+
+def serve(
+    labelled: Labelled, policy: Policy, recogniser: LinearRecogniser, progress: Callable[[float], None]
+) -> ServedTurns:
+    """Put every conversation to the recogniser, and keep what came of each labelled turn."""
+    total = sum(len(turns) for turns in labelled.conversations)
+    classes = frozenset(recogniser.artefact.classes)
+    kept: list[LabelledTurn] = []
+    guesses: list[tuple[str, float]] = []
+    walks: list[list[tuple[str, float]]] = []
+    settled: list[tuple[str, ...]] = []
+    known: list[float] = []
+    times: list[int] = []
+    for turns in labelled.conversations:
+        state: State | None = None
+        for turn in turns:
+            started = time.perf_counter_ns()
+            state, belief = recogniser.step(state, turn.text, turn.reply_before)
+            times.append(time.perf_counter_ns() - started)
+            if len(times) % TELL_EVERY == 0:
+                progress(len(times) / total)
+            if turn.truth is None:
+                continue
+            found = settle(policy.tasks, belief, recogniser.thresholds, policy.settings.max_tasks)
+            kept.append(turn)
+            guesses.append(most_probable(belief.mass, classes))
+            walks.append(heaviest_way(belief.mass, policy.tasks))
+            known.append(sum(mass for path, mass in belief.mass.items() if depth(path) == 1))
+            settled.append(tuple(one.path for one in found if one.path != ROOT))
+    truths = tuple(turn.truth or () for turn in kept)
+    outcomes = Outcomes(
+        texts=tuple(turn.text for turn in kept),
+        truths=truths,
+        guesses=tuple(path for path, _ in guesses),
+        confidences=np.array([sure for _, sure in guesses], np.float64),
+        right=np.array(
+            [is_right(path, truth, classes) for (path, _), truth in zip(guesses, truths, strict=True)], np.bool_
+        ),
+        walk=collect_steps(walks, deepest_of(policy.tasks)),
+        known=np.array(known, np.float64),
+        settled=tuple(settled),
+        weights=np.ones(len(kept)),
+    )
+    return ServedTurns(labelled.name, outcomes, measures.latency(times), labelled.unknown)

@@ -8,14 +8,12 @@ from importlib import resources
 from xml.etree.ElementTree import Element
 
 from router.core.policy import ROOT
-from router.evaluate import plots
+from router.evaluate import markup
 from router.evaluate.evaluation import ASSUMPTION, Evaluation
-from router.evaluate.growth import MORE
 from router.evaluate.markup import Content, document, element
 from router.evaluate.measures import Latency
-from router.evaluate.suggestions import LabelIssue
-from router.evaluate.summary import Summary
-from router.evaluate.tasks import ConfusedExample, ConfusedPair, TaskScore, weakest
+from router.evaluate.suggestions import MORE, LabelIssue
+from router.evaluate.summary import ConfusedExample, ConfusedPair, Summary, TaskScore, weakest
 from router.evaluate.wording import MEANINGS, depth_names, figures, number, origin, percent, plural, promise
 
 MOST_BARS, MOST_PAIRS, MOST_GAINS, SUSPECTS_OPEN = 15, 12, 12, 12
@@ -107,7 +105,7 @@ def _plots(found: Evaluation) -> Content:
                 "CalibrationCurve",
                 "Points on the diagonal are as often right as they are sure; below it, recognition is too sure.",
                 names,
-                plots.calibration_plot(curves),
+                markup.calibration_plot(curves),
             )
         )
     for name, summary, _ in sources:
@@ -118,7 +116,7 @@ def _plots(found: Evaluation) -> Content:
                     f"Risk against coverage, {name}",
                     "Ring: the threshold in force. Dashed: the rate that is promised. Shown up to where it matters.",
                     depths,
-                    plots.risk_plot(summary.risks, f"frame{len(cards)}"),
+                    markup.risk_plot(summary.risks, f"frame{len(cards)}"),
                 )
             )
     if any(summary.passing for _, summary, _ in sources):
@@ -128,15 +126,15 @@ def _plots(found: Evaluation) -> Content:
             f"Ring: the first threshold, {threshold:.3f}. Out of scope, among held-out examples: the pack's unrelated "
             "texts and shipped ones."
         )
-        cards.append(_card("In scope or not", said, names, plots.passing_plot(passing)))
+        cards.append(_card("In scope or not", said, names, markup.passing_plot(passing)))
     if found.growth is not None:
         said = f"Probability given to the right task, out of fold; dashed: what {MORE} more examples of each may bring."
-        cards.append(_card("Learning curve", said, [], plots.growth_plot(found.growth, MORE)))
+        cards.append(_card("Learning curve", said, [], markup.growth_plot(found.growth, MORE)))
     return [element("h2", "Curves"), element("div", cards, class_="plots")] if cards else None
 
 
 def _card(title: str, hint: str, names: Sequence[str], plot: Element) -> Element:
-    marks = zip(names, plots.SERIES, strict=False)
+    marks = zip(names, markup.SERIES, strict=False)
     legend = element("p", [element("span", element("i", class_=mark), name) for name, mark in marks], class_="legend")
     shown = legend if len(names) > 1 else None
     return element("div", element("h3", title), element("p", hint, class_="hint"), shown, plot, class_="card")

@@ -1,16 +1,32 @@
-"""What to do about a pack, read off its own examples: tasks to merge, and labels to look at again."""
+"""What to do about a pack: tasks to merge, labels to look at again, and tasks to give more examples.
+
+The last is read off the learning curve: what half of the examples would give, and so where ten more would pay most.
+Each half of the examples (every second one of each task) is studied like the whole. What is measured is the *miss*: one
+minus the probability given to the right task, out of fold, which falls more smoothly than counted errors do. Misses
+fall with the number of examples like a power of it (Hestness et al. 2017, "Deep Learning Scaling is Predictable,
+Empirically"), so two sizes give the power: one for the pack, and for each task a blend of its own with the pack's.
+
+Measured on CLINC150 (Larson et al. 2019) by going from 10 to 20 examples of all 150 tasks: the probability given to the
+right task on its test messages rose by .030 on average, and by .076 for the ten tasks named first here. The amounts are
+too hopeful (.048 was expected on average): read the order, not the decimals.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
 
 import numpy as np
 
-from router.classify import CrossValidation
+from router.classify import CrossValidation, study
+from router.classify.fit.fitting import SMALL_PACK
+from router.classify.fit.training import Material
 from router.classify.text import clip
 from router.core.policy import ROOT
-from router.evaluate.tasks import ConfusedPair
+from router.evaluate.summary import ConfusedPair
 from router.packs import Pack
 
 MERGE_RATE = 0.15
@@ -26,7 +42,7 @@ MOST_SUSPECTS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class MergeSuggestion:
+class Merge:
     """Two tasks that are mutually confused: one task with two variants may serve better, or clearer examples."""
 
     first: str
@@ -51,10 +67,10 @@ class LabelIssue:
     line: int
 
 
-def merges(pairs: Sequence[ConfusedPair]) -> tuple[MergeSuggestion, ...]:
+def merges(pairs: Sequence[ConfusedPair]) -> tuple[Merge, ...]:
     """Return the pairs that are confused both ways and often."""
     found = [
-        MergeSuggestion(pair.first, pair.second, sum(pair.counts), sum(pair.rows), pair.rate)
+        Merge(pair.first, pair.second, sum(pair.counts), sum(pair.rows), pair.rate)
         for pair in pairs
         if min(pair.counts) > 0 and sum(pair.counts) >= LEAST_CONFUSED and pair.rate >= MERGE_RATE
     ]
@@ -101,3 +117,110 @@ def example_places(pack: Pack) -> dict[tuple[str, str], tuple[str, int]]:
         if place is not None:
             found.setdefault((ROOT, clip(text)), place)
     return found
+
+
+MORE = 10
+"""Examples that a task is imagined to gain."""
+
+PACK_COUNTS_FOR = 20.0
+"""Rows that the pack's power counts for beside a task's own: with 20 examples the two weigh the same."""
+
+STEEPEST = 1.0
+"""No miss falls faster than one over the number of examples."""
+
+LEAST_EXAMPLES = 2
+"""A task needs as many for each half to have one."""
+
+
+@dataclass(frozen=True, slots=True)
+class _TaskGain:
+    """What ten more examples of a task may bring: the probability given to it on its own messages, now and then."""
+
+    task: str
+    examples: int
+    now: float
+    then: float
+
+    @property
+    def gain(self) -> float:
+        """The difference."""
+        return round(self.then - self.now, 4)
+
+
+@dataclass(frozen=True, slots=True)
+class LearningCurve:
+    """The pack's curve as (examples a task that a model saw, mean probability given to the right task), and the tasks.
+
+    `power` is how fast misses fall: doubling the examples divides them by 2 ** power.
+    """
+
+    points: tuple[tuple[float, float], ...]
+    power: float
+    gains: tuple[_TaskGain, ...]
+
+
+def growth(whole: CrossValidation, material: Material, progress: Callable[[float], None]) -> LearningCurve | None:
+    """Study both halves and return the curve; None where no task has two examples that were judged."""
+    if not whole.artefact.classes:
+        return None
+    halves = [
+        study(_half(material, 0), progress=lambda done: progress(done / 2)),
+        study(_half(material, 1), progress=lambda done: progress((1.0 + done) / 2)),
+    ]
+    counts = Counter(path for path, _ in material.examples)
+    at_full, at_half = _misses([whole]), _misses(halves)
+    tasks = [path for path in at_full if path in at_half and counts[path] >= LEAST_EXAMPLES]
+    if not tasks:
+        return None
+    seen_full, seen_half = _seen(whole, material), _seen(halves[0], material) / 2
+    steps = math.log(seen_full / seen_half)
+    pack_full, pack_half = (fmean(misses[path] for path in tasks) for misses in (at_full, at_half))
+    power = _power(pack_half, pack_full, steps)
+    gains = []
+    for path in tasks:
+        count = counts[path]
+        own = _power(at_half[path], at_full[path], steps)
+        blend = (count * own + PACK_COUNTS_FOR * power) / (count + PACK_COUNTS_FOR)
+        now = at_full[path] * seen_full**blend
+        then = now * (count / (count + MORE)) ** blend
+        gains.append(_TaskGain(path, count, round(1.0 - now, 4), round(1.0 - then, 4)))
+    gains.sort(key=lambda gain: (-gain.gain, gain.task))
+    average = fmean(counts[path] for path in tasks)
+    points = ((seen_half * average, 1.0 - pack_half), (seen_full * average, 1.0 - pack_full))
+    return LearningCurve(tuple((round(x, 2), round(y, 4)) for x, y in points), round(power, 4), tuple(gains))
+
+
+def _half(material: Material, half: int) -> Material:
+    """Return the material with every second example of each task and every second unrelated text."""
+    kept = []
+    seen: Counter[str] = Counter()
+    for path, text in material.examples:
+        if seen[path] % 2 == half:
+            kept.append((path, text))
+        seen[path] += 1
+    return replace(material, examples=tuple(kept), unrelated=material.unrelated[half::2])
+
+
+def _misses(studies: Iterable[CrossValidation]) -> dict[str, float]:
+    """Return the mean of one minus the probability of the truth over the pack's rows in scope, by task."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for one in studies:
+        number = {path: at for at, path in enumerate(one.artefact.classes)}
+        for row in np.flatnonzero(one.own).tolist():
+            at = number.get(one.truths[row])
+            if at is not None:
+                found[one.truths[row]].append(1.0 - float(one.probabilities[row, at]))
+    return {path: fmean(misses) for path, misses in found.items()}
+
+
+def _seen(one: CrossValidation, material: Material) -> float:
+    """Return the share of the examples that each out-of-fold model was fitted to."""
+    rows = len(one.texts) + len(material.about)
+    return 1.0 - 1.0 / (5 if rows <= SMALL_PACK else 3)
+
+
+def _power(before: float, after: float, steps: float) -> float:
+    """Return by which power misses fell; 0 where they did not."""
+    if before <= 0.0 or after <= 0.0 or steps <= 0.0:
+        return 0.0
+    return min(STEEPEST, max(0.0, math.log(before / after) / steps))

@@ -12,8 +12,7 @@ from rich.text import Text
 from router.evaluate.evaluation import ASSUMPTION, Evaluation
 from router.evaluate.markup import fit_text
 from router.evaluate.measures import CalibrationBin, RiskPoint, RocPoint
-from router.evaluate.summary import DepthRisk, Summary
-from router.evaluate.tasks import ConfusedPair, weakest
+from router.evaluate.summary import ConfusedPair, DepthRisk, Summary, weakest
 from router.evaluate.wording import MEANINGS, depth_names, figures, number, origin, percent, plural, promise
 
 MOST_TASKS, MOST_PAIRS, MOST_SUGGESTIONS = 10, 5, 8

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from router.core.evidence import Belief, Certificate, Thresholds
-from router.evaluate.against import ServedTurns, serve
 from router.evaluate.labelled import Labelled, LabelledTurn
+from router.evaluate.outcomes import ServedTurns, serve
 from router.evaluate.summary import Summary, summarise
 from tests.evaluate.conftest import policy_of
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from router.classify.belief import Tree
 from router.core.evidence import Belief, Thresholds
 from router.core.settle import settle
-from router.evaluate.outcomes import Ways, applies, deepest_of, is_right, walk_down
+from router.evaluate.outcomes import applies, deepest_of, heaviest_way, is_right, most_probable, walk_down
 from tests.evaluate.conftest import outcomes_by_hand, tree_of
 
 PATHS = ("/a", "/a/one", "/a/two", "/a/two/deep", "/b", "/b/one", "/c")
@@ -25,24 +25,22 @@ def test_rows_and_single_beliefs_are_read_alike(weights: list[list[int]]) -> Non
     tree = Tree(tuple(TASKS), CLASSES)
     masses = tree.all_masses(probabilities)
     steps = walk_down(tree, masses)
-    ways = Ways(TASKS, CLASSES)
     for row, vector in enumerate(masses.tolist()):
         mass = dict(zip(tree.nodes, vector, strict=True))
-        way = ways.down(mass)
+        way = heaviest_way(mass, TASKS)
         found = [(step.paths[row], step.masses[row]) for step in steps if step.paths[row]]
         if len(set(vector)) == len(vector):
             assert [path for path, _ in way] == [path for path, _ in found]
             assert way[-1][0] == settle(TASKS, Belief(mass), Thresholds((0.0, 0.0)))[0].path
         assert [weight for _, weight in way][:1] == pytest.approx([weight for _, weight in found][:1])
-        guess, sure = ways.guess(mass)
+        guess, sure = most_probable(mass, CLASSES)
         assert sure == pytest.approx(probabilities[row].max())
         assert probabilities[row][CLASSES.index(guess)] == pytest.approx(sure)
 
 
 def test_a_belief_in_nothing_guesses_nothing() -> None:
-    ways = Ways(TASKS, CLASSES)
-    assert ways.guess({}) == ("", 0.0) and ways.down({}) == []
-    assert ways.guess({"/b": 0.4}) == ("", 0.0), "/b has no examples of its own"
+    assert most_probable({}, CLASSES) == ("", 0.0) and heaviest_way({}, TASKS) == []
+    assert most_probable({"/b": 0.4}, CLASSES) == ("", 0.0), "/b has no examples of its own"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from xml.etree.ElementTree import fromstring, tostring
 
 import pytest
 
-from router.evaluate import Evaluation, page, plots
+from router.evaluate import Evaluation, markup, page
 from router.evaluate.markup import document, element
 from tests.evaluate.conftest import HOSTILE
 
@@ -119,4 +119,4 @@ def test_elements_nest_and_attributes_are_left_out_when_there_are_none() -> None
     ],
 )
 def test_ticks_are_round(low: float, high: float, ticks: list[float]) -> None:
-    assert plots._ticks(low, high) == ticks
+    assert markup._ticks(low, high) == ticks

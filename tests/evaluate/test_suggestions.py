@@ -9,9 +9,9 @@ import pytest
 
 from router.classify import CrossValidation, fit_policy
 from router.classify.fit.training import Material
-from router.evaluate import growth
+from router.evaluate import suggestions
 from router.evaluate.suggestions import SURE, example_places, merges, suspects
-from router.evaluate.tasks import ConfusedPair
+from router.evaluate.summary import ConfusedPair
 from router.packs import Pack
 from tests.classify.conftest import EXAMPLES, lines
 from tests.evaluate.conftest import policy_of
@@ -92,7 +92,7 @@ def test_places_of_examples_are_those_of_the_file(make_pack: Callable[..., Pack]
 
 def test_halves_part_the_examples_of_each_task(make_pack: Callable[..., Pack]) -> None:
     material = Material.of(make_pack(NESTED).policy)
-    halves = [growth._half(material, number) for number in (0, 1)]
+    halves = [suggestions._half(material, number) for number in (0, 1)]
     assert not set(halves[0].examples) & set(halves[1].examples)
     assert sorted(halves[0].examples + halves[1].examples) == sorted(material.examples)
     assert len(halves[0].examples) == len(halves[1].examples)
@@ -109,9 +109,9 @@ def test_the_learning_curve_follows_the_power_that_the_halves_show(
         return small_study(a + b)
 
     # Halving the examples doubles the misses of /a and does nothing to those of /b.
-    monkeypatch.setattr(growth, "study", lambda half, progress: rows_missing(0.4, 0.1, 20))
+    monkeypatch.setattr(suggestions, "study", lambda half, progress: rows_missing(0.4, 0.1, 20))
     told: list[float] = []
-    found = growth.growth(rows_missing(0.2, 0.1, 40), material, told.append)
+    found = suggestions.growth(rows_missing(0.2, 0.1, 40), material, told.append)
     assert found is not None
     assert [gain.task for gain in found.gains] == ["/a", "/b"]
     first, second = found.gains
@@ -125,6 +125,6 @@ def test_there_is_no_curve_without_examples_to_halve(
     make_pack: Callable[..., Pack], small_study: Callable[..., CrossValidation], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = small_study([("/a", (0.9, 0.0), True)])
-    monkeypatch.setattr(growth, "study", lambda half, progress: one)
+    monkeypatch.setattr(suggestions, "study", lambda half, progress: one)
     material = Material.of(make_pack({"a": ["only one"], "b": ["and another"]}).policy)
-    assert growth.growth(one, material, lambda done: None) is None
+    assert suggestions.growth(one, material, lambda done: None) is None

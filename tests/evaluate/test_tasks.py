@@ -7,7 +7,7 @@ import random
 import pytest
 from sklearn.metrics import f1_score, precision_score, recall_score
 
-from router.evaluate.tasks import confused_pairs, macro_f1, task_scores, texts_by_task, weakest
+from router.evaluate.summary import confused_pairs, macro_f1, task_scores, texts_by_task, weakest
 from tests.evaluate.conftest import outcomes_by_hand
 
 NAMES = ("/a", "/b", "/c")
