@@ -43,7 +43,7 @@ _OPENAI_KEY = re.compile(rb'"prompt_cache_breakpoint"\s*:\s*\{|"prompt_cache_opt
 _BACKSLASH = 0x5C
 
 
-class Marks(NamedTuple):
+class CacheBreakpoints(NamedTuple):
     """The JSON to put behind the last member of the blocks that hold our texts; empty where no mark goes.
 
     `{"type":"text","text":"..."` + mark + `}` is the block. Where `any(marks)` is false the text needs no block.
@@ -53,7 +53,7 @@ class Marks(NamedTuple):
     special: bytes = b""
 
 
-class Theirs(NamedTuple):
+class ClientBreakpoints(NamedTuple):
     """The client's own marks in the order of the prompt; each says whether it lives for an hour, not five minutes."""
 
     tools: tuple[bool, ...] = ()
@@ -61,39 +61,39 @@ class Theirs(NamedTuple):
     messages: tuple[bool, ...] = ()
 
 
-NO_MARKS = Marks()
+NO_BREAKPOINTS = CacheBreakpoints()
 
 
-def openai_marks(body: bytes, capability: Capability, ahead: int, general: str, special: str) -> Marks:
+def openai_marks(body: bytes, capability: Capability, ahead: int, general: str, special: str) -> CacheBreakpoints:
     """Return the marks for the parts of a system message (chat) or item (responses) that hold our texts.
 
     `body` is the client's, where its own breakpoints are looked for. `ahead` counts the bytes of the prompt before our
     text: the tools, and the client's system text unless ours comes first or instead.
     """
     if capability.cache_marks == "off" or not (general or special):
-        return NO_MARKS
+        return NO_BREAKPOINTS
     theirs = _count_openai_marks(body)
     if capability.cache_marks == "auto" and theirs:
-        return NO_MARKS
+        return NO_BREAKPOINTS
     return _choose(OPENAI_MARK, _OPENAI_LIMIT - theirs, capability, ahead, general, special)
 
 
 def anthropic_marks(
-    theirs: Theirs, ours_first: bool, capability: Capability, ahead: int, general: str, special: str
-) -> Marks:
+    theirs: ClientBreakpoints, ours_first: bool, capability: Capability, ahead: int, general: str, special: str
+) -> CacheBreakpoints:
     """Return the marks for the blocks of `system` that hold our texts.
 
     `ours_first` says that our text stands before the client's system text. `ahead` is as in `openai_marks`. Where
     `place` is `replace`, leave the client's system text out of both `theirs` and `ahead`.
     """
     if capability.cache_marks == "off" or not (general or special):
-        return NO_MARKS
+        return NO_BREAKPOINTS
     if capability.cache_marks == "auto" and any(theirs):
-        return NO_MARKS
+        return NO_BREAKPOINTS
     tools, system, messages = theirs
     earlier, later = (tools, system + messages) if ours_first else (tools + system, messages)
     if any(later) and not all(earlier):
-        return NO_MARKS  # the client's own marks grow already; that is for the provider to refuse
+        return NO_BREAKPOINTS  # the client's own marks grow already; that is for the provider to refuse
     hour = any(later) or earlier[-1:] == (True,)
     room = _ANTHROPIC_LIMIT - len(tools) - len(system) - max(_LEFT_TO_MESSAGES, len(messages))
     return _choose(ANTHROPIC_HOUR_MARK if hour else ANTHROPIC_MARK, room, capability, ahead, general, special)
@@ -144,10 +144,10 @@ def _count_openai_marks(body: bytes) -> int:
     return sum(body[key.start() - 1] != _BACKSLASH for key in _OPENAI_KEY.finditer(body))
 
 
-def _choose(mark: bytes, room: int, capability: Capability, ahead: int, general: str, special: str) -> Marks:
+def _choose(mark: bytes, room: int, capability: Capability, ahead: int, general: str, special: str) -> CacheBreakpoints:
     least = capability.cache_min_tokens * _BYTES_PER_TOKEN
     to_general = ahead + len(general.encode())
     to_special = to_general + len(special.encode())
     mark_special = room > 0 and bool(special) and to_special >= least
     mark_general = room > mark_special and bool(general) and to_general >= least
-    return Marks(mark if mark_general else b"", mark if mark_special else b"")
+    return CacheBreakpoints(mark if mark_general else b"", mark if mark_special else b"")

@@ -1,8 +1,18 @@
-"""`/chat/completions`: what a body says, and the wire itself.
+"""`/chat/completions`: what a body says, and where text goes.
 
 The client's bytes are kept and never written anew. Each message is read as far as deciding needs it (role, text, kinds
 of the other parts); unknown fields, tool calls and images are skipped, not copied. Source of the shapes:
 https://platform.openai.com/docs/api-reference/chat/create and the official Python SDK's types.
+
+Where text goes (what goes is `router.wire.placement`'s word):
+
+- head: into the last of the leading system or developer messages, as more string or as one more text part; without any,
+  as a new message in front; where the model knows no such role, as a marked block at the top of the first user turn;
+- tail of user turn j: as a message right before it, or as a marked block at its top. Nothing of ours ever comes between
+  an assistant's tool calls and their results, since only a user message can follow a new message.
+
+Every rule looks only at messages before the place it decides about, never at later ones: else a conversation that grows
+would move text that was sent already.
 """
 
 from __future__ import annotations
@@ -14,14 +24,24 @@ from typing import Any
 import msgspec
 
 from router.core.conversation import Conversation, Role, Turn
-from router.core.decision import Decision
-from router.core.errors import RequestError
-from router.core.ports import Weaving
-from router.wire.chat_weave import LEADING, ChatRequest, plan_edits
-from router.wire.openai_format import METADATA, STREAM_OPTIONS, OpenAIFormat, gives_usage, read_model
-from router.wire.splice import Edit, apply_edits
-from router.wire.spoken import spoken_in_chat
-from router.wire.strict_json import LARGE, check, check_count, check_names, decode, decode_messages, names
+from router.wire import chat_stream
+from router.wire.cache_marks import NO_BREAKPOINTS, CacheBreakpoints, openai_marks
+from router.wire.edits import extend_leading, size_of, split_head, write_content
+from router.wire.format import (
+    LEADING,
+    METADATA,
+    STREAM_OPTIONS,
+    Plan,
+    Read,
+    Top,
+    WireFormat,
+    check_asked,
+    first_role,
+    gives_usage,
+    read_content,
+    require_messages,
+)
+from router.wire.strict_json import decode_messages, names
 
 _VIEW: Mapping[str, Role] = MappingProxyType(
     {"user": "user", "assistant": "assistant", "tool": "tool", "function": "tool"}
@@ -38,10 +58,9 @@ class _Message(msgspec.Struct, gc=False):
     content: str | list[_Part] | None = None
 
 
-class _Body(msgspec.Struct, gc=False):
+class _Body(Top, gc=False):
     messages: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
-    model: msgspec.Raw = msgspec.Raw()
-    stream: bool | None = None
+    tools: msgspec.Raw = msgspec.Raw()
     stream_options: msgspec.Raw = msgspec.Raw()
     user: str | None = None
     safety_identifier: str | None = None
@@ -63,127 +82,84 @@ class _Outline(msgspec.Struct, gc=False):
 
 _NAMES = names(
     *_Body.__struct_fields__,
-    "tools",
     messages=names("role", content=names("type", "text")),
     stream_options=STREAM_OPTIONS,
     metadata=METADATA,
 )
-
-_OUTLINE = msgspec.json.Decoder(_Outline)
-_BODY = msgspec.json.Decoder(_Body)
 _MESSAGE = msgspec.json.Decoder(_Message)
 _PROMPT = msgspec.json.Decoder(_Prompt)
-_NO_METADATA: Mapping[str, Any] = MappingProxyType({})
 
 
-class ChatCompletions(OpenAIFormat):
+class ChatCompletions(WireFormat):
     """The wire of `/chat/completions`. Has no state."""
 
     name = "chat"
     path = "/chat/completions"
+    body = msgspec.json.Decoder(_Body)
+    names = _NAMES
+    outline = msgspec.json.Decoder(_Outline)
+    lists = ("messages",)
+    synonyms = frozenset({"max_tokens", "max_completion_tokens"})
 
-    def parse(self, body: bytes) -> ChatRequest:
-        """Return the parsed body. Raises RequestError (400) that names the place, such as `messages[3].content`."""
-        check(body)
-        if len(body) > LARGE:
-            check_count(decode(body, _OUTLINE).messages, "messages", "messages")
-        top = decode(body, _BODY)
-        check_names(body, _NAMES)
-        model = read_model(top.model)
-        raws = top.messages
-        if raws is msgspec.UNSET:
-            raise RequestError(
-                "messages: missing; send a list with at least one user message.",
-                code="missing_messages",
-                param="messages",
-            )
+    def read(self, top: _Body) -> Read:
+        """Return the messages as turns. Raises RequestError (400)."""
+        raws = require_messages(top.messages)
         messages = decode_messages(raws, _MESSAGE)
-        limit = top.max_completion_tokens
-        leading, conversation = _view(messages, top.max_tokens if limit is None else limit)
-        return ChatRequest(
-            body=body,
-            model=model,
-            stream=top.stream is True,
-            tells_usage=top.stream is not True or gives_usage(top.stream_options),
-            user=top.safety_identifier or top.user or "",
-            metadata=top.metadata or _NO_METADATA,
-            conversation=conversation,
-            raw_model=top.model,
-            raw_stream_options=top.stream_options,
-            raw_messages=raws,
-            roles=[message.role for message in messages],
-            leading=leading,
-        )
+        limit = top.max_tokens if top.max_completion_tokens is None else top.max_completion_tokens
+        system: list[str] = []
+        turns: list[Turn] = []
+        leading = 0
+        user: Turn | None = None
+        for at, message in enumerate(messages):
+            role = message.role
+            text, attachments = read_content(message.content, "messages[{}].content", at)
+            if role in LEADING and at == leading:
+                leading += 1
+                if text:
+                    system.append(text)
+                continue
+            turn = Turn(_VIEW.get(role, "system"), text, at, attachments)
+            turns.append(turn)
+            if role == "user":
+                user = turn
+        check_asked(user, "messages")
+        spoken = Conversation("\n\n".join(system), tuple(turns), limit)
+        return spoken, raws, [message.role for message in messages], leading
 
-    def weave(self, request: ChatRequest, decisions: Sequence[Decision], weaving: Weaving) -> bytes:
-        """Return the body to send; `request.body` itself when there is nothing to change.
+    def tells_usage(self, top: _Body) -> bool:
+        """Say whether the client asked for the usage of its stream."""
+        return gives_usage(top.stream_options)
 
-        `decisions[j]` belongs to user turn j. Raises ValueError when there is text to place but not one decision for
-        each user turn.
-        """
-        return apply_edits(request.body, plan_edits(request, decisions, weaving))
-
-    def edits(self, request: ChatRequest, decisions: Sequence[Decision], weaving: Weaving) -> list[Edit]:
-        """Return the edits that `weave` makes, by place in `request.body`: what `explain --wire` shows."""
-        return sorted(plan_edits(request, decisions, weaving), key=lambda edit: edit.start)
-
-    def spoken(self, answer: bytes, *, stream: bool) -> str:
-        """Return the words of an answer, text and refusals; "" for none. Never raises."""
-        return spoken_in_chat(answer, stream=stream)
+    def put_head(self, plan: Plan, users: Sequence[int]) -> None:
+        """Put the head into the app's system message, or into one of its own, or into the first user turn."""
+        request, placed, side = plan.request, plan.placed, plan.weaving.place
+        if request.leading:
+            parts = split_head(placed, _choose_breakpoints(plan))
+            plan.edits += extend_leading(request.body, request.items[: request.leading], parts, side, self.text_type)
+            return
+        known = plan.weaving.capability.roles
+        role = first_role(request.roles[: users[0]]) or next((r for r in ("system", "developer") if r in known), "")
+        if not role:
+            plan.put_block(users[0], placed.head)
+            return
+        content = write_content(split_head(placed, _choose_breakpoints(plan)), self.text_type)
+        plan.before.setdefault(0, []).append(self.message(role, content))
 
     def prompt(self, body: bytes) -> Sequence[bytes]:
         """Return each message's bytes as written."""
         return [bytes(message) for message in _PROMPT.decode(body).messages]
 
-
-def _view(messages: list[_Message], max_tokens: int | None) -> tuple[int, Conversation]:
-    """Return how many messages lead with system text, and what deciding sees."""
-    system: list[str] = []
-    turns: list[Turn] = []
-    leading = 0
-    user: Turn | None = None
-    for at, message in enumerate(messages):
-        content, role = message.content, message.role
-        attachments: tuple[str, ...] = ()
-        if content is None:
-            text = ""
-        elif isinstance(content, str):
-            text = content
-        else:
-            text, attachments = _read_parts(content, at)
-        if role in LEADING and at == leading:
-            leading += 1
-            if text:
-                system.append(text)
-            continue
-        turn = Turn(_VIEW.get(role, "system"), text, at, attachments)
-        turns.append(turn)
-        if role == "user":
-            user = turn
-    if user is None:
-        raise RequestError(
-            "messages: there is no user message, so there is nothing to answer.",
-            code="no_user_message",
-            param="messages",
-        )
-    if not user.attachments and not user.text.strip():
-        raise RequestError(
-            f"messages[{user.at}].content: the newest user message is empty.",
-            code="empty_user_message",
-            param=f"messages[{user.at}].content",
-        )
-    return leading, Conversation("\n\n".join(system), tuple(turns), max_tokens)
+    def words(self, answer: bytes, stream: bool) -> str:
+        """Return the words of an answer."""
+        return chat_stream.words(answer, stream)
 
 
-def _read_parts(parts: list[_Part], at: int) -> tuple[str, tuple[str, ...]]:
-    texts: list[str] = []
-    attachments: list[str] = []
-    for i, part in enumerate(parts):
-        if part.type != "text":
-            attachments.append(part.type)
-        elif isinstance(part.text, str):
-            texts.append(part.text)
-        else:
-            place = f"messages[{at}].content[{i}].text"
-            raise RequestError(f"{place}: expected a string.", code="invalid_type", param=place)
-    return "\n".join(texts), tuple(attachments)
+def _choose_breakpoints(plan: Plan) -> CacheBreakpoints:
+    """Return the cache marks of the head."""
+    request, capability, placed = plan.request, plan.weaving.capability, plan.placed
+    if capability.cache_marks == "off":
+        return NO_BREAKPOINTS
+    ahead = size_of(request.top.tools)
+    if plan.weaving.place == "after":
+        ahead += len(request.conversation.system.encode())
+    return openai_marks(request.body, capability, ahead, placed.general, placed.special)

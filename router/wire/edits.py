@@ -1,25 +1,38 @@
-"""Edits that the weaves share: more content, one more member of an object, parameters.
+"""Edits to a JSON body that leave every other byte alone: white space, key order, escapes, numbers as written.
 
-What is edited was decoded from the body as `msgspec.Raw`, so that its place is known; see `router.wire.splice`.
+A decoder that yields `msgspec.Raw` yields views into the body's own memory, so the distance between the two addresses
+is where a value stands; equal values, which would fool a search for the bytes, are told apart. On that stand the edits
+that the formats share: text put into content, members put into a body.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import msgspec
+import numpy as np
 
 from router.core.decision import TASK_GAP
-from router.wire.cache_marks import Marks
+from router.wire.cache_marks import CacheBreakpoints
 from router.wire.placement import Placed
-from router.wire.splice import Edit, find_span
 from router.wire.strict_json import fold
+
+_SEARCHED = 4096  # below this many bytes a search is faster than asking for two addresses (measured)
+
 
 Side = Literal["before", "after", "replace"]
 
 GAP = "\n\n"
 """Stands between the app's text and ours."""
+
+
+class Edit(NamedTuple):
+    """Bytes `start` to `end` of a body become `new`. An insertion has `start == end`."""
+
+    start: int
+    end: int
+    new: bytes
 
 
 class Part(NamedTuple):
@@ -33,20 +46,65 @@ class _Content(msgspec.Struct, gc=False):
     content: msgspec.Raw = msgspec.Raw()
 
 
-class _Tools(msgspec.Struct, gc=False):
-    tools: msgspec.Raw = msgspec.Raw()
-
-
 _CONTENT = msgspec.json.Decoder(_Content)
-_TOOLS = msgspec.json.Decoder(_Tools)
 _KEYS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 encode = msgspec.json.Encoder().encode
 
 
+def find_span(body: bytes, value: msgspec.Raw) -> tuple[int, int]:
+    """Return where a value that was decoded from `body` stands in it. Raises ValueError when it does not."""
+    if len(body) < _SEARCHED:
+        written = bytes(value)
+        start = body.find(written)
+        if start >= 0 and body.find(written, start + 1) < 0:  # bytes that occur once leave no doubt
+            return start, start + len(written)
+    size = memoryview(value).nbytes
+    start = _address(value) - _address(body)
+    if not 0 <= start <= len(body) - size:
+        raise ValueError("the value was not decoded from this body")
+    return start, start + size
+
+
+def apply_edits(body: bytes, edits: Iterable[Edit]) -> bytes:
+    """Return the edited body; `body` itself when there is nothing to do.
+
+    Edits must not overlap. Insertions at one place come out in the order in which they were given.
+    """
+    parts: list[bytes] = []
+    done = 0
+    for start, end, new in sorted(edits, key=_start):
+        parts += (body[done:start], new)
+        done = end
+    if not parts:
+        return body
+    parts.append(body[done:])
+    return b"".join(parts)
+
+
+def insert(at: int, new: bytes) -> Edit:
+    """Return an insertion."""
+    return Edit(at, at, new)
+
+
+def _start(edit: Edit) -> int:
+    return edit.start
+
+
+def _address(buffer: bytes | msgspec.Raw) -> int:
+    # numpy is the one library at hand that tells the address of a read-only buffer.
+    address: int = np.frombuffer(buffer, np.uint8).__array_interface__["data"][0]
+    return address
+
+
 def is_given(value: msgspec.Raw) -> bool:
     """Say whether a raw value was in the body at all; a null was."""
     return memoryview(value).nbytes > 0
+
+
+def size_of(value: msgspec.Raw) -> int:
+    """Return how many bytes a raw value takes, 0 where it was not in the body."""
+    return memoryview(value).nbytes
 
 
 def members_of(value: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:
@@ -57,11 +115,6 @@ def members_of(value: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:
 def names_of(body: bytes) -> set[str]:
     """Return the names that a body gives, whatever their case: none of them is set a second time."""
     return {fold(key) for key in members_of(body)}
-
-
-def count_tools(body: bytes) -> int:
-    """Return how many bytes of the prompt the tools take; every provider puts them in front."""
-    return memoryview(_TOOLS.decode(body).tools).nbytes
 
 
 def write_parts(parts: Sequence[Part], kind: str) -> bytes:
@@ -77,15 +130,15 @@ def write_content(parts: Sequence[Part], kind: str) -> bytes:
     return encode("".join(part.text for part in parts))
 
 
-def split_head(placed: Placed, marks: Marks, side: Side = "replace") -> list[Part]:
+def split_head(placed: Placed, breakpoints: CacheBreakpoints, side: Side = "replace") -> list[Part]:
     """Return the head as parts that can be marked; joined they are the head.
 
     With a `side` but `replace` there is text beside them, from which a gap sets them off.
     """
-    if not marks.general or not placed.special:
-        parts = [Part(placed.head, marks.special or marks.general)]
+    if not breakpoints.general or not placed.special:
+        parts = [Part(placed.head, breakpoints.special or breakpoints.general)]
     else:
-        parts = [Part(placed.general, marks.general), Part(TASK_GAP + placed.special, marks.special)]
+        parts = [Part(placed.general, breakpoints.general), Part(TASK_GAP + placed.special, breakpoints.special)]
     return parts if side == "replace" else _set_off(parts, side, GAP)
 
 

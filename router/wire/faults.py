@@ -1,17 +1,26 @@
-"""Errors in OpenAI's shape, and the status of every error.
+"""Errors in OpenAI's and in Anthropic's shape, and the status of every error.
 
     {"error": {"message": "...", "type": "...", "param": null, "code": "..."}}
 
 The client's own errors and the provider's speak for themselves. The operator's and ours are told in one fixed sentence:
 their text may name files and settings. The SDKs choose their exception class by the status alone; the type names are
 those of https://platform.openai.com/docs/guides/error-codes and its neighbours.
+
+Anthropic's shape (https://docs.claude.com/en/api/errors) is
+
+    {"type": "error", "error": {"type": "...", "message": "...", "details": {"error_code": "..."}}}
+
+with the type chosen by the status, as the provider does; its SDKs tell `error_code`, a stable word, beside the message.
+
+A provider's own body is relayed as it came if it has the shape of the format. For Anthropic's, one in another shape (a
+bridge to a server that speaks OpenAI's) is told anew with its own message, which the SDKs would not find there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -119,3 +128,82 @@ def _fields(body: bytes) -> dict[str, msgspec.Raw] | None:
         return _RAW_OBJECT.decode(body)
     except (ValueError, RecursionError):  # msgspec.DecodeError and UnicodeDecodeError are ValueErrors
         return None
+
+
+_ANTHROPIC_KINDS: Mapping[int, str] = MappingProxyType(
+    {
+        401: "authentication_error",
+        402: "billing_error",
+        403: "permission_error",
+        404: "not_found_error",
+        408: "timeout_error",
+        409: "conflict_error",
+        413: "request_too_large",
+        429: "rate_limit_error",
+        503: "overloaded_error",
+        504: "timeout_error",
+        529: "overloaded_error",
+    }
+)
+
+
+class _Said(msgspec.Struct, gc=False):
+    type: str
+    message: str
+
+
+class _Own(msgspec.Struct, gc=False):
+    type: Literal["error"]
+    error: _Said
+
+
+_OWN = msgspec.json.Decoder(_Own)
+
+
+def anthropic_body(error: RouterError) -> bytes:
+    """Return the error as a JSON body in Anthropic's shape; a provider's own that has it is relayed as it came."""
+    if isinstance(error, BackendError) and _has_shape(error.body):
+        return error.body
+    return msgspec.json.encode(_in_anthropic(error))
+
+
+def anthropic_event(error: RouterError) -> bytes:
+    """Return the error in Anthropic's shape as an event of a stream that has begun. Nothing may follow it."""
+    body = msgspec.json.format(anthropic_body(error), indent=-1)  # an event's JSON is one line
+    return b"event: error\ndata: " + body + b"\n\n"
+
+
+def _in_anthropic(error: RouterError) -> dict[str, Any]:
+    status = status_of(error)
+    told = describe(error)
+    details = {"error_code": told["code"]}
+    if told["param"]:
+        details["param"] = told["param"]
+    message = told["message"]
+    if isinstance(error, BackendError):
+        message = _message_in(error.body) or message
+    kind = _ANTHROPIC_KINDS.get(status, "invalid_request_error" if status < 500 else "api_error")
+    return {"type": "error", "error": {"type": kind, "message": message, "details": details}}
+
+
+def _has_shape(body: bytes) -> bool:
+    try:
+        body.decode()  # the decoder does not look at the bytes of what it skips
+        _OWN.decode(body)
+    except (ValueError, RecursionError):  # msgspec.DecodeError and UnicodeDecodeError are ValueErrors
+        return False
+    return True
+
+
+def _message_in(body: bytes) -> str:
+    """Return what a provider's body in another shape says, or the empty string."""
+    try:
+        said: Any = _OBJECT.decode(body)
+    except (ValueError, RecursionError):
+        return ""
+    for name in ("error", "message", "detail"):
+        inner = said.get(name)
+        message = inner.get("message") if isinstance(inner, dict) else inner
+        if isinstance(message, str) and message:
+            return message
+    return ""

@@ -1,4 +1,4 @@
-"""`/messages` and `/messages/count_tokens` in Anthropic's format: what a body says, and the wires themselves.
+"""`/messages` and `/messages/count_tokens` in Anthropic's format: what a body says, and where text goes.
 
 The client's bytes are kept and never written anew. Each message is read as far as deciding needs it: role, text, kinds
 of the other blocks. What a provider judges better than we (which blocks, which models, which limits) is left to it. The
@@ -6,34 +6,89 @@ shapes are those of https://docs.claude.com/en/api/messages and of the official 
 
 A user message that only returns tool results is no user turn, unless there is none before it: then the client cut off
 the beginning, and something must be decided.
+
+Where text goes (what goes is `router.wire.placement`'s word):
+
+- head: into `system`. The client's text stays a block of its own, byte for byte, ours beside it as one block, or two
+  where the first is marked for the cache. Blocks may be joined without a gap (llama.cpp does), so ours bring their own.
+  Where the model knows no system role, a marked block at the top of the first user turn;
+- tail of user turn j: as a `system` message right behind that turn, or as a marked block at its top.
+
+Behind, not before as in chat completions: the API takes a `system` message only behind a user message, and only before
+an assistant's or at the end (https://docs.claude.com/en/docs/build-with-claude/mid-conversation-system-messages).
+Nothing of ours can come between tool calls and their results: a user turn may begin with results, never end a call.
+
+Every rule looks only at what stands before its place, else a conversation that grows would move text that was sent
+already. One cannot: where a client sends a second user message before any answer, a `system` message between the two
+would be refused, so it moves behind the second.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
 from router.core.conversation import Conversation, Role, Turn
-from router.core.decision import Decision
-from router.core.errors import RequestError, RouterError
-from router.core.ports import StreamGuard, Told, Weaving
-from router.wire import message_events, messages_faults
-from router.wire.cache_marks import drop_anthropic_marks
-from router.wire.messages_weave import MessagesRequest, plan_edits
-from router.wire.openai_format import METADATA, read_model
-from router.wire.splice import Edit, apply_edits
-from router.wire.spoken import spoken_in_messages
-from router.wire.strict_json import LARGE, check, check_count, check_names, decode, decode_messages, names, wrong_type
+from router.core.decision import TASK_GAP
+from router.core.errors import RouterError
+from router.core.ports import StreamGuard, Told
+from router.wire import faults, messages_stream
+from router.wire.cache_marks import (
+    NO_BREAKPOINTS,
+    CacheBreakpoints,
+    ClientBreakpoints,
+    anthropic_marks,
+    drop_anthropic_marks,
+    find_anthropic_marks,
+)
+from router.wire.edits import (
+    GAP,
+    Edit,
+    Part,
+    find_span,
+    insert,
+    is_given,
+    size_of,
+    split_head,
+    write_content,
+    write_parts,
+)
+from router.wire.format import (
+    METADATA,
+    NO_METADATA,
+    ParsedRequest,
+    Plan,
+    Read,
+    Top,
+    WireFormat,
+    check_asked,
+    read_content,
+    require_messages,
+)
+from router.wire.strict_json import decode_messages, names, wrong_type
 
 _VIEW: Mapping[str, Role] = MappingProxyType({"user": "user", "assistant": "assistant"})
-_NO_METADATA: Mapping[str, Any] = MappingProxyType({})
 
 _BILLING = "x-anthropic-billing-header:"
 """Opens a system block of Claude Code that is no instruction and may differ on every call."""
+
+_LIMITS = frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens"})  # names of one parameter
+
+# Parameters of OpenAI's two formats that this one does not have, and whose provider refuses names it does not know:
+# `CompletionCreateParams` and `ResponseCreateParams` of openai-python 2.54 without those of anthropic-python 2.12.
+_UNKNOWN = frozenset(
+    (
+        "audio background conversation frequency_penalty function_call functions include input instructions "
+        "logit_bias logprobs max_tool_calls modalities moderation n parallel_tool_calls prediction "
+        "presence_penalty previous_response_id prompt prompt_cache_key prompt_cache_options prompt_cache_retention "
+        "reasoning reasoning_effort response_format safety_identifier seed store stream_options text top_logprobs "
+        "truncation user verbosity web_search_options"
+    ).split()
+)
+_TOOL_CHOICES = {"auto": {"type": "auto"}, "none": {"type": "none"}, "required": {"type": "any"}}
 
 
 class _Block(msgspec.Struct, gc=False):
@@ -47,13 +102,19 @@ class _Message(msgspec.Struct, gc=False):
     content: str | list[_Block] | None = None
 
 
-class _Body(msgspec.Struct, gc=False):
+class _Content(msgspec.Struct, gc=False):
+    content: msgspec.Raw = msgspec.Raw()
+
+
+class _Kind(msgspec.Struct, gc=False):
+    type: str
+
+
+class _Body(Top, gc=False):
     messages: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
-    model: msgspec.Raw = msgspec.Raw()
     system: msgspec.Raw = msgspec.Raw()
     tools: msgspec.Raw = msgspec.Raw()
     cache_control: msgspec.Raw = msgspec.Raw()
-    stream: bool | None = None
     metadata: dict[str, Any] | None = None
     max_tokens: int | None = None
 
@@ -78,62 +139,104 @@ _NAMES = names(
     metadata=METADATA,
 )
 
-_OUTLINE = msgspec.json.Decoder(_Outline)
-_BODY = msgspec.json.Decoder(_Body)
 _MESSAGE = msgspec.json.Decoder(_Message)
 _SYSTEM = msgspec.json.Decoder(str | list[_Block] | None)
 _PROMPT = msgspec.json.Decoder(_Prompt)
 _RAWS = msgspec.json.Decoder(list[msgspec.Raw])
 _RESULT = msgspec.json.Decoder(str | list[_Block])
+_CONTENT = msgspec.json.Decoder(_Content)
+_TYPE = msgspec.json.Decoder(_Kind)
 
 
-class Messages:
+class Messages(WireFormat):
     """The wire of `/messages`. Has no state."""
 
     name = "messages"
     path = "/messages"
-    chains = False
+    body = msgspec.json.Decoder(_Body)
+    names = _NAMES
+    outline = msgspec.json.Decoder(_Outline)
+    lists = ("messages",)
+    reserved = frozenset({"model", "messages", "system", "stream"})
 
-    def parse(self, body: bytes) -> MessagesRequest:
-        """Return the parsed body. Raises RequestError (400) that names the place, such as `messages[3].content`."""
-        check(body)
-        if len(body) > LARGE:
-            check_count(decode(body, _OUTLINE).messages, "messages", "messages")
-        top = decode(body, _BODY)
-        check_names(body, _NAMES)
-        model = read_model(top.model)
-        raws = top.messages
-        if raws is msgspec.UNSET:
-            raise _refusal("messages: missing; send a list with at least one user message.", "missing_messages")
+    def read(self, top: _Body) -> Read:
+        """Return the messages as turns. Raises RequestError (400)."""
+        raws = require_messages(top.messages)
         messages = decode_messages(raws, _MESSAGE)
-        metadata = top.metadata or _NO_METADATA
+        system = _read_system(top.system)
+        turns: list[Turn] = []
+        user: Turn | None = None
+        for at, message in enumerate(messages):
+            content, role = message.content, _VIEW.get(message.role, "system")
+            text, attachments = read_content(content, "messages[{}].content", at)
+            if role == "user" and user is not None and isinstance(content, list) and content:
+                if all(block.type == "tool_result" for block in content):
+                    role, text, attachments = "tool", "\n".join(filter(None, map(_read_result, content))), ()
+            turn = Turn(role, text, at, attachments)
+            turns.append(turn)
+            if role == "user":
+                user = turn
+        check_asked(user, "messages")
+        roles = [message.role for message in messages]
+        return Conversation(system, tuple(turns), top.max_tokens), raws, roles, 0
+
+    def sender(self, top: _Body) -> tuple[str, Mapping[str, Any]]:
+        """Return the end user, who stands in the metadata, and the metadata."""
+        metadata = top.metadata or NO_METADATA
         user = metadata.get("user_id")
-        return MessagesRequest(
-            body=body,
-            model=model,
-            stream=top.stream is True,
-            user=user if isinstance(user, str) else "",
-            metadata=metadata,
-            conversation=Conversation(_read_system(top.system), _read_turns(messages), top.max_tokens),
-            raw_model=top.model,
-            raw_system=top.system,
-            raw_tools=top.tools,
-            raw_cache_control=top.cache_control,
-            raw_messages=raws,
-            roles=[message.role for message in messages],
-        )
+        return user if isinstance(user, str) else "", metadata
 
-    def weave(self, request: MessagesRequest, decisions: Sequence[Decision], weaving: Weaving) -> bytes:
-        """Return the body to send; `request.body` itself when there is nothing to change.
+    def put_head(self, plan: Plan, users: Sequence[int]) -> None:
+        """Put the head into `system`, or into the first user turn where the model knows no system role."""
+        if plan.weaving.capability.roles.isdisjoint(("system", "developer")):
+            plan.put_block(users[0], plan.placed.head)
+        else:
+            plan.edits += _extend_system(plan)
 
-        `decisions[j]` belongs to user turn j. Raises ValueError when there is text to place but not one decision for
-        each user turn.
+    def put_tail(self, plan: Plan, user: int, text: str) -> None:
+        """Put the tail behind its user turn, or into it; texts that land at one place share a message."""
+        if plan.weaving.capability.mid_conversation == "user_block":
+            plan.put_block(user, text)
+            return
+        while plan.request.roles[user + 1 : user + 2] == ["user"]:
+            user += 1
+        before = plan.behind.get(user)
+        plan.behind[user] = text if before is None else before + TASK_GAP + text
+
+    def put_on_top(self, body: bytes, message: msgspec.Raw, text: str) -> list[Edit]:
+        """Put text before the first text of a message, behind the tool results, which must stand first.
+
+        It is a block of its own even beside a string: a client that marks a message for the cache writes a block, and a
+        string again once the mark has moved on, and to the provider both must be the same.
         """
-        return apply_edits(request.body, plan_edits(request, decisions, weaving))
+        content = _CONTENT.decode(message).content
+        block = write_parts([Part(text)], "text")
+        if not is_given(content):
+            return [insert(find_span(body, message)[0] + 1, b'"content":[' + block + b"],")]
+        start, end = find_span(body, content)
+        if body.startswith(b'"', start) and end - start > 2:
+            return [insert(start, b"[" + block + b',{"type":"text","text":'), insert(end, b"}]")]
+        blocks = _RAWS.decode(content) if body.startswith(b"[", start) else []
+        if not blocks:
+            return [Edit(start, end, b"[" + block + b"]")]
+        kinds = [_TYPE.decode(each).type for each in blocks]
+        first = kinds.index("text") if "text" in kinds else _count_leading_results(kinds)
+        if first == len(blocks):
+            return [insert(end - 1, b"," + block)]
+        return [insert(find_span(body, blocks[first])[0], block + b",")]
 
-    def edits(self, request: MessagesRequest, decisions: Sequence[Decision], weaving: Weaving) -> list[Edit]:
-        """Return the edits that `weave` makes, by place in `request.body`: what `explain --wire` shows."""
-        return sorted(plan_edits(request, decisions, weaving), key=lambda edit: edit.start)
+    def translate(self, parameters: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+        """Yield a policy's parameters under the names and in the forms of this format, less those it does not have."""
+        for name, value in parameters.items():
+            if name in _LIMITS:
+                yield "max_tokens", value
+            elif name == "stop":
+                yield "stop_sequences", [value] if isinstance(value, str) else value
+            elif name == "tool_choice" and isinstance(value, str):
+                if value in _TOOL_CHOICES:
+                    yield name, _TOOL_CHOICES[value]
+            elif name not in _UNKNOWN:
+                yield name, value
 
     def prompt(self, body: bytes) -> Sequence[bytes]:
         """Return the blocks of `system` and the messages as written, but for cache marks, which are no part of it."""
@@ -145,19 +248,19 @@ class Messages:
 
     def guard(self, hide_usage: bool = False) -> StreamGuard:
         """Return a fresh guard for one streamed answer. The format always tells the usage, so none is hidden."""
-        return message_events.MessageGuard()
+        return messages_stream.MessageGuard()
 
-    def read_answer(self, body: bytes) -> Told:
+    def answer(self, body: bytes) -> Told:
         """Return id and usage of a whole answer. Raises BackendError when it is no JSON object."""
-        return message_events.read_answer(body)
+        return messages_stream.read_answer(body)
 
-    def spoken(self, answer: bytes, *, stream: bool) -> str:
-        """Return the words of an answer, text and refusals; "" for none. Never raises."""
-        return spoken_in_messages(answer, stream=stream)
+    def words(self, answer: bytes, stream: bool) -> str:
+        """Return the words of an answer."""
+        return messages_stream.words(answer, stream)
 
     def error_body(self, error: RouterError) -> bytes:
         """Return the error in Anthropic's shape, a provider's own as it came if it has it."""
-        return messages_faults.error_body(error)
+        return faults.anthropic_body(error)
 
 
 class CountTokens(Messages):
@@ -165,31 +268,57 @@ class CountTokens(Messages):
 
     name = "count_tokens"
     path = "/messages/count_tokens"
-
-    def parse(self, body: bytes) -> MessagesRequest:
-        """Return the parsed body. Raises RequestError (400). Never streams."""
-        return msgspec.structs.replace(super().parse(body), stream=False)
-
-    def weave(self, request: MessagesRequest, decisions: Sequence[Decision], weaving: Weaving) -> bytes:
-        """Return the body to send, as for `/messages` but without parameters, which have no place here."""
-        return apply_edits(request.body, self.edits(request, decisions, weaving))
-
-    def edits(self, request: MessagesRequest, decisions: Sequence[Decision], weaving: Weaving) -> list[Edit]:
-        """Return the edits that `weave` makes, by place in `request.body`."""
-        return super().edits(request, decisions, replace(weaving, parameters={}))
-
-    def read_answer(self, body: bytes) -> Told:
-        """Return nothing: a count has no id, and is no usage. Raises BackendError when it is no JSON object."""
-        message_events.read_answer(body)
-        return Told()
-
-    def spoken(self, answer: bytes, *, stream: bool) -> str:
-        """Return nothing: a count says no words."""
-        return ""
+    counts = True
 
 
-def _refusal(message: str, code: str, param: str = "messages") -> RequestError:
-    return RequestError(message, code=code, param=param)
+def _extend_system(plan: Plan) -> list[Edit]:
+    request, weaving, placed = plan.request, plan.weaving, plan.placed
+    body, raw = request.body, request.top.system
+    start, end = find_span(body, raw) if is_given(raw) else (0, 0)
+    listed = body.startswith(b"[", start)
+    empty = not body[start + 1 : end - 1].strip() if listed else not request.conversation.system.strip()
+    alone = weaving.place == "replace" or empty
+    parts = split_head(placed, _choose_breakpoints(plan, 0 if alone else end - start))
+    if not is_given(raw):
+        return [insert(body.index(b"{") + 1, b'"system":' + write_content(parts, "text") + b",")]
+    if alone:
+        return [Edit(start, end, write_content(parts, "text"))]
+    before = weaving.place == "before"
+    if before:
+        parts[-1] = parts[-1]._replace(text=parts[-1].text + GAP)
+    else:
+        parts[0] = parts[0]._replace(text=GAP + parts[0].text)
+    ours = write_parts(parts, "text")
+    if listed:
+        return [insert(start + 1, ours + b",") if before else insert(end - 1, b"," + ours)]
+    theirs = b'{"type":"text","text":'
+    if before:
+        return [insert(start, b"[" + ours + b"," + theirs), insert(end, b"}]")]
+    return [insert(start, b"[" + theirs), insert(end, b"}," + ours + b"]")]
+
+
+def _choose_breakpoints(plan: Plan, system: int) -> CacheBreakpoints:
+    """Return the cache marks of the head; `system` counts the bytes of the client's system text that stays."""
+    request, weaving, placed = plan.request, plan.weaving, plan.placed
+    if weaving.capability.cache_marks == "off":
+        return NO_BREAKPOINTS
+    first = weaving.place == "before"
+    ahead = size_of(request.top.tools) + (0 if first else system)
+    theirs = _find_breakpoints(request, system > 0)
+    return anthropic_marks(theirs, first, weaving.capability, ahead, placed.general, placed.special)
+
+
+def _find_breakpoints(request: ParsedRequest, with_system: bool) -> ClientBreakpoints:
+    if b'"cache_control"' not in request.body:
+        return ClientBreakpoints()
+    start, _ = find_span(request.body, request.items[0])
+    _, end = find_span(request.body, request.items[-1])
+    automatic = find_anthropic_marks(b'"cache_control":' + bytes(request.top.cache_control))
+    return ClientBreakpoints(
+        find_anthropic_marks(bytes(request.top.tools)),
+        find_anthropic_marks(bytes(request.top.system)) if with_system else (),
+        find_anthropic_marks(request.body[start:end]) + automatic,
+    )
 
 
 def _read_system(raw: msgspec.Raw) -> str:
@@ -201,53 +330,11 @@ def _read_system(raw: msgspec.Raw) -> str:
         raise wrong_type(error, inside="system") from None
     if not isinstance(system, list):
         return system or ""
-    text, _ = _read_blocks([block for block in system if not _is_billing(block)], "system")
-    return text
+    return read_content([block for block in system if not _is_billing(block)], "system")[0]
 
 
 def _is_billing(block: _Block) -> bool:
     return isinstance(block.text, str) and block.text.startswith(_BILLING)
-
-
-def _read_turns(messages: list[_Message]) -> tuple[Turn, ...]:
-    turns: list[Turn] = []
-    user: Turn | None = None
-    for at, message in enumerate(messages):
-        content, role = message.content, _VIEW.get(message.role, "system")
-        attachments: tuple[str, ...] = ()
-        if content is None:
-            text = ""
-        elif isinstance(content, str):
-            text = content
-        else:
-            text, attachments = _read_blocks(content, f"messages[{at}].content")
-            if role == "user" and user is not None and content and all(b.type == "tool_result" for b in content):
-                role, text, attachments = "tool", "\n".join(filter(None, map(_read_result, content))), ()
-        turn = Turn(role, text, at, attachments)
-        turns.append(turn)
-        if role == "user":
-            user = turn
-    if user is None:
-        raise _refusal("messages: there is no user message, so there is nothing to answer.", "no_user_message")
-    if not user.attachments and not user.text.strip():
-        place = f"messages[{user.at}].content"
-        raise _refusal(f"{place}: the newest user message is empty.", "empty_user_message", place)
-    return tuple(turns)
-
-
-def _read_blocks(blocks: list[_Block], inside: str) -> tuple[str, tuple[str, ...]]:
-    """Return the text of some blocks, and the kinds of the others."""
-    texts: list[str] = []
-    kinds: list[str] = []
-    for i, block in enumerate(blocks):
-        if block.type != "text":
-            kinds.append(block.type)
-        elif isinstance(block.text, str):
-            texts.append(block.text)
-        else:
-            place = f"{inside}[{i}].text"
-            raise _refusal(f"{place}: expected a string.", "invalid_type", place)
-    return "\n".join(texts), tuple(kinds)
 
 
 def _read_result(block: _Block) -> str:
@@ -257,3 +344,7 @@ def _read_result(block: _Block) -> str:
     except msgspec.DecodeError:  # no content at all, or of another type
         return ""
     return result if isinstance(result, str) else "\n".join(b.text for b in result if isinstance(b.text, str))
+
+
+def _count_leading_results(kinds: Sequence[str]) -> int:
+    return next((i for i, kind in enumerate(kinds) if kind != "tool_result"), len(kinds))

@@ -102,10 +102,10 @@ def _spoken(decision: Decision) -> tuple[Piece, ...]:
     return ()
 
 
-def mark(text: str) -> str:
+def in_block(text: str) -> str:
     """Return our text as the marked block that stands at the top of a user turn.
 
-    >>> mark("Be brief.")
+    >>> in_block("Be brief.")
     '<instructions>\\nBe brief.\\n</instructions>\\n\\n'
     """
     return BLOCK_OPEN + text + BLOCK_CLOSE

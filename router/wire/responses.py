@@ -1,4 +1,4 @@
-"""`/responses`: what a body says, and the wire itself.
+"""`/responses`: what a body says. Where text goes is `router.wire.responses_weave`.
 
 The client's bytes are kept and never written anew. `input` is a string, which is one user turn, or a list of items.
 Messages are read as far as deciding needs it, with or without their `type`; the output of a tool is a tool turn; what
@@ -13,23 +13,20 @@ and need not have a user turn. These ids, and those of prompts and of items that
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
 from router.core.conversation import Conversation, Role, Turn
-from router.core.decision import Decision
 from router.core.errors import RequestError
-from router.core.ports import StreamGuard, Told, Weaving
-from router.wire import response_events
-from router.wire.openai_format import METADATA, OpenAIFormat, read_model
-from router.wire.plain import Plain, PlainRequest
-from router.wire.responses_weave import LEADING, ResponsesRequest, plan_edits
-from router.wire.splice import Edit, apply_edits
-from router.wire.spoken import spoken_in_responses
-from router.wire.strict_json import LARGE, check, check_count, check_names, decode, names, wrong_type
+from router.core.ports import StreamGuard, Told
+from router.wire import responses_stream, responses_weave
+from router.wire.edits import Edit
+from router.wire.format import LEADING, METADATA, ParsedRequest, Plan, Read, Top, WireFormat, check_asked, read_content
+from router.wire.plain import Plain
+from router.wire.responses_weave import is_prompted
+from router.wire.strict_json import check_count, names, wrong_type
 
 _VIEW: Mapping[str, Role] = MappingProxyType({"user": "user", "assistant": "assistant"})
 _TEXTS = frozenset({"input_text", "output_text", "text"})  # the last is not OpenAI's, but servers take it
@@ -68,19 +65,19 @@ class _Reference(msgspec.Struct, gc=False):
     result: Any = None
 
 
-class _Named(msgspec.Struct, gc=False):
-    model: msgspec.Raw = msgspec.Raw()
+class _Named(Top, gc=False):
+    stream_options: msgspec.Raw = msgspec.Raw()
+    user: str | None = None
     input: msgspec.Raw = msgspec.Raw()
     previous_response_id: str | None = None
     conversation: str | _Stored | None = None
     prompt: msgspec.Raw = msgspec.Raw()
 
 
-class _Body(msgspec.Struct, gc=False):
+class _Body(Top, gc=False):
     input: str | list[msgspec.Raw] | None = None
     instructions: str | list[msgspec.Raw] | None = None
-    model: msgspec.Raw = msgspec.Raw()
-    stream: bool | None = None
+    tools: msgspec.Raw = msgspec.Raw()
     store: bool | None = None
     user: str | None = None
     safety_identifier: str | None = None
@@ -108,7 +105,7 @@ _TEXT = names("type", "text")
 _ITEMS = names("type", "role", "id", "result", content=_TEXT, output=_TEXT)
 _NAMES = names(
     *_Body.__struct_fields__,
-    "tools",
+    "stream_options",
     input=_ITEMS,
     instructions=_ITEMS,
     reasoning=names("effort"),
@@ -118,73 +115,55 @@ _NAMES = names(
     metadata=METADATA,
 )
 
-_BODY = msgspec.json.Decoder(_Body)
 _ITEM = msgspec.json.Decoder(_Item)
 _KIND = msgspec.json.Decoder(_Kind)
-_OUTLINE = msgspec.json.Decoder(_Outline)
 _REFERENCE = msgspec.json.Decoder(_Reference)
-_NAMED = msgspec.json.Decoder(_Named)
 _PROMPT = msgspec.json.Decoder(_Prompt)
 _RAWS = msgspec.json.Decoder(list[msgspec.Raw])
 _SAID = msgspec.json.Decoder(str | list[_Part])
-_NO_METADATA: Mapping[str, Any] = MappingProxyType({})
 
 
-class Responses(OpenAIFormat):
+class Responses(WireFormat):
     """The wire of `/responses`. Has no state."""
 
     name = "responses"
     path = "/responses"
     chains = True
 
-    def parse(self, body: bytes) -> ResponsesRequest:
-        """Return the parsed body. Raises RequestError (400) that names the place, such as `input[3].content`."""
-        check(body)
-        if len(body) > LARGE:
-            outline = decode(body, _OUTLINE)
-            _count(outline.input, "input")
-            _count(outline.instructions, "instructions")
-        top = decode(body, _BODY)
-        check_names(body, _NAMES)
-        model = read_model(top.model)
+    body = msgspec.json.Decoder(_Body)
+    names = _NAMES
+    outline = msgspec.json.Decoder(_Outline)
+    lists = ("input", "instructions")
+    noun = "items"
+    text_type = "input_text"
+    opening = b'{"type":"message","role":"'
+
+    def read(self, top: _Body) -> Read:
+        """Return the input as turns, and what it goes on from. Raises RequestError (400)."""
         raws = top.input if isinstance(top.input, list) else []
         items = _read_items(raws, "input")
         system, turns, leading, others = _view(items)
         if isinstance(top.input, str):
             turns = [Turn("user", top.input, 0)]
         continues = top.previous_response_id or _id_of(top.conversation) or ""
-        prompted = memoryview(top.prompt).nbytes > 0 and bytes(top.prompt) != b"null"
+        prompted = is_prompted(top.prompt)
         _check_turns(top.input, turns, bool(continues) or prompted or any(item.type in _KEPT for item in items))
         system = [*_read_instructions(top.instructions), *system]
         stored = _stored_ids(top, prompted, {at: raws[at] for at in others}) if continues or prompted or others else ()
-        return ResponsesRequest(
-            body=body,
-            model=model,
-            stream=top.stream is True,
-            tells_usage=True,
-            user=top.safety_identifier or top.user or "",
-            metadata=top.metadata or _NO_METADATA,
-            conversation=Conversation("\n\n".join(system), tuple(turns), top.max_output_tokens, continues, stored),
-            raw_model=top.model,
-            raw_items=raws,
-            roles=[item.role or "" if _is_message(item) else "" for item in items],
-            leading=leading,
-            stored=top.store is not False,
-            prompted=prompted,
-        )
+        spoken = Conversation("\n\n".join(system), tuple(turns), top.max_output_tokens, continues, stored)
+        return spoken, raws, [item.role or "" if _is_message(item) else "" for item in items], leading
 
-    def weave(self, request: ResponsesRequest, decisions: Sequence[Decision], weaving: Weaving) -> bytes:
-        """Return the body to send; `request.body` itself when there is nothing to change.
+    def put_head(self, plan: Plan, users: Sequence[int]) -> None:
+        """Put the head into the instructions, or where else it must go."""
+        responses_weave.put_head(self, plan, users)
 
-        `decisions[-1]` belongs to the newest user turn. Where the request goes on from what the backend keeps, there
-        may be more decisions than user turns in the body. Raises ValueError when there is text to place and there are
-        fewer decisions than user turns, or more of them though nothing is kept.
-        """
-        return apply_edits(request.body, plan_edits(request, decisions, weaving))
+    def write(self, plan: Plan) -> None:
+        """Make edits of blocks and items."""
+        responses_weave.write(self, plan)
 
-    def edits(self, request: ResponsesRequest, decisions: Sequence[Decision], weaving: Weaving) -> list[Edit]:
-        """Return the edits that `weave` makes, by place in `request.body`: what `explain --wire` shows."""
-        return sorted(plan_edits(request, decisions, weaving), key=lambda edit: edit.start)
+    def set_parameters(self, request: ParsedRequest, parameters: Mapping[str, Any]) -> list[Edit]:
+        """Set each parameter that the client did not name and the format knows. A null counts as named."""
+        return responses_weave.set_parameters(request.body, parameters)
 
     def prompt(self, body: bytes) -> Sequence[bytes]:
         """Return the bytes of the instructions, if there are any, and of each item as written."""
@@ -196,33 +175,32 @@ class Responses(OpenAIFormat):
 
     def guard(self, hide_usage: bool = False) -> StreamGuard:
         """Return a fresh guard for one streamed answer. Usage is told unasked, so it is never hidden."""
-        return response_events.ResponseGuard()
+        return responses_stream.ResponseGuard()
 
-    def read_answer(self, body: bytes) -> Told:
+    def answer(self, body: bytes) -> Told:
         """Return id and usage of a whole answer, one that failed too. Raises BackendError when it is no object."""
-        return response_events.read_answer(body)
+        return responses_stream.read_answer(body)
 
-    def spoken(self, answer: bytes, *, stream: bool) -> str:
-        """Return the words of an answer, text and refusals; "" for none. Never raises."""
-        return spoken_in_responses(answer, stream=stream)
+    def words(self, answer: bytes, stream: bool) -> str:
+        """Return the words of an answer."""
+        return responses_stream.words(answer, stream)
 
 
-class Compact(Plain):
+class _Compact(Plain):
     """The wire of `/responses/compact`: passed on as it came, but what it goes on from is told."""
 
-    def parse(self, body: bytes) -> PlainRequest:
-        """Return the parsed body. Raises RequestError (400)."""
-        request = super().parse(body)
-        top = decode(body, _NAMED)
-        check_names(body, _NAMES)
+    body = msgspec.json.Decoder(_Named)
+    names = _NAMES
+
+    def read(self, top: _Named) -> Read:
+        """Return what a body goes on from."""
         said = bytes(top.input)
         raws = dict(enumerate(_RAWS.decode(said))) if said.startswith(b"[") else {}
-        prompted = memoryview(top.prompt).nbytes > 0 and bytes(top.prompt) != b"null"
-        spoken = Conversation("", (), stored=_stored_ids(top, prompted, raws))
-        return msgspec.structs.replace(request, conversation=spoken)
+        stored = _stored_ids(top, is_prompted(top.prompt), raws)
+        return Conversation("", (), stored=stored), (), (), 0
 
 
-COMPACT = Compact("compact", "/responses/compact")
+COMPACT = _Compact("compact", "/responses/compact")
 
 
 class InputTokens(Responses):
@@ -231,18 +209,7 @@ class InputTokens(Responses):
     name = "input_tokens"
     path = "/responses/input_tokens"
     chains = False
-
-    def parse(self, body: bytes) -> ResponsesRequest:
-        """Return the parsed body. Raises RequestError (400). Never streams."""
-        return msgspec.structs.replace(super().parse(body), stream=False)
-
-    def weave(self, request: ResponsesRequest, decisions: Sequence[Decision], weaving: Weaving) -> bytes:
-        """Return the body to send, as for `/responses` but without parameters, which have no place here."""
-        return super().weave(request, decisions, replace(weaving, parameters={}))
-
-    def spoken(self, answer: bytes, *, stream: bool) -> str:
-        """Return nothing: a count says no words."""
-        return ""
+    counts = True
 
 
 def _id_of(conversation: str | _Stored | None) -> str | None:
@@ -284,13 +251,8 @@ def _reference(raw: msgspec.Raw) -> _Reference:
     return found
 
 
-def _count(items: Sequence[object] | None, place: str) -> None:
-    if items is not None and not isinstance(items, str):
-        check_count(items, place, "items")
-
-
 def _read_items(raws: list[msgspec.Raw], place: str) -> list[_Item]:
-    _count(raws, place)
+    check_count(raws, place, "items")
     items: list[_Item] = []
     for raw in raws:
         try:
@@ -331,7 +293,7 @@ def _view(items: list[_Item]) -> tuple[list[str], list[Turn], int, list[int]]:
         if item.role is None:
             place = f"input[{at}].role"
             raise RequestError(f"{place}: missing.", code="missing_field", param=place)
-        text, attachments = _read_content(item.content, "input", at)
+        text, attachments = read_content(item.content, "input[{}].content", at, _TEXTS)
         if item.role in LEADING and at == leading:
             leading += 1
             if text:
@@ -347,30 +309,11 @@ def _read_instructions(instructions: str | list[msgspec.Raw] | None) -> list[str
     if isinstance(instructions, str):
         return [instructions]
     messages = [
-        _read_content(item.content, "instructions", at)[0]
+        read_content(item.content, "instructions[{}].content", at, _TEXTS)[0]
         for at, item in enumerate(_read_items(instructions, "instructions"))
         if _is_message(item)
     ]
     return [text for text in messages if text]
-
-
-def _read_content(content: str | list[_Part] | None, place: str, at: int) -> tuple[str, tuple[str, ...]]:
-    """Return the text of a message and the kinds of its other parts."""
-    if content is None:
-        return "", ()
-    if isinstance(content, str):
-        return content, ()
-    texts: list[str] = []
-    attachments: list[str] = []
-    for i, part in enumerate(content):
-        if part.type not in _TEXTS:
-            attachments.append(part.type)
-        elif isinstance(part.text, str):
-            texts.append(part.text)
-        else:
-            where = f"{place}[{at}].content[{i}].text"
-            raise RequestError(f"{where}: expected a string.", code="invalid_type", param=where)
-    return "\n".join(texts), tuple(attachments)
 
 
 def _output_text(output: msgspec.Raw | msgspec.UnsetType) -> str:
@@ -395,12 +338,5 @@ def _check_turns(said: object, turns: list[Turn], kept: bool) -> None:
             param="input",
         )
     user = next((turn for turn in reversed(turns) if turn.role == "user"), None)
-    if user is None:
-        if kept:
-            return
-        raise RequestError(
-            "input: there is no user message, so there is nothing to answer.", code="no_user_message", param="input"
-        )
-    if not user.attachments and not user.text.strip():
-        place = "input" if isinstance(said, str) else f"input[{user.at}].content"
-        raise RequestError(f"{place}: the newest user message is empty.", code="empty_user_message", param=place)
+    if user is not None or not kept:
+        check_asked(user, "input", isinstance(said, str))

@@ -206,18 +206,18 @@ def check_count(items: Sequence[object], place: str, noun: str) -> None:
         )
 
 
-def decode_messages(raws: Sequence[msgspec.Raw], decoder: msgspec.json.Decoder[T]) -> list[T]:
+def decode_messages(raws: Sequence[msgspec.Raw], decoder: msgspec.json.Decoder[T], place: str = "messages") -> list[T]:
     """Return what `decoder` makes of each message of a client. Raises RequestError (400) that names the one."""
     if not raws:
-        raise RequestError("messages: the list is empty.", code="empty_messages", param="messages")
-    check_count(raws, "messages", "messages")
+        raise RequestError(f"{place}: the list is empty.", code="empty_messages", param=place)
+    check_count(raws, place, "messages")
     read = decoder.decode
     messages: list[T] = []
     try:
         for raw in raws:
             messages.append(read(raw))
     except msgspec.ValidationError as error:
-        raise wrong_type(error, inside=f"messages[{len(messages)}]") from None
+        raise wrong_type(error, inside=f"{place}[{len(messages)}]") from None
     return messages
 
 

@@ -10,9 +10,9 @@ from router.core.ports import Capability
 from router.wire.cache_marks import (
     ANTHROPIC_HOUR_MARK,
     ANTHROPIC_MARK,
-    NO_MARKS,
+    NO_BREAKPOINTS,
     OPENAI_MARK,
-    Theirs,
+    ClientBreakpoints,
     anthropic_marks,
     drop_anthropic_marks,
     find_anthropic_marks,
@@ -33,19 +33,19 @@ def chosen(marks, mark):
 
 
 ANTHROPIC = {
-    "nothing of theirs": (Theirs(), AUTO, "gs", FIVE),
-    "any mark of theirs": (Theirs((), (), (FIVE,)), AUTO, "", FIVE),
-    "beside theirs": (Theirs((), (), (FIVE,)), ALWAYS, "gs", FIVE),
-    "beside two in the messages": (Theirs((), (), (FIVE, FIVE)), ALWAYS, "gs", FIVE),
-    "beside three in the messages": (Theirs((), (), (FIVE,) * 3), ALWAYS, "s", FIVE),
-    "beside four in the messages": (Theirs((), (), (FIVE,) * 4), ALWAYS, "", FIVE),
-    "one in front": (Theirs((), (FIVE,), ()), ALWAYS, "s", FIVE),
-    "one in front, two behind": (Theirs((FIVE,), (), (FIVE, FIVE)), ALWAYS, "s", FIVE),
-    "two in front": (Theirs((FIVE,), (FIVE,), ()), ALWAYS, "", FIVE),
-    "an hour in front": (Theirs((HOUR,), (), ()), ALWAYS, "s", HOUR),
-    "an hour in front, five minutes behind": (Theirs((HOUR,), (), (FIVE, FIVE)), ALWAYS, "s", HOUR),
-    "an hour behind": (Theirs((), (), (HOUR, FIVE)), ALWAYS, "gs", HOUR),
-    "five minutes in front, an hour behind": (Theirs((FIVE,), (), (HOUR,)), ALWAYS, "", FIVE),
+    "nothing of theirs": (ClientBreakpoints(), AUTO, "gs", FIVE),
+    "any mark of theirs": (ClientBreakpoints((), (), (FIVE,)), AUTO, "", FIVE),
+    "beside theirs": (ClientBreakpoints((), (), (FIVE,)), ALWAYS, "gs", FIVE),
+    "beside two in the messages": (ClientBreakpoints((), (), (FIVE, FIVE)), ALWAYS, "gs", FIVE),
+    "beside three in the messages": (ClientBreakpoints((), (), (FIVE,) * 3), ALWAYS, "s", FIVE),
+    "beside four in the messages": (ClientBreakpoints((), (), (FIVE,) * 4), ALWAYS, "", FIVE),
+    "one in front": (ClientBreakpoints((), (FIVE,), ()), ALWAYS, "s", FIVE),
+    "one in front, two behind": (ClientBreakpoints((FIVE,), (), (FIVE, FIVE)), ALWAYS, "s", FIVE),
+    "two in front": (ClientBreakpoints((FIVE,), (FIVE,), ()), ALWAYS, "", FIVE),
+    "an hour in front": (ClientBreakpoints((HOUR,), (), ()), ALWAYS, "s", HOUR),
+    "an hour in front, five minutes behind": (ClientBreakpoints((HOUR,), (), (FIVE, FIVE)), ALWAYS, "s", HOUR),
+    "an hour behind": (ClientBreakpoints((), (), (HOUR, FIVE)), ALWAYS, "gs", HOUR),
+    "five minutes in front, an hour behind": (ClientBreakpoints((FIVE,), (), (HOUR,)), ALWAYS, "", FIVE),
 }
 
 
@@ -53,7 +53,7 @@ ANTHROPIC = {
 def test_anthropic(theirs, capability, expected, life):
     marks = anthropic_marks(theirs, False, capability, LONG, "General.", "Special.")
     assert chosen(marks, ANTHROPIC_HOUR_MARK if life else ANTHROPIC_MARK) == expected
-    assert anthropic_marks(theirs, False, Capability(), LONG, "General.", "Special.") == NO_MARKS
+    assert anthropic_marks(theirs, False, Capability(), LONG, "General.", "Special.") == NO_BREAKPOINTS
 
 
 @pytest.mark.parametrize(
@@ -61,9 +61,9 @@ def test_anthropic(theirs, capability, expected, life):
     [((FIVE,), "s", FIVE), ((HOUR,), "s", HOUR), ((HOUR, FIVE), "", FIVE)],
 )
 def test_where_ours_comes_first_the_clients_system_text_is_behind_it(system, expected, life):
-    marks = anthropic_marks(Theirs((), system, ()), True, ALWAYS, LONG, "General.", "Special.")
+    marks = anthropic_marks(ClientBreakpoints((), system, ()), True, ALWAYS, LONG, "General.", "Special.")
     assert chosen(marks, ANTHROPIC_HOUR_MARK if life else ANTHROPIC_MARK) == expected
-    assert anthropic_marks(Theirs((FIVE,), (HOUR,), ()), True, ALWAYS, LONG, "G", "S") == NO_MARKS
+    assert anthropic_marks(ClientBreakpoints((FIVE,), (HOUR,), ()), True, ALWAYS, LONG, "G", "S") == NO_BREAKPOINTS
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,9 @@ def test_where_ours_comes_first_the_clients_system_text_is_behind_it(system, exp
     ],
 )
 def test_a_short_prefix_is_not_marked(ahead, general, special, expected):
-    assert chosen(anthropic_marks(Theirs(), False, AUTO, ahead, general, special), ANTHROPIC_MARK) == expected
+    assert (
+        chosen(anthropic_marks(ClientBreakpoints(), False, AUTO, ahead, general, special), ANTHROPIC_MARK) == expected
+    )
     assert chosen(openai_marks(b"{}", AUTO, ahead, general, special), OPENAI_MARK) == expected
 
 
@@ -107,7 +109,7 @@ OPENAI = {
 @pytest.mark.parametrize(("body", "capability", "expected"), OPENAI.values(), ids=OPENAI)
 def test_openai(body, capability, expected):
     assert chosen(openai_marks(body, capability, LONG, "General.", "Special."), OPENAI_MARK) == expected
-    assert openai_marks(body, Capability(), LONG, "General.", "Special.") == NO_MARKS
+    assert openai_marks(body, Capability(), LONG, "General.", "Special.") == NO_BREAKPOINTS
 
 
 @pytest.mark.parametrize("mark", [ANTHROPIC_MARK, ANTHROPIC_HOUR_MARK, OPENAI_MARK])

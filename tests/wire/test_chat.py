@@ -233,7 +233,7 @@ def test_bad_bodies(given, code, param):
 
 def test_answers_are_watched_and_identified():
     guard = CHAT.guard()
-    guard.feed(b'data: {"id":"chatcmpl-1","choices":[{"index":0,"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n')
+    guard.release(b'data: {"id":"chatcmpl-1","choices":[{"index":0,"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n')
     assert guard.complete
     assert CHAT.guard() is not guard
     assert CHAT.read_answer(b'{"id":"chatcmpl-2"}').id == "chatcmpl-2"

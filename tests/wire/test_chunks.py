@@ -14,7 +14,7 @@ from openai._streaming import SSEDecoder
 
 from router.core.errors import BackendError
 from router.core.usage import Usage
-from router.wire.chunks import ChunkGuard, read_answer
+from router.wire.chat_stream import ChunkGuard, read_answer
 from router.wire.faults import error_event
 
 
@@ -90,7 +90,7 @@ BLANK_LINE = re.compile(rb"\n\r?\n\Z")
 def watch(*parts):
     guard = ChunkGuard()
     for part in parts:
-        guard.feed(part)
+        guard.release(part)
     return guard
 
 
@@ -126,7 +126,7 @@ def test_behind_the_boundary_another_event_can_follow(case):
         guard = watch(case.stream[:end])
         ended = watch(case.stream[:end], guard.boundary())
         assert ended.boundary() == b""
-        ended.feed(CUT)
+        ended.release(CUT)
         assert ended.error == "backend_error" or ended.complete  # the last cuts leave but a line break to add
 
 

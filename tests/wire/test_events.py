@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.wire.events import Framing, cut, read
+from router.wire.stream import EventGuard, cut, read
 
 EVENTS = {
     "data": (b"data: 1\n\n", (b"", b"1")),
@@ -41,7 +41,7 @@ WHOLE = b"".join(event for event, _ in EVENTS.values())
 
 @given(st.lists(st.integers(0, len(WHOLE)), max_size=8), st.sampled_from([b"", b"data: half", b"data: half\n", b"\r"]))
 def test_events_come_out_whole_in_order_and_byte_for_byte(cuts, half):
-    framing = Framing()
+    framing = EventGuard()
     edges = [0, *sorted(cuts), len(WHOLE)]
     released = [framing.release(WHOLE[a:b]) for a, b in pairwise(edges)]
     assert framing.release(half) == b""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from router.wire.loose_json import read_loosely
+from router.wire.stream import read_loosely
 
 
 class Answer(msgspec.Struct):

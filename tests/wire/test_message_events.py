@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from router.core.errors import BackendError
 from router.core.usage import Usage
-from router.wire.message_events import MessageGuard, State, read_answer
-from router.wire.messages_faults import error_event
+from router.wire.faults import anthropic_event as error_event
+from router.wire.messages_stream import MessageGuard, read_answer
 
 
 def event(name, **said):
@@ -258,7 +258,7 @@ def test_split_anywhere_the_outcome_is_the_same(cuts):
 def test_the_state_says_where_a_stream_stands():
     guard = MessageGuard()
     states = [guard.release(part) and guard.state for part in (START, HELLO, END, STOP)]
-    assert states == [State.TALKING, State.TALKING, State.ENDING, State.WHOLE]
+    assert states == ["talking", "talking", "ending", "whole"]
 
 
 @pytest.mark.parametrize(

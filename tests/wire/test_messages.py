@@ -10,8 +10,8 @@ from router.core.conversation import Conversation, Turn
 from router.core.errors import BackendError, RequestError
 from router.core.ports import Told
 from router.core.usage import Usage
-from router.wire.message_events import MessageGuard
 from router.wire.messages import CountTokens, Messages
+from router.wire.messages_stream import MessageGuard
 from router.wire.strict_json import MAX_ITEMS
 
 WIRE = Messages()

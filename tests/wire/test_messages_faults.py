@@ -7,7 +7,8 @@ import json
 import pytest
 
 from router.core.errors import BackendError, Degraded, PolicyError, RequestError, SettingsError
-from router.wire.messages_faults import error_body, error_event
+from router.wire.faults import anthropic_body as error_body
+from router.wire.faults import anthropic_event as error_event
 
 TYPES = {
     400: "invalid_request_error",

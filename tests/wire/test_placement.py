@@ -6,7 +6,7 @@ import pytest
 
 from router.core.decision import Decision, Piece, Settled, nothing
 from router.core.policy import Level
-from router.wire.placement import BLOCK_CLOSE, BLOCK_OPEN, SWITCH_LINE, mark, place
+from router.wire.placement import BLOCK_CLOSE, BLOCK_OPEN, SWITCH_LINE, in_block, place
 
 GENERAL = Piece("g", "/", Level.BRIEF, "Be polite.", 3)
 REFUND = Piece("r", "/refund", Level.BRIEF, "Check the date.", 4)
@@ -130,5 +130,7 @@ def test_on_switch_head_says_the_newest_mix_and_no_tails(decisions, head):
 
 def test_a_block_is_marked_by_fixed_lines():
     assert (
-        mark("Be brief.") == BLOCK_OPEN + "Be brief." + BLOCK_CLOSE == "<instructions>\nBe brief.\n</instructions>\n\n"
+        in_block("Be brief.")
+        == BLOCK_OPEN + "Be brief." + BLOCK_CLOSE
+        == "<instructions>\nBe brief.\n</instructions>\n\n"
     )

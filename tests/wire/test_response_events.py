@@ -13,7 +13,7 @@ from openai._streaming import SSEDecoder
 
 from router.core.errors import BackendError, RequestError
 from router.core.usage import Usage
-from router.wire.response_events import ResponseGuard, error_event
+from router.wire.responses_stream import ResponseGuard, error_event
 
 
 def event(kind, number=None, **more):
@@ -104,7 +104,7 @@ CUT = BackendError("The stream was cut.", code="truncated")
 def watch(*parts):
     guard = ResponseGuard()
     for part in parts:
-        guard.feed(part)
+        guard.release(part)
     return guard
 
 

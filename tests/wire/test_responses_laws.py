@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from router.core.decision import Decision
 from router.core.ports import Weaving
 from router.wire.responses import Responses
+from router.wire.responses_weave import is_prompted
 from tests.support.weaving import (
     CLOCKS,
     DECISIONS,
@@ -298,7 +299,7 @@ def test_a_client_that_chains_sends_what_one_that_resends_adds(conversation, dat
     whole = sent_items(conversation.weave(size, place="after"))
     assert chained[-(size - begin) :] == whole[len(whole) - (size - begin) :] or not kept
     head = decisions[0].text if speaks(decisions[0]) else ""
-    if head and not request.prompted and set(OURS) & conversation.weaving.capability.roles:
+    if head and not is_prompted(request.top.prompt) and set(OURS) & conversation.weaving.capability.roles:
         assert head in RESPONSES.parse(RESPONSES.weave(request, decisions, conversation.weaving)).conversation.system
 
 

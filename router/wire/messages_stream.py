@@ -5,7 +5,7 @@ it: an event that has no row in a state makes the stream broken, and a broken st
 stand the indexes of the blocks that are open:
 
 - `content_block_start` opens an index that is not open; a delta or stop needs an open one; `message_stop` needs none;
-- `message_delta` leads to ENDING only with a `stop_reason`.
+- `message_delta` leads to `ending` only with a `stop_reason`.
 
 `ping` and events with a name that is not in the table pass in every state: the format promises new ones. So do comments
 and events without a name, which the official clients skip. `error` ends everything. A named event must hold a JSON
@@ -14,48 +14,36 @@ object whose `type` is its name, for the official clients choose by the one or b
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from enum import Enum
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from router.core.errors import RouterError
 from router.core.ports import Told
 from router.core.usage import Usage
-from router.wire.events import Framing, cut, read
-from router.wire.loose_json import read_loosely, read_whole
-from router.wire.messages_faults import error_event
+from router.wire.faults import anthropic_event
+from router.wire.stream import EventGuard, code_of, read_each, read_loosely, read_whole, text_of
 
+_Stage = Literal["waiting", "talking", "ending", "whole", "broken"]
+"""Where a stream stands: nothing came; the message has begun; the reason for its end is told; it has ended as it must;
+something came that has no place."""
 
-class State(Enum):
-    """Where a stream stands."""
-
-    WAITING = "nothing yet"
-    TALKING = "the message has begun"
-    ENDING = "the reason for its end is told"
-    WHOLE = "the answer has ended as it must"
-    BROKEN = "something came that has no place"
-
-
-_NEXT: Mapping[tuple[State, bytes], State] = MappingProxyType(
+_NEXT: Mapping[tuple[_Stage, bytes], _Stage] = MappingProxyType(
     {
-        (State.WAITING, b"message_start"): State.TALKING,
-        (State.TALKING, b"content_block_start"): State.TALKING,
-        (State.TALKING, b"content_block_delta"): State.TALKING,
-        (State.TALKING, b"content_block_stop"): State.TALKING,
-        (State.TALKING, b"message_delta"): State.ENDING,
-        (State.ENDING, b"content_block_stop"): State.ENDING,  # the order of the last two is not promised
-        (State.ENDING, b"message_delta"): State.ENDING,
-        (State.ENDING, b"message_stop"): State.WHOLE,
+        ("waiting", b"message_start"): "talking",
+        ("talking", b"content_block_start"): "talking",
+        ("talking", b"content_block_delta"): "talking",
+        ("talking", b"content_block_stop"): "talking",
+        ("talking", b"message_delta"): "ending",
+        ("ending", b"content_block_stop"): "ending",  # the order of the last two is not promised
+        ("ending", b"message_delta"): "ending",
+        ("ending", b"message_stop"): "whole",
     }
 )
 _TYPES: Mapping[bytes, str] = MappingProxyType({name: name.decode() for _, name in _NEXT})
 _PASSING = frozenset({b"", b"ping"})
-
-_WORD = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 class _Usage(msgspec.Struct, gc=False):
@@ -105,51 +93,55 @@ _DECODERS: Mapping[bytes, msgspec.json.Decoder[Any]] = MappingProxyType(
 _ANSWER = msgspec.json.Decoder(_Message)
 
 
+class _Text(msgspec.Struct, gc=False):
+    type: Any = None
+    text: Any = None
+
+
+class _Whole(msgspec.Struct, gc=False):
+    content: list[_Text] | None = None
+
+
+class _Event(msgspec.Struct, gc=False):
+    type: Any = None
+    index: Any = None
+    content_block: _Text | None = None
+    delta: _Text | None = None
+
+
+_WHOLE = msgspec.json.Decoder(_Whole)
+_EVENT = msgspec.json.Decoder(_Event)
+
+
 def read_answer(body: bytes) -> Told:
     """Return id and usage of a whole answer. Raises BackendError (502) when it is no JSON object."""
     answer = read_whole(body, _ANSWER)
     return Told(answer.id if isinstance(answer.id, str) else "", _add_usage(None, answer.usage))
 
 
-class MessageGuard:
-    """Watches the events of `/messages` pass. `error` is the code of an error told in the stream, or empty."""
+class MessageGuard(EventGuard):
+    """Watches the events of `/messages` pass."""
 
-    heard = True
-
-    __slots__ = ("_framing", "_open", "error", "response_id", "state", "usage")
+    __slots__ = ("_open", "state")
 
     def __init__(self) -> None:
-        self._framing = Framing()
+        super().__init__()
         self._open: set[int] = set()
-        self.state = State.WAITING
-        self.error = ""
-        self.response_id = ""
-        self.usage: Usage | None = None
+        self.state: _Stage = "waiting"
 
     @property
     def complete(self) -> bool:
         """Whether the answer is whole."""
-        return self.state is State.WHOLE
-
-    def release(self, chunk: bytes) -> bytes:
-        """Take the next bytes, cut anywhere, and return the events that are whole now, byte for byte."""
-        whole = self._framing.release(chunk)
-        if whole:
-            for event in cut(whole):
-                name, data = read(event)
-                if name not in _PASSING and (data or name == b"error") and self.state is not State.WHOLE:
-                    self._note(name, data)
-        return whole
-
-    def boundary(self) -> bytes:
-        """Return the bytes that end a half-written event, for whoever sent it, so that another event may follow."""
-        return self._framing.boundary()
+        return self.state == "whole"
 
     def error_event(self, error: RouterError) -> bytes:
         """Return the error as the last event of the stream."""
-        return error_event(error)
+        return anthropic_event(error)
 
-    def _note(self, name: bytes, data: bytes) -> None:
+    def note(self, data: bytes, name: bytes) -> None:
+        """Note one event."""
+        if name in _PASSING or (not data and name != b"error") or self.state == "whole":
+            return
         try:
             if not data.isascii():
                 data.decode()  # the decoder does not look at the bytes of what it skips
@@ -157,18 +149,18 @@ class MessageGuard:
         except (ValueError, RecursionError):
             event = None
         if name == b"error":
-            self.error = self.error or _code_of(event)
+            self.error = self.error or code_of(None if event is None else event.error, "type")
         if event is None or name == b"error":
-            self.state = State.BROKEN
+            self.state = "broken"
             return
         expected = _TYPES.get(name)
         if expected is None:
             return
-        after = _NEXT.get((self.state, name), State.BROKEN)
-        if name == b"message_delta" and self.state is State.TALKING and not _ends(event.delta):
-            after = State.TALKING
+        after = _NEXT.get((self.state, name), "broken")
+        if name == b"message_delta" and self.state == "talking" and not _ends(event.delta):
+            after = "talking"
         if event.type != expected or not self._fits(name, event):
-            after = State.BROKEN
+            after = "broken"
         self.state = after
 
     def _fits(self, name: bytes, event: Any) -> bool:
@@ -214,7 +206,30 @@ def _add_usage(before: Usage | None, told: Any) -> Usage | None:
     return Usage(uncached + cached + written, cached, written, completion)
 
 
-def _code_of(event: _Other | None) -> str:
-    """Return the provider's word for an error where it is one word, else ours."""
-    word = event.error.get("type") if event is not None and isinstance(event.error, dict) else None
-    return word if isinstance(word, str) and _WORD.fullmatch(word) else "stream_error"
+def words(answer: bytes, stream: bool) -> str:
+    """Return the words of an answer, whole or streamed.
+
+    A text with citations comes as several blocks in a row, which are one text (as Anthropic's documentation puts them
+    together); other blocks between them, such as the use of a tool, make them two.
+    """
+    blocks: dict[int, list[str]] = {}
+    if not stream:
+        for message in read_each(answer, _WHOLE, stream):
+            said = enumerate(message.content or ())
+            blocks = {index: [text_of(block.text)] for index, block in said if block.type == "text"}
+    else:
+        for event in read_each(answer, _EVENT, stream):
+            block = event.content_block if event.type == "content_block_start" else event.delta
+            if block is not None and block.type in ("text", "text_delta") and isinstance(event.index, int):
+                blocks.setdefault(event.index, []).append(text_of(block.text))
+    parts: list[str] = []
+    last: int | None = None
+    gap = False
+    for index, texts in sorted(blocks.items()):
+        gap = gap or (last is not None and index > last + 1)
+        last = index
+        text = "".join(texts)
+        if text:
+            parts.append("\n" + text if gap and parts else text)
+            gap = False
+    return "".join(parts)

@@ -18,7 +18,7 @@ things are not judged, since real servers differ and no truth hangs on them:
 - `sequence_number`: llama.cpp's server sends none, and bridges begin anew;
 - `data: [DONE]`, which the format does not have and some proxies send.
 
-Framing is `router.wire.events`; the `type` in the data counts, not the event's name, as with the SDKs.
+Framing is `router.wire.stream`; the `type` in the data counts, not the event's name, as with the SDKs.
 """
 
 from __future__ import annotations
@@ -32,14 +32,13 @@ import msgspec
 from router.core.errors import BackendError, RouterError
 from router.core.ports import Told
 from router.core.usage import Usage
-from router.wire.chunks import NO_DETAILS, Details, code_of, decode_usage
-from router.wire.events import Framing, cut, read
+from router.wire.chat_stream import NO_DETAILS, Details, decode_usage
 from router.wire.faults import describe, error_of
-from router.wire.loose_json import read_loosely, read_whole
+from router.wire.stream import EventGuard, code_of, read_each, read_loosely, read_whole, text_of
 
-State = Literal["open", "whole", "failed", "broken"]
+_Stage = Literal["open", "whole", "failed", "broken"]
 
-ENDINGS: Mapping[str, State] = MappingProxyType(
+ENDINGS: Mapping[str, _Stage] = MappingProxyType(
     {"response.completed": "whole", "response.incomplete": "whole", "response.failed": "failed", "error": "failed"}
 )
 """The events that end an answer."""
@@ -65,6 +64,34 @@ class _Usage(msgspec.Struct, gc=False):
     input_tokens_details: Details | None = None
 
 
+class _Part(msgspec.Struct, gc=False):
+    type: Any = None
+    text: Any = None
+    refusal: Any = None
+
+
+class _Output(msgspec.Struct, gc=False):
+    type: Any = None
+    content: msgspec.Raw = msgspec.Raw()  # items of other types have one too, in shapes of their own
+
+
+class _Whole(msgspec.Struct, gc=False):
+    output: list[_Output] | None = None
+
+
+class _Words(msgspec.Struct, gc=False):
+    type: Any = None
+    output_index: Any = None
+    delta: Any = None
+    response: msgspec.Raw = msgspec.Raw()
+
+
+_WHOLE = msgspec.json.Decoder(_Whole)
+_WORDS = msgspec.json.Decoder(_Words)
+_PARTS = msgspec.json.Decoder(list[_Part] | None)
+_TEXT_DELTAS = frozenset({"response.output_text.delta", "response.refusal.delta"})
+_LAST_WORDS = frozenset({"response.completed", "response.incomplete", "response.failed"})
+
 _EVENT = msgspec.json.Decoder(_Event)
 _RESPONSE = msgspec.json.Decoder(_Response)
 _USAGE = msgspec.json.Decoder(_Usage | None)
@@ -89,53 +116,28 @@ def error_event(error: RouterError, number: int = 0) -> bytes:
     return b"event: error\ndata: " + msgspec.json.encode(flat | {"sequence_number": number, "error": told}) + b"\n\n"
 
 
-class ResponseGuard:
-    """Watches the events of `/responses` pass, byte for byte.
+class ResponseGuard(EventGuard):
+    """Watches the events of `/responses` pass. `error` is the code of the failure that the stream itself told."""
 
-    `error` is the code of the failure that the stream itself told, or empty. Usage is told always, so there is none to
-    be asked for or hidden.
-    """
-
-    __slots__ = ("_framing", "_number", "_state", "error", "heard", "response_id", "usage")
+    __slots__ = ("_number", "_state")
 
     def __init__(self) -> None:
-        self._framing = Framing()
-        self._state: State = "open"
+        super().__init__()
+        self._state: _Stage = "open"
         self._number = -1
-        self.error = ""
-        self.heard = True
-        self.response_id = ""
-        self.usage: Usage | None = None
 
     @property
     def complete(self) -> bool:
         """Whether the answer has ended as its format demands: whole, or with a failure that it told itself."""
         return self._state in ("whole", "failed")
 
-    def feed(self, chunk: bytes) -> None:
-        """Take the next bytes, cut anywhere."""
-        self.release(chunk)
-
-    def release(self, chunk: bytes) -> bytes:
-        """Take the next bytes, cut anywhere, and return the events that are whole now, byte for byte."""
-        whole = self._framing.release(chunk)
-        if whole:
-            for event in cut(whole):
-                name, data = read(event)
-                if data and self._state == "open":  # an event with empty data is never dispatched
-                    self._note(data, name)
-        return whole
-
-    def boundary(self) -> bytes:
-        """Return the bytes that end a half-written event, for whoever sent it, so that another event may follow."""
-        return self._framing.boundary()
-
     def error_event(self, error: RouterError) -> bytes:
         """Return the error as the event that follows what has passed."""
         return error_event(error, self._number + 1)
 
-    def _note(self, data: bytes, name: bytes) -> None:
-        if data == b"[DONE]":
+    def note(self, data: bytes, name: bytes) -> None:
+        """Note one event."""
+        if not data or data == b"[DONE]" or self._state != "open":
             return
         try:
             event = read_loosely(data, _EVENT)
@@ -144,13 +146,13 @@ class ResponseGuard:
             return
         if isinstance(event.sequence_number, int):
             self._number = event.sequence_number
-        state: State = ENDINGS.get(event.type, "open") if isinstance(event.type, str) else "open"
+        state: _Stage = ENDINGS.get(event.type, "open") if isinstance(event.type, str) else "open"
         if event.error or name == b"error":
             state = "failed"
         if state != "open" or (not self.response_id and event.response is not msgspec.UNSET):
             self._turn(event, state)
 
-    def _turn(self, event: _Event, state: State) -> None:
+    def _turn(self, event: _Event, state: _Stage) -> None:
         """Note an event that tells of the answer as such: the first with an id, or an ending."""
         response = _Response()
         if not isinstance(event.response, msgspec.UnsetType):
@@ -164,7 +166,7 @@ class ResponseGuard:
             self.response_id = response.id
         self.usage = _read_usage(response.usage) or self.usage
         if state == "failed":
-            self.error = code_of(event.error or response.error or {"code": event.code})
+            self.error = code_of(event.error or response.error or {"code": event.code}, "code", "type")
             self.heard = bool(event.error) or event.type == "response.failed"
         self._state = state
 
@@ -180,3 +182,31 @@ def _read_usage(value: msgspec.Raw | msgspec.UnsetType) -> Usage | None:
         details.cache_write_tokens or 0,
         told.output_tokens or 0,
     )
+
+
+def words(answer: bytes, stream: bool) -> str:
+    """Return the words of an answer, whole or streamed; of a stream that is taken up in its midst, its ending's."""
+    if not stream:
+        return _say(answer)
+    messages: dict[Any, list[str]] = {}
+    for event in read_each(answer, _WORDS, stream):
+        if not isinstance(event.type, str):
+            continue
+        if event.type in _TEXT_DELTAS and isinstance(event.output_index, int | None):
+            messages.setdefault(event.output_index, []).append(text_of(event.delta))
+        elif event.type in _LAST_WORDS:
+            whole = _say(bytes(event.response))
+            if whole:
+                return whole
+    return "\n".join(filter(None, map("".join, messages.values())))
+
+
+def _say(answer: bytes) -> str:
+    """Return the words of a response's messages."""
+    messages: list[str] = []
+    for response in read_each(answer, _WHOLE, False):
+        for item in response.output or ():
+            if item.type == "message":
+                parts = next(read_each(bytes(item.content), _PARTS, False), None)
+                messages.append("".join([text_of(part.text) + text_of(part.refusal) for part in parts or ()]))
+    return "\n".join(filter(None, messages))

@@ -4,7 +4,7 @@ An answer is whole when
   - every choice that was seen, and at least one, got its `finish_reason`;
   - then came the event `data: [DONE]`, with the blank line that ends it;
   - no event before it told of an error or was no chunk at all.
-A connection that closes cleanly proves nothing. Framing is `router.wire.events`.
+A connection that closes cleanly proves nothing. Framing is `router.wire.stream`.
 
 Usage that was asked for on our own account is taken out again. With `stream_options.include_usage` OpenAI sends one
 more chunk, with usage and without choices, and a null usage in every other
@@ -14,7 +14,6 @@ that put it there do so unasked.
 
 from __future__ import annotations
 
-import re
 from typing import Any, TypeVar
 
 import msgspec
@@ -22,10 +21,9 @@ import msgspec
 from router.core.errors import RouterError
 from router.core.ports import Told
 from router.core.usage import Usage
-from router.wire.events import Framing, cut, read
+from router.wire.edits import find_span
 from router.wire.faults import error_event
-from router.wire.loose_json import read_loosely, read_whole
-from router.wire.splice import find_span
+from router.wire.stream import EventGuard, code_of, cut, read, read_each, read_loosely, read_whole, text_of
 
 T = TypeVar("T")
 
@@ -60,7 +58,22 @@ class _Usage(msgspec.Struct, gc=False):
     prompt_tokens_details: Details | None = None
 
 
-_WORD = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+class _Said(msgspec.Struct, gc=False):
+    content: Any = None
+    refusal: Any = None
+
+
+class _Spoken(msgspec.Struct, gc=False):
+    index: Any = None
+    message: _Said | None = None
+    delta: _Said | None = None
+
+
+class _Completion(msgspec.Struct, gc=False):
+    choices: list[_Spoken] | None = None
+
+
+_COMPLETION = msgspec.json.Decoder(_Completion)
 _CHUNK = msgspec.json.Decoder(_Chunk)
 _ANSWER = msgspec.json.Decoder(_Answer)
 _USAGE = msgspec.json.Decoder(_Usage | None)
@@ -101,30 +114,21 @@ def decode_usage(value: msgspec.Raw | msgspec.UnsetType, decoder: msgspec.json.D
         return None
 
 
-class ChunkGuard:
+class ChunkGuard(EventGuard):
     """Watches the events of `/chat/completions` or `/completions` pass.
 
-    `error` is the code of an error that the backend told in the stream, or empty. `usage` is what it last told.
     `hide_usage` takes out the usage that the client did not ask for; every other byte is passed on as it came.
-
-    Whoever relays should send what `release` returns: then a stream that breaks off never leaves half an event with the
-    client, on which the official SDKs fail with a JSON or Unicode error instead of the error that is told behind it.
     """
 
-    heard = True
-
-    __slots__ = ("_done", "_finished", "_framing", "_garbled", "_hide_usage", "_seen", "error", "response_id", "usage")
+    __slots__ = ("_done", "_finished", "_garbled", "_hide_usage", "_seen")
 
     def __init__(self, hide_usage: bool = False) -> None:
-        self.usage: Usage | None = None
+        super().__init__()
         self._hide_usage = hide_usage
-        self._framing = Framing()
         self._seen: set[int] = set()
         self._finished: set[int] = set()
         self._garbled = False
         self._done = False
-        self.error = ""
-        self.response_id = ""
 
     @property
     def complete(self) -> bool:
@@ -132,30 +136,19 @@ class ChunkGuard:
         whole = bool(self._seen) and self._seen == self._finished
         return self._done and whole and not self._garbled and not self.error
 
-    def feed(self, chunk: bytes) -> None:
-        """Take the next bytes, cut anywhere."""
-        self.release(chunk)
-
-    def release(self, chunk: bytes) -> bytes:
-        """Take the next bytes, cut anywhere, and return the events that are whole now, less the usage to be hidden."""
-        whole = self._framing.release(chunk)
-        if not whole:
-            return whole
-        events = cut(whole)
+    def watch(self, whole: bytes) -> bytes:
+        """Note whole events, and return them less the usage to be hidden."""
         if self._hide_usage:
-            return b"".join([self._strip(event) for event in events])
-        for event in events:
-            name, data = read(event)
-            self._note(data, name)
-        return whole
-
-    def boundary(self) -> bytes:
-        """Return the bytes that end a half-written event, for whoever sent it, so that another event may follow."""
-        return self._framing.boundary()
+            return b"".join([self._strip(event) for event in cut(whole)])
+        return super().watch(whole)
 
     def error_event(self, error: RouterError) -> bytes:
         """Return the error as the last event of the stream."""
         return error_event(error)
+
+    def note(self, data: bytes, name: bytes) -> None:
+        """Note one event."""
+        self._note(data, name)
 
     def _strip(self, event: bytes) -> bytes:
         """Note an event and return it without the usage that was asked for; empty when it is nothing else."""
@@ -173,7 +166,7 @@ class ChunkGuard:
             return event
         return event[:at] + _leave_out(data, chunk.usage) + event[at + len(data) :]
 
-    def _note(self, data: bytes, name: bytes = b"") -> _Chunk:
+    def _note(self, data: bytes, name: bytes) -> _Chunk:
         if self._done or not data:  # an event with empty data is never dispatched
             return _VOID
         if data == b"[DONE]":
@@ -193,7 +186,7 @@ class ChunkGuard:
         if chunk.usage is not msgspec.UNSET:
             self.usage = read_usage(chunk.usage) or self.usage
         if chunk.error or name == b"error":
-            self.error = self.error or code_of(chunk.error)
+            self.error = self.error or code_of(chunk.error, "code", "type")
         return chunk
 
 
@@ -213,7 +206,20 @@ def _leave_out(chunk: bytes, usage: msgspec.Raw) -> bytes:
     return others[:-1].rstrip(_SPACE) + chunk[end:] if others.endswith(b",") else before + rest
 
 
-def code_of(error: Any) -> str:
-    """Return the provider's word for an error where it is one word, else ours."""
-    words = (error.get("code"), error.get("type")) if isinstance(error, dict) else ()
-    return next((word for word in words if isinstance(word, str) and _WORD.fullmatch(word)), "stream_error")
+def words(answer: bytes, stream: bool) -> str:
+    """Return the words of an answer, whole or streamed. Of several choices the first speaks; the others are rivals."""
+    texts: list[str] = []
+    for completion in read_each(answer, _COMPLETION, stream):
+        for choice in completion.choices or ():
+            said = choice.delta if stream else choice.message
+            if said is not None and choice.index in (0, None):
+                texts += (_content(said.content), text_of(said.refusal))
+    return "".join(texts)
+
+
+def _content(content: Any) -> str:
+    """Return the text of a chat message: a string, or parts, of which some servers make their answers."""
+    if isinstance(content, list):
+        texts = (part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text")
+        return "".join(map(text_of, texts))
+    return text_of(content)

@@ -1,0 +1,183 @@
+"""Server-sent events, as every format streams them: where one ends, and what its name and its data are.
+
+The standard is https://html.spec.whatwg.org/multipage/server-sent-events.html: lines end with LF or CRLF, an event with
+a blank line; several `data` lines are one text; a line that opens with a colon is a comment. A lone CR, which the
+standard allows and no provider sends, ends no line here: half a CRLF must not look like one.
+
+Events are read in three steps, so that a guard may leave one out without touching the bytes of the others:
+`EventGuard.release` gives the bytes of whole events, `cut` those of each, `read` what one says.
+
+What a backend says is read loosely: all that its clients take when they ask it themselves. Python's own reader and
+writer know NaN, Infinity and halves of surrogate pairs, and so do servers that are written in it: a log-probability of
+minus infinity, an emoji that `max_tokens` cut in two. RFC 8259 has none of them, and msgspec refuses them, also inside
+values that it only skips. An answer is relayed as it came and only looked into here, so what its client can read must
+not look like rubbish.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+import msgspec
+
+from router.core.errors import BackendError, RouterError
+from router.core.usage import Usage
+
+T = TypeVar("T")
+
+_BLANK_LINE = re.compile(rb"\n\r?\n")
+_WORD = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+class EventGuard:
+    """Watches the events of one streamed answer pass, byte for byte, and holds back half an event until it is whole.
+
+    A format's guard says in `note` what an event means. `error` is the code of an error that the stream itself told, or
+    empty; `heard` says whether the official clients raise on it; `usage` is what was last told.
+
+    Whoever relays should send what `release` returns: then a stream that breaks off never leaves half an event with the
+    client, on which the official SDKs fail with a JSON or Unicode error instead of the error that is told behind it.
+    """
+
+    __slots__ = ("_rest", "error", "heard", "response_id", "usage")
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+        self.error = ""
+        self.heard = True
+        self.response_id = ""
+        self.usage: Usage | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether the answer has ended as its format demands."""
+        return False
+
+    def release(self, chunk: bytes) -> bytes:
+        """Take the next bytes, cut anywhere, and return the events that are whole now."""
+        whole = self._frame(chunk)
+        return self.watch(whole) if whole else whole
+
+    def watch(self, whole: bytes) -> bytes:
+        """Note whole events, and return what is passed on of them."""
+        for event in cut(whole):
+            name, data = read(event)
+            self.note(data, name)
+        return whole
+
+    def note(self, data: bytes, name: bytes) -> None:
+        """Note one event by its data and name. One with empty data is never dispatched."""
+
+    def error_event(self, error: RouterError) -> bytes:
+        """Return the error as the last event of the stream."""
+        raise NotImplementedError
+
+    def _frame(self, chunk: bytes) -> bytes:
+        rest = self._rest
+        if not rest and chunk.endswith(b"\n\n"):  # whole events: what nearly every provider sends
+            return chunk
+        seam = max(0, len(rest) - 2)
+        rest += chunk
+        lf, crlf = rest.rfind(b"\n\n", seam), rest.rfind(b"\n\r\n", seam)
+        end = max(lf + 2 if lf >= 0 else 0, crlf + 3 if crlf >= 0 else 0)
+        whole = bytes(rest[:end])
+        if whole:
+            del rest[:end]
+        return whole
+
+    def boundary(self) -> bytes:
+        """Return the bytes that end a half-written event, for whoever sent it, so that another event may follow."""
+        if not self._rest:
+            return b""
+        return b"\n" if self._rest.endswith(b"\n") else b"\n\n"
+
+
+def cut(whole: bytes) -> list[bytes]:
+    r"""Cut the bytes of whole events into events, each with the blank line that ends it.
+
+    >>> cut(b"data: 1\n\nevent: x\r\ndata: 2\r\n\r\n")
+    [b'data: 1\n\n', b'event: x\r\ndata: 2\r\n\r\n']
+    """
+    if whole.find(b"\n\n") == len(whole) - 2 and b"\r" not in whole:  # one event
+        return [whole]
+    events: list[bytes] = []
+    start = 0
+    for blank in _BLANK_LINE.finditer(whole):
+        events.append(whole[start : blank.end()])
+        start = blank.end()
+    if start < len(whole):  # a third line break in a row, which ends nothing
+        events.append(whole[start:])
+    return events
+
+
+def read(event: bytes) -> tuple[bytes, bytes]:
+    r"""Return name and data of one event as `cut` gives it. An event with empty data is none, by the standard.
+
+    >>> read(b'event: ping\ndata: {"type": "ping"}\n\n')
+    (b'ping', b'{"type": "ping"}')
+    """
+    # The two forms that providers send first; both are one `data` line.
+    last = len(event) - 2
+    if event.startswith(b"data: ") and event.find(b"\n") == last:
+        return b"", event[6:last].removesuffix(b"\r")
+    if event.startswith(b"event: "):
+        line = event.find(b"\n") + 1
+        if event.startswith(b"data: ", line) and event.find(b"\n", line) == last:
+            return event[7 : line - 1].strip(), event[line + 6 : last].removesuffix(b"\r")
+    name, data = b"", []
+    for line_ in event.split(b"\n"):
+        line_ = line_.removesuffix(b"\r")
+        if line_.startswith(b"data:"):
+            data.append(line_[5:].removeprefix(b" "))
+        elif line_.startswith(b"event:"):
+            name = line_[6:].strip()
+    return name, b"\n".join(data)
+
+
+def read_loosely(answer: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    """Return what `decoder` makes of a backend's JSON. Raises ValueError or RecursionError for what is none.
+
+    Raw values in it may be views into a copy of `answer` that was put right.
+    """
+    try:
+        return decoder.decode(answer)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        # No fraction is ever looked at: as a text it cannot be out of range.
+        said: Any = json.loads(answer, parse_constant=lambda _: None, parse_float=str)
+        return decoder.decode(json.dumps(said, ensure_ascii=False).encode("utf-8", "replace"))
+
+
+def read_whole(answer: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    """Return what `decoder` makes of a whole answer. Raises BackendError (502) when it is no JSON object."""
+    try:
+        return read_loosely(answer, decoder)
+    except (ValueError, RecursionError):
+        raise BackendError(
+            "The backend answered with something that is not a JSON object.", code="backend_garbage"
+        ) from None
+
+
+def read_each(answer: bytes, decoder: msgspec.json.Decoder[T], stream: bool) -> Iterator[T]:
+    """Yield what an answer says: a whole body, or each event of a stream, without those that cannot be read."""
+    for data in [read(event)[1] for event in cut(answer)] if stream else [answer]:
+        if data and data != b"[DONE]":
+            try:
+                yield read_loosely(data, decoder)
+            except (ValueError, RecursionError):
+                continue
+
+
+def text_of(value: Any) -> str:
+    """Return a value if it is a text, else the empty string."""
+    return value if isinstance(value, str) else ""
+
+
+def code_of(error: Any, *names: str) -> str:
+    """Return the provider's word for an error, by the first of some names whose value is one word; else ours."""
+    words = [error.get(name) for name in names] if isinstance(error, dict) else []
+    return next((word for word in words if isinstance(word, str) and _WORD.fullmatch(word)), "stream_error")
