@@ -1,6 +1,6 @@
 """The fitted model on disk: JSON and npz behind a digest. Never a pickle, never trusted unread.
 
-    prompt-router model 2\\n
+    prompt-router model 3\\n
     <sha256 of all that follows, 64 hexadecimal digits>\\n
     <npz archive; its entry `about` is JSON, all other entries are arrays>
 
@@ -16,11 +16,12 @@ import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,10 +31,13 @@ from router.classify.encoder import Doubles
 from router.core.errors import RouterError
 from router.core.evidence import Certificate, Thresholds
 
-MAGIC = b"prompt-router model 2\n"
+MAGIC = b"prompt-router model 3\n"
 _DIGEST_LENGTH = 64
-# What reading a file that is not ours can raise, each from numpy, zipfile or json.
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, zipfile.BadZipFile, NotImplementedError)
+# What reading a file that is not ours can raise, each from numpy, zipfile, json or msgspec.
+_UNREADABLE = (
+    *(OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, RecursionError, NotImplementedError),
+    *(zipfile.BadZipFile, msgspec.ValidationError),
+)
 
 
 class ArtefactError(RouterError):
@@ -92,36 +96,20 @@ class Artefact:
 
     def dump(self) -> bytes:
         """Return the file."""
-        about: dict[str, Any] = {
-            "key": self.key,
-            "paths": self.paths,
-            "classes": self.classes,
-            "thresholds": _told(self.thresholds),
-            "sharpness": self.sharpness,
-            "stay": self.stay,
-            "goes_on": self.goes_on,
-            "weight": self.weight,
-            "reply": self.reply,
-            "hosted": self.hosted,
-            "boilerplate": self.boilerplate,
-            "certificates": [asdict(certificate) for certificate in self.certificates],
-            "blocks": [{"name": block.name, "words": block.words} for block in self.blocks],
-            "second": None,
-        }
-        entries = _entries("block", self.blocks)
-        if self.second is not None:
-            about["second"] = {
-                "blocks": [{"name": block.name, "words": block.words} for block in self.second.blocks],
-                "sharpness": self.second.sharpness,
-                "joint": asdict(self.second.joint),
-                "budget_s": self.second.budget_s,
-                "alone": _told(self.second.alone),
-            }
-            entries |= _entries("second", self.second.blocks) | {"second_intercepts": self.second.intercepts}
-        text = json.dumps(about, ensure_ascii=True, sort_keys=True).encode()
-        entries |= {"about": np.frombuffer(text, np.uint8), "intercepts": self.intercepts, "prior": self.prior}
+        entries: dict[str, NDArray[Any]] = {}
+
+        def lifted(value: Any) -> Any:
+            """Return what stands for a value that JSON does not have: for an array the name of its entry."""
+            if not isinstance(value, np.ndarray):
+                return dict(value)  # a read-only mapping
+            name = f"array{len(entries)}"
+            entries[name] = value
+            return name
+
+        # By the standard library's JSON: words of the examples may hold half a surrogate pair, which has no UTF-8.
+        text = json.dumps(msgspec.to_builtins(self, enc_hook=lifted), ensure_ascii=True)
         archive = io.BytesIO()
-        np.savez(archive, **entries)
+        np.savez(archive, allow_pickle=False, **entries, about=np.frombuffer(text.encode(), np.uint8))
         payload = archive.getvalue()
         return MAGIC + hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload
 
@@ -169,67 +157,9 @@ class Artefact:
         with np.load(io.BytesIO(payload), allow_pickle=False) as archive:
             entries = {name: archive[name] for name in archive.files}
         about = json.loads(entries.pop("about").tobytes())
-        intercepts, prior = entries.pop("intercepts"), entries.pop("prior")
-        columns = len(about["classes"]) + 2
-        if about["classes"] and not (intercepts.shape == prior.shape == (columns,)):
+        artefact = msgspec.convert(about, cls, dec_hook=lambda kind, name: entries[name])
+        columns = [artefact.intercepts.shape, artefact.prior.shape]
+        columns += [artefact.second.intercepts.shape] if artefact.second is not None else []
+        if artefact.classes and set(columns) != {(len(artefact.classes) + 2,)}:
             raise ValueError("the columns do not fit the classes")
-        return cls(
-            key=str(about["key"]),
-            paths=tuple(about["paths"]),
-            classes=tuple(about["classes"]),
-            thresholds=_thresholds(about["thresholds"]),
-            sharpness=float(about["sharpness"]),
-            intercepts=intercepts,
-            prior=prior,
-            stay=float(about["stay"]),
-            goes_on=float(about["goes_on"]),
-            weight=float(about["weight"]),
-            reply=float(about["reply"]),
-            hosted=tuple(about["hosted"]),
-            boilerplate=tuple(about["boilerplate"]),
-            certificates=tuple(
-                Certificate(**certificate | {"ladder": tuple(certificate["ladder"])})
-                for certificate in about["certificates"]
-            ),
-            blocks=_blocks("block", about["blocks"], entries),
-            second=_second(about["second"], entries, columns),
-        )
-
-
-def _second(stored: Any, entries: Mapping[str, NDArray[Any]], columns: int) -> StoredSecond | None:
-    if stored is None:
-        return None
-    intercepts = entries["second_intercepts"]
-    if intercepts.shape != (columns,):
-        raise ValueError("the columns of the second model do not fit the classes")
-    return StoredSecond(
-        blocks=_blocks("second", stored["blocks"], entries),
-        intercepts=intercepts,
-        sharpness=float(stored["sharpness"]),
-        joint=ModelAverage(**stored["joint"]),
-        budget_s=float(stored["budget_s"]),
-        alone=_thresholds(stored["alone"]),
-    )
-
-
-def _told(thresholds: Thresholds) -> dict[str, Any]:
-    return {"by_depth": thresholds.by_depth, "soft": thresholds.soft, "by_task": dict(thresholds.by_task)}
-
-
-def _thresholds(stored: Any) -> Thresholds:
-    return Thresholds(tuple(stored["by_depth"]), float(stored["soft"]), dict(stored["by_task"]))
-
-
-def _entries(kind: str, blocks: Sequence[StoredBlock]) -> dict[str, Any]:
-    return {
-        f"{kind}{number}_{name}": array for number, block in enumerate(blocks) for name, array in block.arrays.items()
-    }
-
-
-def _blocks(kind: str, stored: Any, entries: Mapping[str, NDArray[Any]]) -> tuple[StoredBlock, ...]:
-    found = []
-    for number, block in enumerate(stored):
-        prefix = f"{kind}{number}_"
-        arrays = {name.removeprefix(prefix): array for name, array in entries.items() if name.startswith(prefix)}
-        found.append(StoredBlock(str(block["name"]), block["words"], arrays))
-    return tuple(found)
+        return artefact

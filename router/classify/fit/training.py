@@ -20,10 +20,11 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib import resources
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from router.classify import blocks
@@ -32,7 +33,7 @@ from router.classify.encoder import Doubles, Flags, Floats, Integers, Matrix
 from router.classify.fit.certify import Tolerance
 from router.classify.small_talk import small_talk
 from router.classify.text import last_question, tokens
-from router.core.policy import ROOT, Cascade, Dialogue, DialogueTurn, Policy
+from router.core.policy import ROOT, Cascade, Dialogue, Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,41 +78,12 @@ class Material:
 
     def dump(self) -> str:
         """Return the JSON form. Lone surrogates survive, escaped."""
-        tolerance = self.tolerance
-        stored = {
-            "paths": self.paths,
-            "examples": self.examples,
-            "about": self.about,
-            "unrelated": self.unrelated,
-            "boilerplate": self.boilerplate,
-            "encoder": self.encoder,
-            "cascade": self.cascade and asdict(self.cascade),
-            "dialogues": [
-                [[turn.role, turn.text, turn.task] for turn in dialogue.turns] for dialogue in self.dialogues
-            ],
-            "tolerance": {name: getattr(tolerance, name) for name in tolerance.__slots__},
-        }
-        return json.dumps(stored, ensure_ascii=True, sort_keys=True)
+        return json.dumps(msgspec.to_builtins(self), ensure_ascii=True)
 
     @classmethod
     def load(cls, text: str) -> Material:
-        """Return the material that `dump` wrote. Raises KeyError, TypeError or ValueError for anything else."""
-        stored: dict[str, Any] = json.loads(text)
-        tolerance = stored["tolerance"] | {"high_stakes": tuple(stored["tolerance"]["high_stakes"])}
-        return cls(
-            paths=tuple(stored["paths"]),
-            examples=tuple((path, text) for path, text in stored["examples"]),
-            about=tuple((path, text) for path, text in stored["about"]),
-            unrelated=tuple(stored["unrelated"]),
-            boilerplate=tuple(stored["boilerplate"]),
-            tolerance=Tolerance(**tolerance),
-            encoder=str(stored["encoder"]),
-            cascade=Cascade(**stored["cascade"]) if stored["cascade"] else None,
-            dialogues=tuple(
-                Dialogue(tuple(DialogueTurn(role, text, task) for role, text, task in turns))
-                for turns in stored["dialogues"]
-            ),
-        )
+        """Return the material that `dump` wrote. Raises ValueError or msgspec.ValidationError for anything else."""
+        return msgspec.convert(json.loads(text), cls)
 
     def digest(self, recipe: str) -> str:
         """Return the name of what a fit by this recipe gives: 64 hexadecimal digits."""
