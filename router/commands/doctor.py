@@ -36,7 +36,7 @@ REACH_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Diagnosis:
+class _Diagnosis:
     """One thing that was looked at: what, what was found, and what to do if that is not good."""
 
     what: str
@@ -61,23 +61,23 @@ def doctor_command(
     answer(json_wanted, {"checks": list(map(asdict, found))}, *shown, found=not all(each.good for each in found))
 
 
-def examine(config: Path | None, environ: Mapping[str, str], overrides: Mapping[str, Any]) -> Iterator[Diagnosis]:
+def examine(config: Path | None, environ: Mapping[str, str], overrides: Mapping[str, Any]) -> Iterator[_Diagnosis]:
     """Yield what was found, cheapest first; settings that cannot be read end the examination."""
     version = sys.version_info
-    yield Diagnosis(
+    yield _Diagnosis(
         "python",
         version >= REQUIRED_PYTHON,
         f"{version.major}.{version.minor}.{version.micro}",
         "" if version >= REQUIRED_PYTHON else "install Python 3.11 or newer",
     )
-    yield Diagnosis("prompt-router", True, __version__)
+    yield _Diagnosis("prompt-router", True, __version__)
     try:
         settings = load_settings(config, environ, overrides)
         require_safe_binding(settings)
     except SettingsError as error:
-        yield Diagnosis("settings", False, str(error), "correct what it names")
+        yield _Diagnosis("settings", False, str(error), "correct what it names")
         return
-    yield Diagnosis("settings", True, str(config or "defaults and environment"))
+    yield _Diagnosis("settings", True, str(config or "defaults and environment"))
     for path in packs_of(settings):
         yield _pack(path)
     yield _data(settings.data)
@@ -91,17 +91,17 @@ def examine(config: Path | None, environ: Mapping[str, str], overrides: Mapping[
             yield _reach(name, backend.base_url)
 
 
-def _pack(path: Path) -> Diagnosis:
+def _pack(path: Path) -> _Diagnosis:
     try:
         pack = load_pack(path)
     except PolicyError as error:
-        return Diagnosis(f"pack {path}", False, str(error), "correct what it names, then: router check " + str(path))
+        return _Diagnosis(f"pack {path}", False, str(error), "correct what it names, then: router check " + str(path))
     worst = [finding for finding in check(pack) if finding.severity == "error"]
     said = f"{pack.policy.name}@{pack.policy.revision}, {len(pack.policy.tasks)} tasks"
-    return Diagnosis(f"pack {path}", not worst, said, f"router check {path}" if worst else "")
+    return _Diagnosis(f"pack {path}", not worst, said, f"router check {path}" if worst else "")
 
 
-def _data(folder: Path) -> Diagnosis:
+def _data(folder: Path) -> _Diagnosis:
     """Try to write, and to open a database, where the proxy would."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -111,21 +111,21 @@ def _data(folder: Path) -> Diagnosis:
         database.close()
         probe.unlink()
     except (OSError, sqlite3.Error) as error:
-        return Diagnosis(f"data folder {folder}", False, str(error), "name a folder that can be written with --data")
-    return Diagnosis(f"data folder {folder}", True, "can be written")
+        return _Diagnosis(f"data folder {folder}", False, str(error), "name a folder that can be written with --data")
+    return _Diagnosis(f"data folder {folder}", True, "can be written")
 
 
-def _database(url: str) -> Diagnosis:
+def _database(url: str) -> _Diagnosis:
     """Open the database as the proxy would: it is brought up to date on the way."""
     shown = make_url(url).render_as_string(hide_password=True)
     try:
         open_database(url).close()
     except SettingsError as error:
-        return Diagnosis(f"database {shown}", False, str(error), "start the server, or correct `database`")
-    return Diagnosis(f"database {shown}", True, "can be opened, with the newest schema")
+        return _Diagnosis(f"database {shown}", False, str(error), "start the server, or correct `database`")
+    return _Diagnosis(f"database {shown}", True, "can be opened, with the newest schema")
 
 
-def _port(settings: Settings) -> Diagnosis:
+def _port(settings: Settings) -> _Diagnosis:
     host, port = settings.listen.host, settings.listen.port
     what = f"port {host}:{port}"
     try:
@@ -134,19 +134,19 @@ def _port(settings: Settings) -> Diagnosis:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
     except OSError as error:
-        return Diagnosis(
+        return _Diagnosis(
             what, False, error.strerror or str(error), "end the program that has it, or choose another --port"
         )
-    return Diagnosis(what, True, "free")
+    return _Diagnosis(what, True, "free")
 
 
-def _litellm(name: str) -> Diagnosis:
+def _litellm(name: str) -> _Diagnosis:
     if importlib.util.find_spec("litellm") is None:
-        return Diagnosis(f"backend {name}", False, "litellm is not installed", 'pip install "prompt-router[litellm]"')
-    return Diagnosis(f"backend {name}", True, f"litellm {importlib.metadata.version('litellm')}")
+        return _Diagnosis(f"backend {name}", False, "litellm is not installed", 'pip install "prompt-router[litellm]"')
+    return _Diagnosis(f"backend {name}", True, f"litellm {importlib.metadata.version('litellm')}")
 
 
-def _reach(name: str, base_url: str) -> Diagnosis:
+def _reach(name: str, base_url: str) -> _Diagnosis:
     """Open a connection, without sending anything."""
     scheme, _, rest = base_url.partition("://")
     host, _, port = rest.partition("/")[0].rpartition(":")
@@ -160,9 +160,9 @@ def _reach(name: str, base_url: str) -> Diagnosis:
     )
 
 
-def _tried(what: str, attempt: Callable[[], None], good: str, fix: str) -> Diagnosis:
+def _tried(what: str, attempt: Callable[[], None], good: str, fix: str) -> _Diagnosis:
     try:
         attempt()
     except OSError as error:
-        return Diagnosis(what, False, error.strerror or str(error), fix)
-    return Diagnosis(what, True, good)
+        return _Diagnosis(what, False, error.strerror or str(error), fix)
+    return _Diagnosis(what, True, good)

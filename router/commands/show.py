@@ -158,7 +158,7 @@ def console_for(json_wanted: bool) -> Console:
     return Console(stderr=json_wanted, highlight=False)
 
 
-class ProgressBar:
+class _ProgressBar:
     """A bar on standard error for work that takes longer than a second; nothing where that is no terminal.
 
     It leaves no trace when it is gone. Its methods may be called from any thread, and close may be called twice.
@@ -206,7 +206,7 @@ class ProgressBar:
 @contextlib.contextmanager
 def waiting(what: str) -> Iterator[Callable[[float], None]]:
     """Show a bar while the share that the yielded function was last told is below 1."""
-    bar = ProgressBar(what)
+    bar = _ProgressBar(what)
     try:
         yield bar.tell
     finally:

@@ -17,8 +17,8 @@ from router.packs.words import (
     LANGUAGES,
     ClosedModel,
     Fact,
+    Header,
     Text,
-    Word,
     by_kind,
     did_you_mean_code,
     exactly_one,
@@ -38,7 +38,7 @@ MAX_VALUES = 1_000
 CUE_KINDS = ("values", "type", "text", "detect")
 
 
-class Presence(ClosedModel):
+class _Presence(ClosedModel):
     """A cue is there, or is not."""
 
     present: bool = Field(description="true: the cue has a value; false: it has none")
@@ -47,19 +47,16 @@ class Presence(ClosedModel):
 _Wanted: TypeAlias = Annotated[
     Annotated[Fact, Tag("<value>")]
     | Annotated[Annotated[list[Fact], Field(min_length=1, max_length=MAX_VALUES)], Tag("<list>")]
-    | Annotated[Presence, Tag("<presence>")],
+    | Annotated[_Presence, Tag("<presence>")],
     Discriminator(by_kind(**{"<value>": object, "<list>": list, "<presence>": dict})),
 ]
 Clauses: TypeAlias = Annotated[dict[str, _Wanted], Field(min_length=1)]
 
 
-class SourceForm(ClosedModel):
+class _SourceForm(ClosedModel):
     """Where a cue's value comes from; the header is asked first."""
 
-    header: (
-        Annotated[str, Word("[A-Za-z0-9-]{1,64}", "is no header name", "letters, digits and -, for example x-channel")]
-        | None
-    ) = optional("HTTP header")
+    header: Header | None = optional("HTTP header")
     metadata: Text | None = optional("Key of the body's metadata object")
 
 
@@ -85,7 +82,7 @@ class CueForm(ClosedModel):
     type: Literal["boolean", "number", "date"] | None = optional("A typed value; dates are YYYY-MM-DD")
     text: int | None = optional("Free text of at most this many characters", ge=1, le=500)
     detect: Literal["language", "complexity", "follow_up"] | None = optional("Found in the user's words")
-    from_: SourceForm | None = optional("Where the value comes from", alias="from")
+    from_: _SourceForm | None = optional("Where the value comes from", alias="from")
     default: Fact | None = optional("The value when none comes")
     say: _Saying | None = optional("A line that states the cue as background; {value} is its value")
     required: bool | None = optional("true: a request without it is refused")
@@ -189,7 +186,7 @@ def conditions(
         here = node.at(name)
         if name not in cues:
             faults.append(unknown_cue(name, here, cues))
-        elif isinstance(wanted, Presence):
+        elif isinstance(wanted, _Presence):
             found.append(Condition(name, present=wanted.present))
         else:
             values = tuple(wanted) if isinstance(wanted, list) else (wanted,)

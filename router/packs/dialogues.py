@@ -27,7 +27,7 @@ MAX_TURNS = 500
 """Turns of one dialogue: about as many as are decided one by one (512 user turns)."""
 
 
-class TurnForm(ClosedModel):
+class _TurnForm(ClosedModel):
     """One turn of a dialogue: what the user or the assistant said."""
 
     model_config = ConfigDict(
@@ -41,14 +41,14 @@ class TurnForm(ClosedModel):
     )
 
     @model_validator(mode="after")
-    def _one_speaker(self) -> TurnForm:
+    def _one_speaker(self) -> _TurnForm:
         one_of(SPEAKERS, self.model_fields_set, "a turn")
         if self.task is not None and self.user is None:
             raise wrong("a turn of the assistant has no task", "write the task beside what the user said")
         return self
 
 
-_Turns: TypeAlias = Annotated[list[TurnForm], Field(min_length=1, max_length=MAX_TURNS)]
+_Turns: TypeAlias = Annotated[list[_TurnForm], Field(min_length=1, max_length=MAX_TURNS)]
 
 
 class DialogueForm(ClosedModel):
@@ -80,7 +80,7 @@ DialogueLines: TypeAlias = Annotated[
 class DialogueDraft:
     """A dialogue as written. `node` is its list of turns."""
 
-    turns: tuple[TurnForm, ...]
+    turns: tuple[_TurnForm, ...]
     node: YamlNode
 
     def is_about(self, tasks: set[str]) -> bool:

@@ -119,7 +119,7 @@ Example: TypeAlias = Annotated[
 ]
 
 
-class ModelForm(ClosedModel):
+class _ModelForm(ClosedModel):
     """Which model serves a task, and sampling parameters for it where the client set none."""
 
     use: Alias | None = optional("Model alias of router.yaml")
@@ -142,7 +142,7 @@ class ModelForm(ClosedModel):
     verbosity: Literal["low", "medium", "high"] | None = optional("How much the model says")
 
 
-class LevelsForm(ClosedModel):
+class _LevelsForm(ClosedModel):
     """Level by the complexity cue."""
 
     simple: LevelName | None = optional("Level of simple requests")
@@ -151,7 +151,7 @@ class LevelsForm(ClosedModel):
 
 
 _Start: TypeAlias = Annotated[
-    Annotated[LevelName, Tag("<level>")] | Annotated[LevelsForm, Tag("<levels>")],
+    Annotated[LevelName, Tag("<level>")] | Annotated[_LevelsForm, Tag("<levels>")],
     Discriminator(by_kind(**{"<level>": str, "<levels>": dict})),
 ]
 
@@ -172,35 +172,35 @@ class TaskForm(ClosedModel):
     guided: _Lines | None = optional("Added at level guided")
     detailed: _Lines | None = optional("Added at level detailed")
     required: _Lines | None = optional("Said at every level but off, never dropped for the budget")
-    model: ModelForm | None = optional("Model alias and parameters for this task")
+    model: _ModelForm | None = optional("Model alias and parameters for this task")
     tests: list[TrialForm] | None = optional("Tests of the decision")
     off: bool | None = optional("true: this task and all below it are left out")
     tasks: dict[Name, TaskForm] | None = optional("Tasks below this one, by name")
 
 
-class ErrorForm(ClosedModel):
+class _ErrorForm(ClosedModel):
     """Accepted rates of wrong specific text."""
 
     domain: float | None = optional("At the first depth below the root", gt=0, lt=1)
     task: float | None = optional("Deeper", gt=0, lt=1)
 
 
-class ThresholdForm(ClosedModel):
+class _ThresholdForm(ClosedModel):
     """Thresholds set by hand."""
 
     domain: float | None = optional("Least mass to act on at the first depth", ge=0, le=1)
     task: float | None = optional("Least mass to act on deeper", ge=0, le=1)
 
 
-class SettingsForm(ClosedModel):
+class _SettingsForm(ClosedModel):
     """How the pack behaves as a whole."""
 
     level: LevelName | None = optional("Where tasks start (guided)")
-    levels: LevelsForm | None = optional("Where tasks start, by the complexity cue")
+    levels: _LevelsForm | None = optional("Where tasks start, by the complexity cue")
     budget_tokens: int | None = optional("Most tokens that one request gains (500)", ge=0, le=1_000_000)
     max_tasks: int | None = optional("Tasks that one message may settle on (2)", ge=1, le=5)
-    error: ErrorForm | None = optional("Accepted rate of wrong specific text (0.01 and 0.03)")
-    thresholds: ThresholdForm | None = optional("Thresholds by hand, in place of certified ones")
+    error: _ErrorForm | None = optional("Accepted rate of wrong specific text (0.01 and 0.03)")
+    thresholds: _ThresholdForm | None = optional("Thresholds by hand, in place of certified ones")
     place: Literal["after", "before", "replace"] | None = optional(
         "Where our text stands by the app's own system text (after)"
     )
@@ -240,7 +240,7 @@ class PackForm(TaskForm):
 
     name: Name | None = optional("Name of the policy; otherwise that of its folder or file")
     extends: Text | None = optional("A sibling pack's name, or the path to one: this pack starts from it")
-    settings: SettingsForm | None = optional("How the pack behaves as a whole")
+    settings: _SettingsForm | None = optional("How the pack behaves as a whole")
     cues: dict[Name, CueForm] | None = optional("Facts about a request, by name")
     metrics: dict[Name, MetricForm] | None = optional("What feedback may report, by name")
     signals: dict[Name, SignalForm] | None = optional(

@@ -19,6 +19,8 @@ from router.packs.forms import PackForm
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of a policy file."""
     body = _tidied(PackForm.model_json_schema(by_alias=True))
+    named = {name.lstrip("_"): part for name, part in body["$defs"].items()}
+    body["$defs"] = dict(sorted(named.items()))
     head = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Prompt Router policy",
@@ -30,7 +32,7 @@ def json_schema() -> dict[str, Any]:
 def _tidied(schema: Any) -> Any:
     """Say what pydantic leaves open: no key may be empty (null), and no name may break the pattern of names.
 
-    Titles that only repeat a key are dropped.
+    Titles that only repeat a key are dropped, and the underscores before the names of forms that no other file uses.
     """
     if isinstance(schema, list):
         return [_tidied(part) for part in schema]
@@ -41,6 +43,8 @@ def _tidied(schema: Any) -> Any:
         for key, part in schema.items()
         if not (key == "default" and part is None) and not (key == "title" and isinstance(part, str))
     }
+    if "$ref" in kept:
+        kept["$ref"] = kept["$ref"].replace("/_", "/")
     if "patternProperties" in kept:
         kept["additionalProperties"] = False
     options = [part for part in kept.get("anyOf", ()) if part != {"type": "null"}]

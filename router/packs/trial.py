@@ -30,7 +30,7 @@ from router.packs.words import (
 )
 
 
-class ExpectForm(ClosedModel):
+class _ExpectForm(ClosedModel):
     """What a test expects of the decision; at least one key."""
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1})
@@ -44,7 +44,7 @@ class ExpectForm(ClosedModel):
     outcome: Outcome | None = optional("How the decision came about")
 
     @model_validator(mode="after")
-    def _something(self) -> ExpectForm:
+    def _something(self) -> _ExpectForm:
         if not self.model_fields_set:
             raise wrong("expect names nothing", "for example expect: {task: /billing/refund}")
         return self
@@ -59,7 +59,7 @@ class TrialForm(ClosedModel):
     ask: Text | None = optional("What the user writes")
     talk: list[Text] | None = optional("User and assistant in turn, a user's turn last", min_length=1)
     with_: dict[str, Fact] | None = optional("Cues of the request", alias="with")
-    expect: ExpectForm = Field(description="What the decision must be like")
+    expect: _ExpectForm = Field(description="What the decision must be like")
     todo: bool = Field(default=False, description="true: reported as skipped")
 
     @model_validator(mode="after")

@@ -136,7 +136,7 @@ def several(written: str | list[str]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class Word:
+class _Word:
     """A pydantic rule: the word that a pattern must match as a whole. `message` follows the word in the fault.
 
     `make` is what the word comes to be.
@@ -204,7 +204,7 @@ Text: TypeAlias = Annotated[str, StringConstraints(strip_whitespace=True, min_le
 Name: TypeAlias = Annotated[str, AfterValidator(_name), WithJsonSchema({"type": "string", "pattern": f"^{NAME}$"})]
 Duration: TypeAlias = Annotated[
     float,
-    Word("[0-9]{1,6}[smhd]", "is not a duration", "a whole number and s, m, h or d: 45s, 60m, 72h, 7d", seconds),
+    _Word("[0-9]{1,6}[smhd]", "is not a duration", "a whole number and s, m, h or d: 45s, 60m, 72h, 7d", seconds),
 ]
 """A number of seconds."""
 
@@ -216,10 +216,13 @@ Language: TypeAlias = Annotated[
 ]
 Pattern: TypeAlias = Annotated[str, StringConstraints(min_length=1), AfterValidator(_pattern)]
 Alias: TypeAlias = Annotated[
-    str, Word(r"\S{1,200}", "is no model alias", "one word without spaces, as router.yaml names it")
+    str, _Word(r"\S{1,200}", "is no model alias", "one word without spaces, as router.yaml names it")
+]
+Header: TypeAlias = Annotated[
+    str, _Word("[A-Za-z0-9-]{1,64}", "is no header name", "letters, digits and -, for example x-channel")
 ]
 TaskPath: TypeAlias = Annotated[
-    str, Word(rf"(/|(/{NAME})+)", "is no path of a task", "for example /billing/refund; / is the root")
+    str, _Word(rf"(/|(/{NAME})+)", "is no path of a task", "for example /billing/refund; / is the root")
 ]
 Value: TypeAlias = Annotated[bool | float, BeforeValidator(_value), WithJsonSchema({"type": ["number", "boolean"]})]
 """The value of a metric."""

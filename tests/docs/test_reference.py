@@ -77,8 +77,9 @@ def settings_of(model: type[BaseModel], before: str = "") -> Iterator[str]:
 
 def forms_below(model: type[BaseModel], seen: dict[str, type[BaseModel]]) -> dict[str, type[BaseModel]]:
     """Return all forms that a form is made of, itself included."""
-    if model.__name__ not in seen:
-        seen[model.__name__] = model
+    name = model.__name__.lstrip("_")
+    if name not in seen:
+        seen[name] = model
         for field in model.model_fields.values():
             for inner in models_in(field.annotation):
                 forms_below(inner, seen)
