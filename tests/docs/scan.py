@@ -17,6 +17,7 @@ from tests.support.serving import ROOT
 
 CODE_WORD = re.compile(r"(?:\.\.\.|[a-z])[a-z0-9_]*(?::\.\.\.)?")
 HEADER_WORD = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
+METRIC_WORD = re.compile(r"router(?:_[a-z]+)+")
 VARIABLE_WORD = re.compile(r"ROUTER(?:_[A-Z0-9]+)+|XDG(?:_[A-Z]+)+|[A-Z]+(?:_API)?_KEY|[A-Z]+_BASE_URL")
 NOTED = frozenset({"note", "_note"})
 """Methods whose first argument is a code, whatever its parameter is called."""
@@ -61,15 +62,20 @@ def headers() -> set[str]:
 
 
 def metrics() -> set[str]:
-    """Return the names of all metrics, as Prometheus shows them."""
-    found: set[str] = set()
+    """Return the names of all metrics, as Prometheus shows them: a counter's has `_total` at its end."""
+    named: set[str] = set()
+    counters: set[str] = set()
     for module in modules():
         for node in ast.walk(module.tree):
-            if isinstance(node, ast.Call) and node.args:
-                kind, name = _called(node), _text(node.args[0])
-                if name.startswith("router_") and re.search("counter|histogram|metric|gauge", kind, re.IGNORECASE):
-                    found.add(name + "_total" * ("counter" in kind.lower()))
-    return found
+            if METRIC_WORD.fullmatch(_text(node)):
+                named.add(_text(node))
+            if isinstance(node, ast.Call) and "counter" in _called(node).lower() and node.args:
+                counters.add(_text(node.args[0]))
+            if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+                target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+                if "counter" in ast.unparse(target).lower():
+                    counters |= {_text(each) for each in ast.walk(node.value)}
+    return {f"{name}_total" if name in counters else name for name in named - codes()}
 
 
 def variables() -> set[str]:
@@ -96,12 +102,18 @@ def _given_codes(node: ast.AST, places: dict[str, set[int]]) -> Iterator[ast.exp
                 yield node.args[0]
         yield from (keyword.value for keyword in node.keywords if keyword.arg == "code")
     elif isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-        named = {ast.unparse(target).rpartition(".")[2].lstrip("_").lower() for target in targets}
-        if named & {"code", "faults"}:
-            yield node.value
-        if {name.upper() for name in named} & set(TABLES):
-            yield from (key for each in ast.walk(node.value) if isinstance(each, ast.Dict) for key in each.keys if key)
+        for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+            pairs = [(target, node.value)]
+            if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
+                pairs = list(zip(target.elts, node.value.elts, strict=False))
+            for part, value in pairs:
+                named = ast.unparse(part).rpartition(".")[2].lstrip("_")
+                if named.lower() in ("code", "faults"):
+                    yield value
+                if named in TABLES:
+                    yield from (
+                        key for each in ast.walk(value) if isinstance(each, ast.Dict) for key in each.keys if key
+                    )
     elif isinstance(node, ast.keyword) and node.arg == "faults":
         yield node.value
 
