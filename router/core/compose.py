@@ -20,11 +20,12 @@ from router.core.tokens import count_tokens
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """The result of composing: what is said, what is not and why, at which levels."""
+    """The result of composing: what is said, how many tokens that takes, what is not said and why, at which levels."""
 
     pieces: tuple[Piece, ...]
     dropped: tuple[Dropped, ...]
     levels: Mapping[str, Level]
+    tokens: int
 
 
 def compose(
@@ -54,18 +55,7 @@ def compose(
     if possible:
         pieces.append(_soft_line(policy, paths[0].path, possible))
     kept = _within_budget(pieces, policy.settings.budget_tokens, {settled.path for settled in paths}, dropped)
-    return Mix(tuple(kept), tuple(dropped), levels)
-
-
-def speaking(policy: Policy, paths: tuple[Settled, ...]) -> dict[str, str]:
-    """Return the tasks that speak, ancestors first, each with the settled path that it speaks for first."""
-    if len(paths) == 1:
-        return dict.fromkeys(policy.lineages[paths[0].path], paths[0].path)
-    seen: dict[str, str] = {}
-    for settled in paths:
-        for path in policy.lineages[settled.path]:
-            seen.setdefault(path, settled.path)
-    return {path: seen[path] for path in sorted(seen, key=depth)}  # stable: equal depths stay in the settled order
+    return Mix(tuple(kept), tuple(dropped), levels, sum(piece.tokens for piece in kept))
 
 
 def _unfit(instruction: Instruction, cues: Mapping[str, CueValue]) -> str:

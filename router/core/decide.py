@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from router.core.compose import Mix, compose, speaking
+from router.core.compose import Mix, compose
 from router.core.decision import Decision, Outcome, Reason, Settled
 from router.core.evidence import Evidence
 from router.core.levels import choose_levels
@@ -27,7 +27,7 @@ def decide(policy: Policy, evidence: Evidence, compose: Compose = compose) -> De
 
     A machine's own call gets what is required and no more, wherever it stands, and takes part in no trial.
     """
-    reasons = [Reason(fault, "missing when this was decided") for fault in evidence.faults]
+    reasons = list(map(_missing, evidence.faults))
     possible: tuple[str, ...] = ()
     outcome: Outcome = "unavailable"
     paths: tuple[Settled, ...] = (CERTAIN_ROOT,)
@@ -40,11 +40,11 @@ def decide(policy: Policy, evidence: Evidence, compose: Compose = compose) -> De
     complexity = str(evidence.cues.get("complexity", ""))
     asked = evidence.asked._replace(complexity=complexity, model=model or evidence.asked.model)
     tuned = None if evidence.auxiliary else evidence.tuned
-    chosen = choose_levels(policy, speaking(policy, paths), tuned, evidence.levels, asked)
+    chosen = choose_levels(policy, [path for path, _, _ in paths], tuned, evidence.levels, asked)
     mix = compose(policy, paths, evidence, chosen.levels, possible)
     if evidence.auxiliary:
         return _skipped(policy, evidence.auxiliary, paths, mix)
-    over = sum(piece.tokens for piece in mix.pieces) - policy.settings.budget_tokens
+    over = mix.tokens - policy.settings.budget_tokens
     if over > 0:
         reasons.append(_over_budget(over))
     return Decision(
@@ -72,6 +72,10 @@ def _skipped(policy: Policy, rule: str, paths: tuple[Settled, ...], mix: Mix) ->
     return Decision(policy.revision, "skipped", paths, mix=required, reasons=tuple(reasons))
 
 
+def _missing(fault: str) -> Reason:
+    return Reason(fault, "missing when this was decided")
+
+
 def _over_budget(tokens: int) -> Reason:
     return Reason("required_over_budget", f"required text exceeds the budget by {tokens} tokens")
 
@@ -80,8 +84,11 @@ def _why(paths: tuple[Settled, ...], possible: tuple[str, ...]) -> Reason:
     if paths[0].path == ROOT:
         maybe = f"; possibly {' or '.join(possible)}" if possible else ""
         return Reason("not_settled", f"no task passed its threshold: general instructions only{maybe}")
-    said = ", ".join(f"{s.path} at {s.confidence:.2f} (threshold {s.threshold:.2f})" for s in paths)
-    return Reason("settled", f"settled on {said}")
+    return Reason("settled", f"settled on {', '.join(map(_settled_on, paths))}")
+
+
+def _settled_on(settled: Settled) -> str:
+    return f"{settled.path} at {settled.confidence:.2f} (threshold {settled.threshold:.2f})"
 
 
 def _model(policy: Policy, paths: tuple[Settled, ...]) -> tuple[str | None, dict[str, object]]:

@@ -13,13 +13,13 @@ conversation takes part in one trial at most.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple
 
 from router.core.learning import DialKey
-from router.core.policy import ROOT, Level, Policy, Settings, Task
+from router.core.policy import ROOT, Level, Policy, Settings, Task, depth
 
 START = {"core": Level.BRIEF, "standard": Level.GUIDED, "complex": Level.DETAILED}
 """Where a task starts by its declared complexity (common-sense tasks need little detail, complex ones much)."""
@@ -142,7 +142,7 @@ class Chosen(NamedTuple):
 
 @dataclass(frozen=True)
 class Levels:
-    """How the dials of one policy stand. Immutable, replaced whole; choices are worked out once and remembered.
+    """How the dials of one policy stand. Immutable, replaced whole.
 
     `salt` keys the draws; `holdout` is the share of units for which nothing is tuned, so that the whole gain of tuning
     stays measurable.
@@ -151,7 +151,6 @@ class Levels:
     dials: Mapping[DialKey, Dial] = field(default_factory=lambda: MappingProxyType({}))
     salt: bytes = b""
     holdout: float = 0.0
-    _choices: dict[tuple[str, DialKey], Choice] = field(default_factory=dict, repr=False, compare=False)
 
     def held_out(self, unit: str) -> bool:
         """Say whether a unit stays on the levels that the pack gives."""
@@ -159,18 +158,12 @@ class Levels:
 
     def choice(self, policy: Policy, key: DialKey) -> Choice:
         """Return what a task's dial, or the one it follows, lets it choose from."""
-        found = self._choices.get((policy.revision, key))
-        if found is None:
-            found = self._choices[policy.revision, key] = self._choose(policy, key)
-        return found
-
-    def _choose(self, policy: Policy, key: DialKey) -> Choice:
-        if usual_level(policy, key.task) is Level.OFF:
-            return STAYS
         for node in reversed(policy.lineages[key.task]):
-            dial = self.dials.get(key._replace(task=node))
+            dial = self.dials.get(DialKey(node, key.model))
             if dial is None or node == ROOT:
                 continue
+            if usual_level(policy, key.task) is Level.OFF:
+                break
             base = usual_level(policy, node)
             move = 0 if dial.level is None else dial.level - base
             trial = dial.trial if dial.trial and dial.trial.text == policy.texts[node] else None
@@ -178,17 +171,28 @@ class Levels:
         return STAYS
 
 
-def choose_levels(
-    policy: Policy, speaking: Mapping[str, str], levels: Levels | None, fixed: Mapping[str, Level], asked: Asked
-) -> Chosen:
-    """Return the level of every task that speaks, and the draw that was made, if one was.
+def speaking(policy: Policy, paths: Sequence[str]) -> dict[str, str]:
+    """Return the tasks that speak, ancestors first, each with the settled path that it speaks for first."""
+    if len(paths) == 1:
+        return dict.fromkeys(policy.lineages[paths[0]], paths[0])
+    seen: dict[str, str] = {}
+    for settled in paths:
+        for path in policy.lineages[settled]:
+            seen.setdefault(path, settled)
+    return {path: seen[path] for path in sorted(seen, key=depth)}  # stable: equal depths stay in the settled order
 
-    `speaking` maps each task, ancestors first, to the settled path that it speaks for. `fixed` are levels that were
-    decided before, as a trace has them; they stay, whatever the moves.
+
+def choose_levels(
+    policy: Policy, paths: Sequence[str], levels: Levels | None, fixed: Mapping[str, Level], asked: Asked
+) -> Chosen:
+    """Return the level of every task on the lineages of the settled paths, and the draw that was made, if one was.
+
+    `fixed` are levels that were decided before, as a trace has them; they stay, whatever the moves.
     """
     chosen = Chosen({}, {}, None)
     tuned = None if levels is None or levels.held_out(asked.unit) else levels
-    for path, settled in speaking.items():
+    tasks = speaking(policy, paths)
+    for path, settled in tasks.items():
         known = fixed.get(path)
         if known is not None:
             chosen.levels[path] = known
@@ -196,17 +200,17 @@ def choose_levels(
         task = policy.tasks[path]
         start = start_level(task, policy.settings, asked.complexity)
         move = asked.moves.get(path)
-        if move is None and tuned is not None:
+        if move is None and tuned is not None and tuned.dials:
             choice = tuned.choice(policy, DialKey(path, asked.model))
             trial, move = choice.trial, choice.move
             if trial is not None and moved_level(task, start, choice.challenger) is not moved_level(task, start, move):
                 if chosen.draw is None and not asked.drawn:
-                    share = _share(policy, trial, speaking)
+                    share = _share(policy, trial, paths)
                     takes = draw(tuned.salt, asked.unit, trial.id) < share
                     chosen = chosen._replace(draw=Draw(trial.id, choice.node, settled, takes, share))
                 if chosen.draw is not None and chosen.draw.trial == trial.id and chosen.draw.challenger:
                     move = choice.challenger
-        chosen.levels[path] = moved_level(task, start, move or 0)
+        chosen.levels[path] = moved_level(task, start, move) if move else start
         if levels is not None:
             chosen.moves[path] = move or 0
     return chosen
@@ -218,7 +222,7 @@ def draw(salt: bytes, unit: str, name: str) -> float:
     return int.from_bytes(digest[:7], "big") / (1 << 56)
 
 
-def _share(policy: Policy, trial: Trial, speaking: Mapping[str, str]) -> float:
+def _share(policy: Policy, trial: Trial, paths: Sequence[str]) -> float:
     """Return the share with which a trial draws: small where any of the settled tasks has high stakes."""
-    cautious = any(policy.tasks[settled].stakes == "high" for settled in speaking.values())
+    cautious = any(policy.tasks[settled].stakes == "high" for settled in paths)
     return min(trial.share, CAUTIOUS_SHARE) if cautious else trial.share

@@ -26,7 +26,8 @@ def settle(tree: Tree, belief: Belief, thresholds: Thresholds, max_tasks: int = 
     threshold on the sentence alone and lies on no lineage that is settled already.
     """
     walks = [_descend(tree, belief.mass, thresholds)]
-    walks += [_descend(tree, mass, thresholds) for mass in belief.sentences]
+    for mass in belief.sentences:
+        walks.append(_descend(tree, mass, thresholds))
     found: list[Settled] = []
     for walk in walks:
         if walk.path == ROOT:

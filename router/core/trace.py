@@ -61,10 +61,9 @@ class Trace:
 
 def withhold(policy: Policy, cues: Mapping[str, CueValue]) -> dict[str, CueValue]:
     """Return the cues as they may be stored: free text replaced by WITHHELD."""
-    return {
-        name: WITHHELD if name in policy.cues and policy.cues[name].kind == "text" else value
-        for name, value in cues.items()
-    }
+    if policy.personal.isdisjoint(cues):
+        return dict(cues)
+    return {name: WITHHELD if name in policy.personal else value for name, value in cues.items()}
 
 
 def stored_belief(belief: Belief | None) -> dict[str, object] | None:

@@ -135,8 +135,13 @@ class DeclaredCues:
         values: dict[str, CueValue] = {}
         faults: list[str] = []
         for cue, read in self._sourced:
-            given, place = _find(cue, headers, metadata)
-            if given is None:
+            given = place = None
+            for kind, name in cue.sources:
+                given = headers.get(name) if kind == "header" else metadata.get(name)
+                if given is not None and given != "":
+                    place = _place(kind, name)
+                    break
+            if given is None or place is None:
                 if cue.required:
                     raise _missing(cue)
             else:
@@ -161,15 +166,6 @@ class DeclaredCues:
             if value is not None:
                 values[name] = value
         return values
-
-
-def _find(cue: Cue, headers: Mapping[str, str], metadata: Mapping[str, Any]) -> tuple[Any, str]:
-    """Return the first value that the request has for a cue, and where it stood."""
-    for kind, name in cue.sources:
-        given = headers.get(name) if kind == "header" else metadata.get(name)
-        if given is not None and given != "":
-            return given, _place(kind, name)
-    return None, ""
 
 
 def _place(kind: str, name: str) -> str:

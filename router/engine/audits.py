@@ -14,8 +14,7 @@ from pathlib import Path
 
 from router.core.audit import Audit, Watch, in_force, watch
 from router.core.errors import Degraded
-from router.core.evidence import Belief, Thresholds
-from router.core.ports import State
+from router.core.evidence import Thresholds
 from router.engine.snapshot import Build, Snapshot
 
 log = logging.getLogger("router.engine")
@@ -37,11 +36,7 @@ class Audited:
         self.deadline_s = made_of.recogniser.deadline_s
         self.certificates = made_of.recogniser.certificates
         self.thresholds: Thresholds = in_force(made_of.recogniser.thresholds, watches)
-        self._recogniser = made_of.recogniser
-
-    def step(self, before: State | None, text: str, reply_before: str = "") -> tuple[State, Belief]:
-        """Return what the recogniser returns."""
-        return self._recogniser.step(before, text, reply_before)
+        self.step = made_of.recogniser.step
 
 
 def tighten(snapshot: Snapshot, watches: Sequence[Watch]) -> Snapshot:

@@ -77,9 +77,14 @@ class Identifier:
         if named:
             conversation = self.conversation_of(tenant, named)
         else:
-            conversation = self._hash("h", tenant, *_beginning(spoken), user, *personal)
+            first = ""
+            for turn in spoken.turns:
+                if turn.role == "user":
+                    first = turn.text
+                    break
+            conversation = self._hash("h", tenant, spoken.system, first, user, *personal)
         unit = self.unit_of(tenant, user) if user else conversation
-        return Identity.of(conversation, unit)
+        return Identity(conversation, unit, conversation[: 2 * NONCE_BYTES])
 
     def conversation_of(self, tenant: str, name: str) -> str:
         """Return the hash of a conversation by the name that a tenant's requests give it."""
@@ -104,8 +109,3 @@ class Identifier:
     def _hash(self, *parts: str) -> str:
         # The repr of a tuple quotes its parts, so that ("a", "bc") and ("ab", "c") stay apart.
         return blake2b(repr(parts).encode(), key=self._key, digest_size=DIGEST_BYTES).hexdigest()
-
-
-def _beginning(conversation: Conversation) -> tuple[str, str]:
-    first = next((turn.text for turn in conversation.turns if turn.role == "user"), "")
-    return conversation.system, first

@@ -210,13 +210,9 @@ def _find_auxiliary(placed: Placed, request: Request, text: str, number: int) ->
             continue
         if rule.user_starts and not text.lstrip().startswith(rule.user_starts):
             continue
-        if _holds(text, rule.user_contains) and _holds(spoken.system, rule.system_contains):
-            return rule
+        if rule.user_contains and not any(map(text.__contains__, rule.user_contains)):
+            continue
+        if rule.system_contains and not any(map(spoken.system.__contains__, rule.system_contains)):
+            continue
+        return rule
     return None
-
-
-def _holds(text: str, any_of: tuple[str, ...]) -> bool:
-    for part in any_of:
-        if part in text:
-            return True
-    return not any_of

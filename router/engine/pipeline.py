@@ -19,6 +19,7 @@ from router.core.ports import Outgoing, Request, Told, Weaving, Wire
 from router.core.trace import Trace, withhold
 from router.engine.answer_evaluation import Answered
 from router.engine.ownership import Ownership
+from router.engine.pins import Given
 from router.engine.prefix import WatchedRequest
 from router.engine.prepare import Call, PreparedRequest, RequestPreparer
 from router.engine.send import CLIENT_LEFT, KEPT_BYTES, Ending, Sender, Sent, Target, relay
@@ -41,7 +42,10 @@ class Reply:
 
 @dataclass(slots=True)
 class Progress:
-    """How far one request has come: what the trace will tell. `decision` is the one that was sent."""
+    """How far one request has come: what the trace will tell. `decision` is the one that was sent.
+
+    `ended_ms` is when it ended, by the wall clock.
+    """
 
     call: Call
     look: PreparedRequest
@@ -50,6 +54,7 @@ class Progress:
     attempts: int = 0
     overhead_ms: float = 0.0
     first_ms: float = 0.0
+    ended_ms: int = 0
     hides_usage: bool = False
     told: Told = field(default_factory=Told)
 
@@ -75,14 +80,14 @@ class Pipeline:
     async def run(self, call: Call) -> Reply:
         """Serve one request. Raises RequestError; what a backend does wrong is a Reply in the wire's own shape."""
         look = await self.preparer.prepare_in_time(call)
-        progress = Progress(call, look, look.decision)
+        progress = Progress(call, look, look.decided.decisions[-1])
         try:
-            await self._require(call, look.request)
+            if look.request.conversation.stored:
+                await self._require(call, look.request)
             targets = self._targets(look)
             sent = await self.sender.send(targets, lambda target: self._outgoing(progress, target))
             progress.target, progress.attempts = sent.target, sent.attempts
-            look.stages.mark("send")
-            progress.first_ms = look.stages.total_ms
+            progress.first_ms = look.stages.mark("send")
             if sent.answer.chunks is not None:
                 return self._reply(progress, sent, chunks=self._relay(progress, sent))
             progress.told = call.wire.read_answer(sent.answer.body)
@@ -130,9 +135,10 @@ class Pipeline:
 
     def _targets(self, look: PreparedRequest) -> tuple[Target, ...]:
         """Return the targets of the policy's model for the task if that is a known alias, else the client's."""
-        if look.decision.model:
+        model = look.decided.decisions[-1].model
+        if model:
             try:
-                return self.resolve(look.decision.model)
+                return self.resolve(model)
             except RequestError:
                 pass
         return self.resolve(look.request.model)
@@ -145,12 +151,12 @@ class Pipeline:
         capability = target.takes(call.wire.name)
         # A request to which nothing is added leaves as it came; so usage is asked for only beside text of ours.
         ask = capability.usage_in_streams and not look.request.tells_usage
-        progress.hides_usage = ask and any(decision.mix for decision in look.decisions)
+        progress.hides_usage = ask and any(decision.mix for decision in look.decided.decisions)
         body, progress.decision = self.preparer.weave(
             look, call.wire, target.model, capability, ask_usage=progress.hides_usage
         )
-        look.stages.mark("weave")
-        progress.overhead_ms = progress.overhead_ms or look.stages.total_ms
+        overhead_ms = look.stages.mark("weave")
+        progress.overhead_ms = progress.overhead_ms or overhead_ms
         self.watch(WatchedRequest(call.wire, look, target.backend.name, model, body))
         return Outgoing(call.wire.path, body, call.forward, look.request.stream, model)
 
@@ -177,7 +183,7 @@ class Pipeline:
     def _examine(self, progress: Progress, sent: Sent, pieces: list[bytes]) -> None:
         """Hand on an answer to be examined, where its policy wants to hear of it."""
         call, look, target = progress.call, progress.look, progress.target
-        if self.examine is None or target is None or not look.snapshot.policy.heard:
+        if self.examine is None or target is None or not look.placed.snapshot.policy.heard:
             return
         size = sum(map(len, pieces))
         self.examine(
@@ -187,7 +193,7 @@ class Pipeline:
                 tenant=call.tenant,
                 decision=call.id,
                 model=target.model or look.request.model,
-                at_ms=self.now_ms(),
+                at_ms=progress.ended_ms,
                 pieces=pieces,
                 size=size,
                 stream=look.request.stream,
@@ -197,12 +203,12 @@ class Pipeline:
         )
 
     def _finish(self, progress: Progress, status: int, error: str = "") -> None:
-        call, look, target = progress.call, progress.look, progress.target
-        policy, identity, stages = look.snapshot.policy, look.identity, look.stages
-        evidence, told = look.evidence, progress.told
+        call, look, target, told = progress.call, progress.look, progress.target, progress.told
+        policy, identity, decided = look.placed.snapshot.policy, look.placed.identity, look.decided
+        total_ms = look.stages.total_ms
         if told.id and call.wire.chains:
             self.preparer.remember(call.tenant, look, told.id)
-        at_ms = self.now_ms()
+        at_ms = progress.ended_ms = self.now_ms()
         self.record(
             Trace(
                 id=call.id,
@@ -211,14 +217,14 @@ class Pipeline:
                 tenant=call.tenant,
                 conversation=identity.conversation,
                 unit=identity.unit,
-                turn=len(look.decisions) - 1,
+                turn=len(decided.decisions) - 1,
                 wire=call.wire.name,
                 model=(target.model if target else "") or look.request.model,
                 backend=target.backend.name if target else "",
                 stream=look.request.stream,
                 decision=progress.decision,
-                evidence=evidence,
-                cues=withhold(policy, evidence.cues),
+                evidence=decided.evidence,
+                cues=withhold(policy, decided.evidence.cues),
                 status=status,
                 error=error,
                 response_id=told.id,
@@ -227,9 +233,9 @@ class Pipeline:
                 retry=_retry(call),
                 overhead_ms=progress.overhead_ms,
                 first_ms=progress.first_ms,
-                total_ms=stages.total_ms,
-                stages=stages.laps,
-                assignment=_assignment(call, look, at_ms - round(stages.total_ms)) if look.given else None,
+                total_ms=total_ms,
+                stages=look.stages.laps,
+                assignment=_assignment(call, look, decided.given, at_ms - round(total_ms)) if decided.given else None,
             )
         )
 
@@ -242,13 +248,13 @@ def reply_to(sent: Sent, wire: Wire, id_: str) -> Reply:
     return Reply(answer.status, answer.headers, chunks=relay(sent, wire), id=id_)
 
 
-def _assignment(call: Call, look: PreparedRequest, at_ms: int) -> Assignment | None:
+def _assignment(call: Call, look: PreparedRequest, given: Given, at_ms: int) -> Assignment | None:
     """Return the level that a conversation was given at a task, as the tuner reads it; None where nothing is tuned.
 
     `at_ms` is when the request came: how long an answer takes must not move its conversation among the others.
     """
-    given, policy = look.given, look.snapshot.policy
-    if given is None or policy.primary is None:
+    policy, identity = look.placed.snapshot.policy, look.placed.identity
+    if policy.primary is None:
         return None
     draw = given.draw
     node = draw.node if draw else given.task
@@ -257,8 +263,8 @@ def _assignment(call: Call, look: PreparedRequest, at_ms: int) -> Assignment | N
         at_ms=at_ms,
         tenant=call.tenant,
         policy=policy.name,
-        conversation=look.identity.conversation,
-        unit=look.identity.unit,
+        conversation=identity.conversation,
+        unit=identity.unit,
         task=given.task,
         complexity=given.complexity,
         model=given.model,

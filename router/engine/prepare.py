@@ -59,11 +59,12 @@ class Stages:
         self.started = self._at = perf_counter()
         self.laps: dict[str, float] = {}
 
-    def mark(self, stage: str) -> None:
-        """End a lap. Laps of the same name add up."""
+    def mark(self, stage: str) -> float:
+        """End a lap, and return the milliseconds since the start. Laps of the same name add up."""
         now = perf_counter()
         self.laps[stage] = self.laps.get(stage, 0.0) + (now - self._at) * 1e3
         self._at = now
+        return (now - self.started) * 1e3
 
     @property
     def total_ms(self) -> float:
@@ -183,13 +184,14 @@ class RequestPreparer:
         A thread that comes too late has changed nothing, and what is prepared in its place is prepared anew.
         """
         recogniser = self.shelf.current(call.policy).recogniser
-        if recogniser is None or recogniser.inline:
-            return self.prepare(call, keep=keep)
         try:
-            prepared = await asyncio.wait_for(asyncio.to_thread(self._prepare, call), recogniser.deadline_s)
+            if recogniser is None or recogniser.inline:
+                prepared = self._prepare(call)
+            else:
+                prepared = await asyncio.wait_for(asyncio.to_thread(self._prepare, call), recogniser.deadline_s)
         except TimeoutError:
             self._guard.note("recogniser_late")
-            return self.prepare(call, "recogniser_late", keep=keep)
+            prepared = self._prepare(call, "recogniser_late")
         if keep:
             self.keep(prepared)
         return prepared
@@ -215,18 +217,18 @@ class RequestPreparer:
         """Let the conversation keep what it was decided with. Nothing else ever changes a pin."""
         placed, observed, decided = prepared.placed, prepared.observed, prepared.decided
         pin, policy = placed.pin, placed.snapshot.policy
-        if placed.new:
-            if not observed.aside:
-                self.pins.keep(policy.name, placed.identity.conversation, pin)
-        else:
+        if not placed.new:
             self.pins.use(policy.name, placed.identity.conversation, pin, self._clock())
         if observed.aside:
             return
-        if not placed.earlier:
-            pin.revision = policy.revision
-        if placed.answering:
-            pin.moment = placed.turn, placed.passing
-            pin.hold(placed.timeline, placed.turn, placed.lasting)
+        if placed.new:
+            self.pins.keep(policy.name, placed.identity.conversation, pin)
+        else:
+            if not placed.earlier:
+                pin.revision = policy.revision
+            if placed.answering:
+                pin.moment = placed.turn, placed.passing
+                pin.hold(placed.timeline, placed.turn, placed.lasting)
         if observed.kept:
             kept = {number: (seen.state, seen.evidence) for number, seen in observed.kept.items()}
             pin.faulted = {**pin.faulted, **kept}
@@ -307,7 +309,7 @@ class RequestPreparer:
             metadata,
             [f"{name}={cues[name]}" for name in personal] if personal else (),
         )
-        lasting, passing = _parted(snapshot, cues)
+        lasting, passing = _parted(snapshot, cues) if snapshot.volatile else (cues, _NO_CUES)
         now = self._clock()
         pin = self.pins.find(policy.name, identity.conversation, asked - 1, lasting, now, answering=answering)
         new = pin is None
@@ -328,9 +330,9 @@ class RequestPreparer:
             if not answering:
                 at, before = pin.moment
                 cues = {**cues_at(timeline, asked - 1), **(before if at == asked - 1 else passing)}
-        notes = [(fault, CUE_UNUSABLE) for fault in faults]
+        notes = _notes(faults) if faults else ()
         if continues:
-            notes.append(("thread_unknown", "what was decided about the turns before is not known here"))
+            notes = (*notes, ("thread_unknown", "what was decided about the turns before is not known here"))
         return Placed(
             snapshot,
             identity,
@@ -343,7 +345,7 @@ class RequestPreparer:
             timeline,
             answering,
             (),
-            tuple(notes),
+            notes,
         )
 
     def _thread(self, call: Call, continues: str) -> Thread | None:
@@ -369,7 +371,7 @@ class RequestPreparer:
             thread.pin.cues,
             False,
             thread.observations,
-            tuple((fault, CUE_UNUSABLE) for fault in faults),
+            _notes(faults),
         )
 
     # ------------------------------------------------------------------------------------------------------ deciding
@@ -386,8 +388,9 @@ class RequestPreparer:
                 found = self._decide_turn(placed.snapshot, seen, tuned, asked._replace(drawn=drawn, moves=moves or {}))
                 decision = found.decision
                 if tuned is not None and moves is not None and decision.moves:
-                    if decision.task not in moves:
-                        fresh.add(decision.task)
+                    task = decision.paths[0].path
+                    if task not in moves:
+                        fresh.add(task)
                     # Shared with the decision, and so among the conversations that are given the same, as most are.
                     moves = {**moves, **decision.moves} if moves.keys() - decision.moves else decision.moves
                     draw = decision.draw or draw
@@ -397,7 +400,7 @@ class RequestPreparer:
             decisions.append(found.decision)
             evidence = found.evidence
         given = None
-        if tuned is not None and (draw is not None or decisions[-1].task in fresh):
+        if tuned is not None and (draw is not None or (fresh and decisions[-1].paths[0].path in fresh)):
             given = _given(placed.snapshot.policy, decisions[-1], draw, tuned, asked, evidence)
         return Decided(tuple(decisions), evidence, given, moves, drawn)
 
@@ -428,8 +431,6 @@ class RequestPreparer:
             return nothing(policy.revision, "bypassed", Reason(fault.code, str(fault)))
 
 
-CUE_UNUSABLE = "the cue was not usable and fell to its default"
-
 DEFAULT_CAPABILITY = Capability()
 
 
@@ -441,6 +442,10 @@ def blocked(fault: Degraded) -> RequestError:
         code="required_instructions_unavailable",
         kind="server_error",
     )
+
+
+def _notes(faults: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    return tuple((fault, "the cue was not usable and fell to its default") for fault in faults)
 
 
 def _with_notes(decided: Decided, notes: tuple[tuple[str, str], ...]) -> Decided:
@@ -478,7 +483,7 @@ def _stands(found: TurnDecision, held: Mapping[str, int] | None) -> bool:
 def _given(
     policy: Policy, decision: Decision, drawn: Draw | None, tuned: Levels, asked: Asked, evidence: Evidence
 ) -> Given | None:
-    task = drawn.task if drawn else decision.task
+    task = drawn.task if drawn else decision.paths[0].path
     move = decision.moves.get(task)
     if move is None or task == ROOT:
         return None

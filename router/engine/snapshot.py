@@ -16,6 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -39,6 +40,8 @@ MIXES_KEPT = 2_000
 """Mixes remembered per revision; one is a tuple of pieces that exist anyway."""
 
 V = TypeVar("V")
+
+_PATH = itemgetter(0)
 
 
 class Memo(Generic[V]):
@@ -116,7 +119,7 @@ class Snapshot:
         """Return what `router.core.compose.compose` does, and remember it: most requests are like an earlier one."""
         if not policy.personal.isdisjoint(evidence.cues):
             return compose(policy, paths, evidence, levels, possible)  # a person's own words: no other request has them
-        key = (tuple([path for path, _, _ in paths]), possible, tuple(evidence.cues.items()), tuple(levels.values()))
+        key = (tuple(map(_PATH, paths)), possible, tuple(evidence.cues.items()), tuple(levels.values()))
         mix = self._mixes.get(key)
         if mix is None:
             mix = compose(policy, paths, evidence, levels, possible)

@@ -14,7 +14,6 @@ Decisions are a function of the turns up to theirs, and text is placed as a func
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import takewhile
 from typing import Literal, NamedTuple
 
 from router.core.decision import TASK_GAP, Decision, say
@@ -89,8 +88,12 @@ def place(decisions: Sequence[Decision], on_switch: Literal["tail", "head"]) -> 
 
 def _parted(mix: Sequence[Piece]) -> tuple[str, str]:
     """Return what the root says, which comes first, and what is said after it."""
-    general = tuple(takewhile(lambda piece: piece.task == ROOT, mix))
-    return say(general), say(tuple(mix[len(general) :]))
+    general = 0
+    for piece in mix:
+        if piece.task != ROOT:
+            break
+        general += 1
+    return say(tuple(mix[:general])), say(tuple(mix[general:]))
 
 
 def _spoken(decision: Decision) -> tuple[Piece, ...]:

@@ -137,11 +137,12 @@ def _is_doubtful(written: bytes, objects: list[dict[str, msgspec.Raw]], read: Na
     again = _encode(objects)
     if len(again) - 2 != len(written) and again.count(b'"') != written.count(b'"'):
         return True
-    for key in set[str]().union(*objects) - read.keys():
+    found = set[str]().union(*objects)
+    for key in found - read.keys():
         if '"' in key or (len(key) <= _KEY_CHARS and fold(key) in read):  # a quote in a key may be no quote as written
             return True
     for name, inner in read.items():
-        if not inner:
+        if not inner or name not in found:
             continue
         values = [bytes(members[name]) for members in objects if name in members]
         lists = [value[1:-1] if value.startswith(b"[") else value for value in values if value.startswith((b"[", b"{"))]

@@ -13,7 +13,8 @@ from router.core.policy import ROOT, Instruction, Level, Policy, Settings, Task
 
 OFF, BRIEF, GUIDED, DETAILED = Level
 SOMEBODY = Asked("u", model="m")
-SPEAKING = {ROOT: "/billing/refund", "/billing": "/billing/refund", "/billing/refund": "/billing/refund"}
+SETTLED = ["/billing/refund"]
+SPEAKING = (ROOT, "/billing", "/billing/refund")
 
 
 def desk(**refund: Any) -> Policy:
@@ -35,7 +36,7 @@ def trial(policy: Policy, node: str, challenger: Level, share: float = 1.0, name
 
 
 def chosen(policy: Policy, state: Levels, asked: Asked = SOMEBODY) -> list[Level]:
-    return list(choose_levels(policy, SPEAKING, state, {}, asked)[0].values())
+    return list(choose_levels(policy, SETTLED, state, {}, asked)[0].values())
 
 
 @pytest.mark.parametrize(
@@ -94,12 +95,12 @@ def test_levels_that_a_conversation_has_stay_and_end_its_part_in_the_trial() -> 
     state = levels(policy, "/billing/refund", None, trial(policy, "/billing/refund", DETAILED))
     asked = SOMEBODY
     fixed = {"/billing/refund": BRIEF}
-    said, _, drawn = choose_levels(policy, SPEAKING, state, fixed, asked)
+    said, _, drawn = choose_levels(policy, SETTLED, state, fixed, asked)
     assert said["/billing/refund"] is BRIEF and drawn is None
     given = asked._replace(moves={"/billing/refund": -1})
-    said, moves, drawn = choose_levels(policy, SPEAKING, state, {}, given)
+    said, moves, drawn = choose_levels(policy, SETTLED, state, {}, given)
     assert said["/billing/refund"] is BRIEF and moves["/billing/refund"] == -1 and drawn is None
-    said, _, drawn = choose_levels(policy, SPEAKING, state, {}, asked._replace(drawn=True))
+    said, _, drawn = choose_levels(policy, SETTLED, state, {}, asked._replace(drawn=True))
     assert said["/billing/refund"] is GUIDED and drawn is None
 
 
@@ -127,7 +128,7 @@ def test_nothing_is_drawn_for_a_request_whose_complexity_leaves_no_choice() -> N
 def test_a_trial_moves_all_that_follow_and_says_what_it_drew() -> None:
     policy = desk()
     state = levels(policy, "/billing", None, trial(policy, "/billing", DETAILED))
-    said, moves, drawn = choose_levels(policy, SPEAKING, state, {}, SOMEBODY)
+    said, moves, drawn = choose_levels(policy, SETTLED, state, {}, SOMEBODY)
     assert list(moves.values()) == [0, 1, 1]
     assert list(said.values()) == [GUIDED, DETAILED, DETAILED]
     assert drawn == ("t1", "/billing", "/billing/refund", True, 1.0)
@@ -138,7 +139,7 @@ def test_a_task_of_high_stakes_is_drawn_for_with_care(stakes: str, share: float)
     policy = desk(stakes=stakes)
     state = levels(policy, "/billing", None, trial(policy, "/billing", DETAILED, share=0.9))
     asked = [Asked(f"unit{number}", model="m") for number in range(4_000)]
-    draws = [choose_levels(policy, SPEAKING, state, {}, each).draw for each in asked]
+    draws = [choose_levels(policy, SETTLED, state, {}, each).draw for each in asked]
     assert {each.share for each in draws if each} == {share}
     assert abs(sum(each.challenger for each in draws if each) / len(draws) - share) < 0.03
 
@@ -146,7 +147,7 @@ def test_a_task_of_high_stakes_is_drawn_for_with_care(stakes: str, share: float)
 def test_a_trial_of_another_text_draws_nothing() -> None:
     policy = desk()
     old = Trial("t1", DETAILED, 1.0, "another text")
-    assert choose_levels(policy, SPEAKING, levels(policy, "/billing", None, old), {}, SOMEBODY) == (
+    assert choose_levels(policy, SETTLED, levels(policy, "/billing", None, old), {}, SOMEBODY) == (
         dict.fromkeys(SPEAKING, GUIDED),
         dict.fromkeys(SPEAKING, 0),
         None,

@@ -109,8 +109,7 @@ class Simulated:
 
     def _conversation(self, number: int, at: int, luck: float, levels: Levels) -> Outcome:
         leaf, unit = self.world.leaves[at], f"u{number}"
-        speaking = dict.fromkeys(self.policy.lineages[leaf], leaf)
-        chosen, _, draw = choose_levels(self.policy, speaking, levels, {}, Asked(unit, "", MODEL))
+        chosen, _, draw = choose_levels(self.policy, [leaf], levels, {}, Asked(unit, "", MODEL))
         self.regret += float(self.world.best()[at] - self.world.worth[at, chosen[leaf]])
         at_ms = number * DAY_MS // PER_DAY
         node = draw.node if draw else leaf

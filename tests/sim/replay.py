@@ -148,8 +148,7 @@ def _traces(tuned: Policy, log: list[Event], day: int) -> list[Trace]:
 
 def _trace(tuned: Policy, levels: Levels, number: int) -> Trace:
     task, unit = TASKS[number % len(TASKS)], f"u{int(draw(SALT, str(number), 'user') * USERS)}"
-    speaking = dict.fromkeys(tuned.lineages[task], task)
-    chosen, _, drawn = choose_levels(tuned, speaking, levels, {}, Asked(unit, "", MODEL))
+    chosen, _, drawn = choose_levels(tuned, [task], levels, {}, Asked(unit, "", MODEL))
     at_ms = number * DAY_MS // PER_DAY
     node = drawn.node if drawn else task
     assignment = Assignment(

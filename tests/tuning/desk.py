@@ -123,8 +123,7 @@ def drawn(
     """Return matured conversations at a task, levels chosen as the router does, rewards drawn by level."""
     found = []
     for unit in units:
-        speaking = dict.fromkeys(policy.lineages[leaf], leaf)
-        chosen, _, draw = choose_levels(policy, speaking, levels, {}, Asked(f"u{unit}", "", MODEL))
+        chosen, _, draw = choose_levels(policy, [leaf], levels, {}, Asked(f"u{unit}", "", MODEL))
         node, level = draw.node if draw else leaf, chosen[leaf]
         found.append(
             outcome(
