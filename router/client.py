@@ -65,7 +65,6 @@ def send_feedback(
     source: str = "user",
     id: str | None = None,
     comment: str | None = None,
-    correction: str | None = None,
     at: datetime | float | None = None,
     timeout_s: float = 10.0,
     attempts: int = 3,
@@ -74,8 +73,8 @@ def send_feedback(
 
     `base_url` is the router's address, with or without `/v1`. What it is about is one of `decision` (the header
     x-router-decision), `response_id` (the id in the answer) and `conversation` (the name under which it was sent), or
-    the decision of a `token`. `value` fits the metric that the pack declares; it may be left out with a `correction`,
-    the text that a person sent in place of the answer. `at` is when it was said, as Unix seconds or a datetime.
+    the decision of a `token`. `value` fits the metric that the pack declares. `at` is when it was said, as
+    Unix seconds or a datetime.
 
     A call that fails for want of a connection, or that the router asks to repeat, is made up to `attempts` times in
     all. Raises FeedbackError when it cannot be stored.
@@ -90,7 +89,6 @@ def send_feedback(
         "value": value,
         "source": source,
         "comment": comment,
-        "correction": correction,
         "at": at.timestamp() if isinstance(at, datetime) else at,
     }
     body = json.dumps({name: each for name, each in given.items() if each is not None}, allow_nan=False).encode()

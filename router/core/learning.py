@@ -30,8 +30,7 @@ class Feedback:
 
     `id` is the sender's, unique for a tenant: sent twice, it counts once. `decision` is empty where the whole
     conversation is meant. `at_ms` is when it was received, by a clock that never goes back; `said_at_ms` when it was
-    said, as the sender tells. `value` lies in the metric's declared range, booleans as 0 and 1. `distance` is how much
-    of the answer a correction left unchanged, 0 to 1, where there was a correction; its text is not stored.
+    said, as the sender tells. `value` lies in the metric's declared range, booleans as 0 and 1.
     """
 
     id: str
@@ -46,7 +45,6 @@ class Feedback:
     source: Source
     comment: str = ""
     said_at_ms: int | None = None
-    distance: float | None = None
 
 
 class DialKey(NamedTuple):

@@ -305,9 +305,9 @@ class Policy:
 
     @cached_property
     def heard(self) -> bool:
-        """Whether the words of answers tell this policy anything: for checks, signals, a judge, or corrections."""
+        """Whether the words of answers tell this policy anything: for checks, signals, or a judge."""
         lines = (line for task in self.tasks.values() for line in task.instructions)
-        return bool(self.metrics or self.signals or self.judge or any(line.check for line in lines))
+        return bool(self.signals or self.judge or any(line.check for line in lines))
 
     @cached_property
     def texts(self) -> Mapping[str, str]:

@@ -147,10 +147,10 @@ class AnswerEvaluator:
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._appraise = appraise
-        self._guard = guard
+        self.guard = guard
         self._earlier = earlier
         self._key = blake2b(salt, digest_size=32).digest()
-        self._now_ms = now_ms
+        self.now_ms = now_ms
         self._appraisers: dict[tuple[str, str], AnswerRules] = {}
 
     def look_at(self, answered: Answered, text: str) -> Findings:
@@ -212,7 +212,7 @@ class AnswerEvaluator:
         task = answered.look.decision.task
         for signal in appraiser.again:
             before = attempt(
-                self._guard,
+                self.guard,
                 "earlier_failed",
                 self._earlier,
                 tenant=answered.tenant,
@@ -251,7 +251,7 @@ class AnswerEvaluator:
         name = blake2b(repr((of.policy, *about)).encode(), key=self._key, digest_size=12).hexdigest()
         return Feedback(
             id=f"{source}-{name}",
-            at_ms=self._now_ms(),
+            at_ms=self.now_ms(),
             tenant=tenant,
             policy=of.policy,
             conversation=of.conversation,

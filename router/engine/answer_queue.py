@@ -6,7 +6,7 @@ The request path appends one record of references; nothing is copied. When more 
 waiting answers are left out and counted, whoever sent them, so what is measured stays a fair sample. The thread takes a
 share of one core at most and gives way to the event loop after every answer.
 
-Words are read here and dropped, except that the texts of recent answers stay in memory for some minutes (`recent`).
+Words are read here and dropped.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ from typing import Any, TypeAlias
 
 from router.core.learning import Compliance, Feedback
 from router.engine.answer_evaluation import SIGNAL, Answered, AnswerEvaluator, JudgeCall, attempt
-from router.engine.guarding import Guard
-from router.engine.recent import RecentTexts
 
 log = logging.getLogger("router.engine")
 
@@ -59,7 +57,7 @@ class AnswerQueue:
 
     `appraisal` finds out what an answer tells, `record` and `tally` take what was found, and `ask` reaches the judge;
     without it nothing is judged. `count_dropped` is called with the number of answers left out, `count_signal` with
-    policy and name of a signal that was met. `now_ms` is the clock by which feedback is received.
+    policy and name of a signal that was met.
     """
 
     def __init__(
@@ -67,13 +65,10 @@ class AnswerQueue:
         appraisal: AnswerEvaluator,
         record: Record,
         tally: Tally,
-        guard: Guard,
         *,
         ask: Ask | None = None,
         count_dropped: Callable[[int], None] = lambda answers: None,
         count_signal: Callable[[str, str], None] = lambda policy, signal: None,
-        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
-        texts: RecentTexts | None = None,
         queue: int = QUEUE_ANSWERS,
         queue_bytes: int = QUEUE_BYTES,
         pause_s: float = PAUSE_S,
@@ -81,12 +76,11 @@ class AnswerQueue:
         self._appraisal = appraisal
         self._record = record
         self._tally = tally
-        self._guard = guard
+        self._guard = appraisal.guard
         self._ask = ask
         self._count_dropped = count_dropped
         self._count_signal = count_signal
-        self._now_ms = now_ms
-        self._texts = texts or RecentTexts()
+        self._now_ms = appraisal.now_ms
         self._limit = queue
         self._limit_bytes = queue_bytes
         self._pause_s = pause_s
@@ -100,7 +94,6 @@ class AnswerQueue:
         self._asking = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._working = threading.Lock()
-        self._reading = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="examiner", daemon=True)
 
@@ -124,17 +117,6 @@ class AnswerQueue:
             self._count_dropped(1)
         self._put_bytes += size
         waiting.append(answered)
-
-    def recent(self, decision: str) -> str | None:
-        """Return the words of a decision's answer if it was given some minutes ago, else None. From any thread."""
-        text = self._texts.find(decision)
-        if text is not None:
-            return text
-        answered = next((answered for answered in tuple(self._waiting) if answered.decision == decision), None)
-        if answered is not None:
-            return _words(answered)
-        with self._reading:  # it may be the one that is just being read
-            return self._texts.find(decision)
 
     def flush(self) -> None:
         """Examine what is waiting and store what was found, in the calling thread."""
@@ -166,13 +148,12 @@ class AnswerQueue:
     def _look(self, until_s: float) -> None:
         """Examine what is waiting, for as long as there is time; then hear the judge, and ask it."""
         while self._waiting and time.monotonic() < until_s:
-            with self._reading:
-                try:
-                    answered = self._waiting.popleft()
-                except IndexError:  # left out by whoever put the newest
-                    break
-                self._taken_bytes += _size(answered)
-                attempt(self._guard, "examine_failed", self._examine, answered)
+            try:
+                answered = self._waiting.popleft()
+            except IndexError:  # left out by whoever put the newest
+                break
+            self._taken_bytes += _size(answered)
+            attempt(self._guard, "examine_failed", self._examine, answered)
             if len(self._rows) >= BATCH_ROWS:
                 self._store()
             time.sleep(0)  # the event loop comes first
@@ -183,8 +164,6 @@ class AnswerQueue:
 
     def _examine(self, answered: Answered) -> None:
         text = _words(answered)
-        if text:
-            self._texts.keep(answered.decision, text)
         found = self._appraisal.look_at(answered, text)
         self._rows += found.rows
         for count in found.counts:

@@ -25,9 +25,9 @@ CHECKERS: frozenset[Source] = frozenset({"system", "audit"})
 class FeedbackItem:
     """One thing said about a decision, an answer or a conversation.
 
-    `targets` are ways to read what the sender named, the first that is found counts. `value` is None where it is to be
-    taken from the `correction`. `granted` is the decision that the sender's token allows, empty where the sender has a
-    key; `policies` are those that the key is for, None for all. `id` is unique for a tenant.
+    `targets` are ways to read what the sender named, the first that is found counts. `granted` is the decision that the
+    sender's token allows, empty where the sender has a key; `policies` are those that the key is for, None for all.
+    `id` is unique for a tenant.
     """
 
     id: str
@@ -35,10 +35,9 @@ class FeedbackItem:
     targets: tuple[Target, ...]
     named: str
     metric: str
-    value: bool | int | float | None
+    value: bool | int | float
     source: Source
     comment: str = ""
-    correction: str | None = None
     said_at_ms: int | None = None
     granted: str = ""
     policies: frozenset[str] | None = None
@@ -46,15 +45,11 @@ class FeedbackItem:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What became of a remark: stored by now, or stored before under the same id (`new` is false).
-
-    `compared` is whether a correction could be compared with the answer; None where there was none.
-    """
+    """What became of a remark: stored by now, or stored before under the same id (`new` is false)."""
 
     id: str
     new: bool
     located: Located
-    compared: bool | None = None
 
 
 def find(remark: FeedbackItem, found: dict[Target, Located | None]) -> Located:
@@ -135,30 +130,6 @@ def measure(metric: Metric, value: bool | int | float) -> float:
             f'value: "{metric.name}" goes from {metric.low:g} to {metric.high:g}.', code="out_of_range", param="value"
         )
     return float(value)
-
-
-def measure_correction(metric: Metric, left: float | None) -> float:
-    """Return the value that a correction stands for: the share of the answer that it left, on the metric's scale.
-
-    All of it left is the good end. Raises RequestError: 400 for a metric that is no scale, 409 when `left` is None
-    because the answer was not there to compare with.
-    """
-    if metric.kind not in ("rating", "number"):
-        raise RequestError(
-            f'value: missing. A correction alone tells nothing about "{metric.name}", which is no scale.',
-            code="missing_field",
-            param="value",
-        )
-    if left is None:
-        raise RequestError(
-            "correction: the answer is no longer there to compare it with; send a value.",
-            status=409,
-            code="not_comparable",
-            param="correction",
-            headers={"x-should-retry": "false"},
-        )
-    good, bad = (metric.high, metric.low) if metric.better == "high" else (metric.low, metric.high)
-    return bad + left * (good - bad)
 
 
 def wanted(remarks: Sequence[FeedbackItem]) -> dict[str, list[Target]]:

@@ -28,7 +28,7 @@ from router.core.errors import Degraded, RequestError
 from router.core.learning import Feedback
 from router.core.policy import Policy
 from router.core.store_ports import FeedbackStore, Located, Target
-from router.engine.feedback_item import FeedbackItem, Receipt, find, measure, measure_correction, metric_of, wanted
+from router.engine.feedback_item import FeedbackItem, Receipt, find, measure, metric_of, wanted
 from router.engine.guarding import Guard
 from router.engine.rate_limiter import RateLimiter
 from router.engine.snapshot import Shelf
@@ -49,7 +49,6 @@ BEHIND_MS = 60_000
 _UNFORESEEN = "feedback_failed"
 
 Result: TypeAlias = Receipt | RequestError
-Compare: TypeAlias = Callable[[str, str], float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +60,8 @@ class _Waiting:
 class FeedbackQueue:
     """Takes remarks in. `start` it in the event loop that will `put`, `close` it in a thread beside that loop.
 
-    `flush` writes the decisions that are still waiting to be: they may be what a remark is about. `compare` returns the
-    share of a decision's answer that a correction left, or None when the answer is not there. `per_minute` caps what
-    one end user may say; None does not. `now_ms` is the wall clock.
+    `flush` writes the decisions that are still waiting to be: they may be what a remark is about. `per_minute` caps
+    what one end user may say; None does not. `now_ms` is the wall clock.
     """
 
     def __init__(
@@ -73,7 +71,6 @@ class FeedbackQueue:
         guard: Guard,
         flush: Callable[[], None],
         *,
-        compare: Compare = lambda decision, correction: None,
         per_minute: int | None = None,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         queue: int = QUEUE_REMARKS,
@@ -82,7 +79,6 @@ class FeedbackQueue:
         self._shelf = shelf
         self._guard = guard
         self._flush = flush
-        self._compare = compare
         self._caps = RateLimiter(per_minute) if per_minute else None
         self._now_ms = now_ms
         self._last_ms: int | None = None
@@ -225,14 +221,7 @@ class FeedbackQueue:
     def _judge(self, remark: FeedbackItem, located: Located, at_ms: int) -> tuple[Feedback, Receipt]:
         """Return the row of a remark and its receipt. Raises RequestError."""
         metric = metric_of(self._policy(located.policy), remark)
-        left = compared = None
-        if remark.value is not None:
-            value = measure(metric, remark.value)
-        if remark.correction is not None:
-            left = self._compare(located.decision, remark.correction) if located.decision else None
-            compared = left is not None
-        if remark.value is None:
-            value = measure_correction(metric, left)
+        value = measure(metric, remark.value)
         self._count(remark, located)
         row = Feedback(
             id=remark.id,
@@ -247,9 +236,8 @@ class FeedbackQueue:
             source=remark.source,
             comment=remark.comment,
             said_at_ms=remark.said_at_ms,
-            distance=left,
         )
-        return row, Receipt(remark.id, True, located, compared)
+        return row, Receipt(remark.id, True, located)
 
     def _policy(self, name: str) -> Policy:
         if name not in self._shelf.names:

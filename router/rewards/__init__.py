@@ -1,4 +1,4 @@
-"""What an answer and a conversation were worth: checks, signals, the judge, corrections, and the reward made of them.
+"""What an answer and a conversation were worth: checks, signals, the judge, and the reward made of them.
 
 Floor 1, pure: text and records go in, numbers come out. Who fetches, stores and decides is elsewhere.
 
@@ -6,7 +6,6 @@ reward      the reward of a matured conversation, and its guardrails
 checks      the tests of answers that instructions carry
 signals     what the way a conversation goes on tells about its answers
 judge       what a model is asked that judges answers, and how its reply is read
-correction  how much of an answer a correction left unchanged
 obedience   which instructions a model obeys, ignores, or would obey anyway
 appraiser   all that is looked for under one policy
 text        measures of a text: words, sentences, phrases
@@ -18,7 +17,6 @@ which rows are handed in, only on when they were received.
 """
 
 from router.rewards.appraiser import Appraiser
-from router.rewards.correction import left_unchanged
 from router.rewards.reward import reward_of
 
-__all__ = ["Appraiser", "left_unchanged", "reward_of"]
+__all__ = ["Appraiser", "reward_of"]

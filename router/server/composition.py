@@ -36,7 +36,6 @@ from router.engine.snapshot import OLD_REVISIONS_KEPT, Build, Reloader, Shelf, S
 from router.engine.threads import Link
 from router.packs import Archive
 from router.rewards.appraiser import Appraiser
-from router.rewards.correction import left_unchanged
 from router.server.feedback import FeedbackParts, feedback_parts
 from router.server.keys import Keyring
 from router.server.learner import Learner
@@ -133,7 +132,6 @@ def compose(settings: Settings) -> Parts:
         ),
         said.record,
         learning.tally,
-        guard,
         ask=judge_asker(sender, resolve),
         count_dropped=telemetry.note_unexamined,
         count_signal=telemetry.note_signal,
@@ -167,7 +165,6 @@ def compose(settings: Settings) -> Parts:
             identifier=identifier,
             guard=guard,
             flush=recorder.flush,
-            compare=comparer(examiner),
         ),
         retention=Retention(database, settings.retention.days, settings.retention.size),
         recorder=recorder,
@@ -197,16 +194,6 @@ def judge_asker(sender: Sender, resolve: Callable[[str], tuple[Target, ...]]) ->
         return chat.spoken(sent.answer.body, stream=False)
 
     return ask
-
-
-def comparer(examiner: AnswerQueue) -> Callable[[str, str], float | None]:
-    """Return the function that compares a correction with the answer of a decision, where that is remembered."""
-
-    def compare(decision: str, correction: str) -> float | None:
-        answer = examiner.recent(decision)
-        return None if answer is None else left_unchanged(answer, correction)
-
-    return compare
 
 
 def database_url(settings: Settings) -> str:

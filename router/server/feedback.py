@@ -29,7 +29,7 @@ from router.core.learning import Feedback
 from router.core.policy import Metric
 from router.core.store_ports import FeedbackStore
 from router.engine.feedback_item import FeedbackItem, Receipt
-from router.engine.feedback_queue import Compare, FeedbackQueue, Result, too_often
+from router.engine.feedback_queue import FeedbackQueue, Result, too_often
 from router.engine.guarding import Guard
 from router.engine.identity import HeaderView, Identifier
 from router.engine.rate_limiter import RateLimiter
@@ -73,7 +73,6 @@ def feedback_parts(
     identifier: Identifier,
     guard: Guard,
     flush: Callable[[], None],
-    compare: Compare = lambda decision, correction: None,
 ) -> FeedbackParts:
     """Return what takes feedback in. The last four are as in `FeedbackQueue`; `identifier` is the one of requests."""
     chosen = settings.feedback
@@ -81,7 +80,7 @@ def feedback_parts(
     tokens = FeedbackTokens(secrets, seconds(chosen.expires))
     return FeedbackParts(
         store=store,
-        intake=FeedbackQueue(store, shelf, guard, flush, compare=compare, per_minute=chosen.per_minute),
+        intake=FeedbackQueue(store, shelf, guard, flush, per_minute=chosen.per_minute),
         tokens=tokens,
         reading=FormReader(identifier.conversation_of, tokens.verify, new_feedback_id),
     )
@@ -246,7 +245,6 @@ def feedback_json(feedback: Feedback, metrics: Mapping[str, Metric]) -> dict[str
         "source": feedback.source,
         "comment": feedback.comment,
         "said_at_ms": feedback.said_at_ms,
-        "distance": feedback.distance,
     }
 
 
@@ -270,8 +268,6 @@ def _told(receipt: Receipt) -> dict[str, Any]:
         "conversation": located.conversation,
         "policy": located.policy,
     }
-    if receipt.compared is not None:
-        told["compared"] = receipt.compared
     return told
 
 

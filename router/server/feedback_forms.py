@@ -28,7 +28,6 @@ CONVERSATION_CHARS = 2000
 """A client's own name of a conversation is only hashed; the longest seen are URLs."""
 
 COMMENT_CHARS = 2000
-CORRECTION_BYTES = 64 << 10
 LATEST_S = 253_402_300_799  # 9999-12-31T23:59:59Z, where RFC 3339 ends
 MILLISECONDS_FROM = 100_000_000_000  # as seconds the year 5138; as milliseconds 1973
 
@@ -53,7 +52,6 @@ class FeedbackForm(msgspec.Struct, forbid_unknown_fields=True):
     value: Any = None
     source: str | None = None
     comment: str | None = None
-    correction: str | None = None
     at: Any = None
     token: str | None = None
 
@@ -143,15 +141,10 @@ def remark_of(
     source = _source(form.source, grant)
     if form.metric is None:
         raise _missing("metric")
-    if form.value is None and form.correction is None:
+    if form.value is None:
         raise _missing("value")
-    if form.value is not None and not isinstance(form.value, bool | int | float):
+    if not isinstance(form.value, bool | int | float):
         raise _wrong("value", "expected a number, true or false", "invalid_type")
-    if form.correction is not None:
-        if grant is not None:  # comparing costs time, and whoever corrects answers before they are sent has a key
-            raise _beyond_token("correction", "it takes a key to send one")
-        if _too_long(form.correction, CORRECTION_BYTES):
-            raise _wrong("correction", f"longer than {CORRECTION_BYTES} bytes", "too_long")
     return FeedbackItem(
         id=reading.new_id() if form.id is None else _name("id", form.id),
         tenant=tenant,
@@ -161,7 +154,6 @@ def remark_of(
         value=form.value,
         source=source,
         comment=_comment(form.comment) if form.comment else "",
-        correction=form.correction,
         said_at_ms=None if form.at is None else _moment_ms(form.at),
         granted=grant.decision if grant is not None else "",
         policies=sender.policies if sender is not None else None,
@@ -236,10 +228,6 @@ def _name(field: str, name: str) -> str:
     if not 0 < len(name) <= NAME_CHARS or not name.isprintable():
         raise _wrong(field, f"expected 1 to {NAME_CHARS} characters that can be printed", "invalid_value")
     return name
-
-
-def _too_long(text: str, most_bytes: int) -> bool:
-    return len(text) > most_bytes or len(text.encode()) > most_bytes
 
 
 def _beyond_token(field: str, what: str) -> RequestError:

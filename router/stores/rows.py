@@ -228,7 +228,6 @@ _GIVEN = (
     "source",
     "comment",
     "said_at_ms",
-    "distance",
 )
 
 _LONGEST_TIME = 2**62  # milliseconds; a sender may have said anything
@@ -250,7 +249,7 @@ def feedback_row(given: Feedback) -> Row:
         "source": given.source,
         "comment": storable_text(given.comment),
         "said_at_ms": None if said is None else max(-_LONGEST_TIME, min(said, _LONGEST_TIME)),
-        "distance": given.distance,
+        "distance": None,  # a column of earlier versions
     }
 
 

@@ -79,7 +79,7 @@ def test_what_is_given_is_sent_and_nothing_else(server: Scripted, end: str) -> N
 def test_false_is_a_value_and_a_moment_is_sent_as_seconds(server: Scripted) -> None:
     server.script = [(200, {}, RECEIPT)]
     at = datetime(2026, 11, 22, 10, 15, tzinfo=UTC)
-    send_feedback(server.url, "resolved", False, token="v1.x", comment="no", correction="better", at=at)
+    send_feedback(server.url, "resolved", False, token="v1.x", comment="no", at=at)
     _, headers, body = server.taken[0]
     assert "authorization" not in headers
     assert (body["value"], body["at"], body["token"]) == (False, 1_795_342_500.0, "v1.x")

@@ -20,7 +20,6 @@ from router.engine.answer_evaluation import Answered, AnswerEvaluator
 from router.engine.answer_queue import JUDGE_WAITING, JUDGED_AT_ONCE, AnswerQueue
 from router.engine.guarding import Guard
 from router.engine.prepare import RequestPreparer
-from router.engine.recent import RecentTexts
 from router.rewards import Appraiser
 from tests.support.parts import CHAT, body, call, instruction, preparer, small_policy, snapshot
 
@@ -86,10 +85,8 @@ class Desk:
             appraisal,
             self.record,
             self.counts.extend,
-            self.guard,
             count_dropped=self.dropped.append,
             count_signal=lambda policy, signal: self.signals.append((policy, signal)),
-            now_ms=lambda: self.now,
             **more,
         )
 
@@ -237,7 +234,7 @@ def test_only_answers_that_went_well_are_examined(desk: Desk, status: int) -> No
 @pytest.mark.parametrize("answer", [b"", b"rubbish", b"\xff\xfe", b"{}"])
 def test_an_answer_without_words_tells_nothing(desk: Desk, answer: bytes) -> None:
     assert desk.say("I want a refund", answer=answer) == []
-    assert desk.examiner.recent("dec_1") is None
+    assert not desk.counts
 
 
 # ---------------------------------------------------------------------------------------------------- the judge
@@ -330,7 +327,7 @@ async def test_nothing_is_judged_once_the_loop_is_gone() -> None:
     gone.close()
     desk.examiner.start(gone)
     desk.put("Hello")
-    await until(lambda: desk.examiner.recent("dec_1"))
+    await asyncio.to_thread(desk.examiner.flush)
     await asyncio.to_thread(desk.examiner.close)
     assert (court.asked, desk.rows, desk.faults) == ([], [], [])
 
@@ -424,29 +421,3 @@ def test_an_answer_on_which_we_break_costs_that_answer_only(desk: Desk, monkeypa
     desk.put("I want a refund", answer="break")
     assert len(desk.say("I want a refund")) == 1
     assert desk.faults == ["examine_failed"]
-
-
-# ---------------------------------------------------------------------------------------------------- recent answers
-
-
-def test_the_words_of_an_answer_can_be_asked_for_before_and_after_it_is_examined(desk: Desk) -> None:
-    desk.put("Hello", answer="Hi there.")
-    assert desk.examiner.recent("dec_1") == "Hi there."
-    desk.examiner.flush()
-    assert desk.examiner.recent("dec_1") == "Hi there."
-    assert desk.examiner.recent("dec_2") is None
-
-
-def test_recent_texts_are_forgotten_by_age_and_by_size() -> None:
-    now = 0.0
-    texts = RecentTexts(kept_s=60, kept_bytes=1_000, clock=lambda: now)
-    texts.keep("a", "x" * 300)
-    texts.keep("b", "y" * 300)
-    now = 59.0
-    texts.keep("a", "z" * 300)  # again, and newer now
-    now = 61.0
-    assert (texts.find("a"), texts.find("b"), texts.find("c")) == ("z" * 300, None, None)
-    texts.keep("c", "v" * 900)
-    assert (texts.find("a"), texts.find("c")) == (None, "v" * 900)
-    texts.keep("d", "w" * 5_000)
-    assert texts.find("d") is None and not texts._texts and texts._bytes == 0

@@ -93,7 +93,7 @@ async def test_what_is_acknowledged_is_stored_with_all_that_was_said(desk: Calla
     assert (row.id, row.at_ms, row.tenant, row.policy, row.decision) == ("a", 5000, "local", "desk", "d1")
     assert (row.conversation, row.unit) == ("conv_d1", "conv_d1")
     assert (row.metric, row.value, row.source) == ("csat", 4.0, "agent")
-    assert (row.comment, row.said_at_ms, row.distance) == ("thanks", 4000, None)
+    assert (row.comment, row.said_at_ms) == ("thanks", 4000)
 
 
 @pytest.mark.parametrize(
@@ -145,11 +145,6 @@ BAD: dict[str, tuple[dict[str, Any], tuple[int, str, str]]] = {
     "far above the range": ({"metric": "csat", "value": 10**400}, (400, "out_of_range", "value")),
     "not a number": ({"metric": "csat", "value": float("nan")}, (400, "out_of_range", "value")),
     "checks by a user": ({"metric": "checks", "value": 1}, (400, "source_not_allowed", "source")),
-    "a correction of what is no scale": ({"value": None, "correction": "x"}, (400, "missing_field", "value")),
-    "a correction with nothing to compare": (
-        {"metric": "csat", "value": None, "correction": "x"},
-        (409, "not_comparable", "correction"),
-    ),
     "a token for another decision": ({"granted": "d2"}, (403, "token_not_for_this", "token")),
     "a token, and what does not exist": (
         {"decision": "nope", "granted": "d2"},
@@ -299,28 +294,6 @@ async def test_what_is_sent_again_is_not_counted_again(desk: Callable[..., Desk]
     for _ in range(10):
         (result,) = await at.put(remark(id="a"))
         assert isinstance(result, Receipt)
-
-
-@pytest.mark.parametrize(
-    ("metric", "left", "stored"),
-    [("csat", 1.0, 5.0), ("csat", 0.0, 1.0), ("csat", 0.5, 3.0), ("minutes", 1.0, 0.0), ("minutes", 0.25, 45.0)],
-)
-async def test_a_correction_stands_for_a_value(
-    desk: Callable[..., Desk], metric: str, left: float, stored: float
-) -> None:
-    at = desk(compare=lambda decision, correction: left if (decision, correction) == ("d1", "better") else None)
-    (receipt,) = await at.put(remark(metric=metric, value=None, correction="better", source="agent"))
-    assert isinstance(receipt, Receipt) and receipt.compared is True
-    assert (at.store.rows[0].value, at.store.rows[0].distance) == (stored, left)
-
-
-@pytest.mark.parametrize("target", [Target("decision", "d2"), Target("conversation", "conv_d1")])
-async def test_a_correction_that_cannot_be_compared_is_told(desk: Callable[..., Desk], target: Target) -> None:
-    at = desk(compare=lambda decision, correction: 0.5 if decision == "d1" else None)
-    (receipt,) = await at.put(remark(targets=(target,), correction="better"))
-    assert isinstance(receipt, Receipt) and receipt.compared is False
-    assert at.store.rows[0].distance is None
-    assert "better" not in repr(at.store.rows)  # only compared, never kept
 
 
 async def test_a_sender_that_goes_away_leaves_its_rows_and_no_trouble(desk: Callable[..., Desk]) -> None:

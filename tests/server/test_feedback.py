@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from router.core.errors import Degraded
-from router.server.feedback_forms import BATCH_MOST, COMMENT_CHARS, CORRECTION_BYTES
+from router.server.feedback_forms import BATCH_MOST, COMMENT_CHARS
 from tests.support.feedback_desk import PACK, Begin, Desk, bearer, config, desks
 
 
@@ -86,16 +86,6 @@ async def test_comments_are_cleaned_of_what_people_do_not_see(begin: Begin) -> N
     assert desk.stored()[0].comment == "Fine\n\tI guess [31m  \U0001f44d"
 
 
-async def test_a_correction_is_compared_and_not_kept(begin: Begin) -> None:
-    desk = await begin(compare=lambda decision, correction: 0.75 if "better" in correction else None)
-    about = {"decision": await desk.decide(), "metric": "minutes", "source": "agent"}
-    first = await desk.send({**about, "correction": "a better answer"})
-    second = await desk.send({**about, "correction": "another answer", "value": 3})
-    assert (first.json()["compared"], second.json()["compared"]) == (True, False)
-    assert [(row.value, row.distance) for row in desk.stored()] == [(45.0, 0.75), (3.0, None)]
-    assert "better" not in repr(desk.stored())
-
-
 # -------------------------------------------------------------------------------------------------------- what is refused
 
 BAD: dict[str, tuple[Any, tuple[int, str, str | None]]] = {
@@ -131,10 +121,6 @@ BAD: dict[str, tuple[Any, tuple[int, str, str | None]]] = {
     "comment too long": (
         {"decision": "D", "metric": "csat", "value": 2, "comment": "a" * (COMMENT_CHARS + 1)},
         (400, "too_long", "comment"),
-    ),
-    "correction too long": (
-        {"decision": "D", "metric": "csat", "value": 2, "correction": "é" * (CORRECTION_BYTES // 2 + 1)},
-        (400, "too_long", "correction"),
     ),
     "at no time": ({"decision": "D", "metric": "csat", "value": 2, "at": "yesterday"}, (400, "invalid_value", "at")),
     "at without a zone": ({"decision": "D", "metric": "csat", "value": 2, "at": "2026-11-22T10:15:00"}, (400, "invalid_value", "at")),
@@ -329,7 +315,7 @@ _values = st.recursive(
     max_leaves=6,
 )
 _fields = st.sampled_from(
-    ["id", "decision", "response_id", "conversation", "metric", "value", "source", "comment", "correction", "at", "token", "feedback", "x"]
+    ["id", "decision", "response_id", "conversation", "metric", "value", "source", "comment", "at", "token", "feedback", "x"]
 )  # fmt: skip
 _objects = st.dictionaries(_fields, _values, max_size=7)
 _bodies = (

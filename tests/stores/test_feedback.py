@@ -81,7 +81,7 @@ KINDS = (("decision", "dec_"), ("response", "chatcmpl-"), ("conversation", "c"))
 
 
 def test_what_was_said_is_read_in_the_order_of_receipt(feedback: Said, store: SqlFeedbackStore) -> None:
-    full = feedback(3, comment="Grüße \U0001f600", said_at_ms=1_700, distance=0.25, value=0.1 + 0.2, source="agent")
+    full = feedback(3, comment="Grüße \U0001f600", said_at_ms=1_700, value=0.1 + 0.2, source="agent")
     on_all = feedback(2, decision="")
     elsewhere = [feedback(4, decision="dec_2"), feedback(5, conversation="c2"), feedback(6, tenant="other")]
     assert store.record([full, on_all, *elsewhere, feedback(1)]) == [True] * 6

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,10 @@ import httpx
 from sqlalchemy import select
 
 from router.core.learning import Feedback
-from router.engine.feedback_queue import Compare
-from router.engine.guarding import Guard
-from router.engine.identity import Identifier
 from router.server.app import build_app
 from router.server.background import running
-from router.server.composition import Parts, compose
-from router.server.feedback import FeedbackParts, feedback_parts
-from router.server.settings_source import load_salt, load_settings
+from router.server.composition import compose
+from router.server.settings_source import load_settings
 from router.stores.rows import loaded_feedback
 from router.stores.schema import feedback
 from tests.support.application import Running
@@ -107,25 +102,10 @@ def bearer(key: str | None) -> dict[str, str]:
 Begin = Callable[..., Awaitable[Desk]]
 
 
-def comparing(parts: Parts, compare: Compare) -> FeedbackParts:
-    """Return the intake of an application, but with another way to compare corrections."""
-    salt = load_salt(parts.settings)
-    return feedback_parts(
-        parts.settings,
-        salt,
-        store=parts.feedback.store,
-        shelf=parts.shelf,
-        identifier=Identifier(salt, parts.settings.conversation_headers),
-        guard=Guard(parts.telemetry.note),
-        flush=parts.recorder.flush,
-        compare=compare,
-    )
-
-
 def desks(stack: AsyncExitStack, tmp_path: Path, recognisers: Path) -> Begin:
     """Return what starts an application over the pack above; `written` is the text of a router.yaml."""
 
-    async def start(written: str = "", pack: str = PACK, compare: Compare | None = None) -> Desk:
+    async def start(written: str = "", pack: str = PACK) -> Desk:
         data = tmp_path / "data"
         data.mkdir(exist_ok=True)
         if not (data / "recognisers").exists():
@@ -135,8 +115,6 @@ def desks(stack: AsyncExitStack, tmp_path: Path, recognisers: Path) -> Begin:
         settings = load_settings(tmp_path / "router.yaml", {}, {"packs": [tmp_path / "desk.yaml"], "data": data})
         with double_composed():
             parts = compose(settings)
-        if compare is not None:
-            parts = replace(parts, feedback=comparing(parts, compare))
         alive = await stack.enter_async_context(AsyncExitStack())
         await alive.enter_async_context(running(parts))
         transport = httpx.ASGITransport(build_app(parts), raise_app_exceptions=True)
