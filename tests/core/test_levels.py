@@ -109,20 +109,19 @@ def test_levels_that_a_conversation_has_stay_and_end_its_part_in_the_trial() -> 
 )
 def test_a_dial_moves_requests_of_each_complexity_from_where_they_start(level: Level | None, said: list[Level]) -> None:
     policy = desk(levels={"": GUIDED, "simple": BRIEF, "complex": DETAILED})
-    state, refund = levels(policy, "/billing/refund", level), {"/billing/refund": "/billing/refund"}
+    state = levels(policy, "/billing/refund", level)
     asked = [Asked("u", complexity, "m") for complexity in ("simple", "standard", "complex")]
-    found = [choose_levels(policy, refund, state, {}, each) for each in asked]
+    found = [choose_levels(policy, SETTLED, state, {}, each) for each in asked]
     assert [each.levels["/billing/refund"] for each in found] == said
-    kept = [choose_levels(policy, refund, None, {}, each._replace(moves=found[0].moves)) for each in asked]
+    kept = [choose_levels(policy, SETTLED, None, {}, each._replace(moves=found[0].moves)) for each in asked]
     assert [each.levels for each in kept] == [each.levels for each in found]
 
 
 def test_nothing_is_drawn_for_a_request_whose_complexity_leaves_no_choice() -> None:
     policy = desk(levels={"": GUIDED, "complex": DETAILED})
     state = levels(policy, "/billing/refund", None, trial(policy, "/billing/refund", DETAILED))
-    refund = {"/billing/refund": "/billing/refund"}
-    assert choose_levels(policy, refund, state, {}, Asked("u", "complex", "m")).draw is None
-    assert choose_levels(policy, refund, state, {}, Asked("u", "simple", "m")).draw is not None
+    assert choose_levels(policy, SETTLED, state, {}, Asked("u", "complex", "m")).draw is None
+    assert choose_levels(policy, SETTLED, state, {}, Asked("u", "simple", "m")).draw is not None
 
 
 def test_a_trial_moves_all_that_follow_and_says_what_it_drew() -> None:
@@ -157,9 +156,10 @@ def test_a_trial_of_another_text_draws_nothing() -> None:
 def test_nothing_is_drawn_where_the_levels_are_the_same_anyway() -> None:
     policy = desk(complexity="complex")
     state = levels(policy, "/billing", None, trial(policy, "/billing", DETAILED))
-    refund = {"/billing/refund": "/billing/refund"}  # detailed as it is: it would gain nothing
-    assert choose_levels(policy, refund, state, {}, SOMEBODY) == (
-        {"/billing/refund": DETAILED},
+    above = {"/": GUIDED, "/billing": GUIDED}  # decided before
+    # Detailed as it is: it would gain nothing.
+    assert choose_levels(policy, SETTLED, state, above, SOMEBODY) == (
+        {**above, "/billing/refund": DETAILED},
         {"/billing/refund": 0},
         None,
     )
