@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
@@ -16,6 +17,7 @@ from tests.docs.scan import modules
 from tests.support.serving import ROOT
 
 ENTRIES_MOST = 60
+FLOORS_MOST = 7
 LITTER = re.compile(r".*(\.orig|\.rej|\.bak|~|\.swp)$")
 _SPAN = re.compile(r"`([^`]+)`")
 
@@ -71,6 +73,20 @@ def test_every_class_that_rooms_share_is_in_the_glossary() -> None:
 
 def test_the_glossary_names_no_class_that_is_not_there() -> None:
     assert named() - set(classes()) == set()
+
+
+def test_the_map_has_the_floors_that_imports_are_held_to() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = project["tool"]["importlinter"]["contracts"]
+    layers = next(each["layers"] for each in contracts if each["type"] == "layers")
+    assert len(layers) <= FLOORS_MOST
+    floors = {
+        name.split(".")[1]: number for number, layer in enumerate(reversed(layers)) for name in layer.split(" | ")
+    }
+    told = re.findall(
+        r"^\| (\d) \| `(\w+)(?:/|\.py)` \|", (ROOT / "router/ARCHITECTURE.md").read_text("utf-8"), re.MULTILINE
+    )
+    assert {name: int(floor) for floor, name in told} == floors
 
 
 def test_no_litter_is_committed() -> None:
