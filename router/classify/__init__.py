@@ -18,8 +18,8 @@ What is where, along the line:
 """
 
 from router.classify.artefact import Artefact
-from router.classify.fit.fitting import CrossValidation, fit_policy, study
+from router.classify.fit.fitting import CrossValidation, cross_validate, fit_policy
 from router.classify.loading import recogniser_for
 from router.classify.recogniser import LinearRecogniser
 
-__all__ = ["Artefact", "CrossValidation", "LinearRecogniser", "fit_policy", "recogniser_for", "study"]
+__all__ = ["Artefact", "CrossValidation", "LinearRecogniser", "cross_validate", "fit_policy", "recogniser_for"]

@@ -32,14 +32,13 @@ With a model fitted to all turns of the labelled dialogues: 83.5 %, and 82.0 % w
 *The tree* makes of the probabilities of classes the mass of every node. Nodes in pre-order have their subtrees in one
 stretch, so the mass of each is a difference of two cumulative sums and a node can never weigh more than its parent.
 
-*Single sentences* add to what the message as a whole says. They are heard where two of them ask for different tasks
+*Single sentences* add to what the message as a whole says. They count where two of them ask for different tasks
 clearly, or one does in a long message. All else is part of a story: one clear sentence among few, and what merely
 sounds like a domain.
 
-A sentence heard wrongly costs as much as a message taken wrongly, so the certified thresholds rise with every way of
-hearing more. On Banking77 at 10 examples a task, where messages tell stories, they let 44 and 36 % of the examples pass
-(two draws) when any clear sentence was heard, 50 and 47 % with this rule.
-"""
+A sentence counted wrongly costs as much as a message taken wrongly, so the certified thresholds rise with every way of
+counting more. On Banking77 at 10 examples a task, where messages tell stories, they let 44 and 36 % of the examples
+pass (two draws) when any clear sentence counted, 50 and 47 % with this rule."""
 
 from __future__ import annotations
 

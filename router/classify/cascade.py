@@ -78,7 +78,7 @@ def gaps(probabilities: Doubles) -> Doubles:
     return difference
 
 
-class Prediction(NamedTuple):
+class _Prediction(NamedTuple):
     """A message's probabilities of all classes, those of its sentences on demand, and what fell short."""
 
     turn: Doubles | None
@@ -117,19 +117,19 @@ class ModelCascade:
             for scorer in self._vector_scorers():
                 scorer.open()
 
-    def predict(self, text: str) -> Prediction:
+    def predict(self, text: str) -> _Prediction:
         """Return the probabilities of a message."""
         turn = self._first.probabilities(text)
         if not self._is_open(turn, text):
-            return Prediction(turn, self._first.probabilities)
+            return _Prediction(turn, self._first.probabilities)
         parts = {part: self._first.probabilities(part) for part in sentences(text)}
         asked = [text, *(part for part, alone in parts.items() if self._is_open(alone, part))]
         readings = [tokenized(each, self._first.spelling) for each in asked]
         second, code = self._second_scores(readings)
         if second is None:
-            return Prediction(turn, parts.__getitem__, Shortfall(code, self._alone))
+            return _Prediction(turn, parts.__getitem__, Shortfall(code, self._alone))
         both = {reading.text: self._both(reading, scores) for reading, scores in zip(readings, second, strict=True)}
-        return Prediction(both[text], lambda part: both[part] if part in both else parts[part])
+        return _Prediction(both[text], lambda part: both[part] if part in both else parts[part])
 
     def prepare(self, texts: Sequence[str]) -> None:
         """Ask the second model about many messages at once, however long it takes. Raises EncoderFailed."""

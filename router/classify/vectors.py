@@ -124,11 +124,11 @@ class VectorEncoder:
             raise EncoderFailed(self.name, "its vectors are not all of one length")
         return np.array(rows, np.float32)
 
-    def learn(self, texts: Sequence[str]) -> VectorFeatures:
+    def learn(self, texts: Sequence[str]) -> _VectorFeatures:
         """Make the vectors of training texts. Raises EncoderFailed."""
         self._memory.bound(FITTING_BYTES)
         self.of(texts)
-        return VectorFeatures(self)
+        return _VectorFeatures(self)
 
     def restore(self, arrays: Mapping[str, NDArray[Any]], words: Mapping[str, Any]) -> VectorScorer:
         """Return the scorer that gave these. Raises KeyError, TypeError or ValueError when they do not fit."""
@@ -138,7 +138,7 @@ class VectorEncoder:
         return VectorScorer(arrays["weights"], self)
 
 
-class VectorFeatures:
+class _VectorFeatures:
     """The vectors of texts as a training matrix."""
 
     def __init__(self, encoder: VectorEncoder) -> None:

@@ -1,6 +1,6 @@
-"""The whole evaluation of a pack: a study of its examples, what it suggests, and labelled data from elsewhere.
+"""The whole evaluation of a pack: its cross-validation, what it suggests, and labelled data from elsewhere.
 
-    study -> outcomes -> summary          how models fare on the pack's rows that they had not seen
+    cross-validation -> outcomes -> summary   how models fare on the pack's rows that they had not seen
     halves -> learning curve                    where more examples would pay
     recogniser -> steps                   latency; labelled data put to what serves
 
@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from router.classify import CrossValidation, LinearRecogniser, study
+from router.classify import CrossValidation, LinearRecogniser, cross_validate
 from router.classify.belief import Tree
 from router.classify.fit.training import Material
 from router.core.evidence import Belief, Certificate
@@ -39,7 +39,7 @@ TIMED_STEPS = 1_000
 """Texts of the pack whose steps are timed, and as many passes as that needs with fewer texts."""
 
 STUDY_SHARE, GROWTH_SHARE = 0.45, 0.45
-"""Of the bar of progress: the study, its halves; the rest is for labelled data."""
+"""Of the bar of progress: the whole, its halves; the rest is for labelled data."""
 
 ASSUMPTION = (
     "All this assumes that traffic is like the examples of the pack. The certificates bound how often wrong text is "
@@ -62,7 +62,7 @@ class Evaluation:
     summary: Summary
     latency: measures.Latency
     merges: tuple[suggestions.Merge, ...]
-    suspects: tuple[suggestions.LabelIssue, ...]
+    label_issues: tuple[suggestions.LabelIssue, ...]
     growth: LearningCurve | None
     served: ServedTurns | None
     served_summary: Summary | None
@@ -84,7 +84,7 @@ class Evaluation:
             "latency_us": asdict(self.latency),
             "suggestions": {
                 "merge": [asdict(one) for one in self.merges],
-                "mislabelled": [asdict(one) for one in self.suspects],
+                "mislabelled": [asdict(one) for one in self.label_issues],
                 "more_examples": [asdict(one) | {"gain": one.gain} for one in self.growth.gains]
                 if self.growth
                 else None,
@@ -110,7 +110,7 @@ def evaluate(pack: Pack, labelled: Labelled | None = None, *, quick: bool = Fals
     policy = pack.policy
     material = Material.of(policy)
     started, worked = time.perf_counter(), time.process_time()
-    found = study(material, progress=lambda done: progress(STUDY_SHARE * done))
+    found = cross_validate(material, progress=lambda done: progress(STUDY_SHARE * done))
     took, worked = time.perf_counter() - started, time.process_time() - worked
     notes = _notes(found, material, quick, worked)
     curve = None
@@ -139,7 +139,7 @@ def evaluate(pack: Pack, labelled: Labelled | None = None, *, quick: bool = Fals
         summary=summary,
         latency=_latency(recogniser, [text for text, own in zip(found.texts, found.own, strict=True) if own]),
         merges=suggestions.merges(summary.pairs),
-        suspects=suggestions.suspects(found, suggestions.example_places(pack)),
+        label_issues=suggestions.label_issues(found, suggestions.example_places(pack)),
         growth=curve,
         served=served,
         served_summary=served_summary,
@@ -165,7 +165,7 @@ def _notes(found: CrossValidation, material: Material, quick: bool, worked: floa
 
 
 def outcomes_of(found: CrossValidation, policy: Policy) -> Outcomes:
-    """Return the rows of a study as outcomes. What would be settled is settled as for an opening message.
+    """Return the rows of a cross-validation as outcomes. What would be settled is settled as for an opening message.
 
     They are the rows that the thresholds were certified on.
     """

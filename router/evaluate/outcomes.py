@@ -1,7 +1,7 @@
 """Labelled turns, and what recognition made of them: the table that every measure reads.
 
-It comes about in two ways with the same meaning: from the rows of a study (models that had not seen the row), and turn
-by turn from the beliefs of the recogniser that serves (labelled data from elsewhere).
+It comes about in two ways with the same meaning: from the rows of a cross-validation (models that had not seen the
+row), and turn by turn from the beliefs of the recogniser that serves (labelled data from elsewhere).
 
 A guess is *right* when it is the truth. Where the truth is a task that the model cannot name, because it has no
 examples of its own, a guess inside its subtree is right: the label says no more. A path is *on the lineage* of the

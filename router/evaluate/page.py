@@ -226,12 +226,12 @@ def _suggestions(found: Evaluation) -> Content:
         ]
         said = "Each is often taken for the other: make one task of them, or give examples that tell them apart."
         parts.append(_advice("Merge, or tell apart", said, ["task", "task", "mistakes#", "rate#"], rows))
-    if found.suspects:
+    if found.label_issues:
         said = (
             "Models that had not seen these examples are sure that they belong elsewhere. Some are mislabelled; others "
             "are right, and say that their task lacks examples like them."
         )
-        rows = [_suspect(suspect) for suspect in found.suspects]
+        rows = [_suspect(suspect) for suspect in found.label_issues]
         headings = ["example", "labelled", "looks like", "sure#", "where"]
         parts.append(_advice("Look at these labels again", said, headings, rows[:SUSPECTS_OPEN], rows[SUSPECTS_OPEN:]))
     gains = [gain for gain in found.growth.gains if gain.gain > 0.0] if found.growth else []

@@ -1,10 +1,11 @@
 """What to do about a pack: tasks to merge, labels to look at again, and tasks to give more examples.
 
 The last is read off the learning curve: what half of the examples would give, and so where ten more would pay most.
-Each half of the examples (every second one of each task) is studied like the whole. What is measured is the *miss*: one
-minus the probability given to the right task, out of fold, which falls more smoothly than counted errors do. Misses
-fall with the number of examples like a power of it (Hestness et al. 2017, "Deep Learning Scaling is Predictable,
-Empirically"), so two sizes give the power: one for the pack, and for each task a blend of its own with the pack's.
+Each half of the examples (every second one of each task) is cross-validated like the whole. What is measured is the
+*miss*: one minus the probability given to the right task, out of fold, which falls more smoothly than counted errors
+do. Misses fall with the number of examples like a power of it (Hestness et al. 2017, "Deep Learning Scaling is
+Predictable, Empirically"), so two sizes give the power: one for the pack, and for each task a blend of its own with the
+pack's.
 
 Measured on CLINC150 (Larson et al. 2019) by going from 10 to 20 examples of all 150 tasks: the probability given to the
 right task on its test messages rose by .030 on average, and by .076 for the ten tasks named first here. The amounts are
@@ -21,7 +22,7 @@ from statistics import fmean
 
 import numpy as np
 
-from router.classify import CrossValidation, study
+from router.classify import CrossValidation, cross_validate
 from router.classify.fit.fitting import SMALL_PACK
 from router.classify.fit.training import Material
 from router.classify.text import clip
@@ -77,7 +78,7 @@ def merges(pairs: Sequence[ConfusedPair]) -> tuple[Merge, ...]:
     return tuple(sorted(found, key=lambda merge: (-merge.rate, merge.first)))
 
 
-def suspects(study: CrossValidation, places: Mapping[tuple[str, str], tuple[str, int]]) -> tuple[LabelIssue, ...]:
+def label_issues(study: CrossValidation, places: Mapping[tuple[str, str], tuple[str, int]]) -> tuple[LabelIssue, ...]:
     """Return the pack's examples that confident learning doubts, the surest doubt first.
 
     A label is doubted where another class is as probable as it is, on average, for that class's own rows (Northcutt et
@@ -105,7 +106,7 @@ def suspects(study: CrossValidation, places: Mapping[tuple[str, str], tuple[str,
 
 
 def example_places(pack: Pack) -> dict[tuple[str, str], tuple[str, int]]:
-    """Return where each example stands, by its task and its text as a study has it."""
+    """Return where each example stands, by its task and its text as a cross-validation has it."""
     found: dict[tuple[str, str], tuple[str, int]] = {}
     for path, task in pack.policy.tasks.items():
         for number, text in enumerate(task.examples, start=1):
@@ -160,12 +161,12 @@ class LearningCurve:
 
 
 def growth(whole: CrossValidation, material: Material, progress: Callable[[float], None]) -> LearningCurve | None:
-    """Study both halves and return the curve; None where no task has two examples that were judged."""
+    """Cross-validate both halves and return the curve; None where no task has two examples that were judged."""
     if not whole.artefact.classes:
         return None
     halves = [
-        study(_half(material, 0), progress=lambda done: progress(done / 2)),
-        study(_half(material, 1), progress=lambda done: progress((1.0 + done) / 2)),
+        cross_validate(_half(material, 0), progress=lambda done: progress(done / 2)),
+        cross_validate(_half(material, 1), progress=lambda done: progress((1.0 + done) / 2)),
     ]
     counts = Counter(path for path, _ in material.examples)
     at_full, at_half = _misses([whole]), _misses(halves)

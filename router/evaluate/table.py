@@ -168,7 +168,7 @@ def _suggestions(found: Evaluation) -> Iterator[RenderableType]:
         )
         for merge in found.merges[:MOST_SUGGESTIONS]
     ]
-    for suspect in found.suspects[:MOST_SUGGESTIONS]:
+    for suspect in found.label_issues[:MOST_SUGGESTIONS]:
         place = f"{suspect.file}:{suspect.line}: " if suspect.file else ""
         looks = "no task at all" if suspect.guess == "/" else suspect.guess
         lines.append(
@@ -178,8 +178,8 @@ def _suggestions(found: Evaluation) -> Iterator[RenderableType]:
                 f'"{_short(suspect.text)}" is {_whose(suspect.task)} but looks like {looks} ({suspect.confidence:.2f})',
             )
         )
-    if len(found.suspects) > MOST_SUGGESTIONS:
-        more = f"... and {plural(len(found.suspects) - MOST_SUGGESTIONS, 'more example')}: --json, --html"
+    if len(found.label_issues) > MOST_SUGGESTIONS:
+        more = f"... and {plural(len(found.label_issues) - MOST_SUGGESTIONS, 'more example')}: --json, --html"
         lines.append(Text(more, style="dim"))
     for gain in found.growth.gains[:MOST_SUGGESTIONS] if found.growth else ():
         if gain.gain > 0.0:

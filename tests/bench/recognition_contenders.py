@@ -22,7 +22,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from router.classify import LinearRecogniser, study
+from router.classify import LinearRecogniser, cross_validate
 from router.classify.fit.training import Material
 from router.core.policy import ROOT, Policy
 from router.core.settle import settle
@@ -92,7 +92,7 @@ class OurRouter:
         """Fit, calibrate and choose thresholds, as a pack's load does."""
         self.policy = policy_of(rows, unrelated)
         began = CLOCK()
-        self.study = study(Material.of(self.policy))
+        self.study = cross_validate(Material.of(self.policy))
         taken = CLOCK() - began
         self.recogniser = LinearRecogniser(self.study.artefact)
         return taken

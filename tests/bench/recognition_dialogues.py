@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean
 
-from router.classify import LinearRecogniser, study
+from router.classify import LinearRecogniser, cross_validate
 from router.classify.fit.training import Material
 from router.core.policy import ROOT
 from router.core.ports import State
@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     trained, spoken = dialogues(part.data, "train"), dialogues(part.data, "dev")
     found: list[Shares] = []
     for seed in range(1 if part.quick else SEEDS):
-        artefact = study(Material.of(policy_of(openings(trained, seed)))).artefact
+        artefact = cross_validate(Material.of(policy_of(openings(trained, seed)))).artefact
         recogniser = LinearRecogniser(artefact)
         for way in (ALONE, FILTERED, WITH_REPLY):
             found.append(follow(recogniser, spoken, way))

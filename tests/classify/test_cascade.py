@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from router.classify import Artefact, LinearRecogniser, blocks, study
+from router.classify import Artefact, LinearRecogniser, blocks, cross_validate
 from router.classify.artefact import ArtefactError
 from router.classify.cascade import FAILED, FAILURES_BORNE, LATE, REST_S, ModelAverage, ModelCascade, gaps
 from router.classify.encoder import LinearModel, tokenized
@@ -86,7 +86,7 @@ def policy_with(share: float, budget_s: float = 5.0, **settings: Any) -> Policy:
 
 @pytest.fixture(scope="module")
 def fitted(module_stub: Stub) -> CrossValidation:
-    return study(Material.of(policy_with(0.4)))
+    return cross_validate(Material.of(policy_with(0.4)))
 
 
 @pytest.fixture
@@ -242,7 +242,7 @@ def test_the_share_of_the_examples_is_unsure(fitted: CrossValidation) -> None:
 
 
 def test_a_share_of_one_asks_every_time(stub: Stub) -> None:
-    artefact = study(Material.of(policy_with(1.0))).artefact
+    artefact = cross_validate(Material.of(policy_with(1.0))).artefact
     recogniser = LinearRecogniser(artefact)
     stub.asked.clear()
     recogniser.step(None, "I want my money back, please refund this order")
@@ -251,7 +251,7 @@ def test_a_share_of_one_asks_every_time(stub: Stub) -> None:
 
 def test_fitted_and_served_probabilities_are_the_same(stub: Stub) -> None:
     """The formula of the fit, at the served model's own scores, gives what it serves."""
-    artefact = study(Material.of(policy_with(1.0))).artefact
+    artefact = cross_validate(Material.of(policy_with(1.0))).artefact
     assert artefact.second is not None
     text = "where is the money for the parcel"
 
@@ -267,7 +267,7 @@ def test_fitted_and_served_probabilities_are_the_same(stub: Stub) -> None:
 
 
 def test_thresholds_are_of_both_models_and_those_of_the_first_are_kept(fitted: CrossValidation, stub: Stub) -> None:
-    plain = study(Material.of(dataclasses.replace(policy_with(0.4), settings=Settings()))).artefact
+    plain = cross_validate(Material.of(dataclasses.replace(policy_with(0.4), settings=Settings()))).artefact
     assert fitted.artefact.second is not None
     assert fitted.artefact.second.alone == plain.thresholds
     assert fitted.artefact.blocks[0].arrays.keys() == plain.blocks[0].arrays.keys()

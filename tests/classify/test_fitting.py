@@ -8,7 +8,7 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 
-from router.classify import Artefact, LinearRecogniser, belief, fit_policy, study
+from router.classify import Artefact, LinearRecogniser, belief, cross_validate, fit_policy
 from router.classify.fit import fitting
 from router.classify.fit.training import Material
 from router.core.policy import Dialogue, DialogueTurn, Policy, Settings
@@ -21,16 +21,16 @@ def test_equal_policies_give_equal_bytes(policy: Policy, artefact: Artefact) -> 
 
 
 def test_a_large_pack_is_judged_by_one_fold(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = study(Material.of(policy))
+    whole = cross_validate(Material.of(policy))
     monkeypatch.setattr(fitting, "LARGE_PACK", 0)
-    part = study(Material.of(policy))
+    part = cross_validate(Material.of(policy))
     assert 0.1 < len(part.texts) / len(whole.texts) < 0.4
     assert part.artefact.classes == whole.artefact.classes
 
 
 def test_a_study_tells_what_was_not_seen_from_what_is_shipped(policy: Policy) -> None:
     told: list[float] = []
-    found = study(Material.of(policy), told.append)
+    found = cross_validate(Material.of(policy), told.append)
     assert told == sorted(told) and told[-1] == 1.0
     own = [text for text, mine in zip(found.texts, found.own.tolist(), strict=True) if mine]
     assert own == [text for path in sorted(EXAMPLES) for text in lines(EXAMPLES[path])]

@@ -7,10 +7,10 @@ import pytest
 
 from router.classify.fit.selection import (
     LEXICAL,
+    SEARCH_CLASSES,
     STATIC,
     STRENGTHS,
     STRUCTURE_WEIGHT,
-    TRIAL_CLASSES,
     Hyperparameters,
     choose,
     out_of_fold,
@@ -50,8 +50,8 @@ def test_no_row_is_scored_by_a_model_that_saw_it() -> None:
 def test_trials_side_by_side_are_trials_one_by_one(rows: TrainingSet) -> None:
     other = Hyperparameters((*STATIC, ("structure", STRUCTURE_WEIGHT)), 5.0)
     both = out_of_fold(rows, [PLAIN, other], 3)
-    for trial, together in zip((PLAIN, other), both, strict=True):
-        [alone] = out_of_fold(rows, [trial], 3)
+    for candidate, together in zip((PLAIN, other), both, strict=True):
+        [alone] = out_of_fold(rows, [candidate], 3)
         assert np.allclose(alone.scores, together.scores)
 
 
@@ -98,12 +98,12 @@ def test_a_trial_takes_few_classes_with_their_neighbours() -> None:
     names = [f"/d{at // 10}/t{at:03}" for at in range(120)]
     rows = rows_of({name: tuple(f"{word} {name[-3:]}" for word in ("alpha", "beta", "gamma")) for name in names})
     part = part_to_try(rows)
-    assert len(part.classes) == TRIAL_CLASSES and part.labels.max() == TRIAL_CLASSES + 1
-    run = TRIAL_CLASSES // 3
+    assert len(part.classes) == SEARCH_CLASSES and part.labels.max() == SEARCH_CLASSES + 1
+    run = SEARCH_CLASSES // 3
     assert part.classes[:run] == rows.classes[:run] and part.classes[-run:] == rows.classes[-run:]
     for text, label in zip(part.texts, part.labels.tolist(), strict=True):
         was = rows.labels[rows.texts.index(text)]
-        assert label >= TRIAL_CLASSES or part.classes[label] == rows.classes[was]
+        assert label >= SEARCH_CLASSES or part.classes[label] == rows.classes[was]
 
 
 def test_an_unknown_encoder_has_no_recipes() -> None:

@@ -66,9 +66,9 @@ def test_what_is_kept_for_programs_is_named_as_promised(evaluation: Evaluation) 
 
 
 def test_suspects_have_places(evaluation: Evaluation) -> None:
-    assert evaluation.suspects
-    assert all(one.file.endswith(".yaml") and one.line > 0 for one in evaluation.suspects)
-    assert all(one.task != one.guess for one in evaluation.suspects)
+    assert evaluation.label_issues
+    assert all(one.file.endswith(".yaml") and one.line > 0 for one in evaluation.label_issues)
+    assert all(one.task != one.guess for one in evaluation.label_issues)
 
 
 def test_the_table_says_it_all(evaluation: Evaluation) -> None:
@@ -97,7 +97,7 @@ def test_a_planted_label_and_twin_tasks_are_found(make_pack: Callable[..., Pack]
     )
     found = run(pack)
     assert [(merge.first, merge.second) for merge in found.merges] == [("/one", "/two")]
-    planted = [one for one in found.suspects if one.text.startswith("please reset")]
+    planted = [one for one in found.label_issues if one.text.startswith("please reset")]
     assert [(one.task, one.guess) for one in planted] == [("/track", "/password")]
     assert found.growth is not None and {gain.task for gain in found.growth.gains} == {
         "/one",

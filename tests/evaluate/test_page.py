@@ -71,7 +71,7 @@ def test_it_is_well_formed_and_shows_every_part(html: str, evaluation: Evaluatio
         assert part in said, part
     assert reader.tags.count("svg") == 4
     assert len(re.findall(r'class="dot [a-z]+ ring"', html)) >= 2, "the thresholds are marked"
-    for suspect in evaluation.suspects[:5]:
+    for suspect in evaluation.label_issues[:5]:
         assert suspect.task.rpartition("/")[2].split("_")[0] in said
 
 

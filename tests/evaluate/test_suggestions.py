@@ -10,7 +10,7 @@ import pytest
 from router.classify import CrossValidation, fit_policy
 from router.classify.fit.training import Material
 from router.evaluate import suggestions
-from router.evaluate.suggestions import SURE, example_places, merges, suspects
+from router.evaluate.suggestions import SURE, example_places, label_issues, merges
 from router.evaluate.summary import ConfusedPair
 from router.packs import Pack
 from tests.classify.conftest import EXAMPLES, lines
@@ -73,13 +73,13 @@ def test_a_label_is_doubted_where_another_class_is_surer_than_at_home(
             ("/", (0.98, 0.01), False),  # a shipped text is nobody's to correct
         ]
     )
-    found = suspects(study, {("/a", "text 2"): ("pack.yaml", 7)})
+    found = label_issues(study, {("/a", "text 2"): ("pack.yaml", 7)})
     assert [(one.text, one.task, one.guess, one.file, one.line) for one in found] == [
         ("text 6", "/b", "/", "", 0),
         ("text 2", "/a", "/b", "pack.yaml", 7),
     ]
     assert all(one.confidence >= SURE for one in found)
-    assert suspects(small_study([("/", (0.9, 0.0), False)]), {}) == ()
+    assert label_issues(small_study([("/", (0.9, 0.0), False)]), {}) == ()
 
 
 def test_places_of_examples_are_those_of_the_file(make_pack: Callable[..., Pack]) -> None:
@@ -109,7 +109,7 @@ def test_the_learning_curve_follows_the_power_that_the_halves_show(
         return small_study(a + b)
 
     # Halving the examples doubles the misses of /a and does nothing to those of /b.
-    monkeypatch.setattr(suggestions, "study", lambda half, progress: rows_missing(0.4, 0.1, 20))
+    monkeypatch.setattr(suggestions, "cross_validate", lambda half, progress: rows_missing(0.4, 0.1, 20))
     told: list[float] = []
     found = suggestions.growth(rows_missing(0.2, 0.1, 40), material, told.append)
     assert found is not None
@@ -125,6 +125,6 @@ def test_there_is_no_curve_without_examples_to_halve(
     make_pack: Callable[..., Pack], small_study: Callable[..., CrossValidation], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = small_study([("/a", (0.9, 0.0), True)])
-    monkeypatch.setattr(suggestions, "study", lambda half, progress: one)
+    monkeypatch.setattr(suggestions, "cross_validate", lambda half, progress: one)
     material = Material.of(make_pack({"a": ["only one"], "b": ["and another"]}).policy)
     assert suggestions.growth(one, material, lambda done: None) is None

@@ -199,14 +199,14 @@ def _stricter(walks: Sequence[_Descent], found: list[Certificate], at: int, tole
 
 
 def astray(rows: HeldOutRows, tree: Tree, depth: int, gate: float) -> Doubles:
-    """Return the mass from which on each sentence is heard and wrong at a depth; 0 where it is right or never heard.
+    """Return the mass from which on each sentence counts and is wrong at a depth; 0 where it is right or never counts.
 
-    A sentence is heard where its task, and in a short message another task of another one, pass the thresholds of all
+    A sentence counts where its task, and in a short message another task of another one, pass the thresholds of all
     nodes on the way (see `parts`). `gate` is the threshold of the domains, for depths below them.
     """
-    heard = np.zeros(len(rows.part_rows))
-    if not len(heard):
-        return heard
+    acted = np.zeros(len(rows.part_rows))
+    if not len(acted):
+        return acted
     tasks = rows.part_beliefs.argmax(axis=1)
     mass = _leaf_mass(rows.part_beliefs, tree, depth, gate)
     for at, (task, row) in enumerate(zip(tasks.tolist(), rows.part_rows.tolist(), strict=True)):
@@ -217,8 +217,8 @@ def astray(rows: HeldOutRows, tree: Tree, depth: int, gate: float) -> Doubles:
         lineage_of = tree.classes[task].split("/")[1:]
         asked = lineage_of[:1] if depth == 1 else lineage_of
         wrong = len(asked) >= depth and asked != rows.truths[row].split("/")[1 : len(asked) + 1]
-        heard[at] = most if wrong else 0.0
-    return heard
+        acted[at] = most if wrong else 0.0
+    return acted
 
 
 def _leaf_mass(beliefs: Doubles, tree: Tree, depth: int, gate: float) -> Doubles:

@@ -128,7 +128,7 @@ def _filter(start: Filter, numbers: dict[str, float]) -> Filter:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Dialogues side by side: axes are turn number, dialogue, class. What is missing has the prior, and is not heard.
+    """Dialogues side by side: axes are turn number, dialogue, class. What is missing has the prior, and does not count.
 
     `right` are the columns of the truth (those of tasks and, last, that of "none of these"), `judged` whether there is
     one to be judged by.
@@ -136,7 +136,7 @@ class _Batch:
 
     turns: Doubles
     replies: Doubles
-    heard: Doubles
+    counts: Doubles
     right: Doubles
     judged: Doubles
 
@@ -146,16 +146,16 @@ class _Batch:
         beliefs = np.zeros((dialogues, columns - 2))
         begun = np.zeros((dialogues, 1))
         total = 0.0
-        for turn, reply, heard, right, judged in zip(
-            self.turns, self.replies, self.heard, self.right, self.judged, strict=True
+        for turn, reply, counts, right, judged in zip(
+            self.turns, self.replies, self.counts, self.right, self.judged, strict=True
         ):
             silent = (begun > 0.0) & (turn[:, -1:] >= SILENT)
             # Nothing can go on at the opening, unless it sounds like nothing else.
             going_on = np.where(turn[:, -1:] < SILENT, turn[:, -1:], 0.0)
             moved = np.where(begun > 0.0, numbers.weigh(beliefs, turn, reply), turn[:, :-2] / (1.0 - going_on))
-            speaks = (heard > 0.0) & ~silent
+            speaks = (counts > 0.0) & ~silent
             beliefs = np.where(speaks, moved, beliefs)
-            begun = np.maximum(begun, heard)
+            begun = np.maximum(begun, counts)
             truth = (beliefs * right[:, :-1]).sum(axis=1) + (1.0 - beliefs.sum(axis=1)) * right[:, -1]
             total += float((np.log(np.maximum(truth, LEAST_PROBABILITY)) * judged).sum())
         return total
@@ -172,14 +172,14 @@ def _batch(dialogues: Sequence[Sequence[ScoredTurn]], start: Filter) -> _Batch |
     columns = len(start.prior)
     shape = (max(map(len, read)), len(read))
     turns, replies = (np.tile(start.prior, (*shape, 1)) for _ in range(2))
-    heard, right, judged = np.zeros((*shape, 1)), np.zeros((*shape, columns - 1)), np.zeros(shape)
+    counts, right, judged = np.zeros((*shape, 1)), np.zeros((*shape, columns - 1)), np.zeros(shape)
     for at, dialogue in enumerate(read):
         for number, observed in enumerate(dialogue):
             if observed.turn is not None:
                 turns[number, at] = observed.turn
-                heard[number, at] = 1.0
+                counts[number, at] = 1.0
             if observed.reply is not None:
                 replies[number, at] = observed.reply
             right[number, at, list(observed.truth)] = 1.0
             judged[number, at] = float(observed.turn is not None and bool(observed.truth))
-    return _Batch(turns, replies, heard, right, judged)
+    return _Batch(turns, replies, counts, right, judged)

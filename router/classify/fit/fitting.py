@@ -12,7 +12,7 @@ import hashlib
 import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -83,7 +83,7 @@ def key_of(material: Material) -> str:
         _second_key(material.cascade),
         [lexical.GRAM_SIZES, lexical.GRAM_WEIGHT, lexical.RARE_ROWS],
         [selection.GROUP_SHARE, selection.LANDMARKS],
-        [selection.STRENGTHS, selection.MARGIN, selection.TRIAL_CLASSES, selection.TRIAL_ROWS],
+        [selection.STRENGTHS, selection.MARGIN, selection.SEARCH_CLASSES, selection.SEARCH_ROWS],
         [
             training.ABOUT_WEIGHT,
             training.NONE_WEIGHT,
@@ -111,10 +111,10 @@ def _second_key(asked: Cascade | None) -> list[Any]:
 
 def fit_material(material: Material, progress: Progress | None = None) -> Artefact:
     """Fit a model. Without a single usable example the artefact has no classes and recognises nothing."""
-    return study(material, progress).artefact
+    return cross_validate(material, progress).artefact
 
 
-def study(material: Material, progress: Progress | None = None) -> CrossValidation:
+def cross_validate(material: Material, progress: Progress | None = None) -> CrossValidation:
     """Fit a model, and keep what each row looked like to a model that had not seen it."""
     # Here, not at the top: serving never needs them.
     from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415
@@ -125,14 +125,16 @@ def study(material: Material, progress: Progress | None = None) -> CrossValidati
         # Both are meant so: tasks of one or two examples, and a solver that stops early on thousands of tasks.
         warnings.filterwarnings("ignore", "The number of unique classes is greater", UserWarning)
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return _study(material, progress)
+        return _cross_validate(material, progress)
 
 
-def _study(material: Material, progress: Progress | None) -> CrossValidation:
+def _cross_validate(material: Material, progress: Progress | None) -> CrossValidation:
     tell = progress or (lambda done: None)
     rows = training_set(material)
     if rows is None:
-        return CrossValidation(_empty(material))
+        nothing, tree = HeldOutRows(np.zeros((0, 0)), ()), Tree(material.paths, ())
+        certified = certify.certificates(nothing, tree, material.tolerance)
+        return CrossValidation(_artefact(material, (), Filter(np.zeros(0)), certified))
     chosen = selection.choose(rows, recipes(material.encoder))
     tell(0.2)
     folds = 5 if len(rows) <= SMALL_PACK else 3
@@ -141,11 +143,11 @@ def _study(material: Material, progress: Progress | None) -> CrossValidation:
     questions = [
         (said.row, said.question) for talk in rows.dialogues for said in talk if said.row >= 0 and said.question
     ]
-    trials = [chosen]
+    candidates = [chosen]
     if material.cascade is not None:
-        trials.append(selection.choose(rows, second_recipes(material.cascade.encoder)))
+        candidates.append(selection.choose(rows, second_recipes(material.cascade.encoder)))
     unseen, *others = selection.out_of_fold(
-        rows, trials, folds, worked, parts + questions, lambda done: tell(0.2 + 0.8 * done / (worked + 1))
+        rows, candidates, folds, worked, parts + questions, lambda done: tell(0.2 + 0.8 * done / (worked + 1))
     )
     calibrated = unseen.calibration(rows)
     prior = np.bincount(rows.labels, rows.weights)
@@ -153,19 +155,22 @@ def _study(material: Material, progress: Progress | None) -> CrossValidation:
     turns = calibration.turns_alone(first)
     replies = dict(zip(questions, turns.parts[len(parts) :], strict=True))
     judged, truths = np.flatnonzero(unseen.judged & rows.opening), rows.truths
-    thresholds, certificates = _certified(material, rows, judged, parts, turns)
+    certified = _certified(material, rows, judged, parts, turns)
     second: StoredSecond | None = None
     if material.cascade is not None:
         other = CalibratedScores(others[0], others[0].calibration(rows))
         joint = calibration.join(first, other, rows, material.cascade.share)
-        second = _second(rows, trials[1], other.calibration, joint, material.cascade.budget_s, alone=thresholds)
+        second = _second(rows, candidates[1], other.calibration, joint, material.cascade.budget_s, alone=certified[0])
         turns = calibration.turns_together(joint, first, other, [row for row, _ in parts])
-        thresholds, certificates = _certified(material, rows, judged, parts, turns)
+        certified = _certified(material, rows, judged, parts, turns)
     filter_ = _paced(rows, unseen.judged, turns.rows, replies, Filter(prior / prior.sum()))
-    artefact = _fitted(material, rows, chosen, calibrated, filter_, thresholds, certificates)
+    stored, intercepts = _weights(rows, chosen)
+    intercepts = calibrated.adjusted(intercepts)
     tell(1.0)
     return CrossValidation(
-        artefact=replace(artefact, second=second),
+        artefact=_artefact(
+            material, rows.classes, filter_, certified, stored, intercepts, calibrated.sharpness, second
+        ),
         texts=tuple(rows.texts_at(judged)),
         truths=tuple(truths[at] for at in judged.tolist()),
         probabilities=turns.openings[judged],
@@ -232,25 +237,25 @@ def _part_beliefs(judged: Integers, parts: Sequence[tuple[int, str]], turns: Dou
     return np.concatenate(beliefs), np.array(part_rows, np.int64)
 
 
-def _fitted(
+def _artefact(
     material: Material,
-    rows: TrainingSet,
-    chosen: Hyperparameters,
-    calibrated: Calibration,
+    classes: tuple[str, ...],
     filter_: Filter,
-    thresholds: Thresholds,
-    certificates: tuple[Certificate, ...],
+    certified: tuple[Thresholds, tuple[Certificate, ...]],
+    blocks: tuple[StoredBlock, ...] = (),
+    intercepts: Doubles | None = None,
+    sharpness: float = 1.0,
+    second: StoredSecond | None = None,
 ) -> Artefact:
-    """Return the artefact of a model fitted to all rows."""
-    stored, intercepts = _weights(rows, chosen)
+    thresholds, certificates = certified
     return Artefact(
         key=key_of(material),
         paths=material.paths,
-        classes=rows.classes,
+        classes=classes,
         thresholds=thresholds,
         certificates=certificates,
-        sharpness=calibrated.sharpness,
-        intercepts=calibrated.adjusted(intercepts),
+        sharpness=sharpness,
+        intercepts=np.zeros(0) if intercepts is None else intercepts,
         prior=filter_.prior,
         stay=filter_.stay,
         goes_on=filter_.goes_on,
@@ -258,31 +263,32 @@ def _fitted(
         reply=filter_.reply,
         hosted=small_talk.hosted(material.examples),
         boilerplate=material.boilerplate,
-        blocks=stored,
+        blocks=blocks,
+        second=second,
     )
 
 
 def _second(
     rows: TrainingSet,
-    trial: Hyperparameters,
+    candidate: Hyperparameters,
     calibrated: Calibration,
     joint: ModelAverage,
     budget_s: float,
     alone: Thresholds,
 ) -> StoredSecond:
     """Return the second model of a cascade, fitted to all rows."""
-    stored, intercepts = _weights(rows, trial)
+    stored, intercepts = _weights(rows, candidate)
     return StoredSecond(stored, calibrated.adjusted(intercepts), calibrated.sharpness, joint, budget_s, alone)
 
 
-def _weights(rows: TrainingSet, trial: Hyperparameters) -> tuple[tuple[StoredBlock, ...], Doubles]:
+def _weights(rows: TrainingSet, candidate: Hyperparameters) -> tuple[tuple[StoredBlock, ...], Doubles]:
     """Return the blocks of a model fitted to all rows, and its intercepts."""
-    learned = FittedBlocks([name for name, _ in trial.recipe], rows.texts)
-    parts = weighted(learned.matrices(rows.texts), trial.recipe)
-    coefficients, intercepts = selection.fit_softmax(parts, rows.labels, rows.weights, rows.groups, trial.strength)
+    learned = FittedBlocks([name for name, _ in candidate.recipe], rows.texts)
+    parts = weighted(learned.matrices(rows.texts), candidate.recipe)
+    coefficients, intercepts = selection.fit_softmax(parts, rows.labels, rows.weights, rows.groups, candidate.strength)
     for part in coefficients:  # so that serving has no more to do than to add
         part[:, -2] *= calibration.NONE_SHARE
-    scorers = learned.fold(trial.recipe, coefficients)
+    scorers = learned.fold(candidate.recipe, coefficients)
     return tuple(StoredBlock(name, scorer.words(), scorer.arrays()) for name, scorer in scorers.items()), intercepts
 
 
@@ -297,24 +303,3 @@ def _certifiable(rows: TrainingSet, judged: Integers) -> Integers:
     most = min(len(foreign), int(FOREIGN_SHARE * own.sum()))
     drawn = foreign[np.linspace(0, len(foreign) - 1, most).astype(int)]
     return np.union1d(np.flatnonzero(own), drawn)
-
-
-def _empty(material: Material) -> Artefact:
-    thresholds, certificates = certify.certificates(
-        HeldOutRows(np.zeros((0, 0)), ()), Tree(material.paths, ()), material.tolerance
-    )
-    return Artefact(
-        key=key_of(material),
-        paths=material.paths,
-        classes=(),
-        thresholds=thresholds,
-        certificates=certificates,
-        sharpness=1.0,
-        intercepts=np.zeros(0),
-        prior=np.zeros(0),
-        stay=belief.STAY,
-        goes_on=belief.GOES_ON,
-        weight=belief.WEIGHT,
-        reply=belief.REPLY,
-        hosted=small_talk.hosted(material.examples),
-    )

@@ -43,10 +43,10 @@ LEXICAL: Recipe = (("lexical", 1.0),)
 STATIC: Recipe = (("lexical", 1.0), ("static", 1.0))
 """Weights of .7, 1 and 1.4 measured within half a point of each other on Banking77 and CLINC150 at 10 examples."""
 
-TRIAL_CLASSES, TRIAL_ROWS = 36, 12
-"""A trial takes three runs of neighbouring tasks, together at most so many, and so many rows of each: half a second."""
+SEARCH_CLASSES, SEARCH_ROWS = 36, 12
+"""A search takes three runs of neighbouring tasks, together so many at most, so many rows of each: half a second."""
 
-TRIAL_FOLDS = 3
+SEARCH_FOLDS = 3
 
 MARGIN = 0.02
 """Share of the log-loss by which a later recipe must be better than an earlier one."""
@@ -121,27 +121,27 @@ def choose(rows: TrainingSet, recipes: Sequence[Recipe]) -> Hyperparameters:
     tried = [Hyperparameters(recipes[0], strength) for strength in STRENGTHS]
     tried += [Hyperparameters(recipe, STRENGTHS[0]) for recipe in recipes[1:]]
     best, least = tried[0], np.inf
-    for trial, unseen in zip(tried, out_of_fold(part, tried, TRIAL_FOLDS), strict=True):
+    for candidate, unseen in zip(tried, out_of_fold(part, tried, SEARCH_FOLDS), strict=True):
         loss = unseen.log_loss(part)
         if loss < least * (1.0 - MARGIN):
-            best, least = trial, loss
+            best, least = candidate, loss
     return best
 
 
 def part_to_try(rows: TrainingSet) -> TrainingSet:
     """Return the part of the rows to try recipes on: few classes with their neighbours, few rows of each."""
     tasks = len(rows.classes)
-    if tasks <= TRIAL_CLASSES:
+    if tasks <= SEARCH_CLASSES:
         chosen = np.arange(tasks)
     else:
-        run = TRIAL_CLASSES // 3
+        run = SEARCH_CLASSES // 3
         starts = (0, (tasks - run) // 2, tasks - run)
         chosen = np.concatenate([np.arange(start, start + run) for start in starts])
     kept = np.zeros(len(rows), np.bool_)
     for label in (*chosen.tolist(), tasks, tasks + 1):
         members = np.flatnonzero(rows.labels == label)
         held = members[rows.held[members]]
-        most = TRIAL_ROWS if label < tasks else 4 * TRIAL_ROWS
+        most = SEARCH_ROWS if label < tasks else 4 * SEARCH_ROWS
         kept[held[:: max(1, -(-len(held) // most))]] = True
         kept[members[~rows.held[members]]] = True
     return rows.part(np.flatnonzero(kept), chosen)
@@ -149,13 +149,13 @@ def part_to_try(rows: TrainingSet) -> TrainingSet:
 
 def out_of_fold(
     rows: TrainingSet,
-    trials: Sequence[Hyperparameters],
+    candidates: Sequence[Hyperparameters],
     folds: int,
     worked: int | None = None,
     parts: Sequence[tuple[int, str]] = (),
     progress: Callable[[int], None] = lambda done: None,
 ) -> list[OutOfFoldScores]:
-    """Return, for each trial, what models fitted to the other folds make of each row.
+    """Return, for each candidate, what models fitted to the other folds make of each row.
 
     Folds are drawn by counting within each class; a dialogue stays together. Rows that are not to be held out are part
     of every model. A class of one example is unknown to the model that is to score it. `worked` is the number of folds
@@ -167,9 +167,9 @@ def out_of_fold(
         members = np.flatnonzero((rows.labels == label) & rows.held)
         fold[members] = np.arange(len(members)) % folds
     fold[rows.talk >= 0] = rows.talk[rows.talk >= 0] % folds
-    found = [np.zeros((len(rows) + len(parts), len(rows.groups))) for _ in trials]
+    found = [np.zeros((len(rows) + len(parts), len(rows.groups))) for _ in candidates]
     judged, predictable = np.zeros((2, len(rows)), np.bool_)
-    names = dict.fromkeys(name for trial in trials for name, _ in trial.recipe)
+    names = dict.fromkeys(name for candidate in candidates for name, _ in candidate.recipe)
 
     def work(number: int) -> bool:
         inside, outside = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
@@ -183,12 +183,12 @@ def out_of_fold(
         seen = learned.matrices(rows.texts_at(inside))
         unseen = learned.matrices(rows.texts_at(outside) + [parts[at][1] for at in beside])
         places = np.concatenate([outside, np.array(beside, np.int64) + len(rows)])
-        for scores, trial in zip(found, trials, strict=True):
+        for scores, candidate in zip(found, candidates, strict=True):
             coefficients, intercepts = fit_softmax(
-                weighted(seen, trial.recipe), labels, weights, rows.groups[known], trial.strength
+                weighted(seen, candidate.recipe), labels, weights, rows.groups[known], candidate.strength
             )
             scores[places] = ABSENT
-            scores[np.ix_(places, known)] = predict(weighted(unseen, trial.recipe), coefficients, intercepts)
+            scores[np.ix_(places, known)] = predict(weighted(unseen, candidate.recipe), coefficients, intercepts)
         judged[outside] = True
         predictable[outside] = np.isin(rows.labels[outside], known)
         return True

@@ -107,7 +107,7 @@ ENOUGH_NONE = 30
 """With so many unrelated texts of its own a pack needs none of the shipped ones."""
 
 
-class DialogueRow(NamedTuple):
+class _DialogueRow(NamedTuple):
     """A user's turn of a labelled dialogue: its row, the assistant's question before it, and the task it is at.
 
     `row` is -1 where the turn has none: small talk, or a text without words.
@@ -139,7 +139,7 @@ class TrainingSet:
     own: Flags
     opening: Flags
     talk: Integers
-    dialogues: tuple[tuple[DialogueRow, ...], ...] = ()
+    dialogues: tuple[tuple[_DialogueRow, ...], ...] = ()
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -227,12 +227,12 @@ def training_set(material: Material) -> TrainingSet | None:
     )
 
 
-def _turns(dialogues: Sequence[Dialogue], first: int) -> tuple[list[_Row], tuple[tuple[DialogueRow, ...], ...]]:
+def _turns(dialogues: Sequence[Dialogue], first: int) -> tuple[list[_Row], tuple[tuple[_DialogueRow, ...], ...]]:
     """Return the users' turns as rows, the first of which will be row `first`, and the dialogues that refer to them."""
     rows: list[_Row] = []
-    found: list[tuple[DialogueRow, ...]] = []
+    found: list[tuple[_DialogueRow, ...]] = []
     for talk, dialogue in enumerate(dialogues):
-        said: list[DialogueRow] = []
+        said: list[_DialogueRow] = []
         question, before = "", None
         for turn in dialogue.turns:
             if turn.role == "assistant":
@@ -243,7 +243,7 @@ def _turns(dialogues: Sequence[Dialogue], first: int) -> tuple[list[_Row], tuple
             if tokens(text) and not small_talk(text):
                 row = first + len(rows)
                 rows.append(_Row(turn.task, text, 1.0, opening=turn.task != before, talk=talk))
-            said.append(DialogueRow(row, question, turn.task))
+            said.append(_DialogueRow(row, question, turn.task))
             question, before = "", turn.task
         found.append(tuple(said))
     return rows, tuple(found)
