@@ -29,6 +29,7 @@ from router.wire.cache_marks import NO_BREAKPOINTS, CacheBreakpoints, openai_mar
 from router.wire.edits import extend_leading, size_of, split_head, write_content
 from router.wire.format import (
     LEADING,
+    MESSAGES_OUTLINE,
     METADATA,
     STREAM_OPTIONS,
     Plan,
@@ -41,19 +42,19 @@ from router.wire.format import (
     read_content,
     require_messages,
 )
-from router.wire.strict_json import decode_messages, names
+from router.wire.strict_json import decode_messages, is_whole, names
 
 _VIEW: Mapping[str, Role] = MappingProxyType(
     {"user": "user", "assistant": "assistant", "tool": "tool", "function": "tool"}
 )
 
 
-class _Part(msgspec.Struct, gc=False):
+class _Part(msgspec.Struct, gc=False, omit_defaults=True):
     type: str
     text: Any = None
 
 
-class _Message(msgspec.Struct, gc=False):
+class _Message(msgspec.Struct, gc=False, omit_defaults=True):
     role: str
     content: str | list[_Part] | None = None
 
@@ -69,17 +70,6 @@ class _Body(Top, gc=False):
     max_completion_tokens: int | None = None
 
 
-class _Prompt(msgspec.Struct, gc=False):
-    messages: list[msgspec.Raw] = []
-
-
-class _Outline(msgspec.Struct, gc=False):
-    class Item(msgspec.Struct, gc=False):
-        role: str
-
-    messages: list[Item] = []
-
-
 _NAMES = names(
     *_Body.__struct_fields__,
     messages=names("role", content=names("type", "text")),
@@ -87,7 +77,6 @@ _NAMES = names(
     metadata=METADATA,
 )
 _MESSAGE = msgspec.json.Decoder(_Message)
-_PROMPT = msgspec.json.Decoder(_Prompt)
 
 
 class ChatCompletions(WireFormat):
@@ -97,7 +86,7 @@ class ChatCompletions(WireFormat):
     path = "/chat/completions"
     body = msgspec.json.Decoder(_Body)
     names = _NAMES
-    outline = msgspec.json.Decoder(_Outline)
+    outline = MESSAGES_OUTLINE
     lists = ("messages",)
     synonyms = frozenset({"max_tokens", "max_completion_tokens"})
 
@@ -124,7 +113,7 @@ class ChatCompletions(WireFormat):
                 user = turn
         check_asked(user, "messages")
         spoken = Conversation("\n\n".join(system), tuple(turns), limit)
-        return spoken, raws, [message.role for message in messages], leading
+        return spoken, raws, [message.role for message in messages], leading, is_whole(messages, raws)
 
     def tells_usage(self, top: _Body) -> bool:
         """Say whether the client asked for the usage of its stream."""
@@ -147,7 +136,7 @@ class ChatCompletions(WireFormat):
 
     def prompt(self, body: bytes) -> Sequence[bytes]:
         """Return each message's bytes as written."""
-        return [bytes(message) for message in _PROMPT.decode(body).messages]
+        return [bytes(message) for message in self.body.decode(body).messages]
 
     def words(self, answer: bytes, stream: bool) -> str:
         """Return the words of an answer."""

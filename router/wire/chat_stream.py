@@ -14,18 +14,26 @@ that put it there do so unasked.
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
 from router.core.errors import RouterError
 from router.core.ports import Told
-from router.core.usage import Usage
 from router.wire.edits import find_span
 from router.wire.faults import error_event
-from router.wire.stream import EventGuard, code_of, cut, read, read_each, read_loosely, read_whole, text_of
-
-T = TypeVar("T")
+from router.wire.stream import (
+    CacheDetails,
+    EventGuard,
+    code_of,
+    cut,
+    read,
+    read_each,
+    read_loosely,
+    read_told,
+    read_usage,
+    text_of,
+)
 
 
 class _Choice(msgspec.Struct, gc=False):
@@ -40,22 +48,10 @@ class _Chunk(msgspec.Struct, gc=False):
     usage: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
-class _Answer(msgspec.Struct, gc=False):
-    id: Any = None
-    usage: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-
-
-class Details(msgspec.Struct, gc=False):
-    """What of a prompt was read from the provider's cache, and written to it, as all of OpenAI's formats tell it."""
-
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-
-
 class _Usage(msgspec.Struct, gc=False):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    prompt_tokens_details: Details | None = None
+    prompt: int | None = msgspec.field(default=None, name="prompt_tokens")
+    completion: int | None = msgspec.field(default=None, name="completion_tokens")
+    details: CacheDetails | None = msgspec.field(default=None, name="prompt_tokens_details")
 
 
 class _Said(msgspec.Struct, gc=False):
@@ -75,9 +71,7 @@ class _Completion(msgspec.Struct, gc=False):
 
 _COMPLETION = msgspec.json.Decoder(_Completion)
 _CHUNK = msgspec.json.Decoder(_Chunk)
-_ANSWER = msgspec.json.Decoder(_Answer)
 _USAGE = msgspec.json.Decoder(_Usage | None)
-NO_DETAILS = Details()
 _VOID = _Chunk()
 _SPACE = b" \t\r\n"
 _KEY = b'"usage"'
@@ -86,32 +80,7 @@ _NULL_USAGE = b',"usage":null'
 
 def read_answer(body: bytes) -> Told:
     """Return id and usage of a whole answer. Raises BackendError (502) when it is no JSON object."""
-    answer = read_whole(body, _ANSWER)
-    return Told(answer.id if isinstance(answer.id, str) else "", read_usage(answer.usage))
-
-
-def read_usage(value: msgspec.Raw | msgspec.UnsetType) -> Usage | None:
-    """Return the usage that a chunk or a whole answer tells; None where there is none, or none that can be read."""
-    told = decode_usage(value, _USAGE)
-    if told is None:
-        return None
-    details = told.prompt_tokens_details or NO_DETAILS
-    return Usage(
-        told.prompt_tokens or 0,
-        details.cached_tokens or 0,
-        details.cache_write_tokens or 0,
-        told.completion_tokens or 0,
-    )
-
-
-def decode_usage(value: msgspec.Raw | msgspec.UnsetType, decoder: msgspec.json.Decoder[T | None]) -> T | None:
-    """Return the fields of a usage; None where there is none, or none that can be read."""
-    if isinstance(value, msgspec.UnsetType):
-        return None
-    try:
-        return decoder.decode(value)
-    except msgspec.ValidationError:
-        return None
+    return read_told(body, _USAGE)
 
 
 class ChunkGuard(EventGuard):
@@ -146,14 +115,10 @@ class ChunkGuard(EventGuard):
         """Return the error as the last event of the stream."""
         return error_event(error)
 
-    def note(self, data: bytes, name: bytes) -> None:
-        """Note one event."""
-        self._note(data, name)
-
     def _strip(self, event: bytes) -> bytes:
         """Note an event and return it without the usage that was asked for; empty when it is nothing else."""
         name, data = read(event)
-        chunk = self._note(data, name)
+        chunk = self.note(data, name)
         if isinstance(chunk.usage, msgspec.UnsetType) or chunk.error:
             return event
         if bytes(chunk.usage) != b"null":
@@ -166,7 +131,8 @@ class ChunkGuard(EventGuard):
             return event
         return event[:at] + _leave_out(data, chunk.usage) + event[at + len(data) :]
 
-    def _note(self, data: bytes, name: bytes) -> _Chunk:
+    def note(self, data: bytes, name: bytes) -> _Chunk:
+        """Note one event, and return what it says."""
         if self._done or not data:  # an event with empty data is never dispatched
             return _VOID
         if data == b"[DONE]":
@@ -184,7 +150,7 @@ class ChunkGuard(EventGuard):
                 self._finished.add(choice.index)
             self._seen.add(choice.index)
         if chunk.usage is not msgspec.UNSET:
-            self.usage = read_usage(chunk.usage) or self.usage
+            self.usage = read_usage(chunk.usage, _USAGE) or self.usage
         if chunk.error or name == b"error":
             self.error = self.error or code_of(chunk.error, "code", "type")
         return chunk

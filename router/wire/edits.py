@@ -8,6 +8,7 @@ that the formats share: text put into content, members put into a body.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -35,6 +36,10 @@ class Edit(NamedTuple):
     new: bytes
 
 
+by_place = itemgetter(0)
+"""Sorts edits as they stand in the body."""
+
+
 class Part(NamedTuple):
     """A text of ours as a content part of its own. `mark` is JSON behind its last member: a cache mark, or nothing."""
 
@@ -60,7 +65,7 @@ def find_span(body: bytes, value: msgspec.Raw) -> tuple[int, int]:
         if start >= 0 and body.find(written, start + 1) < 0:  # bytes that occur once leave no doubt
             return start, start + len(written)
     size = memoryview(value).nbytes
-    start = _address(value) - _address(body)
+    start = _address(value) - (id(body) + _BYTES_AT if type(body) is bytes else _address(body))
     if not 0 <= start <= len(body) - size:
         raise ValueError("the value was not decoded from this body")
     return start, start + size
@@ -73,7 +78,7 @@ def apply_edits(body: bytes, edits: Iterable[Edit]) -> bytes:
     """
     parts: list[bytes] = []
     done = 0
-    for start, end, new in sorted(edits, key=_start):
+    for start, end, new in sorted(edits, key=by_place):
         parts += (body[done:start], new)
         done = end
     if not parts:
@@ -87,14 +92,14 @@ def insert(at: int, new: bytes) -> Edit:
     return Edit(at, at, new)
 
 
-def _start(edit: Edit) -> int:
-    return edit.start
-
-
 def _address(buffer: bytes | msgspec.Raw) -> int:
     # numpy is the one library at hand that tells the address of a read-only buffer.
     address: int = np.frombuffer(buffer, np.uint8).__array_interface__["data"][0]
     return address
+
+
+_PROBE = b"the id of an object is its address, and bytes begin a fixed way behind it"
+_BYTES_AT = _address(_PROBE) - id(_PROBE)  # asking numpy takes four microseconds, and every span asks
 
 
 def is_given(value: msgspec.Raw) -> bool:
@@ -105,6 +110,11 @@ def is_given(value: msgspec.Raw) -> bool:
 def size_of(value: msgspec.Raw) -> int:
     """Return how many bytes a raw value takes, 0 where it was not in the body."""
     return memoryview(value).nbytes
+
+
+def content_of(message: msgspec.Raw) -> msgspec.Raw:
+    """Return a message's content as written, empty where it has none."""
+    return _CONTENT.decode(message).content
 
 
 def members_of(value: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:
@@ -125,9 +135,16 @@ def write_parts(parts: Sequence[Part], kind: str) -> bytes:
 
 def write_content(parts: Sequence[Part], kind: str) -> bytes:
     """Return a message's content as JSON: a string, unless a part has a mark."""
-    if any(part.mark for part in parts):
+    if len(parts) == 1 and not parts[0].mark:
+        return encode(parts[0].text)
+    if is_marked(parts):
         return b"[" + write_parts(parts, kind) + b"]"
-    return encode("".join(part.text for part in parts))
+    return encode("".join([part.text for part in parts]))
+
+
+def is_marked(parts: Sequence[Part]) -> bool:
+    """Say whether a part has a cache mark, and so must be a part as written."""
+    return any([part.mark for part in parts])
 
 
 def split_head(placed: Placed, breakpoints: CacheBreakpoints, side: Side = "replace") -> list[Part]:
@@ -157,31 +174,36 @@ def extend_content(
     A list gets more parts of type `kind`. A string stays a string, unless a part has a mark: then it becomes a part of
     its own, unchanged. Null, and the empty string or list, keep nothing.
     """
-    whole = write_content(parts, kind)
-    content = _CONTENT.decode(message).content
+    content = content_of(message)
     if not is_given(content):
-        start = find_span(body, message)[0] + 1
-        return [Edit(start, start, b'"content":' + whole + b",")]
-    start, end = find_span(body, content)
+        return [insert(find_span(body, message)[0] + 1, b'"content":' + write_content(parts, kind) + b",")]
+    return put_beside(body, find_span(body, content), parts, side, gap, kind)
+
+
+def put_beside(
+    body: bytes, span: tuple[int, int], parts: Sequence[Part], side: Side, gap: str, kind: str, split: bool = False
+) -> list[Edit]:
+    """Put text beside the content at `span`, or instead of it. With `split` strings are never joined, but parts."""
+    start, end = span
     inner = body[start + 1 : end - 1]
     listed = body.startswith(b"[", start)
     if side == "replace" or body.startswith(b"n", start) or (not inner and not listed):
-        return [Edit(start, end, whole)]
+        return [Edit(start, end, write_content(parts, kind))]
     if listed and not inner.strip():
         return [Edit(start, end, b"[" + write_parts(parts, kind) + b"]")]
     before = side == "before"
-    if not listed and not any(part.mark for part in parts):
-        text = "".join(part.text for part in parts)
+    if not listed and not split and not is_marked(parts):
+        text = "".join([part.text for part in parts])
         if before:
-            return [Edit(start + 1, start + 1, encode(text + gap)[1:-1])]
-        return [Edit(end - 1, end - 1, encode(gap + text)[1:-1])]
+            return [insert(start + 1, encode(text + gap)[1:-1])]
+        return [insert(end - 1, encode(gap + text)[1:-1])]
     new = write_parts(_set_off(parts, side, gap), kind)
     if listed:
-        return [Edit(start + 1, start + 1, new + b",") if before else Edit(end - 1, end - 1, b"," + new)]
+        return [insert(start + 1, new + b",") if before else insert(end - 1, b"," + new)]
     opening = b'{"type":"' + kind.encode() + b'","text":'
     if before:
-        return [Edit(start, start, b"[" + new + b"," + opening), Edit(end, end, b"}]")]
-    return [Edit(start, start, b"[" + opening), Edit(end, end, b"}," + new + b"]")]
+        return [insert(start, b"[" + new + b"," + opening), insert(end, b"}]")]
+    return [insert(start, b"[" + opening), insert(end, b"}," + new + b"]")]
 
 
 def extend_leading(

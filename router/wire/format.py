@@ -13,7 +13,7 @@ class that says how a body is read and where text goes:
         names = names(*_Body.__struct_fields__, turns=names("role", "content"))
 
         def read(self, top):                                       # what deciding sees, and where it stands
-            return Conversation(...), top.turns, roles, leading
+            return Conversation(...), top.turns, roles, leading, False
         def sender(self, top): ...                                 # the end user, and the metadata
         def put_head(self, plan, users):                           # text of the first turn: an edit, a block, a message
             plan.before.setdefault(0, []).append(self.message("system", encode(plan.placed.head)))
@@ -47,6 +47,7 @@ from router.wire.edits import (
     Part,
     add_members,
     apply_edits,
+    by_place,
     encode,
     extend_content,
     find_span,
@@ -69,9 +70,9 @@ METADATA = names(EVERY, "conversation_id", "session_id", "user_id")
 
 NO_METADATA: Mapping[str, Any] = MappingProxyType({})
 
-Read: TypeAlias = tuple[Conversation, Sequence[msgspec.Raw], Sequence[str], int]
+Read: TypeAlias = tuple[Conversation, Sequence[msgspec.Raw], Sequence[str], int, bool]
 """What a format reads: the conversation; its messages or items as written; their roles, "" for what is no message; how
-many of them lead with the app's system text."""
+many of them lead with the app's system text; whether nothing is in the messages but what was read (`is_whole`)."""
 
 
 class Top(msgspec.Struct, gc=False):
@@ -85,6 +86,14 @@ class _StreamOptions(msgspec.Struct, gc=False):
     include_usage: Any = None
 
 
+class _Outline(msgspec.Struct, gc=False):
+    class Item(msgspec.Struct, gc=False):
+        role: str
+
+    messages: list[Item] = []
+
+
+MESSAGES_OUTLINE = msgspec.json.Decoder(_Outline)
 _NAME = msgspec.json.Decoder(str)
 _STREAM_OPTIONS = msgspec.json.Decoder(_StreamOptions | None)
 
@@ -159,9 +168,13 @@ class WireFormat:
             for name in self.lists:
                 check_count(getattr(outline, name), name, self.noun)
         top = decode(body, self.body)
-        check_names(body, self.names)
-        model = read_model(top.model, self.default_model)
-        conversation, items, roles, leading = self.read(top)
+        try:
+            model = read_model(top.model, self.default_model)
+            conversation, items, roles, leading, whole = self.read(top)
+        except RequestError:
+            check_names(body, self.names)  # what is missing may stand there in another case
+            raise
+        check_names(body, self.names, self.lists if whole else ())
         user, metadata = self.sender(top)
         stream = top.stream is True and not self.counts
         told = not stream or self.tells_usage(top)
@@ -192,19 +205,19 @@ class WireFormat:
 
     def edits(self, request: ParsedRequest, decisions: Sequence[Decision], weaving: Weaving) -> list[Edit]:
         """Return the edits that `weave` makes, by place in `request.body`: what `explain --wire` shows."""
-        return sorted(self.plan(request, decisions, weaving), key=lambda edit: edit.start)
+        return sorted(self.plan(request, decisions, weaving), key=by_place)
 
     def plan(self, request: ParsedRequest, decisions: Sequence[Decision], weaving: Weaving) -> list[Edit]:
         """Return what changes in `request.body`; empty when nothing does. Edits never overlap."""
         edits: list[Edit] = []
         placed = place(decisions, weaving.on_switch)
-        if placed.head or placed.tails:
+        if placed.general or placed.special or placed.tails:
             users = [turn.at for turn in request.conversation.turns if turn.role == "user"]
             kept = len(decisions) - len(users)
             if kept < 0 or (kept and users and not request.conversation.continues):
                 raise ValueError(f"{len(decisions)} decisions for {len(users)} user turns")
             plan = Plan(request, weaving, placed, edits)
-            if placed.head:
+            if placed.general or placed.special:
                 self.put_head(plan, [] if kept else users)
             for j, text in placed.tails:
                 if j >= kept:

@@ -48,15 +48,18 @@ from router.wire.edits import (
     GAP,
     Edit,
     Part,
+    content_of,
     find_span,
     insert,
     is_given,
+    put_beside,
     size_of,
     split_head,
     write_content,
     write_parts,
 )
 from router.wire.format import (
+    MESSAGES_OUTLINE,
     METADATA,
     NO_METADATA,
     ParsedRequest,
@@ -68,7 +71,7 @@ from router.wire.format import (
     read_content,
     require_messages,
 )
-from router.wire.strict_json import decode_messages, names, wrong_type
+from router.wire.strict_json import decode_messages, is_whole, names, wrong_type
 
 _VIEW: Mapping[str, Role] = MappingProxyType({"user": "user", "assistant": "assistant"})
 
@@ -91,19 +94,15 @@ _UNKNOWN = frozenset(
 _TOOL_CHOICES = {"auto": {"type": "auto"}, "none": {"type": "none"}, "required": {"type": "any"}}
 
 
-class _Block(msgspec.Struct, gc=False):
+class _Block(msgspec.Struct, gc=False, omit_defaults=True):
     type: str
     text: Any = None
     content: msgspec.Raw = msgspec.Raw()
 
 
-class _Message(msgspec.Struct, gc=False):
+class _Message(msgspec.Struct, gc=False, omit_defaults=True):
     role: str
     content: str | list[_Block] | None = None
-
-
-class _Content(msgspec.Struct, gc=False):
-    content: msgspec.Raw = msgspec.Raw()
 
 
 class _Kind(msgspec.Struct, gc=False):
@@ -119,18 +118,6 @@ class _Body(Top, gc=False):
     max_tokens: int | None = None
 
 
-class _Outline(msgspec.Struct, gc=False):
-    class Item(msgspec.Struct, gc=False):
-        role: str
-
-    messages: list[Item] = []
-
-
-class _Prompt(msgspec.Struct, gc=False):
-    system: msgspec.Raw = msgspec.Raw()
-    messages: list[msgspec.Raw] = []
-
-
 _TEXT = names("type", "text")
 _NAMES = names(
     *_Body.__struct_fields__,
@@ -141,10 +128,8 @@ _NAMES = names(
 
 _MESSAGE = msgspec.json.Decoder(_Message)
 _SYSTEM = msgspec.json.Decoder(str | list[_Block] | None)
-_PROMPT = msgspec.json.Decoder(_Prompt)
 _RAWS = msgspec.json.Decoder(list[msgspec.Raw])
 _RESULT = msgspec.json.Decoder(str | list[_Block])
-_CONTENT = msgspec.json.Decoder(_Content)
 _TYPE = msgspec.json.Decoder(_Kind)
 
 
@@ -155,7 +140,7 @@ class Messages(WireFormat):
     path = "/messages"
     body = msgspec.json.Decoder(_Body)
     names = _NAMES
-    outline = msgspec.json.Decoder(_Outline)
+    outline = MESSAGES_OUTLINE
     lists = ("messages",)
     reserved = frozenset({"model", "messages", "system", "stream"})
 
@@ -178,7 +163,7 @@ class Messages(WireFormat):
                 user = turn
         check_asked(user, "messages")
         roles = [message.role for message in messages]
-        return Conversation(system, tuple(turns), top.max_tokens), raws, roles, 0
+        return Conversation(system, tuple(turns), top.max_tokens), raws, roles, 0, is_whole(messages, raws)
 
     def sender(self, top: _Body) -> tuple[str, Mapping[str, Any]]:
         """Return the end user, who stands in the metadata, and the metadata."""
@@ -209,7 +194,7 @@ class Messages(WireFormat):
         It is a block of its own even beside a string: a client that marks a message for the cache writes a block, and a
         string again once the mark has moved on, and to the provider both must be the same.
         """
-        content = _CONTENT.decode(message).content
+        content = content_of(message)
         block = write_parts([Part(text)], "text")
         if not is_given(content):
             return [insert(find_span(body, message)[0] + 1, b'"content":[' + block + b"],")]
@@ -240,7 +225,7 @@ class Messages(WireFormat):
 
     def prompt(self, body: bytes) -> Sequence[bytes]:
         """Return the blocks of `system` and the messages as written, but for cache marks, which are no part of it."""
-        top = _PROMPT.decode(body)
+        top = self.body.decode(body)
         system = bytes(top.system)
         parts = [bytes(block) for block in _RAWS.decode(system)] if system.startswith(b"[") else [system] * bool(system)
         parts += map(bytes, top.messages)
@@ -283,18 +268,7 @@ def _extend_system(plan: Plan) -> list[Edit]:
         return [insert(body.index(b"{") + 1, b'"system":' + write_content(parts, "text") + b",")]
     if alone:
         return [Edit(start, end, write_content(parts, "text"))]
-    before = weaving.place == "before"
-    if before:
-        parts[-1] = parts[-1]._replace(text=parts[-1].text + GAP)
-    else:
-        parts[0] = parts[0]._replace(text=GAP + parts[0].text)
-    ours = write_parts(parts, "text")
-    if listed:
-        return [insert(start + 1, ours + b",") if before else insert(end - 1, b"," + ours)]
-    theirs = b'{"type":"text","text":'
-    if before:
-        return [insert(start, b"[" + ours + b"," + theirs), insert(end, b"}]")]
-    return [insert(start, b"[" + theirs), insert(end, b"}," + ours + b"]")]
+    return put_beside(body, (start, end), parts, weaving.place, GAP, "text", split=True)
 
 
 def _choose_breakpoints(plan: Plan, system: int) -> CacheBreakpoints:

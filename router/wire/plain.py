@@ -42,7 +42,7 @@ class Plain(WireFormat):
 
     def read(self, top: Any) -> Read:
         """Return nothing: there are no turns."""
-        return _SILENCE, (), (), 0
+        return _SILENCE, (), (), 0, False
 
     def sender(self, top: Any) -> tuple[str, Mapping[str, Any]]:
         """Return the end user."""

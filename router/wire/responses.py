@@ -49,11 +49,6 @@ class _Item(msgspec.Struct, gc=False):
     output: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
-class _Kind(msgspec.Struct, gc=False):
-    type: Any = None
-    role: Any = None
-
-
 class _Stored(msgspec.Struct, gc=False):
     id: str
 
@@ -116,7 +111,6 @@ _NAMES = names(
 )
 
 _ITEM = msgspec.json.Decoder(_Item)
-_KIND = msgspec.json.Decoder(_Kind)
 _REFERENCE = msgspec.json.Decoder(_Reference)
 _PROMPT = msgspec.json.Decoder(_Prompt)
 _RAWS = msgspec.json.Decoder(list[msgspec.Raw])
@@ -151,7 +145,7 @@ class Responses(WireFormat):
         system = [*_read_instructions(top.instructions), *system]
         stored = _stored_ids(top, prompted, {at: raws[at] for at in others}) if continues or prompted or others else ()
         spoken = Conversation("\n\n".join(system), tuple(turns), top.max_output_tokens, continues, stored)
-        return spoken, raws, [item.role or "" if _is_message(item) else "" for item in items], leading
+        return spoken, raws, [item.role or "" if _is_message(item) else "" for item in items], leading, False
 
     def put_head(self, plan: Plan, users: Sequence[int]) -> None:
         """Put the head into the instructions, or where else it must go."""
@@ -197,7 +191,7 @@ class _Compact(Plain):
         said = bytes(top.input)
         raws = dict(enumerate(_RAWS.decode(said))) if said.startswith(b"[") else {}
         stored = _stored_ids(top, is_prompted(top.prompt), raws)
-        return Conversation("", (), stored=stored), (), (), 0
+        return Conversation("", (), stored=stored), (), (), 0, False
 
 
 COMPACT = _Compact("compact", "/responses/compact")
@@ -265,7 +259,7 @@ def _read_items(raws: list[msgspec.Raw], place: str) -> list[_Item]:
 def _skip(raw: msgspec.Raw, error: msgspec.ValidationError, place: str) -> _Item:
     """Return an item of another kind than we read, whose fields of the same names hold something else."""
     try:
-        kind = _KIND.decode(raw)
+        kind = _REFERENCE.decode(raw)
     except msgspec.ValidationError:
         raise wrong_type(error, inside=place) from None
     if isinstance(kind.type, str) and kind.type != "message":

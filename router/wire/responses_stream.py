@@ -31,10 +31,17 @@ import msgspec
 
 from router.core.errors import BackendError, RouterError
 from router.core.ports import Told
-from router.core.usage import Usage
-from router.wire.chat_stream import NO_DETAILS, Details, decode_usage
 from router.wire.faults import describe, error_of
-from router.wire.stream import EventGuard, code_of, read_each, read_loosely, read_whole, text_of
+from router.wire.stream import (
+    CacheDetails,
+    EventGuard,
+    code_of,
+    read_each,
+    read_loosely,
+    read_told,
+    read_usage,
+    text_of,
+)
 
 _Stage = Literal["open", "whole", "failed", "broken"]
 
@@ -59,9 +66,9 @@ class _Response(msgspec.Struct, gc=False):
 
 
 class _Usage(msgspec.Struct, gc=False):
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    input_tokens_details: Details | None = None
+    prompt: int | None = msgspec.field(default=None, name="input_tokens")
+    completion: int | None = msgspec.field(default=None, name="output_tokens")
+    details: CacheDetails | None = msgspec.field(default=None, name="input_tokens_details")
 
 
 class _Part(msgspec.Struct, gc=False):
@@ -99,8 +106,7 @@ _USAGE = msgspec.json.Decoder(_Usage | None)
 
 def read_answer(body: bytes) -> Told:
     """Return id and usage of a whole answer, one that failed too. Raises BackendError (502) when it is no object."""
-    answer = read_whole(body, _RESPONSE)
-    return Told(answer.id if isinstance(answer.id, str) else "", _read_usage(answer.usage))
+    return read_told(body, _USAGE)
 
 
 def error_event(error: RouterError, number: int = 0) -> bytes:
@@ -164,24 +170,11 @@ class ResponseGuard(EventGuard):
             state = "broken"
         if isinstance(response.id, str):
             self.response_id = response.id
-        self.usage = _read_usage(response.usage) or self.usage
+        self.usage = read_usage(response.usage, _USAGE) or self.usage
         if state == "failed":
             self.error = code_of(event.error or response.error or {"code": event.code}, "code", "type")
             self.heard = bool(event.error) or event.type == "response.failed"
         self._state = state
-
-
-def _read_usage(value: msgspec.Raw | msgspec.UnsetType) -> Usage | None:
-    told = decode_usage(value, _USAGE)
-    if told is None:
-        return None
-    details = told.input_tokens_details or NO_DETAILS
-    return Usage(
-        told.input_tokens or 0,
-        details.cached_tokens or 0,
-        details.cache_write_tokens or 0,
-        told.output_tokens or 0,
-    )
 
 
 def words(answer: bytes, stream: bool) -> str:

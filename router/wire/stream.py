@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from router.core.errors import BackendError, RouterError
+from router.core.ports import Told
 from router.core.usage import Usage
 
 T = TypeVar("T")
@@ -58,8 +59,18 @@ class EventGuard:
 
     def release(self, chunk: bytes) -> bytes:
         """Take the next bytes, cut anywhere, and return the events that are whole now."""
-        whole = self._frame(chunk)
-        return self.watch(whole) if whole else whole
+        rest = self._rest
+        if not rest and chunk.endswith(b"\n\n"):  # whole events: what nearly every provider sends
+            return self.watch(chunk)
+        seam = max(0, len(rest) - 2)
+        rest += chunk
+        lf, crlf = rest.rfind(b"\n\n", seam), rest.rfind(b"\n\r\n", seam)
+        end = max(lf + 2 if lf >= 0 else 0, crlf + 3 if crlf >= 0 else 0)
+        whole = bytes(rest[:end])
+        if not whole:
+            return whole
+        del rest[:end]
+        return self.watch(whole)
 
     def watch(self, whole: bytes) -> bytes:
         """Note whole events, and return what is passed on of them."""
@@ -68,25 +79,12 @@ class EventGuard:
             self.note(data, name)
         return whole
 
-    def note(self, data: bytes, name: bytes) -> None:
+    def note(self, data: bytes, name: bytes) -> Any:
         """Note one event by its data and name. One with empty data is never dispatched."""
 
     def error_event(self, error: RouterError) -> bytes:
         """Return the error as the last event of the stream."""
         raise NotImplementedError
-
-    def _frame(self, chunk: bytes) -> bytes:
-        rest = self._rest
-        if not rest and chunk.endswith(b"\n\n"):  # whole events: what nearly every provider sends
-            return chunk
-        seam = max(0, len(rest) - 2)
-        rest += chunk
-        lf, crlf = rest.rfind(b"\n\n", seam), rest.rfind(b"\n\r\n", seam)
-        end = max(lf + 2 if lf >= 0 else 0, crlf + 3 if crlf >= 0 else 0)
-        whole = bytes(rest[:end])
-        if whole:
-            del rest[:end]
-        return whole
 
     def boundary(self) -> bytes:
         """Return the bytes that end a half-written event, for whoever sent it, so that another event may follow."""
@@ -181,3 +179,45 @@ def code_of(error: Any, *names: str) -> str:
     """Return the provider's word for an error, by the first of some names whose value is one word; else ours."""
     words = [error.get(name) for name in names] if isinstance(error, dict) else []
     return next((word for word in words if isinstance(word, str) and _WORD.fullmatch(word)), "stream_error")
+
+
+# ----------------------------------------------------------------------------- what OpenAI's answers tell of themselves
+
+
+class CacheDetails(msgspec.Struct, gc=False):
+    """What of a prompt was read from the provider's cache, and written to it, as all of OpenAI's formats tell it."""
+
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+
+
+class _Answer(msgspec.Struct, gc=False):
+    id: Any = None
+    usage: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+_ANSWER = msgspec.json.Decoder(_Answer)
+_NO_DETAILS = CacheDetails()
+
+
+def read_told(body: bytes, decoder: msgspec.json.Decoder[Any]) -> Told:
+    """Return id and usage of a whole answer. Raises BackendError (502) when it is no JSON object."""
+    answer = read_whole(body, _ANSWER)
+    return Told(text_of(answer.id), read_usage(answer.usage, decoder))
+
+
+def read_usage(value: msgspec.Raw | msgspec.UnsetType, decoder: msgspec.json.Decoder[Any]) -> Usage | None:
+    """Return the usage that an event or a whole answer tells; None where there is none, or none that can be read.
+
+    `decoder` knows the format's names of `prompt`, `completion` and `details`.
+    """
+    if isinstance(value, msgspec.UnsetType):
+        return None
+    try:
+        told = decoder.decode(value)
+    except msgspec.ValidationError:
+        return None
+    if told is None:
+        return None
+    details = told.details or _NO_DETAILS
+    return Usage(told.prompt or 0, details.cached_tokens or 0, details.cache_write_tokens or 0, told.completion or 0)

@@ -121,38 +121,60 @@ def check(body: bytes) -> None:
         _check_numbers(body)
 
 
-def check_names(body: bytes, read: Names) -> None:
+def is_whole(messages: Sequence[msgspec.Struct], raws: Sequence[msgspec.Raw]) -> bool:
+    """Say whether messages, written anew, are what was written: then nothing is in them but what was read, once.
+
+    False proves nothing: white space and members that are not read make a difference, too.
+    """
+    return _encode(messages) == b"[" + b",".join(raws) + b"]"
+
+
+def check_names(body: bytes, read: Names, known: Sequence[str] = ()) -> None:
     """Refuse a name that is given twice or in another case, in a body that is an object. Raises RequestError (400).
 
+    What stands inside the members `known` is known to be whole and is not looked into.
     The quick look here finds all that is wrong, and hardly ever something that is not; a slow one then tells what.
     """
-    if _is_doubtful(body, [_MEMBERS.decode(body)], read):
+    if _is_doubtful(body, [_MEMBERS.decode(body)], read, known):
         _find_doubled(json.loads(body, object_pairs_hook=_Pairs, parse_int=str, parse_float=str), read, "")
 
 
-def _is_doubtful(written: bytes, objects: list[dict[str, msgspec.Raw]], read: Names) -> bool:
+def _is_doubtful(written: bytes, objects: list[dict[str, msgspec.Raw]], read: Names, known: Sequence[str] = ()) -> bool:
     """Say whether a name may be doubled, or written in another case, in objects that were decoded from `written`."""
     # Written anew, objects are what they were less the white space and the members that a later one displaced: values
     # are views of their bytes, and no key is longer than it was. Each such member had two quotes of its own or more.
     again = _encode(objects)
     if len(again) - 2 != len(written) and again.count(b'"') != written.count(b'"'):
         return True
-    found = set[str]().union(*objects)
-    for key in found - read.keys():
-        if '"' in key or (len(key) <= _KEY_CHARS and fold(key) in read):  # a quote in a key may be no quote as written
-            return True
-    for name, inner in read.items():
-        if not inner or name not in found:
-            continue
-        values = [bytes(members[name]) for members in objects if name in members]
-        lists = [value[1:-1] if value.startswith(b"[") else value for value in values if value.startswith((b"[", b"{"))]
-        within = b",".join([value for value in lists if not value.isspace() and value])
-        try:
-            if within and _is_doubtful(within, _OBJECTS.decode(b"[" + within + b"]"), inner):
+    for key in set[str]().union(*objects):
+        inner = read.get(key)
+        if inner is None:
+            if '"' in key or (len(key) <= _KEY_CHARS and fold(key) in read):  # a quote may be no quote as written
                 return True
-        except msgspec.ValidationError:  # not only objects
+        elif (
+            inner
+            and key not in known
+            and _is_doubtful_within([members[key] for members in objects if key in members], inner)
+        ):
             return True
     return False
+
+
+def _is_doubtful_within(values: list[msgspec.Raw], read: Names) -> bool:
+    """Say the same of the objects that values are, or are lists of, all at once."""
+    listed: list[bytes] = []
+    for value in map(bytes, values):
+        if value.startswith(b"["):
+            value = value[1:-1].strip()
+        elif not value.startswith(b"{"):
+            continue
+        if value:
+            listed.append(value)
+    within = b",".join(listed)
+    try:
+        return bool(within) and _is_doubtful(within, _OBJECTS.decode(b"[" + within + b"]"), read)
+    except msgspec.ValidationError:  # not only objects
+        return True
 
 
 class _Pairs(list[tuple[str, Any]]):

@@ -16,11 +16,11 @@ from router.core.errors import RequestError
 from router.core.ports import Weaving
 from router.wire.edits import encode
 from router.wire.format import METADATA, Top, WireFormat, check_asked
-from router.wire.strict_json import decode_messages, names
+from router.wire.strict_json import decode_messages, is_whole, names
 from tests.support.weaving import DECISIONS, TEXTS, WEAVINGS, speaks
 
 
-class _Said(msgspec.Struct, gc=False):
+class _Said(msgspec.Struct, gc=False, omit_defaults=True):
     role: str
     content: str | None = None
 
@@ -39,13 +39,14 @@ class Fourth(WireFormat):
     name, path = "fourth", "/fourth"
     body = msgspec.json.Decoder(_Body)
     names = names(*_Body.__struct_fields__, turns=names("role", "content"), metadata=METADATA)
+    lists = ("turns",)
     reserved = frozenset({"model", "turns", "stream"})
 
     def read(self, top):
         turns = decode_messages(top.turns, SAID, "turns")
         view = [Turn("user" if t.role == "user" else "assistant", t.content or "", at) for at, t in enumerate(turns)]
         check_asked(next((turn for turn in reversed(view) if turn.role == "user"), None), "turns")
-        return Conversation("", tuple(view)), top.turns, [turn.role for turn in turns], 0
+        return Conversation("", tuple(view)), top.turns, [turn.role for turn in turns], 0, is_whole(turns, top.turns)
 
     def sender(self, top):
         return "", top.metadata or {}
