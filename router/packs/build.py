@@ -26,7 +26,7 @@ from router.core.policy import (
     lineage,
 )
 from router.core.tokens import count_tokens
-from router.packs.cues import conditions, declare_cue, refuse_misfit, unknown_cue
+from router.packs.cues import conditions, declare_cue, misfit, unknown_cue
 from router.packs.dialogues import build_dialogues
 from router.packs.encoders import chosen
 from router.packs.extends import LEVEL_KEYS, InstructionDraft, PackDraft, TaskDraft, distinct
@@ -193,7 +193,7 @@ def _test(path: str, form: TrialForm, node: YamlNode, built: _Parts) -> PackTest
     for name, value in cues.items():
         here = node.at("with", name)
         if name in built.cues:
-            refuse_misfit(built.cues[name], value, here, built.faults)
+            here.refuse(misfit(built.cues[name], value), built.faults)
         else:
             built.faults.append(unknown_cue(name, here, built.cues))
     name = form.name or texts[-1]

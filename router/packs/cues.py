@@ -118,7 +118,7 @@ def declare_cue(name: str, form: CueForm, node: YamlNode, faults: list[Fault]) -
         volatile=bool(form.volatile),
     )
     if form.default is not None:
-        refuse_misfit(cue, form.default, node.at("default"), faults)
+        node.at("default").refuse(misfit(cue, form.default), faults)
     return cue
 
 
@@ -164,13 +164,6 @@ def misfit(cue: Cue, value: object) -> tuple[str, str] | None:
     return None
 
 
-def refuse_misfit(cue: Cue, value: object, node: YamlNode, faults: list[Fault]) -> None:
-    """Append a fault for a value that a cue can never have."""
-    why = misfit(cue, value)
-    if why:
-        faults.append(node.fault(*why))
-
-
 def _shown(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -191,7 +184,7 @@ def conditions(
         else:
             values = tuple(wanted) if isinstance(wanted, list) else (wanted,)
             for i, value in enumerate(values):
-                refuse_misfit(cues[name], value, here.at(i), faults)
+                here.at(i).refuse(misfit(cues[name], value), faults)
             found.append(Condition(name, tuple(dict.fromkeys(values))))
     return tuple(found)
 

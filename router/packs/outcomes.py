@@ -103,7 +103,7 @@ def declare_metric(name: str, form: MetricForm, node: YamlNode, faults: list[Fau
         fields["default"] = float(fields["default"])
     metric = Metric(name, fields.pop("type"), low, high, **fields)
     if form.default is not None:
-        _refuse_misfit(metric, form.default, node.at("default"), faults)
+        node.at("default").refuse(misfit(metric, form.default), faults)
     return metric
 
 
@@ -148,7 +148,7 @@ def declare_signals(
             if metric not in metrics:
                 faults.append(_unknown(metric, here, metrics))
                 continue
-            _refuse_misfit(metrics[metric], value, here, faults)
+            here.refuse(misfit(metrics[metric], value), faults)
             found.append(Signal(name, metric, float(value), **when))
     return tuple(found)
 
@@ -163,12 +163,6 @@ def declare_judge(form: JudgeForm, node: YamlNode, metrics: Mapping[str, Metric]
         message = f"{metric.name} is of type checks: it is measured, not judged"
         faults.append(here.fault(message, "name a metric of another type"))
     return Judge(**form.given())
-
-
-def _refuse_misfit(metric: Metric, value: bool | float, node: YamlNode, faults: list[Fault]) -> None:
-    why = misfit(metric, value)
-    if why:
-        faults.append(node.fault(*why))
 
 
 def _unknown(name: str, node: YamlNode, metrics: Mapping[str, Metric]) -> Fault:

@@ -56,6 +56,11 @@ class YamlNode:
         """Return what is wrong here."""
         return Fault(self.file, self.line, message, hint)
 
+    def refuse(self, why: tuple[str, str] | None, faults: list[Fault]) -> None:
+        """Append what is wrong here, a message and a hint; None when nothing is."""
+        if why is not None:
+            faults.append(self.fault(*why))
+
     def at(self, *steps: str | int) -> YamlNode:
         """Return the node that the steps lead to, or the last one on the way that exists."""
         node = self
