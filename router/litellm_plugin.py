@@ -38,9 +38,10 @@ from router.core.decision import Decision
 from router.core.errors import Degraded, RequestError, SettingsError, did_you_mean
 from router.core.policy import ROOT
 from router.core.ports import Capability, Wire
+from router.engine.decide_turns import blocked
 from router.engine.guarding import Guard
 from router.engine.identity import Identifier
-from router.engine.prepare import Call, PreparedRequest, blocked
+from router.engine.prepare import Call, PreparedRequest
 from router.engine.snapshot import Shelf
 from router.packs import Pack, load_pack
 

@@ -116,7 +116,7 @@ class Asked(NamedTuple):
 NOBODY = Asked()
 
 
-class Choice(NamedTuple):
+class _Choice(NamedTuple):
     """The moves between which a task's trial draws, equal where there is none, and the task whose dial says so."""
 
     move: int
@@ -125,7 +125,7 @@ class Choice(NamedTuple):
     node: str
 
 
-STAYS = Choice(0, 0, None, "")
+STAYS = _Choice(0, 0, None, "")
 """What a task chooses from that no dial moves."""
 
 
@@ -156,7 +156,7 @@ class Levels:
         """Say whether a unit stays on the levels that the pack gives."""
         return self.holdout > 0 and draw(self.salt, unit, HOLDOUT) < self.holdout
 
-    def choice(self, policy: Policy, key: DialKey) -> Choice:
+    def choice(self, policy: Policy, key: DialKey) -> _Choice:
         """Return what a task's dial, or the one it follows, lets it choose from."""
         for node in reversed(policy.lineages[key.task]):
             dial = self.dials.get(DialKey(node, key.model))
@@ -167,7 +167,7 @@ class Levels:
             base = usual_level(policy, node)
             move = 0 if dial.level is None else dial.level - base
             trial = dial.trial if dial.trial and dial.trial.text == policy.texts[node] else None
-            return Choice(move, trial.challenger - base if trial else move, trial, node)
+            return _Choice(move, trial.challenger - base if trial else move, trial, node)
         return STAYS
 
 

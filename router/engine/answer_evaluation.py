@@ -97,7 +97,7 @@ class AnswerRules(Protocol):
 RulesOf: TypeAlias = Callable[[Policy], AnswerRules]
 
 
-class Earlier(Protocol):
+class _Earlier(Protocol):
     """Finds the newest other conversation of a user that came to a task since then. Raises Degraded."""
 
     def __call__(
@@ -122,7 +122,7 @@ class JudgeCall(NamedTuple):
 
 
 @dataclass(slots=True)
-class Findings:
+class _Findings:
     """What was found in an answer: rows of feedback, counts of checks, and a call to the judge."""
 
     rows: list[Feedback] = field(default_factory=list)
@@ -142,7 +142,7 @@ class AnswerEvaluator:
         appraise: RulesOf,
         guard: Guard,
         *,
-        earlier: Earlier = never_before,
+        earlier: _Earlier = never_before,
         salt: bytes = b"",
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
@@ -153,11 +153,11 @@ class AnswerEvaluator:
         self.now_ms = now_ms
         self._appraisers: dict[tuple[str, str], AnswerRules] = {}
 
-    def look_at(self, answered: Answered, text: str) -> Findings:
+    def look_at(self, answered: Answered, text: str) -> _Findings:
         """Return what there is to say of an answer with these words. Raises Degraded."""
         look = answered.look
         decision, policy = look.decision, look.snapshot.policy
-        found = Findings()
+        found = _Findings()
         if decision.outcome == "skipped":  # a machine's own call is part of nobody's conversation
             return found
         appraiser = self._appraiser(policy)
@@ -183,7 +183,7 @@ class AnswerEvaluator:
         self._appraisers[key] = found  # the one used last goes last
         return found
 
-    def _check(self, answered: Answered, appraiser: AnswerRules, text: str, found: Findings) -> None:
+    def _check(self, answered: Answered, appraiser: AnswerRules, text: str, found: _Findings) -> None:
         """Run the checks of the instructions on an answer."""
         look = answered.look
         share, found.counts = appraiser.examine(

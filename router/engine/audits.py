@@ -23,7 +23,7 @@ Read = Callable[[str], Sequence[Audit]]
 """Returns the audits of a policy in the order in which they were recorded. Raises Degraded."""
 
 
-class Audited:
+class _Audited:
     """A recogniser with the thresholds in force in place of its own. Implements `router.core.ports.Recogniser`.
 
     `made_of` is the snapshot as it was before any audit; it has a recogniser.
@@ -46,7 +46,7 @@ def tighten(snapshot: Snapshot, watches: Sequence[Watch]) -> Snapshot:
     policy = snapshot.policy
     if any(each.rung for each in watches):
         policy = replace(policy, revision=f"{policy.revision}+{'.'.join(str(each.rung) for each in watches)}")
-    return replace(snapshot, policy=policy, recogniser=Audited(snapshot, watches))
+    return replace(snapshot, policy=policy, recogniser=_Audited(snapshot, watches))
 
 
 class Tightening:
@@ -72,7 +72,7 @@ class Tightening:
 
     def again(self, snapshot: Snapshot) -> Snapshot:
         """Return the snapshot with the thresholds that are in force now. Its revision tells whether they moved."""
-        if isinstance(snapshot.recogniser, Audited):
+        if isinstance(snapshot.recogniser, _Audited):
             snapshot = snapshot.recogniser.made_of
         return tighten(snapshot, self._look(snapshot))
 

@@ -42,7 +42,7 @@ class TurnObservation:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Placed:
+class PlacedRequest:
     """Where a request belongs: its policy, its conversation, and the facts that it is decided with.
 
     `pin` is what the conversation keeps, `new` where it was made for this request. The newest user turn is number
@@ -81,7 +81,7 @@ class Observed:
 _NOTHING: Mapping[int, TurnObservation] = MappingProxyType({})
 
 
-def observe(placed: Placed, request: Request, guard: Guard, late: str = "") -> Observed:
+def observe(placed: PlacedRequest, request: Request, guard: Guard, late: str = "") -> Observed:
     """Return what is known at each user turn, those first that the backend keeps.
 
     With `late`, turns that are not known yet go without recognition, and that is their fault code. `guard` turns what
@@ -107,7 +107,8 @@ def observe(placed: Placed, request: Request, guard: Guard, late: str = "") -> O
         key = blake2b(words.encode("utf-8", "surrogatepass"), digest_size=16, key=key[:64]).digest()
         rule = _find_auxiliary(placed, request, turn.text, number) if snapshot.policy.auxiliary else None
         name = key + rule.name.encode() if rule else key
-        seen = snapshot.observations.get(name)
+        # What was missing stays missing, even where a recogniser that came too late has found it in the meantime.
+        seen = None if number in placed.pin.faulted else snapshot.observations.get(name)
         if seen is None:
             seen = _gather(placed, name, number, state, (turn.text, reply), cues, guard, late, rule)
             if seen.evidence.faults == snapshot.missing:
@@ -125,7 +126,7 @@ def observe(placed: Placed, request: Request, guard: Guard, late: str = "") -> O
 
 
 def _gather(
-    placed: Placed,
+    placed: PlacedRequest,
     name: bytes,
     number: int,
     state: State | None,
@@ -166,7 +167,7 @@ def _gather(
 _NO_LEVELS = Evidence(None).levels
 
 
-def _unseen(placed: Placed) -> TurnObservation:
+def _unseen(placed: PlacedRequest) -> TurnObservation:
     """Return what is known of a conversation whose user turns are all kept elsewhere, and not known here."""
     faults, nonce = (*placed.snapshot.missing, "thread_unknown"), placed.identity.nonce
     evidence = Evidence(belief=None, cues=MappingProxyType(dict(placed.cues)), faults=faults, nonce=nonce)
@@ -189,7 +190,7 @@ def _with_words(evidence: Evidence, cues: Mapping[str, CueValue], nonce: str) ->
     return replace(evidence, nonce=nonce, cues=MappingProxyType(known))
 
 
-def _find_auxiliary(placed: Placed, request: Request, text: str, number: int) -> AuxiliaryRule | None:
+def _find_auxiliary(placed: PlacedRequest, request: Request, text: str, number: int) -> AuxiliaryRule | None:
     """Return the rule that takes a user turn for a machine's own call, if one does.
 
     The app's system text speaks for the whole conversation, the limits of a call for a call that is no more than this

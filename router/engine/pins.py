@@ -31,7 +31,7 @@ STORED_AGAIN_S = 60.0
 """A pin that is only used is stored again after so long: what a restart can cost of its time to live."""
 
 
-class Mark(NamedTuple):
+class _Mark(NamedTuple):
     """What tells a pin from its stored record."""
 
     revision: str
@@ -41,7 +41,7 @@ class Mark(NamedTuple):
     seen_s: float
 
 
-UNSTORED = Mark("", 0, 0, 0, 0.0)
+UNSTORED = _Mark("", 0, 0, 0, 0.0)
 
 
 class Given(NamedTuple):
@@ -83,12 +83,12 @@ class Pin:
     moment: tuple[int, Mapping[str, CueValue]] = (-1, MappingProxyType({}))
     moves: Mapping[str, int] | None = None
     drawn: bool = False
-    stored: Mark = UNSTORED
+    stored: _Mark = UNSTORED
 
     @property
-    def mark(self) -> Mark:
+    def mark(self) -> _Mark:
         """What tells a pin from its stored record: the revision, how much it holds of each kind, and the time."""
-        return Mark(self.revision, len(self.cues), len(self.faulted), len(self.moves or ()), self.seen_s)
+        return _Mark(self.revision, len(self.cues), len(self.faulted), len(self.moves or ()), self.seen_s)
 
     def shown(self, values: Mapping[str, CueValue]) -> Timeline:
         """Return the cues with this call's free text where a pin that was stored has none."""

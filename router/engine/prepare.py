@@ -12,16 +12,16 @@ from time import perf_counter
 from types import MappingProxyType
 from typing import NamedTuple
 
-from router.core.decide import decide
-from router.core.decision import Decision, Reason, nothing
-from router.core.errors import Degraded, RequestError
+from router.core.decision import Decision, Reason
+from router.core.errors import Degraded
 from router.core.evidence import Evidence
-from router.core.levels import NOBODY, Asked, Draw, Levels, usual_level
-from router.core.policy import ROOT, CueValue, Policy
+from router.core.levels import Asked
+from router.core.policy import CueValue
 from router.core.ports import Capability, Request, Weaving, Wire
+from router.engine.decide_turns import Decided, blocked, decide_turns, required_only, with_notes
 from router.engine.guarding import Guard
 from router.engine.identity import Identifier, Identity
-from router.engine.observe import Observed, Placed, TurnObservation, observe
+from router.engine.observe import Observed, PlacedRequest, observe
 from router.engine.pins import Given, Pin, Pins, Timeline, cues_at
 from router.engine.snapshot import Shelf, Snapshot
 from router.engine.threads import Link, Thread, Threads, rebuild
@@ -50,7 +50,7 @@ class Call:
     id: str = ""
 
 
-class Stages:
+class _Stages:
     """A stop-watch with laps: `mark` ends the lap that is running and names it. Times are milliseconds."""
 
     __slots__ = ("_at", "laps", "started")
@@ -73,37 +73,14 @@ class Stages:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class TurnDecision:
-    """What was decided at one user turn, and the evidence, levels included, from which it follows again."""
-
-    evidence: Evidence
-    decision: Decision
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Decided:
-    """What was decided at each user turn, and what the conversation is given by it.
-
-    `given` is the level with which the answer counts for tuning. `moves` and `drawn` are what the conversation has
-    from here on (`Pin`).
-    """
-
-    decisions: tuple[Decision, ...]
-    evidence: Evidence
-    given: Given | None
-    moves: Mapping[str, int] | None
-    drawn: bool
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class PreparedRequest:
     """A request with all that was found and decided about it. `decisions[j]` belongs to user turn j."""
 
     request: Request
-    placed: Placed
+    placed: PlacedRequest
     observed: Observed
     decided: Decided
-    stages: Stages
+    stages: _Stages
 
     @property
     def snapshot(self) -> Snapshot:
@@ -141,7 +118,7 @@ class PreparedRequest:
         return self.decided.given
 
 
-class Woven(NamedTuple):
+class _Woven(NamedTuple):
     """A body to send, and the decision that it carries: what was decided, unless nothing could be woven in."""
 
     body: bytes
@@ -153,7 +130,7 @@ class RequestPreparer:
 
         placed = self._place(call, request)
         observed = observe(placed, request, guard)
-        decided = self._decide(placed, observed, ...)
+        decided = decide_turns(placed, observed, ...)
 
     What a conversation keeps of them is written at the end, by `keep`. `clock` returns seconds of the wall clock, for
     pins only.
@@ -197,18 +174,18 @@ class RequestPreparer:
         return prepared
 
     def _prepare(self, call: Call, late: str = "") -> PreparedRequest:
-        stages = Stages()
+        stages = _Stages()
         request = call.wire.parse(call.body)
         stages.mark("parse")
         placed = self._place(call, request)
         observed = observe(placed, request, self._guard, late)
         stages.mark("observe")
         tuned = None if placed.pin.moves is None else self.shelf.levels(placed.snapshot.policy.name)
-        decided = self._decide(placed, observed, tuned, Asked(placed.identity.unit, model=request.model))
+        decided = decide_turns(placed, observed, tuned, Asked(placed.identity.unit, model=request.model), self._guard)
         if placed.notes:
-            decided = _with_notes(decided, placed.notes)
+            decided = with_notes(decided, placed.notes)
         if call.off:  # so nothing is tuned by it, and the conversation is given nothing
-            decisions = tuple(map(_required_only, decided.decisions))
+            decisions = tuple(map(required_only, decided.decisions))
             decided = Decided(decisions, decided.evidence, None, placed.pin.moves, placed.pin.drawn)
         stages.mark("decide")
         return PreparedRequest(request, placed, observed, decided, stages)
@@ -255,7 +232,7 @@ class RequestPreparer:
         capability: Capability | None = None,
         *,
         ask_usage: bool = False,
-    ) -> Woven:
+    ) -> _Woven:
         """Return the body to send for one target.
 
         Where weaving fails the request goes out as it came, unless that would lose a required instruction.
@@ -272,16 +249,16 @@ class RequestPreparer:
             ask_usage,
         )
         try:
-            return Woven(self._guard.run("weave_failed", wire.weave, prepared.request, decisions, weaving), decision)
+            return _Woven(self._guard.run("weave_failed", wire.weave, prepared.request, decisions, weaving), decision)
         except Degraded as fault:
             if any(piece.required for each in decisions for piece in each.mix):
                 raise blocked(fault) from fault
             reasons = (Reason(fault.code, str(fault)),)
-            return Woven(prepared.request.body, replace(decision, outcome="bypassed", mix=(), reasons=reasons))
+            return _Woven(prepared.request.body, replace(decision, outcome="bypassed", mix=(), reasons=reasons))
 
     # ------------------------------------------------------------------------------------------------------- placing
 
-    def _place(self, call: Call, request: Request) -> Placed:
+    def _place(self, call: Call, request: Request) -> PlacedRequest:
         """Find the policy, the conversation and the facts that a request is decided with."""
         metadata = {**request.metadata, **call.metadata} if call.metadata else request.metadata
         continues = request.conversation.continues
@@ -333,7 +310,7 @@ class RequestPreparer:
         notes = _notes(faults) if faults else ()
         if continues:
             notes = (*notes, ("thread_unknown", "what was decided about the turns before is not known here"))
-        return Placed(
+        return PlacedRequest(
             snapshot,
             identity,
             pin,
@@ -355,11 +332,11 @@ class RequestPreparer:
             return None
         return thread if thread.snapshot.policy.name == self.shelf.current(call.policy).policy.name else None
 
-    def _resume(self, call: Call, request: Request, thread: Thread, metadata: Mapping[str, object]) -> Placed:
+    def _resume(self, call: Call, request: Request, thread: Thread, metadata: Mapping[str, object]) -> PlacedRequest:
         """Return where a request belongs whose earlier turns the backend keeps: each of its turns has its own cues."""
         cues, faults = thread.snapshot.cues.read(call.headers, metadata)
         asked = sum(turn.role == "user" for turn in request.conversation.turns)
-        return Placed(
+        return PlacedRequest(
             thread.snapshot,
             thread.identity,
             thread.pin,
@@ -374,91 +351,12 @@ class RequestPreparer:
             _notes(faults),
         )
 
-    # ------------------------------------------------------------------------------------------------------ deciding
-
-    def _decide(self, placed: Placed, observed: Observed, tuned: Levels | None, asked: Asked) -> Decided:
-        """Return the decision at every user turn, and what the conversation is given on the way."""
-        memo, moves, drawn = placed.snapshot.decisions, placed.pin.moves, placed.pin.drawn
-        decisions: list[Decision] = []
-        evidence, draw = observed.turns[-1].evidence, None
-        fresh: set[str] = set()  # tasks at which the conversation is given a level for the first time
-        for seen in observed.turns:
-            found: TurnDecision | None = memo.get(seen)
-            if found is None or not _stands(found, moves):
-                found = self._decide_turn(placed.snapshot, seen, tuned, asked._replace(drawn=drawn, moves=moves or {}))
-                decision = found.decision
-                if tuned is not None and moves is not None and decision.moves:
-                    task = decision.paths[0].path
-                    if task not in moves:
-                        fresh.add(task)
-                    # Shared with the decision, and so among the conversations that are given the same, as most are.
-                    moves = {**moves, **decision.moves} if moves.keys() - decision.moves else decision.moves
-                    draw = decision.draw or draw
-                    drawn = drawn or decision.draw is not None
-                if seen.evidence.faults == placed.snapshot.missing:
-                    memo.put(seen, found)
-            decisions.append(found.decision)
-            evidence = found.evidence
-        given = None
-        if tuned is not None and (draw is not None or (fresh and decisions[-1].paths[0].path in fresh)):
-            given = _given(placed.snapshot.policy, decisions[-1], draw, tuned, asked, evidence)
-        return Decided(tuple(decisions), evidence, given, moves, drawn)
-
-    def _decide_turn(
-        self, snapshot: Snapshot, seen: TurnObservation, tuned: Levels | None, asked: Asked
-    ) -> TurnDecision:
-        evidence = seen.evidence
-        if tuned is not None or evidence.levels:
-            evidence = replace(evidence, levels={}, tuned=tuned, asked=asked)
-        decision = self._decide_or_less(snapshot, evidence)
-        if tuned is not None:
-            # From here on it follows from the levels that were given, however the dials turn.
-            evidence = replace(evidence, levels=decision.levels, tuned=None, asked=NOBODY)
-        return TurnDecision(evidence, decision)
-
-    def _decide_or_less(self, snapshot: Snapshot, evidence: Evidence) -> Decision:
-        """Return the decision; where deciding fails, that without recognition, and where this fails too, nothing."""
-        policy = snapshot.policy
-        try:
-            return self._guard.run("decide_failed", decide, policy, evidence, snapshot.compose)
-        except Degraded as fault:
-            general = replace(evidence, belief=None, faults=(*evidence.faults, fault.code))
-        try:
-            return self._guard.run("decide_failed", decide, policy, general, snapshot.compose)
-        except Degraded as fault:
-            if any(instruction.required for instruction in policy.tasks[ROOT].instructions):
-                raise blocked(fault) from fault
-            return nothing(policy.revision, "bypassed", Reason(fault.code, str(fault)))
-
 
 DEFAULT_CAPABILITY = Capability()
 
 
-def blocked(fault: Degraded) -> RequestError:
-    """Return the error for a request that may not go out without its required instructions."""
-    return RequestError(
-        f"The request was not sent: instructions that it requires could not be added ({fault.code}).",
-        status=503,
-        code="required_instructions_unavailable",
-        kind="server_error",
-    )
-
-
 def _notes(faults: Iterable[str]) -> tuple[tuple[str, str], ...]:
     return tuple((fault, "the cue was not usable and fell to its default") for fault in faults)
-
-
-def _with_notes(decided: Decided, notes: tuple[tuple[str, str], ...]) -> Decided:
-    """Return what was decided with the notes among its reasons."""
-    *before, newest = decided.decisions
-    reasons = (*newest.reasons, *(Reason(*note) for note in notes))
-    return replace(decided, decisions=(*before, replace(newest, reasons=reasons)))
-
-
-def _required_only(decision: Decision) -> Decision:
-    """What a client cannot switch off."""
-    mix = tuple(piece for piece in decision.mix if piece.required)
-    return replace(decision, outcome="bypassed", mix=mix, reasons=(Reason("off", "switched off by the client"),))
 
 
 def _parted(snapshot: Snapshot, cues: Mapping[str, CueValue]) -> tuple[Mapping[str, CueValue], Mapping[str, CueValue]]:
@@ -470,23 +368,3 @@ def _parted(snapshot: Snapshot, cues: Mapping[str, CueValue]) -> tuple[Mapping[s
 
 
 _NO_CUES: Mapping[str, CueValue] = MappingProxyType({})
-
-
-def _stands(found: TurnDecision, held: Mapping[str, int] | None) -> bool:
-    """Say whether a decision that was made before was made with the moves that the conversation has."""
-    if held is None:
-        return not found.evidence.levels
-    moves = found.decision.moves
-    return len(moves) == len(found.decision.levels) and all(held.get(path) == move for path, move in moves.items())
-
-
-def _given(
-    policy: Policy, decision: Decision, drawn: Draw | None, tuned: Levels, asked: Asked, evidence: Evidence
-) -> Given | None:
-    task = drawn.task if drawn else decision.paths[0].path
-    move = decision.moves.get(task)
-    if move is None or task == ROOT:
-        return None
-    model, level = decision.model or asked.model, usual_level(policy, task, move)
-    complexity = str(evidence.cues.get("complexity", ""))
-    return Given(task, complexity, model, level, drawn, tuned.held_out(asked.unit))

@@ -44,7 +44,7 @@ V = TypeVar("V")
 _PATH = itemgetter(0)
 
 
-class Memo(Generic[V]):
+class _Memo(Generic[V]):
     """A bounded map; the least recently used entry goes first. A miss only costs time."""
 
     __slots__ = ("_entries", "_limit")
@@ -84,9 +84,9 @@ class Snapshot:
     recogniser: Recogniser | None
     files: tuple[Path, ...] = ()
     faults: tuple[str, ...] = ()
-    observations: Memo[Any] = field(default_factory=lambda: Memo(), init=False, repr=False)
-    decisions: Memo[Any] = field(default_factory=lambda: Memo(), init=False, repr=False)
-    _mixes: Memo[Mix] = field(default_factory=lambda: Memo(MIXES_KEPT), init=False, repr=False)
+    observations: _Memo[Any] = field(default_factory=lambda: _Memo(), init=False, repr=False)
+    decisions: _Memo[Any] = field(default_factory=lambda: _Memo(), init=False, repr=False)
+    _mixes: _Memo[Mix] = field(default_factory=lambda: _Memo(MIXES_KEPT), init=False, repr=False)
 
     @cached_property
     def missing(self) -> tuple[str, ...]:
@@ -200,7 +200,7 @@ class Shelf:
 
 
 @dataclass(frozen=True, slots=True)
-class Reloaded:
+class _Reloaded:
     """What came of reloading one policy: a new revision, the same one, or the fault that kept the old one."""
 
     name: str
@@ -225,12 +225,12 @@ class Reloader:
         """The files and folders whose change calls for a reload."""
         return tuple(path for name in self._packs for path in (self._packs[name], *self._shelf.current(name).files))
 
-    async def reload(self) -> tuple[Reloaded, ...]:
+    async def reload(self) -> tuple[_Reloaded, ...]:
         """Reload every pack and return what came of each."""
         async with self._one_at_a_time:
             return tuple([await self._reload(name, path) for name, path in self._packs.items()])
 
-    async def _reload(self, name: str, path: Path) -> Reloaded:
+    async def _reload(self, name: str, path: Path) -> _Reloaded:
         before = self._shelf.current(name)
         try:
             snapshot = await asyncio.to_thread(self._build, path)
@@ -245,10 +245,10 @@ class Reloader:
         if changed:
             self._note("reloaded")
             log.info("policy %s is now at revision %s", name, snapshot.policy.revision)
-        return Reloaded(name, snapshot.policy.revision, changed)
+        return _Reloaded(name, snapshot.policy.revision, changed)
 
-    def _keep(self, name: str, before: Snapshot, fault: str) -> Reloaded:
+    def _keep(self, name: str, before: Snapshot, fault: str) -> _Reloaded:
         self._note("reload_failed")
         self.faults[name] = fault
         log.error("policy %s stays at revision %s: %s", name, before.policy.revision, fault)
-        return Reloaded(name, before.policy.revision, changed=False, fault=fault)
+        return _Reloaded(name, before.policy.revision, changed=False, fault=fault)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import threading
 from dataclasses import replace
 from typing import Any
@@ -178,6 +180,34 @@ async def test_a_slow_recogniser_is_not_waited_for() -> None:
     release.set()
     assert look.decision.outcome == "unavailable"
     assert faults == ["recogniser_late"]
+
+
+async def test_a_recogniser_that_comes_too_late_changes_nothing() -> None:
+    release, done = threading.Event(), threading.Event()
+
+    class Slow(WordRecogniser):
+        def step(self, before: Any, text: str, reply_before: str = "") -> Any:
+            release.wait(5)
+            try:
+                return super().step(before, text, reply_before)
+            finally:
+                done.set()
+
+    seen = preparer(snapshot(recogniser=Slow(inline=False)))
+    first = await seen.prepare_in_time(call(body("refund")))
+    release.set()
+    assert await asyncio.to_thread(done.wait, 5)
+    later = await seen.prepare_in_time(call(body("refund", "ok", "my refund")))
+    assert later.decisions[0] == first.decision and first.decision.outcome == "unavailable"
+    assert later.decision.task == "/billing/refund"
+    before, after = (json.loads(seen.weave(each, CHAT).body)["messages"] for each in (first, later))
+    assert after[: len(before)] == before
+
+
+def test_what_is_only_explained_is_forgotten() -> None:
+    seen = preparer()
+    seen.prepare(call(body("refund")), keep=False)
+    assert seen.pins.changed({"desk": small_policy()}) == []
 
 
 @pytest.mark.parametrize(("required", "goes_out"), [("refund", False), ("hello", True)])

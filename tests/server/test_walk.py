@@ -22,10 +22,10 @@ from tests.support.application import Start
 
 ROOM = str(Path(router.__file__).parent)
 
-MOST_CALLS = 197
-MOST_FILES = 43
-MOST_CHANGES = 112
-DEEPEST = 15
+MOST_CALLS = 208
+MOST_FILES = 42
+MOST_CHANGES = 120
+DEEPEST = 14
 
 ANSWER = (
     b'{"id":"chatcmpl-1","object":"chat.completion","model":"m","choices":[{"index":0,"finish_reason":"stop",'
