@@ -44,7 +44,7 @@ from router.server.model_table import (
     FORMATS,
     REMEMBERED_CHARS,
     REMEMBERED_NAMES,
-    Aliases,
+    ModelTable,
     Route,
     bridged,
     paths_of,
@@ -93,7 +93,7 @@ class Parts:
     ownership: Ownership
     keyring: Keyring
     backends: Mapping[str, Backend]
-    aliases: Aliases
+    aliases: ModelTable
     new_id: Callable[[], str]
 
 
@@ -114,7 +114,7 @@ def compose(settings: Settings) -> Parts:
     learner = Learner(learning, shelf, salt, guard)
     learner.heed()
     backends = {name: backend_of(name, chosen) for name, chosen in settings.backends.items()}
-    aliases = Aliases(settings.models, settings.backends)
+    aliases = ModelTable(settings.models, settings.backends)
     recorder = Recorder(telemetry.counting_traces(store), guard, telemetry.note_lost)
     prefixes = PrefixWatch(telemetry.note_prefix_break)
     identifier = Identifier(salt, settings.conversation_headers)
@@ -232,7 +232,7 @@ def backend_of(name: str, chosen: BackendSettings) -> Backend:
     return BridgedBackend(native, bridge, None if spoken is None else paths_of(spoken))
 
 
-def target_finder(aliases: Aliases, backends: Mapping[str, Backend]) -> Callable[[str], tuple[Target, ...]]:
+def target_finder(aliases: ModelTable, backends: Mapping[str, Backend]) -> Callable[[str], tuple[Target, ...]]:
     """Return the function that finds the targets of a model name; it raises RequestError for an unknown one."""
 
     known: dict[str, tuple[Target, ...]] = {}

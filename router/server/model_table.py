@@ -42,7 +42,7 @@ class Route:
     fallback: tuple[Route, ...] = ()
 
 
-class Aliases:
+class ModelTable:
     """The model table, looked up by the names of clients. Expects settings without contradictions."""
 
     def __init__(self, models: Mapping[str, ModelSettings], backends: Mapping[str, BackendSettings]) -> None:

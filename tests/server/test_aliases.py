@@ -6,7 +6,7 @@ import pytest
 
 from router.core.errors import RequestError
 from router.core.ports import Capability
-from router.server.model_table import REMEMBERED_NAMES, Aliases
+from router.server.model_table import REMEMBERED_NAMES, ModelTable
 from router.server.settings import BackendSettings, ModelSettings
 
 BACKENDS = {
@@ -25,8 +25,8 @@ MODELS = {
 
 
 @pytest.fixture
-def aliases() -> Aliases:
-    return Aliases(MODELS, BACKENDS)
+def aliases() -> ModelTable:
+    return ModelTable(MODELS, BACKENDS)
 
 
 @pytest.mark.parametrize(
@@ -41,19 +41,19 @@ def aliases() -> Aliases:
         ("anthropic/claude", "claude", "anthropic/claude"),
     ],
 )
-def test_names(aliases: Aliases, name: str, backend: str, model: str) -> None:
+def test_names(aliases: ModelTable, name: str, backend: str, model: str) -> None:
     route = aliases.resolve(name)
     assert (route.backend, route.model) == (backend, model)
     assert aliases.resolve(name) == route
 
 
 def test_a_star_takes_every_name_as_it_is() -> None:
-    aliases = Aliases({"*": ModelSettings(backend="main"), **MODELS}, BACKENDS)
+    aliases = ModelTable({"*": ModelSettings(backend="main"), **MODELS}, BACKENDS)
     assert aliases.resolve("gpt-anything").model == "gpt-anything"
     assert aliases.resolve("fast").model == "small"
 
 
-def test_fallback_models_in_order(aliases: Aliases) -> None:
+def test_fallback_models_in_order(aliases: ModelTable) -> None:
     route = aliases.resolve("careful")
     assert [(step.backend, step.model) for step in route.fallback] == [("groq", "small"), ("groq", "llama")]
     assert all(step.fallback == () for step in route.fallback)
@@ -67,30 +67,30 @@ def test_fallback_models_in_order(aliases: Aliases) -> None:
         ("groq/x", Capability()),
     ],
 )
-def test_what_a_model_takes(aliases: Aliases, name: str, capability: Capability) -> None:
+def test_what_a_model_takes(aliases: ModelTable, name: str, capability: Capability) -> None:
     assert aliases.resolve(name).capability == capability
 
 
 @pytest.mark.parametrize(("name", "hint"), [("carefull", 'did you mean "careful"'), ("", "known: "), ("*", "known: ")])
-def test_unknown_names(aliases: Aliases, name: str, hint: str) -> None:
+def test_unknown_names(aliases: ModelTable, name: str, hint: str) -> None:
     with pytest.raises(RequestError, match=hint) as caught:
         aliases.resolve(name)
     error = caught.value
     assert (error.status, error.code, error.param) == (404, "model_not_found", "model")
 
 
-def test_an_endless_name_is_not_repeated(aliases: Aliases) -> None:
+def test_an_endless_name_is_not_repeated(aliases: ModelTable) -> None:
     with pytest.raises(RequestError) as caught:
         aliases.resolve("x" * 10_000)
     assert len(str(caught.value)) < 300
 
 
-def test_listed_are_the_aliases_that_name_one_model(aliases: Aliases) -> None:
+def test_listed_are_the_aliases_that_name_one_model(aliases: ModelTable) -> None:
     assert aliases.names == ("careful", "fast", "plain")
 
 
 def test_made_up_names_do_not_fill_the_memory() -> None:
-    aliases = Aliases({"*": ModelSettings(backend="main")}, BACKENDS)
+    aliases = ModelTable({"*": ModelSettings(backend="main")}, BACKENDS)
     for number in range(3 * REMEMBERED_NAMES):
         aliases.resolve(f"name-{number}")
     aliases.resolve("x" * 100_000)

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from router.core.errors import SettingsError
-from router.server.model_table import Aliases
+from router.server.model_table import ModelTable
 from router.server.settings import Settings
 from router.server.settings_source import PROVIDERS, load_settings
 
@@ -36,13 +36,13 @@ def test_one_key_one_backend(provider) -> None:
     assert list(chosen.backends) == [provider.name]
     assert chosen.backends[provider.name].base_url == provider.base_url
     assert key_of(chosen, provider.name) == CANARY
-    assert Aliases(chosen.models, chosen.backends).resolve("some-model").model == "some-model"
+    assert ModelTable(chosen.models, chosen.backends).resolve("some-model").model == "some-model"
 
 
 @pytest.mark.parametrize(("first", "second"), list(pairwise(PROVIDERS)), ids=lambda provider: provider.name)
 def test_the_first_in_the_list_takes_every_name_and_the_second_its_prefix(first, second) -> None:
     chosen = settings({second.variable: "key-two", first.variable: "key-one"})
-    aliases = Aliases(chosen.models, chosen.backends)
+    aliases = ModelTable(chosen.models, chosen.backends)
     assert aliases.resolve("anything").backend == first.name
     route = aliases.resolve(f"{second.name}/some-model")
     assert (route.backend, route.model) == (second.name, "some-model")
@@ -51,7 +51,7 @@ def test_the_first_in_the_list_takes_every_name_and_the_second_its_prefix(first,
 
 def test_a_name_that_begins_with_the_only_providers_own_prefix_stays_whole() -> None:
     chosen = settings({"GROQ_API_KEY": CANARY})
-    assert Aliases(chosen.models, chosen.backends).resolve("groq/compound").model == "groq/compound"
+    assert ModelTable(chosen.models, chosen.backends).resolve("groq/compound").model == "groq/compound"
 
 
 def test_addresses_of_the_environment_are_not_followed() -> None:
