@@ -31,6 +31,7 @@ from router.wire.format import (
     LEADING,
     MESSAGES_OUTLINE,
     METADATA,
+    NO_KINDS,
     STREAM_OPTIONS,
     Plan,
     Read,
@@ -99,9 +100,14 @@ class ChatCompletions(WireFormat):
         turns: list[Turn] = []
         leading = 0
         user: Turn | None = None
+        strings = 4 * len(messages)  # two names and their values
         for at, message in enumerate(messages):
-            role = message.role
-            text, attachments = read_content(message.content, "messages[{}].content", at)
+            role, content = message.role, message.content
+            if isinstance(content, str):  # nearly always, and a call for each message adds up
+                text, attachments = content, NO_KINDS
+            else:
+                strings = 0
+                text, attachments = read_content(content, "messages[{}].content", at)
             if role in LEADING and at == leading:
                 leading += 1
                 if text:
@@ -113,7 +119,7 @@ class ChatCompletions(WireFormat):
                 user = turn
         check_asked(user, "messages")
         spoken = Conversation("\n\n".join(system), tuple(turns), limit)
-        return spoken, raws, [message.role for message in messages], leading, is_whole(messages, raws)
+        return spoken, raws, [message.role for message in messages], leading, is_whole(messages, raws, strings)
 
     def tells_usage(self, top: _Body) -> bool:
         """Say whether the client asked for the usage of its stream."""

@@ -68,6 +68,7 @@ STREAM_OPTIONS = names("include_usage")
 METADATA = names(EVERY, "conversation_id", "session_id", "user_id")
 """What is read of `metadata`, in every format: who speaks, in which conversation, and what packs declare as cues."""
 
+NO_KINDS: tuple[str, ...] = ()
 NO_METADATA: Mapping[str, Any] = MappingProxyType({})
 
 Read: TypeAlias = tuple[Conversation, Sequence[msgspec.Raw], Sequence[str], int, bool]

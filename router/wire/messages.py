@@ -61,6 +61,7 @@ from router.wire.edits import (
 from router.wire.format import (
     MESSAGES_OUTLINE,
     METADATA,
+    NO_KINDS,
     NO_METADATA,
     ParsedRequest,
     Plan,
@@ -151,9 +152,14 @@ class Messages(WireFormat):
         system = _read_system(top.system)
         turns: list[Turn] = []
         user: Turn | None = None
+        strings = 4 * len(messages)  # two names and their values
         for at, message in enumerate(messages):
             content, role = message.content, _VIEW.get(message.role, "system")
-            text, attachments = read_content(content, "messages[{}].content", at)
+            if isinstance(content, str):
+                text, attachments = content, NO_KINDS
+            else:
+                strings = 0
+                text, attachments = read_content(content, "messages[{}].content", at)
             if role == "user" and user is not None and isinstance(content, list) and content:
                 if all(block.type == "tool_result" for block in content):
                     role, text, attachments = "tool", "\n".join(filter(None, map(_read_result, content))), ()
@@ -163,7 +169,7 @@ class Messages(WireFormat):
                 user = turn
         check_asked(user, "messages")
         roles = [message.role for message in messages]
-        return Conversation(system, tuple(turns), top.max_tokens), raws, roles, 0, is_whole(messages, raws)
+        return Conversation(system, tuple(turns), top.max_tokens), raws, roles, 0, is_whole(messages, raws, strings)
 
     def sender(self, top: _Body) -> tuple[str, Mapping[str, Any]]:
         """Return the end user, who stands in the metadata, and the metadata."""

@@ -46,7 +46,7 @@ class Fourth(WireFormat):
         turns = decode_messages(top.turns, SAID, "turns")
         view = [Turn("user" if t.role == "user" else "assistant", t.content or "", at) for at, t in enumerate(turns)]
         check_asked(next((turn for turn in reversed(view) if turn.role == "user"), None), "turns")
-        return Conversation("", tuple(view)), top.turns, [turn.role for turn in turns], 0, is_whole(turns, top.turns)
+        return Conversation("", tuple(view)), top.turns, [turn.role for turn in turns], 0, is_whole(turns, top.turns, 0)
 
     def sender(self, top):
         return "", top.metadata or {}
