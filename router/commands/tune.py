@@ -53,8 +53,7 @@ from router.rewards.reward import drawn_for_audit
 from router.server.settings import Settings
 from router.server.settings_source import load_salt
 from router.stores import SqlFeedbackStore, SqlLearningStore
-from router.tuning.book import covers, level_named
-from router.tuning.persons import Word
+from router.tuning.level_state import Word, covers, level_named
 
 app = App(help="How levels stand, the evidence so far, and the steps that it supports.")
 
@@ -157,7 +156,7 @@ def history_command(
 def diff_command(
     task: Annotated[str, typer.Argument(help="Only this task and those below it.")] = ROOT,
     model: ModelOption = None,
-    write: Annotated[bool, typer.Option("--write", help="Change the pack's files.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="TextChange the pack's files.")] = False,
     pack: PackOption = None,
     config: ConfigOption = None,
     data: DataOption = None,

@@ -28,17 +28,16 @@ from router.packs.relevel import with_levels
 from router.rewards.checks import digest
 from router.rewards.obedience import Obedience, obedience
 from router.server.learner import OUTCOMES_AT_ONCE, Records
-from router.tuning.book import ANY, Book, covers
-from router.tuning.forecast import Status, TrialStatus, statuses
+from router.tuning.forecast import DialStatus, TrialStatus, statuses
 from router.tuning.intervals import Interval, difference_interval, gain_interval
-from router.tuning.persons import Word, say
+from router.tuning.level_state import ANY, LevelState, Word, covers, say
 
 ATTEMPTS = 5
 """How often a word is said again when the tuner has written meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class TextChange:
     """What one task would say more (`added`) and no longer (`removed`), and between which levels it goes."""
 
     task: str
@@ -66,13 +65,13 @@ class TuningReport:
         self._records.read_outcomes()
 
     @property
-    def book(self) -> Book:
+    def state(self) -> LevelState:
         """How the dials stand."""
-        return self._records.book
+        return self._records.state
 
-    def statuses(self, now_ms: int) -> list[Status]:
+    def statuses(self, now_ms: int) -> list[DialStatus]:
         """Return how every dial stands."""
-        return statuses(self.policy, self.book, self._records.bets, self._records.cells, now_ms)
+        return statuses(self.policy, self.state, self._records.tests, self._records.arms, now_ms)
 
     def gains(self) -> tuple[dict[str, Interval], Interval | None]:
         """Return what the challenger of each running trial gains, by the trial's id, and what tuning gains as a whole.
@@ -80,7 +79,7 @@ class TuningReport:
         The second counts every user once, against those that are never tuned; None where nobody is held out, or
         nothing was counted of either side. Raises Degraded.
         """
-        trials: dict[str, list[Outcome]] = {running.id: [] for running in self.book.running.values()}
+        trials: dict[str, list[Outcome]] = {running.id: [] for running in self.state.running.values()}
         first: dict[str, Outcome] = {}
         for outcome in self._outcomes():
             if outcome.assignment.trial in trials:
@@ -112,15 +111,15 @@ class TuningReport:
         """Add a person's word to the log. Raises SettingsError where it would mean nothing, and Degraded."""
         for _ in range(ATTEMPTS):
             try:
-                event = say(self.policy, self.book, word, key, by, now_ms)
+                event = say(self.policy, self.state, word, key, by, now_ms)
             except ValueError as error:
                 raise SettingsError(str(error)) from error
-            if self._store.append([event], self.book.last):
+            if self._store.append([event], self.state.last):
                 return event
             self.read()
         raise Degraded("tuner_busy", "the tuner is writing its log again and again; try once more")
 
-    def changes(self, key: DialKey, after: Level) -> list[Change]:
+    def changes(self, key: DialKey, after: Level) -> list[TextChange]:
         """Return what would be said otherwise if a dial were turned to `after`: its own text, and that of followers."""
         turned = {**self._levels.dials, key: Dial(after)}
         return [
@@ -156,16 +155,16 @@ class TuningReport:
 
     @property
     def _levels(self) -> Levels:
-        return self.book.levels()
+        return self.state.levels()
 
-    def _moved(self, key: DialKey, before: Levels, after: Levels) -> Iterable[Change]:
+    def _moved(self, key: DialKey, before: Levels, after: Levels) -> Iterable[TextChange]:
         """Yield what would change at a task and those that follow it."""
         for path in self.policy.tasks:
             here = key._replace(task=path)
             if key.task in self.policy.lineages[path] and key.task != ROOT:
                 old, new = (usual_level(self.policy, path, at.choice(self.policy, here).move) for at in (before, after))
                 if old is not new:
-                    yield Change(path, old, new, *_difference(self.policy, path, old, new))
+                    yield TextChange(path, old, new, *_difference(self.policy, path, old, new))
 
     def _written(self, wanted: Mapping[str, Mapping[str, Level]]) -> dict[str, tuple[str, str]]:
         files: dict[str, tuple[str, str]] = {}
@@ -207,12 +206,12 @@ def _difference(policy: Policy, path: str, old: Level, new: Level) -> tuple[tupl
     return (lines, ()) if new > old else ((), lines)
 
 
-def proposed(found: Sequence[Status]) -> list[tuple[Status, TrialStatus]]:
+def proposed(found: Sequence[DialStatus]) -> list[tuple[DialStatus, TrialStatus]]:
     """Return the dials at which a step waits for a person's word, with their trials."""
     return [(each, each.trial) for each in found if each.trial is not None and each.trial.proposed_ms is not None]
 
 
-def status_view(report: TuningReport, found: Sequence[Status], gains: Mapping[str, Interval]) -> RenderableType:
+def status_view(report: TuningReport, found: Sequence[DialStatus], gains: Mapping[str, Interval]) -> RenderableType:
     """Return how the dials stand as a table, and what is worth saying of each below it."""
     settings = report.policy.settings
     if report.policy.primary is None:
@@ -237,7 +236,7 @@ def status_view(report: TuningReport, found: Sequence[Status], gains: Mapping[st
     return Group(table, *said)
 
 
-def _status_row(each: Status) -> tuple[str, ...]:
+def _status_row(each: DialStatus) -> tuple[str, ...]:
     """Return one dial as the cells of the table."""
     moved = f" (pack: {each.start})" if each.level != each.start else ""
     mean = "" if each.mean is None else f"{100 * each.mean:.1f} %"
@@ -252,7 +251,7 @@ def _status_row(each: Status) -> tuple[str, ...]:
     return (*cells, what, evidence, n, "proposed" if trial.proposed_ms else soon)
 
 
-def proposal_view(each: Status, changes: Sequence[Change]) -> RenderableType:
+def proposal_view(each: DialStatus, changes: Sequence[TextChange]) -> RenderableType:
     """Return a proposed step with the text that would change, and how to answer."""
     assert each.trial is not None
     options = f" --model {each.key.model}" if each.key.model else ""
@@ -265,7 +264,7 @@ def proposal_view(each: Status, changes: Sequence[Change]) -> RenderableType:
     )
 
 
-def change_view(change: Change) -> RenderableType:
+def change_view(change: TextChange) -> RenderableType:
     """Return what a task would say otherwise."""
     text = Text(f"  {change.task}: {change.before.word} -> {change.after.word}\n")
     for sign, lines, style in (("-", change.removed, "red"), ("+", change.added, "green")):
@@ -302,7 +301,7 @@ def _rate(held: int, answers: int) -> str:
     return f"{100 * held / answers:.0f} %" if answers else "–"
 
 
-def change_json(change: Change) -> dict[str, Any]:
+def change_json(change: TextChange) -> dict[str, Any]:
     """Return a change as JSON-ready data."""
     return {
         "task": change.task,

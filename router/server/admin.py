@@ -117,9 +117,9 @@ def _levels_json(parts: Parts) -> list[dict[str, Any]]:
     found = []
     for name, records in parts.learner.all_records().items():
         policy = parts.shelf.current(name).policy
-        dials = statuses(policy, records.book, records.bets, records.cells, now_ms)
+        dials = statuses(policy, records.state, records.tests, records.arms, now_ms)
         rows = [each.as_data() for each in dials]
-        found.append({"policy": name, "mode": policy.settings.tuning, "last": records.book.last, "dials": rows})
+        found.append({"policy": name, "mode": policy.settings.tuning, "last": records.state.last, "dials": rows})
     return found
 
 

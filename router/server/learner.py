@@ -1,6 +1,6 @@
 """Learning at work: what matured becomes outcomes, outcomes evidence, evidence steps, and steps levels.
 
-    assignments, feedback  ->  outcomes  ->  bets and cells  ->  events  ->  book  ->  levels
+    assignments, feedback  ->  outcomes  ->  tests and arms ->  events  ->  state  ->  levels
           (store)            written once      folds, here       the log     a fold    the shelf
 
 Nothing is kept here that could not be worked out again from the store, so every replica, and every start, comes to the
@@ -25,9 +25,9 @@ from router.core.store_ports import LearningStore
 from router.engine.guarding import Guard
 from router.engine.snapshot import Shelf
 from router.rewards.reward import reward_of
-from router.tuning.allocation import Cell, CellKey, counted
-from router.tuning.betting import Bets
-from router.tuning.book import Book, fold, gathered
+from router.tuning.allocation import ArmKey, ArmStatistics, count_outcomes
+from router.tuning.level_state import LevelState, advance_tests, fold
+from router.tuning.sequential_test import SequentialTest
 from router.tuning.tuner import refresh
 
 log = logging.getLogger("router.tuning")
@@ -43,29 +43,29 @@ FROZEN = "tuner_frozen"
 
 
 class Records:
-    """All that is known of one policy's learning, folded as far as it was read. `bets` are by trial, `cells` by arm."""
+    """All that is known of one policy's learning, folded as far as it was read. `tests` are by trial, `arms` by arm."""
 
     def __init__(self, policy: str, store: LearningStore) -> None:
         self.policy = policy
         self._store = store
-        self.book = Book()
-        self.bets: Mapping[str, Bets] = {}
-        self.cells: Mapping[CellKey, Cell] = {}
+        self.state = LevelState()
+        self.tests: Mapping[str, SequentialTest] = {}
+        self.arms: Mapping[ArmKey, ArmStatistics] = {}
         self._last = 0
 
     def read_log(self) -> Sequence[Event]:
         """Fold in what is new in the log, and return it. Raises Degraded, and ValueError for a log that is corrupt."""
-        events = self._store.events(self.policy, self.book.last)
+        events = self._store.events(self.policy, self.state.last)
         if events:
-            self.book = fold(events, self.book)
+            self.state = fold(events, self.state)
         return events
 
     def read_outcomes(self) -> None:
         """Fold in the outcomes that are new; the log is to be read first. Raises Degraded."""
         while True:
             outcomes = self._store.outcomes(self.policy, self._last, OUTCOMES_AT_ONCE)
-            self.bets = gathered(self.book, outcomes, self.bets)
-            self.cells = counted(self.cells, outcomes)
+            self.tests = advance_tests(self.state, outcomes, self.tests)
+            self.arms = count_outcomes(self.arms, outcomes)
             if outcomes:
                 self._last = outcomes[-1].number
             if len(outcomes) < OUTCOMES_AT_ONCE:
@@ -129,9 +129,9 @@ class Learner:
     def _heed(self, policy: Policy, records: Records) -> None:
         for event in records.read_log():
             log.info("policy %s: %s", policy.name, event.words or event.kind)
-        now = (records.book.last, policy.revision)
+        now = (records.state.last, policy.revision)
         if self._told.get(policy.name) != now or self._shelf.levels(policy.name) is None:
-            self._shelf.tune(policy.name, records.book.levels(self._salt, policy.settings.holdout))
+            self._shelf.tune(policy.name, records.state.levels(self._salt, policy.settings.holdout))
             self._told[policy.name] = now
 
     def _advance(self, policy: Policy, records: Records) -> None:
@@ -140,8 +140,8 @@ class Learner:
             self._store.settle(self._outcomes(policy, due))
         self._heed(policy, records)
         records.read_outcomes()
-        events = refresh(policy, records.book, records.bets, records.cells, now_ms)
-        if events and self._store.append(events, records.book.last):
+        events = refresh(policy, records.state, records.tests, records.arms, now_ms)
+        if events and self._store.append(events, records.state.last):
             self._heed(policy, records)
 
     def _outcomes(self, policy: Policy, due: Sequence[Due]) -> list[Outcome]:

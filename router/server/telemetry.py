@@ -276,19 +276,19 @@ def _learning_metrics(learned: Mapping[str, Records]) -> Iterator[Metric]:
     for policy, records in learned.items():
         counts: dict[tuple[str, str], int] = defaultdict(int)
         sums: dict[tuple[str, str], float] = defaultdict(float)
-        for arm, cell in list(records.cells.items()):
-            counts[arm.task, arm.level.word] += cell.n
-            sums[arm.task, arm.level.word] += cell.total
+        for arm, stats in list(records.arms.items()):
+            counts[arm.task, arm.level.word] += stats.n
+            sums[arm.task, arm.level.word] += stats.total
         for (task, word), n in counts.items():
             matured.add_metric((policy, task, word), n)
             total.add_metric((policy, task, word), sums[task, word])
-        for key, standing in records.book.standings.items():
-            if standing.level is not None:
-                level.add_metric((policy, *key), standing.level)
-            if standing.running is not None:
-                running, bets = standing.running, records.bets.get(standing.running.id)
+        for key, dial in records.state.dials.items():
+            if dial.level is not None:
+                level.add_metric((policy, *key), dial.level)
+            if dial.running is not None:
+                running, test = dial.running, records.tests.get(dial.running.id)
                 labels = (policy, *key, running.challenger.word)
-                evidence.add_metric(labels, bets.gain if bets else 1.0)
+                evidence.add_metric(labels, test.evidence_for if test else 1.0)
                 needed.add_metric(labels, 1.0 / running.alpha)
                 share.add_metric(labels, running.share)
     yield from (matured, total, level, evidence, needed, share)

@@ -1,13 +1,12 @@
-"""What moves the levels: how a trial bets, which level the next conversation gets, and what the tuner decides.
+"""What moves the levels: how a trial is tested, which level the next conversation gets, and what the tuner decides.
 
 Pure: outcomes, policy, log and clock go in; evidence, shares and events come out. numpy only, no I/O, no randomness.
 
-* `betting` certifies: is the challenger better, not worse, or harmful? Valid however often one looks. `wealth` is its
-  arithmetic; `paths` does it for whole runs at once.
+* `sequential_test` certifies: is the challenger better, not worse, or harmful? Valid however often one looks.
 * `allocation` explores: which level is worth a trial, and how many units should get it? May guess, binds nothing.
-* `book` says how the dials stand: a fold over the tuner's log.
-* `survey` says what there is to try, and why a task must wait.
-* `tuner` says what happens next: events to be appended to the log. `persons` makes events of what people say.
+* `level_state` is the state of the dials: a fold over the tuner's log, what people say of them included.
+* `candidates` are what there is to try, and why a task must wait.
+* `tuner` says what happens next: events to be appended to the log.
 * `words` and `forecast` say all of it to people.
-* `value` and `intervals` estimate what another policy would have been worth.
+* `intervals` and `value` estimate what a challenger gains, and what another policy would have been worth.
 """

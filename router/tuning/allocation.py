@@ -12,7 +12,7 @@ The solve is exact and never larger than 4 x 4: given its domain's curve h = F +
 all other tasks, and given F a domain's of all other domains. So each task is reduced to what it says of h (Woodbury),
 each domain to what it says of F, and the answer is carried back. Time is linear in the number of tasks.
 
-What is assumed: cells are compared as if conversations had come to them at random, which is true of those that trials
+What is assumed: arms are compared as if conversations had come to them at random, which is true of those that trials
 drew and roughly true of others. That is good enough here, since a share that was guessed badly costs time, never the
 guarantee of `betting`. The model is of the family of hierarchical Thompson sampling with a known prior (Hong, Kveton,
 Zaheer and Ghavamzadeh, AISTATS 2022, arXiv 2111.06929); expected improvement is that of Jones, Schonlau and Welch
@@ -36,11 +36,11 @@ SD_TASK, SD_SHARED, SD_DOMAIN, SD_OWN = 0.15, 0.10, 0.08, 0.04
 """Prior standard deviations of a, F, f and e."""
 
 PRIOR_N, PRIOR_VARIANCE = 10.0, 0.25
-"""A cell's variance is drawn to that of all cells, and that to the largest possible, as by so many conversations."""
+"""A stats's variance is drawn to that of all arms, and that to the largest possible, as by so many conversations."""
 
 LEAST_VARIANCE = 1e-4
 UNSEEN = 1e6
-"""The variance of the mean of a cell without conversations: against the priors, as good as infinite."""
+"""The variance of the mean of a stats without conversations: against the priors, as good as infinite."""
 
 SHARE_STEP = 0.05
 LEAST_SHARE = 0.10
@@ -54,7 +54,7 @@ LEVELS = len(Level)
 Floats = NDArray[np.float64]
 
 
-class CellKey(NamedTuple):
+class ArmKey(NamedTuple):
     """One arm: a level at a task for a model. `node` and `text` name the texts it was said with."""
 
     task: str
@@ -64,7 +64,7 @@ class CellKey(NamedTuple):
     text: str
 
 
-class Cell(NamedTuple):
+class ArmStatistics(NamedTuple):
     """The record of one arm: matured conversations with a reward, the sum of rewards and of their squares.
 
     `silent` counts conversations without a reward. Times are of the first and last assignment.
@@ -78,33 +78,33 @@ class Cell(NamedTuple):
     last_ms: int = 0
 
 
-def counted(cells: Mapping[CellKey, Cell], outcomes: Iterable[Outcome]) -> dict[CellKey, Cell]:
-    """Return the cells with further outcomes counted in: a fold, random draws or not, every conversation once."""
-    table = dict(cells)
+def count_outcomes(arms: Mapping[ArmKey, ArmStatistics], outcomes: Iterable[Outcome]) -> dict[ArmKey, ArmStatistics]:
+    """Return the arms with further outcomes counted in: a fold, random draws or not, every conversation once."""
+    table = dict(arms)
     for outcome in outcomes:
         given = outcome.assignment
-        key = CellKey(given.task, given.model, given.level, given.node, given.text)
-        old = table.get(key) or Cell(first_ms=given.at_ms)
+        key = ArmKey(given.task, given.model, given.level, given.node, given.text)
+        old = table.get(key) or ArmStatistics(first_ms=given.at_ms)
         x, first, last = outcome.reward, min(old.first_ms, given.at_ms), max(old.last_ms, given.at_ms)
         if x is None:
             table[key] = old._replace(silent=old.silent + 1, first_ms=first, last_ms=last)
         else:
-            table[key] = Cell(old.n + 1, old.total + x, old.squares + x * x, old.silent, first, last)
+            table[key] = ArmStatistics(old.n + 1, old.total + x, old.squares + x * x, old.silent, first, last)
     return table
 
 
-def merged(cells: Iterable[Cell]) -> Cell:
-    """Return several cells as one."""
-    kept = [cell for cell in cells if cell.n or cell.silent]
+def merged(arms: Iterable[ArmStatistics]) -> ArmStatistics:
+    """Return several arms as one."""
+    kept = [stats for stats in arms if stats.n or stats.silent]
     if not kept:
-        return Cell()
-    return Cell(
-        sum(cell.n for cell in kept),
-        sum(cell.total for cell in kept),
-        sum(cell.squares for cell in kept),
-        sum(cell.silent for cell in kept),
-        min(cell.first_ms for cell in kept),
-        max(cell.last_ms for cell in kept),
+        return ArmStatistics()
+    return ArmStatistics(
+        sum(stats.n for stats in kept),
+        sum(stats.total for stats in kept),
+        sum(stats.squares for stats in kept),
+        sum(stats.silent for stats in kept),
+        min(stats.first_ms for stats in kept),
+        max(stats.last_ms for stats in kept),
     )
 
 
@@ -130,7 +130,7 @@ class Difference(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Curves:
+class LevelCurves:
     """The posterior of the rewards of all tasks, for one model.
 
     `mean` is (tasks, 4). Within a domain the covariance of the levels of tasks v and w is
@@ -180,14 +180,14 @@ def domain_of(task: str) -> str:
     return task if task == ROOT else lineage(task)[1]
 
 
-def curves(cells: Mapping[tuple[str, Level], Cell], tasks: Sequence[str]) -> Curves:
-    """Return what the cells of one model say of all tasks; cells of other tasks are left out."""
+def curves(arms: Mapping[tuple[str, Level], ArmStatistics], tasks: Sequence[str]) -> LevelCurves:
+    """Return what the arms of one model say of all tasks; arms of other tasks are left out."""
     rows = {task: i for i, task in enumerate(tasks)}
     n, totals, squares = np.zeros((3, len(tasks), LEVELS))
-    for (task, level), cell in cells.items():
+    for (task, level), stats in arms.items():
         row = rows.get(task)
-        if row is not None and cell.n:
-            n[row, level], totals[row, level], squares[row, level] = cell.n, cell.total, cell.squares
+        if row is not None and stats.n:
+            n[row, level], totals[row, level], squares[row, level] = stats.n, stats.total, stats.squares
     means = totals / np.maximum(n, 1.0)
     spread = np.maximum(squares - n * means * means, 0.0)
     pooled = (spread.sum() + PRIOR_N * PRIOR_VARIANCE) / (n.sum() + PRIOR_N)
@@ -202,8 +202,8 @@ def curves(cells: Mapping[tuple[str, Level], Cell], tasks: Sequence[str]) -> Cur
 
 def _solve(
     rows: Mapping[str, int], domains: NDArray[np.intp], count: int, y: Floats, noise: Floats, centre: float
-) -> Curves:
-    """Return the posterior from cell means less `centre` and their variances, both (tasks, 4)."""
+) -> LevelCurves:
+    """Return the posterior from stats means less `centre` and their variances, both (tasks, 4)."""
     eye = np.eye(LEVELS)
     prior = SD_TASK**2 * np.ones((LEVELS, LEVELS)) + SD_OWN**2 * eye
     weight = np.linalg.inv(prior + noise[:, :, None] * eye)  # of a task's means, given the curve of its domain
@@ -222,10 +222,10 @@ def _solve(
     gain = prior @ weight
     lean = eye - gain
     mean = curve[domains] + (gain @ (y - curve[domains])[:, :, None])[:, :, 0]
-    return Curves(rows, domains, centre + mean, lean, prior - gain @ prior, shape)
+    return LevelCurves(rows, domains, centre + mean, lean, prior - gain @ prior, shape)
 
 
-class Prospect(NamedTuple):
+class Candidate(NamedTuple):
     """A level that might be tried: what is believed of it, the chance that it is good enough, and what it may win."""
 
     key: DialKey

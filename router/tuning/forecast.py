@@ -15,10 +15,10 @@ from typing import Any
 from router.core.learning import DialKey
 from router.core.levels import usual_level
 from router.core.policy import ROOT, Policy
-from router.tuning.allocation import Cell, CellKey
-from router.tuning.betting import HARM_ALARM, Bets
-from router.tuning.book import Book, Running, level_named
-from router.tuning.survey import DAY_MS, DAYS_MOST, MATURED, Survey, Wait
+from router.tuning.allocation import ArmKey, ArmStatistics
+from router.tuning.candidates import DAY_MS, DAYS_MOST, MATURED, Candidates, WaitReason
+from router.tuning.level_state import LevelState, RunningTrial, level_named
+from router.tuning.sequential_test import HARM_ALARM, SequentialTest
 from router.tuning.tuner import CONVERSATIONS_MOST, DAYS_LEAST, HOLDBACK_DAYS
 from router.tuning.words import alarm, amount, percent, place, times
 
@@ -57,7 +57,7 @@ class TrialStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class DialStatus:
     """One dial in figures and in sentences. `level` is in force, `start` is what the pack says.
 
     `follows` is the task whose dial says so, empty where it starts. `wait` is the code of why no trial starts, empty
@@ -83,25 +83,29 @@ class Status:
 
 
 def statuses(
-    policy: Policy, book: Book, bets: Mapping[str, Bets], cells: Mapping[CellKey, Cell], now_ms: int
-) -> list[Status]:
+    policy: Policy,
+    state: LevelState,
+    tests: Mapping[str, SequentialTest],
+    arms: Mapping[ArmKey, ArmStatistics],
+    now_ms: int,
+) -> list[DialStatus]:
     """Return how every dial stands that has conversations, a trial or a word of its own; by group, in tree order.
 
     Takes what `tuner.refresh` takes.
     """
-    survey = Survey(policy, book, cells, now_ms)
-    own = {key.model for key in book.standings if key.model != "*"}
+    candidates = Candidates(policy, state, arms, now_ms)
+    own = {key.model for key in state.dials if key.model != "*"}
     found = []
-    for model in sorted({*survey.groups, *own}):
+    for model in sorted({*candidates.groups, *own}):
         for task in policy.tasks:
             key = DialKey(task, model)
-            cell = survey.record(key) if task != ROOT else Cell()
-            if cell.n or cell.silent or (key in book.standings and task != ROOT):
-                found.append(_status(survey, key, cell, bets))
+            stats = candidates.record(key) if task != ROOT else ArmStatistics()
+            if stats.n or stats.silent or (key in state.dials and task != ROOT):
+                found.append(_status(candidates, key, stats, tests))
     return found
 
 
-def forecast(running: Running, bets: Bets, per_day: float, now_ms: int) -> float | None:
+def forecast(running: RunningTrial, test: SequentialTest, per_day: float, now_ms: int) -> float | None:
     """Return in how many days a trial is likely to be certified; None where that is not in sight.
 
     A holdback's end is its last day.
@@ -109,51 +113,55 @@ def forecast(running: Running, bets: Bets, per_day: float, now_ms: int) -> float
     days = (now_ms - running.started_ms) / DAY_MS
     if running.kind == "holdback":
         return max(HOLDBACK_DAYS - days, 0.0)
-    best = max(bets.reward.gain)
-    if best <= 1.0 or not bets.reward.n or per_day <= 0.0:
+    best = max(test.reward.better)
+    if best <= 1.0 or not test.reward.n or per_day <= 0.0:
         return None
-    missing = log(1.0 / running.alpha) - log(bets.gain)
-    more = max(missing * bets.reward.n / log(best), MATURED - bets.reward.n, 0.0)
-    if bets.outcomes + more > CONVERSATIONS_MOST:
+    missing = log(1.0 / running.alpha) - log(test.evidence_for)
+    more = max(missing * test.reward.n / log(best), MATURED - test.reward.n, 0.0)
+    if test.outcomes + more > CONVERSATIONS_MOST:
         return None
     wait = max(more / per_day, DAYS_LEAST - days, 0.0)
     return None if days + wait > DAYS_MOST else wait
 
 
-def _status(survey: Survey, key: DialKey, cell: Cell, bets: Mapping[str, Bets]) -> Status:
-    standing = survey.book.standing(key)
-    level, follows = survey.in_force(key)
-    start = usual_level(survey.policy, key.task)
-    running = standing.running
-    per_day = survey.per_day(cell) if cell.n else 0.0
-    trial = _trial(survey, key, running, bets.get(running.id, running.opening), per_day) if running else None
-    wait = None if running else survey.wait(key)
-    figures = Status(
+def _status(
+    candidates: Candidates, key: DialKey, stats: ArmStatistics, tests: Mapping[str, SequentialTest]
+) -> DialStatus:
+    dial = candidates.state.dial(key)
+    level, follows = candidates.in_force(key)
+    start = usual_level(candidates.policy, key.task)
+    running = dial.running
+    per_day = candidates.per_day(stats) if stats.n else 0.0
+    trial = _trial(candidates, key, running, tests.get(running.id, running.opening), per_day) if running else None
+    wait = None if running else candidates.wait(key)
+    figures = DialStatus(
         key=key,
         level=level.word,
         start=start.word,
         follows=follows,
-        n=cell.n,
+        n=stats.n,
         per_day=round(per_day, 2),
-        mean=round(cell.total / cell.n, 4) if cell.n else None,
-        k=standing.k,
+        mean=round(stats.total / stats.n, 4) if stats.n else None,
+        k=dial.k,
         trial=trial,
         wait=wait.code if wait else "",
         lines=(),
     )
-    lines = [f"{place(key)}: {_why(survey, figures)}"]
+    lines = [f"{place(key)}: {_why(candidates, figures)}"]
     lines += _trial_lines(trial) if trial else [_waiting(wait, figures)]
-    return Status(**{**_fields(figures), "lines": tuple(lines)})
+    return DialStatus(**{**_fields(figures), "lines": tuple(lines)})
 
 
-def _fields(status: Status) -> dict[str, Any]:
-    return {name: getattr(status, name) for name in Status.__slots__}
+def _fields(status: DialStatus) -> dict[str, Any]:
+    return {name: getattr(status, name) for name in DialStatus.__slots__}
 
 
-def _trial(survey: Survey, key: DialKey, running: Running, bets: Bets, per_day: float) -> TrialStatus:
-    reward = bets.reward
-    held = survey.book.held(key) is not None
-    in_days = None if held else forecast(running, bets, per_day, survey.now_ms)
+def _trial(
+    candidates: Candidates, key: DialKey, running: RunningTrial, test: SequentialTest, per_day: float
+) -> TrialStatus:
+    reward = test.reward
+    held = candidates.state.held(key) is not None
+    in_days = None if held else forecast(running, test, per_day, candidates.now_ms)
     days_needed = HOLDBACK_DAYS if running.kind == "holdback" else DAYS_LEAST
     return TrialStatus(
         id=running.id,
@@ -162,44 +170,44 @@ def _trial(survey: Survey, key: DialKey, running: Running, bets: Bets, per_day: 
         challenger=running.challenger.word,
         share=running.share,
         k=running.k,
-        evidence=float(f"{bets.gain:.6g}"),
+        evidence=float(f"{test.evidence_for:.6g}"),
         needed=round(1.0 / running.alpha, 6),
-        harm=float(f"{bets.harm:.6g}"),
+        harm=float(f"{test.evidence_against:.6g}"),
         harm_limit=HARM_ALARM,
         n=reward.n,
         n_needed=0 if running.kind == "holdback" else MATURED,
-        days=round((survey.now_ms - running.started_ms) / DAY_MS, 2),
+        days=round((candidates.now_ms - running.started_ms) / DAY_MS, 2),
         days_needed=days_needed,
         challenger_n=reward.challenger_n,
         challenger_mean=reward.challenger_mean,
         incumbent_mean=reward.incumbent_mean,
-        repeated=bets.repeated,
-        silent=bets.outcomes - bets.repeated - reward.n,
+        repeated=test.repeated,
+        silent=test.outcomes - test.repeated - reward.n,
         per_day=round(per_day, 2),
-        alarms=bets.alarms,
+        alarms=test.alarms,
         held=held,
         proposed_ms=running.proposed_ms,
         forecast_days=None if in_days is None else round(in_days, 1),
     )
 
 
-def _why(survey: Survey, status: Status) -> str:
+def _why(candidates: Candidates, status: DialStatus) -> str:
     """Say what the level is and why."""
     if not status.follows:
         return f"{status.level}, where it starts."
     if status.follows != status.key.task:
         moved = "as it starts" if status.level == status.start else f"instead of {status.start}"
         return f"{status.level}, {moved}: it follows {status.follows}."
-    standing = survey.book.standing(status.key)
-    if standing.level is None:
+    dial = candidates.state.dial(status.key)
+    if dial.level is None:
         return f"{status.level}, where it starts."
-    steps = [event for event in standing.history if event.kind in ("stepped", "rolled_back")]
+    steps = [event for event in dial.history if event.kind in ("stepped", "rolled_back")]
     if not steps:
         return f"{status.level}."
-    days = (survey.now_ms - steps[-1].at_ms) / DAY_MS
+    days = (candidates.now_ms - steps[-1].at_ms) / DAY_MS
     turned = "turned there" if steps[-1].kind == "stepped" else "turned back"
     said = f"{status.level}, {turned} from {steps[-1].facts['from']} {times(days, 'day')} ago"
-    start = "" if level_named(status.start) == standing.level else f"; it started at {status.start}"
+    start = "" if level_named(status.start) == dial.level else f"; it started at {status.start}"
     return f"{said}{start}."
 
 
@@ -240,7 +248,7 @@ def _outlook(trial: TrialStatus) -> str:
     return f"{said}At this pace a decision is likely in about {times(max(ceil(trial.forecast_days), 1), 'day')}."
 
 
-def _waiting(wait: Wait | None, status: Status) -> str:
+def _waiting(wait: WaitReason | None, status: DialStatus) -> str:
     """Say why no trial runs here."""
     if wait is None:
         return "A trial is about to start."

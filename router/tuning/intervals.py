@@ -8,8 +8,8 @@ where low_i is the least that x_i could be, known before x_i came. No factor is 
 gains on average, whatever went before: the capital ever reaches 1 / alpha with a probability of at most alpha (Ville
 1939). So the candidates whose capital has not reached it form an interval that covers the mean at all times at once
 (Waudby-Smith & Ramdas 2024, "Estimating means of bounded random variables by betting"). Capital is spread evenly over
-several stakes, which costs a logarithm and tunes itself to the spread of the values. Bets against "at least m" mirror
-it; each side gets half of alpha.
+several stakes, which costs a logarithm and tunes itself to the spread of the values. Bets against "at least m"
+mirror it; each side gets half of alpha.
 
 Stakes are constant, so with the same bounds for all values the interval also covers, at any *one* time, the average of
 means that drift: a product of 1 + kappa * (m_i - m) / (m - low) is at most 1 where the m_i average to m. Values of one

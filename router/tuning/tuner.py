@@ -1,6 +1,6 @@
-"""What happens next: from policy, book, evidence and clock to the events to be appended to the log. A pure function.
+"""What happens next: from policy, state, evidence and clock to the events to be appended to the log. A pure function.
 
-    refresh(policy, book, bets, cells, now_ms) -> events
+    refresh(policy, state, tests, arms, now_ms) -> events
 
 The rules, each in force whoever looks and however often:
 
@@ -22,7 +22,7 @@ The rules, each in force whoever looks and however often:
 * What is frozen does not move at all. A rejection still ends a trial.
 
 The guarantee is per dial. What is assumed of outcomes is said in `betting`; that the evidence handed in is that of the
-trials in the book is the caller's part (`book.gathered`).
+trials in the state is the caller's part (`level_state.advance_tests`).
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from typing import Any
 
 from router.core.learning import DialKey, Event, EventKind
 from router.core.policy import Policy
-from router.tuning.allocation import LEAST_SHARE, Cell, CellKey, Prospect, share_of
-from router.tuning.betting import HARM_ALARM, MARGIN, Bets
-from router.tuning.book import Book, Running, fold
-from router.tuning.survey import DAY_MS, DAYS_MOST, MATURED, Survey
+from router.tuning.allocation import LEAST_SHARE, ArmKey, ArmStatistics, Candidate, share_of
+from router.tuning.candidates import DAY_MS, DAYS_MOST, MATURED, Candidates
+from router.tuning.level_state import LevelState, RunningTrial, fold
+from router.tuning.sequential_test import HARM_ALARM, MARGIN, SequentialTest
 from router.tuning.words import tell
 
 ALPHA = 0.05
@@ -75,86 +75,92 @@ def alpha_of(k: int) -> float:
 
 def refresh(
     policy: Policy,
-    book: Book,
-    bets: Mapping[str, Bets],
-    cells: Mapping[CellKey, Cell],
+    state: LevelState,
+    tests: Mapping[str, SequentialTest],
+    arms: Mapping[ArmKey, ArmStatistics],
     now_ms: int,
 ) -> list[Event]:
     """Return what is to be appended to the log now, in order; nothing where all may go on as it is.
 
-    `bets` is the evidence of the running trials by id (`book.gathered`), `cells` the record of all matured outcomes,
-    drawn or not (`allocation.counted`). Called again with the book that results, it returns nothing.
+    `tests` are those of the running trials by id (`level_state.advance_tests`), `arms` the statistics of all matured
+    outcomes, drawn or not (`allocation.count_outcomes`). Called again with the state that results, it returns nothing.
     """
-    desk = Desk(policy, book, cells, now_ms)
-    for key, running in sorted(book.running.items()):
-        desk.tend(key, running, bets.get(running.id, running.opening))
+    desk = _Refresh(policy, state, arms, now_ms)
+    for key, running in sorted(state.running.items()):
+        desk.tend(key, running, tests.get(running.id, running.opening))
     desk.begin()
     return desk.events
 
 
-class Desk:
-    """One refresh under way: the book as it stands after the events so far."""
+class _Refresh:
+    """One refresh under way: the state as it stands after the events so far."""
 
-    def __init__(self, policy: Policy, book: Book, cells: Mapping[CellKey, Cell], now_ms: int) -> None:
+    def __init__(self, policy: Policy, state: LevelState, arms: Mapping[ArmKey, ArmStatistics], now_ms: int) -> None:
         self.policy = policy
-        self.cells = cells
+        self.arms = arms
         self.now_ms = now_ms
-        self.book = book
-        self.survey = Survey(policy, book, cells, now_ms)
+        self.state = state
+        self.candidates = Candidates(policy, state, arms, now_ms)
         self.events: list[Event] = []
 
-    def tend(self, key: DialKey, running: Running, bets: Bets) -> None:
+    def tend(self, key: DialKey, running: RunningTrial, test: SequentialTest) -> None:
         """Decide about one running trial."""
         mode = self.policy.settings.tuning
         if self.policy.texts.get(key.task) != running.text:
-            self.stop(key, running, bets, "voided", rest_days=0)
+            self.stop(key, running, test, "voided", rest_days=0)
         elif self._metric() != running.metric:
-            self.stop(key, running, bets, "metric", rest_days=0)
+            self.stop(key, running, test, "metric", rest_days=0)
         elif running.rejected:
-            self.stop(key, running, bets, "rejected", by=running.rejected)
-        elif self.book.held(key) is not None:
+            self.stop(key, running, test, "rejected", by=running.rejected)
+        elif self.state.held(key) is not None:
             return
         elif running.kind == "holdback":
-            self._hold_back(key, running, bets)
+            self._hold_back(key, running, test)
         elif mode == "observe":
-            self.stop(key, running, bets, "observe", rest_days=0)
-        elif bets.alarms:
-            doubt = any(alarm in DOUBTS for alarm in bets.alarms)
-            self.stop(key, running, bets, "alarm", rest_days=REST_DAYS_DOUBT if doubt else REST_DAYS)
-        elif bets.harm >= HARM_ALARM:
-            self.stop(key, running, bets, "harm")
+            self.stop(key, running, test, "observe", rest_days=0)
+        elif test.alarms:
+            doubt = any(alarm in DOUBTS for alarm in test.alarms)
+            self.stop(key, running, test, "alarm", rest_days=REST_DAYS_DOUBT if doubt else REST_DAYS)
+        elif test.evidence_against >= HARM_ALARM:
+            self.stop(key, running, test, "harm")
         elif running.accepted and running.proposed_ms is not None:
-            self.step(key, running, bets, by=running.accepted)
-        elif self._certified(running, bets):
+            self.step(key, running, test, by=running.accepted)
+        elif self._certified(running, test):
             if mode == "auto":
-                self.step(key, running, bets)
+                self.step(key, running, test)
             elif running.proposed_ms is None:
-                self.write("proposed", key, self._found(running, bets))
-        elif self._futile(running, bets) and (running.proposed_ms is None or mode == "auto"):
-            self.stop(key, running, bets, "futile")
+                self.write("proposed", key, self._found(running, test))
+        elif self._futile(running, test) and (running.proposed_ms is None or mode == "auto"):
+            self.stop(key, running, test, "futile")
         else:
-            self._share(key, running, bets)
+            self._share(key, running, test)
 
     def begin(self) -> None:
         """Start the trials that may start, from the top of the tree down."""
-        for model, group in self.survey.groups.items():
+        for model, group in self.candidates.groups.items():
             for task in group.tasks:
                 key = DialKey(task, model)
-                if self.survey.wait(key) is None:
-                    found, _ = self.survey.prospects(key)
+                if self.candidates.wait(key) is None:
+                    found, _ = self.candidates.prospects(key)
                     self._start(found[0])
 
     def stop(
-        self, key: DialKey, running: Running, bets: Bets, why: str, rest_days: int = REST_DAYS, by: str = ""
+        self,
+        key: DialKey,
+        running: RunningTrial,
+        test: SequentialTest,
+        why: str,
+        rest_days: int = REST_DAYS,
+        by: str = "",
     ) -> None:
         """End a trial without a step."""
-        facts = self._found(running, bets) | {"why": why, "alarms": list(bets.alarms)}
+        facts = self._found(running, test) | {"why": why, "alarms": list(test.alarms)}
         self.write("stopped", key, facts | self._rests(running, rest_days), by)
 
-    def step(self, key: DialKey, running: Running, bets: Bets, by: str = "") -> None:
+    def step(self, key: DialKey, running: RunningTrial, test: SequentialTest, by: str = "") -> None:
         """Make the challenger the level in force, and hold some units back on the old one."""
         old, new = running.incumbent, running.challenger
-        self.write("stepped", key, self._found(running, bets) | {"from": old.word, "to": new.word}, by)
+        self.write("stepped", key, self._found(running, test) | {"from": old.word, "to": new.word}, by)
         self.write(
             "started",
             key,
@@ -174,43 +180,43 @@ class Desk:
         )
 
     def write(self, kind: EventKind, key: DialKey, facts: Mapping[str, Any], by: str = "") -> None:
-        """Add an event, with its words, and let the book follow."""
+        """Add an event, with its words, and let the state follow."""
         said = tell(kind, key, facts, by)
         event = Event(self.now_ms, self.policy.name, kind, key, MappingProxyType(dict(facts)), said, by or "tuner")
         self.events.append(event)
-        self.book = fold([event], self.book)
-        self.survey = self.survey.after(self.book)
+        self.state = fold([event], self.state)
+        self.candidates = self.candidates.after(self.state)
 
-    def _hold_back(self, key: DialKey, running: Running, bets: Bets) -> None:
-        guards = [alarm for alarm in bets.alarms if alarm not in DOUBTS]
-        if guards or bets.gain >= ROLLBACK_AT:
-            facts = self._found(running, bets) | {"from": running.incumbent.word, "to": running.challenger.word}
+    def _hold_back(self, key: DialKey, running: RunningTrial, test: SequentialTest) -> None:
+        guards = [alarm for alarm in test.alarms if alarm not in DOUBTS]
+        if guards or test.evidence_for >= ROLLBACK_AT:
+            facts = self._found(running, test) | {"from": running.incumbent.word, "to": running.challenger.word}
             facts |= {"why": "alarm" if guards else "worse", "alarms": guards}
             self.write("rolled_back", key, facts | self._rests(running, REST_DAYS))
-        elif bets.alarms:
-            self.stop(key, running, bets, "alarm", rest_days=0)
+        elif test.alarms:
+            self.stop(key, running, test, "alarm", rest_days=0)
         elif self._days(running) >= HOLDBACK_DAYS:
-            self.stop(key, running, bets, "kept", rest_days=0)
+            self.stop(key, running, test, "kept", rest_days=0)
         else:
             share = 0.0 if self.policy.settings.tuning == "observe" else HOLDBACK_SHARE
             if share != running.share:
-                self.write("shared", key, self._found(running, bets) | {"share": share, "was": running.share})
+                self.write("shared", key, self._found(running, test) | {"share": share, "was": running.share})
 
-    def _share(self, key: DialKey, running: Running, bets: Bets) -> None:
-        prospect = self.survey.prospect(key, running.incumbent, running.challenger)
+    def _share(self, key: DialKey, running: RunningTrial, test: SequentialTest) -> None:
+        prospect = self.candidates.prospect(key, running.incumbent, running.challenger)
         better = prospect.better if prospect else 0.0
-        if bets.reward.challenger_n >= HOPELESS_N and better <= HOPELESS and running.proposed_ms is None:
-            self.stop(key, running, bets, "futile")
+        if test.reward.challenger_n >= HOPELESS_N and better <= HOPELESS and running.proposed_ms is None:
+            self.stop(key, running, test, "futile")
             return
-        high = self.survey.high_stakes(key)
-        share = share_of(better, running.kind, bets.reward.challenger_n, high_stakes=high)
+        high = self.candidates.high_stakes(key)
+        share = share_of(better, running.kind, test.reward.challenger_n, high_stakes=high)
         if abs(share - running.share) >= RESHARE:
-            facts = self._found(running, bets) | {"share": share, "was": running.share, "better": round(better, 4)}
+            facts = self._found(running, test) | {"share": share, "was": running.share, "better": round(better, 4)}
             self.write("shared", key, facts)
 
-    def _start(self, prospect: Prospect) -> None:
-        key, k = prospect.key, self.book.standing(prospect.key).k + 1
-        high = self.survey.high_stakes(key)
+    def _start(self, prospect: Candidate) -> None:
+        key, k = prospect.key, self.state.dial(prospect.key).k + 1
+        high = self.candidates.high_stakes(key)
         facts = {
             "trial": self._trial(key, k, prospect.kind),
             "kind": prospect.kind,
@@ -222,29 +228,29 @@ class Desk:
             "text": self.policy.texts[key.task],
             "metric": self._metric(),
             "k": k,
-            "n": self.survey.record(key).n,
-            "followers": len(self.survey.followers(key)) - 1,
+            "n": self.candidates.record(key).n,
+            "followers": len(self.candidates.followers(key)) - 1,
             "expected": round(prospect.difference.mean, 4),
             "better": round(prospect.better, 4),
         }
         self.write("started", key, facts)
 
-    def _certified(self, running: Running, bets: Bets) -> bool:
-        enough = bets.reward.n >= MATURED and self._days(running) >= DAYS_LEAST
-        return enough and bets.gain >= 1.0 / running.alpha
+    def _certified(self, running: RunningTrial, test: SequentialTest) -> bool:
+        enough = test.reward.n >= MATURED and self._days(running) >= DAYS_LEAST
+        return enough and test.evidence_for >= 1.0 / running.alpha
 
-    def _futile(self, running: Running, bets: Bets) -> bool:
-        return bets.outcomes >= CONVERSATIONS_MOST or self._days(running) >= DAYS_MOST
+    def _futile(self, running: RunningTrial, test: SequentialTest) -> bool:
+        return test.outcomes >= CONVERSATIONS_MOST or self._days(running) >= DAYS_MOST
 
     def _metric(self) -> str:
         return self.policy.primary.name if self.policy.primary else ""
 
-    def _days(self, running: Running) -> float:
+    def _days(self, running: RunningTrial) -> float:
         return (self.now_ms - running.started_ms) / DAY_MS
 
-    def _found(self, running: Running, bets: Bets) -> dict[str, Any]:
+    def _found(self, running: RunningTrial, test: SequentialTest) -> dict[str, Any]:
         """Return what a trial has found so far, as the facts of an event."""
-        reward = bets.reward
+        reward = test.reward
         return {
             "trial": running.id,
             "kind": running.kind,
@@ -259,13 +265,13 @@ class Desk:
             "challenger_n": reward.challenger_n,
             "challenger_mean": _rounded(reward.challenger_mean),
             "incumbent_mean": _rounded(reward.incumbent_mean),
-            "evidence": float(f"{bets.gain:.6g}"),
+            "evidence": float(f"{test.evidence_for:.6g}"),
             "needed": 1.0 / running.alpha,
-            "harm": float(f"{bets.harm:.6g}"),
+            "harm": float(f"{test.evidence_against:.6g}"),
             "days": round(self._days(running), 2),
         }
 
-    def _rests(self, running: Running, days: int) -> dict[str, Any]:
+    def _rests(self, running: RunningTrial, days: int) -> dict[str, Any]:
         return {"rests_until_ms": self.now_ms + days * DAY_MS if days else 0}
 
     def _trial(self, key: DialKey, k: int, kind: str) -> str:

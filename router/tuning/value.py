@@ -12,6 +12,8 @@ would have had. Three estimates, over the decisions whose wanted action had a ch
 What was never tried is not guessed: its share is told as unknown, and where it is too large, or what remains rests on
 too few conversations, there is no figure but a reason. An action that was not random has probability 1, and supports
 nothing but itself.
+
+No command calls this yet: it is what a later `plan` of a changed pack will say of its worth.
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ _CLOSE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class LoggedOutcome:
     """One recorded conversation, and what the changed policy would do in its place.
 
     `logged` are the probabilities with which each action could have been taken, `wanted` those with which the changed
@@ -59,7 +61,7 @@ class Row:
     context: Hashable = None
 
 
-class Columns(NamedTuple):
+class LoggedColumns(NamedTuple):
     """Rows as numbers, each of shape (n,).
 
     `weight` is wanted / logged probability of the action taken, `support` the wanted probability of all that could have
@@ -82,7 +84,7 @@ class Columns(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Value:
+class PolicyValue:
     """What a changed policy is worth, on a scale from 0 to 1, over the decisions of which something is known.
 
     `unknown` is the share of its decisions that was never tried where it takes them; `effective` the number of
@@ -103,28 +105,29 @@ class Value:
     refused: str = ""
 
 
-def estimate(rows: Sequence[Row], *, alpha: float = ALPHA) -> Value:
+def estimate(rows: Sequence[LoggedOutcome], *, alpha: float = ALPHA) -> PolicyValue:
     """Return the value of the changed policy that `rows`, in the order in which they were recorded, ask for.
 
     Users must be counted once each: whoever comes again gets the same action, which is no second draw. Raises
     ValueError, naming the row, for probabilities or rewards that cannot be.
 
     >>> half = {"brief": 0.5, "guided": 0.5}
-    >>> rows = [Row("guided", 1.0, half, {"guided": 1.0}), Row("brief", 0.0, half, {"guided": 1.0})] * 400
+    >>> guided = {"guided": 1.0}
+    >>> rows = [LoggedOutcome("guided", 1.0, half, guided), LoggedOutcome("brief", 0.0, half, guided)] * 400
     >>> value = estimate(rows)
     >>> value.ips, value.snips, value.unknown, value.effective, value.interval.low > 0.8
     (1.0, 1.0, 0.0, 400.0, True)
-    >>> estimate([Row("brief", 1.0, {"brief": 1.0}, {"guided": 1.0})] * 400).refused
+    >>> estimate([LoggedOutcome("brief", 1.0, {"brief": 1.0}, {"guided": 1.0})] * 400).refused
     'of 100 % of the new decisions nothing like it was ever tried in their place (at most 20 % may be unknown)'
     """
     return estimate_columns(columns_of(rows), alpha=alpha)
 
 
-def estimate_columns(columns: Columns, *, alpha: float = ALPHA) -> Value:
+def estimate_columns(columns: LoggedColumns, *, alpha: float = ALPHA) -> PolicyValue:
     """Return the same as `estimate` from rows that are numbers already."""
     n = len(columns.reward)
     if not n:
-        return Value(0, 1.0, 0.0, refused="no recorded conversation has matured")
+        return PolicyValue(0, 1.0, 0.0, refused="no recorded conversation has matured")
     weights, supported = columns.weight, float(columns.support.sum())
     total = float(weights.sum())
     squares = float((weights * weights).sum())
@@ -132,13 +135,13 @@ def estimate_columns(columns: Columns, *, alpha: float = ALPHA) -> Value:
     unknown = max(0.0, 1.0 - supported / n)
     refused = _why_not(columns, unknown, effective)
     if refused:
-        return Value(n, unknown, effective, refused=refused)
+        return PolicyValue(n, unknown, effective, refused=refused)
     ips = float((weights * columns.reward).sum())
-    known = Columns(*(column[columns.support > 0.0] for column in columns))
+    known = LoggedColumns(*(column[columns.support > 0.0] for column in columns))
     worth = known.expected + known.weight * (known.reward - known.predicted)
     was = known.support * known.reward
     per = len(worth) / supported
-    return Value(
+    return PolicyValue(
         rows=n,
         unknown=unknown,
         effective=effective,
@@ -151,7 +154,7 @@ def estimate_columns(columns: Columns, *, alpha: float = ALPHA) -> Value:
     )
 
 
-def _why_not(columns: Columns, unknown: float, effective: float) -> str:
+def _why_not(columns: LoggedColumns, unknown: float, effective: float) -> str:
     """Return why no figure is given, or the empty string."""
     if unknown > 1.0 - LEAST_SUPPORT + _CLOSE:
         return (
@@ -181,7 +184,7 @@ def _interval(worth: Doubles, floor: Doubles, ceiling: Doubles, within: tuple[fl
 # ---------------------------------------------------------------------------------------------------- rows as numbers
 
 
-def columns_of(rows: Iterable[Row]) -> Columns:
+def columns_of(rows: Iterable[LoggedOutcome]) -> LoggedColumns:
     """Return rows, in the order in which they were recorded, as numbers. Raises ValueError, naming the row."""
     told = _Told()
     found = []
@@ -189,7 +192,7 @@ def columns_of(rows: Iterable[Row]) -> Columns:
         _check(row, number)
         found.append(_numbers(row, told))
         told.hear(row)
-    return Columns(*np.array(found, dtype=np.float64).reshape(-1, len(Columns._fields)).T)
+    return LoggedColumns(*np.array(found, dtype=np.float64).reshape(-1, len(LoggedColumns._fields)).T)
 
 
 class _Told:
@@ -198,7 +201,7 @@ class _Told:
     def __init__(self) -> None:
         self._sums: dict[tuple[Hashable, ...], tuple[float, int]] = {}
 
-    def hear(self, row: Row) -> None:
+    def hear(self, row: LoggedOutcome) -> None:
         for key in ((row.action,), (row.context, row.action)):
             total, count = self._sums.get(key, (0.0, 0))
             self._sums[key] = (total + row.reward, count + 1)
@@ -213,7 +216,7 @@ class _Told:
 _PULL = 4.0  # earlier rewards of an action in other contexts weigh as much as so many in this one
 
 
-def _check(row: Row, number: int) -> None:
+def _check(row: LoggedOutcome, number: int) -> None:
     """Raise ValueError for what cannot be."""
     if not 0.0 <= row.reward <= 1.0:
         raise ValueError(f"rows[{number}].reward is {row.reward}: expected a number from 0 to 1")
@@ -227,8 +230,8 @@ def _check(row: Row, number: int) -> None:
         raise ValueError(f"rows[{number}].predicted has {wrong[0]}: expected numbers from 0 to 1")
 
 
-def _numbers(row: Row, told: _Told) -> tuple[float, ...]:
-    """Return one row of `Columns`."""
+def _numbers(row: LoggedOutcome, told: _Told) -> tuple[float, ...]:
+    """Return one row of `LoggedColumns`."""
     support = expected = seconds = 0.0
     # Of each action that could have been taken: its weight, and what is predicted of it.
     could: list[tuple[float, float]] = []
@@ -265,7 +268,9 @@ def _numbers(row: Row, told: _Told) -> tuple[float, ...]:
 # ---------------------------------------------------------------------------------------------------- from the records
 
 
-def rows_of(outcomes: Iterable[Outcome], wanted: Mapping[str, Mapping[Action, float]] | None = None) -> tuple[Row, ...]:
+def rows_of(
+    outcomes: Iterable[Outcome], wanted: Mapping[str, Mapping[Action, float]] | None = None
+) -> tuple[LoggedOutcome, ...]:
     """Return recorded outcomes as rows: those that have a reward, each user once at a task and trial.
 
     An action is (text digest, level), a context (task, complexity, model). `wanted` gives the changed policy's
@@ -284,7 +289,9 @@ def rows_of(outcomes: Iterable[Outcome], wanted: Mapping[str, Mapping[Action, fl
     for made, reward in counted.values():
         logged = _logged(made, arms[_place(made)])
         asked = logged if wanted is None else wanted.get(made.decision, logged)
-        rows.append(Row(_action(made), reward, logged, asked, context=(made.task, made.complexity, made.model)))
+        rows.append(
+            LoggedOutcome(_action(made), reward, logged, asked, context=(made.task, made.complexity, made.model))
+        )
     return tuple(rows)
 
 

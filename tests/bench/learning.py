@@ -34,8 +34,8 @@ from router.engine.recorder import Recorder
 from router.engine.send import RetryBudget, Sender
 from router.packs import load_pack
 from router.stores import SqlLearningStore, SqlTraceStore, open_database
-from router.tuning.allocation import counted
-from router.tuning.book import Book, fold, gathered
+from router.tuning.allocation import count_outcomes
+from router.tuning.level_state import LevelState, advance_tests, fold
 from router.tuning.tuner import refresh
 from tests.bench.gateways import SHIPPED_PACK
 from tests.bench.report import print_conditions, print_table
@@ -108,20 +108,20 @@ def refreshing() -> list[tuple[str, str]]:
     rng = np.random.default_rng(5)
     outcomes = [outcome(policy, rng, number) for number in range(OUTCOMES)]
     began = time.perf_counter()
-    cells = counted({}, outcomes)
+    arms = count_outcomes({}, outcomes)
     counting = time.perf_counter() - began
     now = 200 * DAY_MS
     began = time.perf_counter()
-    events = refresh(policy, Book(), {}, cells, now)
+    events = refresh(policy, LevelState(), {}, arms, now)
     starting = time.perf_counter() - began
-    book = fold(replace(event, number=at) for at, event in enumerate(events, 1))
+    state = fold(replace(event, number=at) for at, event in enumerate(events, 1))
     began = time.perf_counter()
-    refresh(policy, book, gathered(book, ()), cells, now)
+    refresh(policy, state, advance_tests(state, ()), arms, now)
     going = time.perf_counter() - began
     return [
-        (f"count {OUTCOMES:,} outcomes into {len(cells):,} arms", f"{counting:.2f} s"),
+        (f"count {OUTCOMES:,} outcomes into {len(arms):,} arms", f"{counting:.2f} s"),
         (f"refresh, {TASKS} tasks x 4 levels, {len(events)} trials begin", f"{starting:.2f} s"),
-        (f"refresh, {len(book.running)} trials under way", f"{going:.2f} s"),
+        (f"refresh, {len(state.running)} trials under way", f"{going:.2f} s"),
     ]
 
 

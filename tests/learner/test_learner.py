@@ -76,7 +76,7 @@ async def test_every_replica_and_every_start_comes_to_the_same(database: Databas
     again.read_log()
     again.read_outcomes()
     told.read_outcomes()
-    assert (again.book, again.bets, again.cells) == (told.book, told.bets, told.cells)
+    assert (again.state, again.tests, again.arms) == (told.state, told.tests, told.arms)
     other_shelf = Shelf({"desk": snapshot(tuned_policy("auto"))}, "desk")
     shop.another(other_shelf).heed()
     assert other_shelf.levels("desk") == shop.levels

@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 
 from router.core.policy import Level
-from router.tuning.allocation import Cell, curves, share_of
-from router.tuning.paths import Runs, evalue_paths
+from router.tuning.allocation import ArmStatistics, curves, share_of
 from tests.sim.finding import Bools, Doubles, Finding, Tier, at_most, ever, percent
 from tests.sim.naive import FEWEST, z_paths
+from tests.sim.paths import Runs, evalue_paths
 from tests.sim.peeking import CONVERSATIONS, FEWEST_MATURED, FIRST_ALPHA, NOMINAL_Z, chunks
 
 PER_DAY, DELAY_DAYS = 200, 3
@@ -46,11 +46,11 @@ class Arms:
         """Return the share that the shipped allocation gives to each run's challenger."""
         found = []
         for n, total in zip(self.n.T.tolist(), self.total.T.tolist(), strict=True):
-            cells = {
-                (TASK, level): Cell(int(n[side]), total[side], total[side])
+            arms = {
+                (TASK, level): ArmStatistics(int(n[side]), total[side], total[side])
                 for side, level in enumerate((Level.GUIDED, Level.DETAILED))
             }
-            believed = curves(cells, (TASK,)).difference({TASK: (Level.GUIDED, Level.DETAILED)}, {TASK: 1.0})
+            believed = curves(arms, (TASK,)).difference({TASK: (Level.GUIDED, Level.DETAILED)}, {TASK: 1.0})
             found.append(share_of(believed.better(), "up", int(n[1])))
         return np.array(found)
 
@@ -86,7 +86,7 @@ def lived(dice: np.random.Generator, runs: int) -> tuple[Bools, Bools]:
 
 
 def returning(dice: np.random.Generator, runs: int) -> tuple[int, int, int]:
-    """Return how many of these runs promote: each user counted once, every conversation counted, and by z-test.
+    """Return how many of these runs promote: each user count_outcomes once, every conversation count_outcomes, and by z-test.
 
     A user keeps an arm, and has a mean reward of their own, whatever the arm.
     """
@@ -121,9 +121,9 @@ def adaptive(tier: Tier) -> Finding:
         row="V3",
         what="the same with adaptive shares, outcomes 3 days late, drift; users who return",
         target="false promotions <= 5 %",
-        ours=f"{percent(promoted / runs)}; returning users, each counted once: {percent(once / runs)}",
+        ours=f"{percent(promoted / runs)}; returning users, each count_outcomes once: {percent(once / runs)}",
         reference=f"z-test of the pooled counts: {percent(fooled / runs, 0)}; returning users, every conversation "
-        f"counted: our bets {percent(always / runs, 0)}, z-test {percent(z / runs, 0)}",
+        f"count_outcomes: our bets {percent(always / runs, 0)}, z-test {percent(z / runs, 0)}",
         met=at_most(promoted, runs, 0.05) and at_most(once, runs, 0.05),
         conditions=f"{runs:,} runs x {CONVERSATIONS:,} conversations, {PER_DAY} a day, shares of the shipped allocation "
         f"renewed daily, base rate .45 to .85 and weekly wave; {USERS:,} users, of whom the busiest tenth has "

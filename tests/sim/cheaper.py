@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from router.tuning.betting import MARGIN
-from router.tuning.paths import evalue_paths
+from router.tuning.sequential_test import MARGIN
 from router.tuning.tuner import CONVERSATIONS_MOST
 from tests.sim.finding import Finding, Tier, at_least, at_most, ever, percent, spread
+from tests.sim.paths import evalue_paths
 from tests.sim.peeking import FEWEST_MATURED, FIRST_ALPHA, chunks, drawn
 
 BASE_RATES = (0.7, 0.85)

@@ -1,6 +1,6 @@
 """V8: the whole controller in simulated time: 40 tasks in 5 domains, 36,000 conversations, and what it costs to learn.
 
-Nothing stands in for the shipped parts: levels are chosen by `core.levels`, outcomes counted, bet on and allocated by
+Nothing stands in for the shipped parts: levels are chosen by `core.levels`, outcomes count_outcomes, bet on and allocated by
 `router.tuning`, and every day the tuner reads them and writes its log, from which the levels follow. A conversation has
 its own user, settles on one task and matures after 72 hours. The reward of a level at a task is drawn as the allocation
 believes it is (a shared curve, a domain's and a task's deviation from it); regret is the sum over conversations of
@@ -17,10 +17,10 @@ import numpy as np
 from router.core.learning import Assignment, DialKey, Event, Outcome
 from router.core.levels import Asked, Levels, choose_levels
 from router.core.policy import ROOT, Instruction, Level, Metric, Policy, Settings, Task
-from router.tuning.allocation import SD_DOMAIN, SD_OWN, SD_SHARED, SD_TASK, Cell, CellKey, counted
-from router.tuning.betting import Bets
-from router.tuning.book import Book, fold, gathered, level_named
-from router.tuning.survey import Survey
+from router.tuning.allocation import SD_DOMAIN, SD_OWN, SD_SHARED, SD_TASK, ArmKey, ArmStatistics, count_outcomes
+from router.tuning.candidates import Candidates
+from router.tuning.level_state import LevelState, advance_tests, fold, level_named
+from router.tuning.sequential_test import SequentialTest
 from router.tuning.tuner import refresh
 from tests.sim.finding import Doubles, Finding, Tier, at_most
 
@@ -80,7 +80,7 @@ class Simulated:
     policy: Policy
     world: World
     fixed_share: float | None = None
-    book: Book = field(default_factory=Book)
+    state: LevelState = field(default_factory=LevelState)
     regret: float = 0.0
     promoted: int = 0
     wrong: int = 0
@@ -92,19 +92,19 @@ class Simulated:
         luck = dice.random(conversations)
         salt = dice.bytes(16)
         waiting: list[Outcome] = []
-        bets: dict[str, Bets] = {}
-        cells: dict[CellKey, Cell] = {}
+        bets: dict[str, SequentialTest] = {}
+        arms: dict[ArmKey, ArmStatistics] = {}
         for day in range(conversations // PER_DAY):
-            levels = self.book.levels(salt, self.policy.settings.holdout)
+            levels = self.state.levels(salt, self.policy.settings.holdout)
             for number in range(day * PER_DAY, (day + 1) * PER_DAY):
                 waiting.append(self._conversation(number, int(asked[number]), float(luck[number]), levels))
             now_ms = (day + 1) * DAY_MS
             matured = [outcome for outcome in waiting if outcome.assignment.matures_ms <= now_ms]
             waiting = waiting[len(matured) :]
-            cells = counted(cells, matured)
-            bets = gathered(self.book, matured, bets)
-            self._write(refresh(self.policy, self.book, bets, cells, now_ms), cells, now_ms)
-            bets = gathered(self.book, (), bets)
+            arms = count_outcomes(arms, matured)
+            bets = advance_tests(self.state, matured, bets)
+            self._write(refresh(self.policy, self.state, bets, arms, now_ms), arms, now_ms)
+            bets = advance_tests(self.state, (), bets)
         return self
 
     def _conversation(self, number: int, at: int, luck: float, levels: Levels) -> Outcome:
@@ -134,7 +134,7 @@ class Simulated:
         )
         return Outcome(assignment, float(luck < self.world.worth[at, chosen[leaf]]), number=number)
 
-    def _write(self, events: Iterable[Event], cells: dict[CellKey, Cell], now_ms: int) -> None:
+    def _write(self, events: Iterable[Event], arms: dict[ArmKey, ArmStatistics], now_ms: int) -> None:
         for event in events:
             kind = event.facts.get("kind")
             if event.kind == "started" and kind != "holdback":
@@ -146,12 +146,12 @@ class Simulated:
                     event = replace(event, facts={**event.facts, "share": self.fixed_share})
             if event.kind == "stepped":
                 self.promoted += 1
-                self.wrong += self._is_wrong(event, Survey(self.policy, self.book, cells, now_ms))
-            self.book = fold([event], self.book)
+                self.wrong += self._is_wrong(event, Candidates(self.policy, self.state, arms, now_ms))
+            self.state = fold([event], self.state)
 
-    def _is_wrong(self, event: Event, survey: Survey) -> bool:
+    def _is_wrong(self, event: Event, candidates: Candidates) -> bool:
         """Say whether a step makes the tasks that it moves worse in truth (by more than its margin)."""
-        moves = survey.moves(
+        moves = candidates.moves(
             DialKey(*event.key), level_named(event.facts["incumbent"]), level_named(event.facts["challenger"])
         )
         gain = 0.0

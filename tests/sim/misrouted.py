@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from router.tuning.paths import evalue_paths
 from tests.sim.finding import Finding, Tier, at_most, ever, percent, spread
 from tests.sim.naive import z_paths
+from tests.sim.paths import evalue_paths
 from tests.sim.peeking import CONVERSATIONS, FEWEST_MATURED, FIRST_ALPHA, NOMINAL_Z, chunks
 
 LOST = 0.3

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from router.tuning.paths import evalue_paths
 from tests.sim.finding import Bools, Doubles, Finding, Tier, at_most, ever, spread
 from tests.sim.naive import z_paths
+from tests.sim.paths import evalue_paths
 
 CONVERSATIONS = 10_000
 BASE_RATES = (0.5, 0.7, 0.95, 0.985)

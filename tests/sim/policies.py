@@ -12,7 +12,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from router.tuning.value import LEAST_SUPPORT, Columns, Row, Value, columns_of, estimate, estimate_columns
+from router.tuning.value import (
+    LEAST_SUPPORT,
+    LoggedColumns,
+    LoggedOutcome,
+    PolicyValue,
+    columns_of,
+    estimate,
+    estimate_columns,
+)
 from tests.sim.finding import Doubles, Finding, Tier, at_least, percent
 
 TASKS, LEVELS, POLICIES = 20, 4, 200
@@ -68,15 +76,15 @@ class Changed:
     support: float
     truth: float
     before: float
-    rows: tuple[Row, ...]
-    columns: Columns
+    rows: tuple[LoggedOutcome, ...]
+    columns: LoggedColumns
 
 
 def judged(known: World, wanted: list[dict[int, float]]) -> Changed:
     """Return a policy with every row that the traffic may hold: each task, each level tried there, reward 0 and 1."""
     could = [(task, level) for task, logged in enumerate(known.logged) for level in logged]
     rows = tuple(
-        Row(
+        LoggedOutcome(
             level,
             float(reward),
             known.logged[task],
@@ -118,7 +126,7 @@ class Tally:
         for each in self.errors.values():
             each.append([])
 
-    def add(self, policy: Changed, value: Value, naive: float) -> None:
+    def add(self, policy: Changed, value: PolicyValue, naive: float) -> None:
         """Count one estimate."""
         if value.interval is None or value.gain is None:
             self.refused += 1
@@ -153,10 +161,12 @@ class Tally:
 NAMES = ("ips", "snips", "dr", "naive")
 
 
-def learned(policy: Changed, which: np.ndarray) -> Value:
+def learned(policy: Changed, which: np.ndarray) -> PolicyValue:
     """Estimate as `plan` does: row by row, with no predictions but the means of what came before."""
     rows = [policy.rows[at] for at in which.tolist()]
-    return estimate([Row(row.action, row.reward, row.logged, row.wanted, context=row.context) for row in rows])
+    return estimate(
+        [LoggedOutcome(row.action, row.reward, row.logged, row.wanted, context=row.context) for row in rows]
+    )
 
 
 def off_policy(tier: Tier) -> Finding:
@@ -170,7 +180,7 @@ def off_policy(tier: Tier) -> Finding:
         tally.begin()
         for repeat in range(repeats):
             which = recorded(dice, known, CONVERSATIONS)
-            columns = Columns(*(column[which] for column in policy.columns))
+            columns = LoggedColumns(*(column[which] for column in policy.columns))
             # What is usually done: the mean reward where the action is one that the new policy takes.
             tally.add(policy, estimate_columns(columns), float(columns.reward[columns.weight > 0].mean()))
             if repeat == 0 and number % tier.pick(20, 4, 1) == 0:

@@ -32,11 +32,12 @@ from router.server.learner import Learner, Records
 from router.stores import SqlFeedbackStore, SqlLearningStore, SqlTraceStore, open_database
 from router.stores.database import Database
 from router.stores.schema import feedback
-from router.tuning.betting import Bets, advance
-from router.tuning.book import fold
+from router.tuning.level_state import fold
+from router.tuning.sequential_test import SequentialTest
 from tests.sim.controller import DAY_MS, HORIZON_MS, MODEL, pack
 from tests.sim.finding import Finding, Tier
 from tests.support.parts import snapshot
+from tests.tuning.one_by_one import advance_one
 
 SALT = b"the same in both lives"
 PER_DAY, USERS = 240, 2_500
@@ -242,7 +243,7 @@ class Ended:
 
     events: tuple[Event, ...]
     outcomes: tuple[Outcome, ...]
-    bets: tuple[tuple[str, Bets], ...]
+    tests: tuple[tuple[str, SequentialTest], ...]
     levels: Levels
     feedback: tuple[str, ...]
 
@@ -256,20 +257,20 @@ def ended(file: Path, tuned: Policy) -> Ended:
         records.read_log()
         records.read_outcomes()
         outcomes = store.outcomes(tuned.name)
-        running = {each.id: each.opening for each in records.book.running.values()}
-        bets: dict[str, Bets] = {}
+        running = {each.id: each.opening for each in records.state.running.values()}
+        bets: dict[str, SequentialTest] = {}
         for outcome in outcomes:
             trial = outcome.assignment.trial
             if trial:
-                bets[trial] = advance(bets.get(trial, running.get(trial, Bets())), outcome)
-        if {trial: bets.get(trial, opening) for trial, opening in running.items()} != records.bets:
+                bets[trial] = advance_one(bets.get(trial, running.get(trial, SequentialTest())), outcome)
+        if {trial: bets.get(trial, opening) for trial, opening in running.items()} != records.tests:
             raise AssertionError("one by one the evidence is another than all at once")
         rows = database.read(lambda connection: connection.execute(select(feedback.c.id)).all(), "read", "unreadable")
         return Ended(
             tuple(replace(event, number=0) for event in store.events(tuned.name)),
             tuple(replace(outcome, number=0) for outcome in outcomes),
             tuple(sorted(bets.items())),
-            records.book.levels(),
+            records.state.levels(),
             tuple(sorted(row.id for row in rows)),
         )
     finally:
@@ -331,5 +332,5 @@ def replays(tier: Tier) -> Finding:
         met=not differing and not lost and not twice,
         conditions=f"{kills} kills (SIGKILL) over {days} days, {len(found.outcomes):,} outcomes, {len(found.events)} events "
         f"in the log, {len(promised):,} acknowledgements of {len(found.feedback):,} pieces of feedback, "
-        f"{len(found.bets)} trials; SQLite; seed 12",
+        f"{len(found.tests)} trials; SQLite; seed 12",
     )

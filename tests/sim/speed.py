@@ -8,9 +8,9 @@ from math import ceil, isfinite
 import numpy as np
 from scipy.stats import norm
 
-from router.tuning.betting import HARM_ALARM
-from router.tuning.paths import evalue_paths
+from router.tuning.sequential_test import HARM_ALARM
 from tests.sim.finding import Bools, Doubles, Finding, Tier, first, median_at_most
+from tests.sim.paths import evalue_paths
 from tests.sim.peeking import FEWEST_MATURED, FIRST_ALPHA, chunks, drawn
 
 BASE_RATE = 0.7

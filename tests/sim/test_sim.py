@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.tuning.betting import MARGIN
-from router.tuning.paths import evalue_paths
-from router.tuning.wealth import NEW, compare, mean
+from router.tuning.sequential_test import MARGIN, NEW, mean
 from tests.sim import __main__ as program
 from tests.sim import peeking, replay
 from tests.sim.finding import TIERS, Finding, at_least, at_most, ever, first, median_at_most, percent, spread
 from tests.sim.naive import z_paths
+from tests.sim.paths import evalue_paths
 from tests.sim.table import ROWS, SLOWEST_FIRST, run, show
 from tests.sim.votes import simulated
+from tests.tuning.one_by_one import compare
 
 chances = st.floats(0.02, 0.98)
 
@@ -52,8 +52,8 @@ def test_without_a_difference_no_wealth_grows_on_average(
             good = incumbent - margin if arm else incumbent
             chance *= (share if arm else 1 - share) * (good if reward else 1 - good)
             wealth = compare(wealth, float(reward), bool(arm), share, margin)
-        expected["gain"] += chance * mean(wealth.gain)
-        expected["harm"] += chance * mean(wealth.harm)
+        expected["gain"] += chance * mean(wealth.better)
+        expected["harm"] += chance * mean(wealth.worse)
     assert expected == pytest.approx({"gain": 1.0, "harm": 1.0}, rel=1e-9)
 
 

@@ -17,10 +17,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from router.tuning.betting import HARM_ALARM
-from router.tuning.paths import evalue_paths
+from router.tuning.sequential_test import HARM_ALARM
 from tests.sim.finding import Bools, Doubles, Finding, Tier, at_most, first, percent
 from tests.sim.naive import z_paths
+from tests.sim.paths import evalue_paths
 from tests.sim.peeking import FEWEST_MATURED, FIRST_ALPHA, NOMINAL_Z, chunks
 
 CONVERSATIONS = 8_000

@@ -24,7 +24,7 @@ from router.engine.send import RetryBudget, Sender, Target
 from router.engine.snapshot import Shelf
 from router.server.learner import Learner, Records
 from router.stores import Database, SqlFeedbackStore, SqlLearningStore, SqlTraceStore
-from router.tuning.persons import say
+from router.tuning.level_state import say
 from tests.support.parts import body, call, small_policy, snapshot
 
 DAY_MS = 24 * 3600 * 1000
@@ -110,8 +110,8 @@ class Shop:
     def word(self, word: Any, key: DialKey = KEY) -> None:
         records = Records("desk", self.store)
         records.read_log()
-        event = say(self.shelf.current().policy, records.book, word, key, "ann", self.now)
-        assert self.store.append([event], records.book.last)
+        event = say(self.shelf.current().policy, records.state, word, key, "ann", self.now)
+        assert self.store.append([event], records.state.last)
 
     @property
     def levels(self) -> Levels:

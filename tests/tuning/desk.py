@@ -12,10 +12,9 @@ import numpy as np
 from router.core.learning import Assignment, DialKey, Event, Outcome
 from router.core.levels import Asked, Levels, choose_levels
 from router.core.policy import ROOT, Instruction, Level, Metric, Policy, Settings, Task, lineage
-from router.tuning.allocation import Cell, CellKey
-from router.tuning.betting import Bets
-from router.tuning.survey import DAY_MS
-from router.tuning.wealth import Compared
+from router.tuning.allocation import ArmKey, ArmStatistics
+from router.tuning.candidates import DAY_MS
+from router.tuning.sequential_test import Comparison, SequentialTest
 
 OFF, BRIEF, GUIDED, DETAILED = Level
 BILLING, REFUND, INVOICE, SHIPPING = "/billing", "/billing/refund", "/billing/invoice", "/shipping"
@@ -93,14 +92,14 @@ def outcome(
     return Outcome(given, reward, MappingProxyType(dict(guards or {})), repeated, number)
 
 
-def cells(
+def arms(
     policy: Policy, table: Mapping[tuple[str, Level], tuple[int, float]], now_ms: int, **more: Any
-) -> dict[CellKey, Cell]:
-    """Return cells from (task, level) to (conversations, mean), a month's worth; rewards are 0 and 1."""
+) -> dict[ArmKey, ArmStatistics]:
+    """Return arms from (task, level) to (conversations, mean), a month's worth; rewards are 0 and 1."""
     model = more.get("model", MODEL)
     first = now_ms - more.get("days", 30) * DAY_MS
     return {
-        CellKey(task, model, level, task, policy.texts[task]): Cell(n, n * mean, n * mean, 0, first, now_ms)
+        ArmKey(task, model, level, task, policy.texts[task]): ArmStatistics(n, n * mean, n * mean, 0, first, now_ms)
         for (task, level), (n, mean) in table.items()
     }
 
@@ -145,11 +144,11 @@ def drawn(
 
 def evidence(
     n: int = 400, gain: float = 1.0, harm: float = 1.0, means: tuple[float, float] = (0.8, 0.7), **more: Any
-) -> Bets:
+) -> SequentialTest:
     """Return evidence with these figures, half of the conversations on either arm; the challenger's mean first."""
     half = n // 2
-    reward = Compared(half, half * means[0], n - half, (n - half) * means[1], 0.2 * n, (gain,) * 3, (harm,) * 3)
-    return Bets(reward=reward, outcomes=more.pop("outcomes", n), **more)
+    reward = Comparison(half, half * means[0], n - half, (n - half) * means[1], 0.2 * n, (gain,) * 3, (harm,) * 3)
+    return SequentialTest(reward=reward, outcomes=more.pop("outcomes", n), **more)
 
 
 FACTS: dict[str, Any] = {

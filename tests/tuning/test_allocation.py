@@ -15,10 +15,10 @@ from router.tuning.allocation import (
     SD_OWN,
     SD_SHARED,
     SD_TASK,
-    Cell,
-    CellKey,
+    ArmKey,
+    ArmStatistics,
     Difference,
-    counted,
+    count_outcomes,
     curves,
     domain_of,
     merged,
@@ -30,11 +30,11 @@ OFF, BRIEF, GUIDED, DETAILED = Level
 TASKS = ("/a", "/a/x", "/a/x/deep", "/b", "/b/y", "/c")
 
 
-def cell(n: int, mean: float) -> Cell:
-    return Cell(n, n * mean, n * mean)
+def cell(n: int, mean: float) -> ArmStatistics:
+    return ArmStatistics(n, n * mean, n * mean)
 
 
-def dense(cells, tasks):
+def dense(arms, tasks):
     """The same posterior by one solve over all tasks and levels at once."""
     size = 4 * len(tasks)
     prior = np.zeros((size, size))
@@ -43,28 +43,28 @@ def dense(cells, tasks):
             (v, k), (w, m) = divmod(i, 4), divmod(j, 4)
             near = domain_of(tasks[v]) == domain_of(tasks[w])
             prior[i, j] = SD_TASK**2 * (v == w) + (k == m) * (SD_SHARED**2 + SD_DOMAIN**2 * near) + SD_OWN**2 * (i == j)
-    n = sum(c.n for c in cells.values())
-    centre = sum(c.total for c in cells.values()) / n
-    within = sum(c.squares - c.total**2 / c.n for c in cells.values())
+    n = sum(c.n for c in arms.values())
+    centre = sum(c.total for c in arms.values()) / n
+    within = sum(c.squares - c.total**2 / c.n for c in arms.values())
     pooled = (within + 10 * 0.25) / (n + 10)
-    seen = [4 * tasks.index(task) + level for task, level in cells]
-    y = np.array([c.total / c.n - centre for c in cells.values()])
-    spread = [c.squares - c.total**2 / c.n for c in cells.values()]
-    noise = [(s + 10 * pooled) / (c.n + 10) / c.n for s, c in zip(spread, cells.values(), strict=True)]
+    seen = [4 * tasks.index(task) + level for task, level in arms]
+    y = np.array([c.total / c.n - centre for c in arms.values()])
+    spread = [c.squares - c.total**2 / c.n for c in arms.values()]
+    noise = [(s + 10 * pooled) / (c.n + 10) / c.n for s, c in zip(spread, arms.values(), strict=True)]
     gain = prior[:, seen] @ np.linalg.inv(prior[np.ix_(seen, seen)] + np.diag(noise))
     return centre + gain @ y, prior - gain @ prior[seen]
 
 
 @pytest.fixture(scope="module")
-def cells():
+def arms():
     dice = np.random.default_rng(1)
     places = [(task, level) for task in TASKS for level in Level if dice.random() < 0.6]
     return {place: cell(int(dice.integers(5, 400)), float(dice.uniform(0.3, 0.9))) for place in places}
 
 
-def test_the_posterior_is_that_of_one_dense_solve(cells) -> None:
-    mean, cov = dense(cells, TASKS)
-    found = curves(cells, TASKS)
+def test_the_posterior_is_that_of_one_dense_solve(arms) -> None:
+    mean, cov = dense(arms, TASKS)
+    found = curves(arms, TASKS)
     assert np.allclose(found.mean.ravel(), mean, atol=1e-6)
     for row, task in enumerate(TASKS):
         for level in Level:
@@ -72,18 +72,18 @@ def test_the_posterior_is_that_of_one_dense_solve(cells) -> None:
             assert found.level(task, level) == pytest.approx((mean[at], sqrt(cov[at, at])), abs=1e-6)
 
 
-def test_the_difference_of_a_domain_is_weighted_by_traffic(cells) -> None:
-    mean, cov = dense(cells, TASKS)
+def test_the_difference_of_a_domain_is_weighted_by_traffic(arms) -> None:
+    mean, cov = dense(arms, TASKS)
     moves = {"/a": (GUIDED, DETAILED), "/a/x": (BRIEF, GUIDED), "/a/x/deep": (DETAILED, DETAILED)}
     contrast = np.zeros(24)
     contrast[[3, 2, 6, 5]] = [0.5, -0.5, 0.25, -0.25]
-    found = curves(cells, TASKS).difference(moves, {"/a": 200.0, "/a/x": 100.0, "/a/x/deep": 100.0, "/b": 900.0})
+    found = curves(arms, TASKS).difference(moves, {"/a": 200.0, "/a/x": 100.0, "/a/x/deep": 100.0, "/b": 900.0})
     assert found == pytest.approx((contrast @ mean, sqrt(contrast @ cov @ contrast)), abs=1e-6)
 
 
-def test_levels_of_several_domains_are_not_moved_at_once(cells) -> None:
+def test_levels_of_several_domains_are_not_moved_at_once(arms) -> None:
     with pytest.raises(ValueError, match="one domain at a time"):
-        curves(cells, TASKS).difference({"/a": (BRIEF, GUIDED), "/b": (BRIEF, GUIDED)}, {"/a": 1.0})
+        curves(arms, TASKS).difference({"/a": (BRIEF, GUIDED), "/b": (BRIEF, GUIDED)}, {"/a": 1.0})
 
 
 def test_a_task_that_was_never_seen_borrows_the_shape_of_its_siblings() -> None:
@@ -150,9 +150,9 @@ def test_outcomes_are_counted_by_arm_in_any_parts() -> None:
         outcome(None, number=3),
         outcome(1.0, number=4, level=BRIEF),
     ]
-    table = counted({}, rows)
-    assert table == counted(counted({}, rows[:2]), rows[2:])
-    key = CellKey(BILLING, MODEL, GUIDED, BILLING, "")
-    assert table[key] == Cell(2, 1.5, 1.25, 1, T0 + 1, T0 + 3)
-    assert merged(table.values()) == Cell(3, 2.5, 2.25, 1, T0 + 1, T0 + 4)
-    assert merged([]) == Cell()
+    table = count_outcomes({}, rows)
+    assert table == count_outcomes(count_outcomes({}, rows[:2]), rows[2:])
+    key = ArmKey(BILLING, MODEL, GUIDED, BILLING, "")
+    assert table[key] == ArmStatistics(2, 1.5, 1.25, 1, T0 + 1, T0 + 3)
+    assert merged(table.values()) == ArmStatistics(3, 2.5, 2.25, 1, T0 + 1, T0 + 4)
+    assert merged([]) == ArmStatistics()

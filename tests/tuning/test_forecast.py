@@ -1,4 +1,4 @@
-"""Status: figures and sentences of every dial, and when a decision is likely."""
+"""DialStatus: figures and sentences of every dial, and when a decision is likely."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from router.core.policy import Level, Policy
-from router.tuning.betting import Bets
-from router.tuning.book import Book, Running, fold
-from router.tuning.forecast import Status, forecast, statuses
-from router.tuning.survey import DAY_MS
+from router.tuning.candidates import DAY_MS
+from router.tuning.forecast import DialStatus, forecast, statuses
+from router.tuning.level_state import LevelState, RunningTrial, fold
+from router.tuning.sequential_test import SequentialTest
 from router.tuning.tuner import refresh
 from tests.tuning.desk import (
     BILLING,
@@ -22,7 +22,7 @@ from tests.tuning.desk import (
     SHIPPING,
     STARTED,
     T0,
-    cells,
+    arms,
     dial,
     event,
     evidence,
@@ -31,24 +31,24 @@ from tests.tuning.desk import (
 
 OFF, BRIEF, GUIDED, DETAILED = Level
 RECORD = {(REFUND, GUIDED): (500, 0.7), (INVOICE, GUIDED): (12, 0.5)}
-RUNNING = fold([STARTED]).standing(dial()).running
+RUNNING = fold([STARTED]).dial(dial()).running
 
 
 def found(
-    book: Book | None = None,
-    bets: Bets | None = None,
+    state: LevelState | None = None,
+    bets: SequentialTest | None = None,
     policy: Policy | None = None,
     record: Any = RECORD,
     days: float = 0,
     task: str = BILLING,
-) -> Status:
-    policy, book = policy or pack(), book or Book()
-    known = {running.id: bets for running in book.running.values()} if bets else {}
-    table = statuses(policy, book, known, cells(policy, record, T0), T0 + round(days * DAY_MS))
+) -> DialStatus:
+    policy, state = policy or pack(), state or LevelState()
+    known = {running.id: bets for running in state.running.values()} if bets else {}
+    table = statuses(policy, state, known, arms(policy, record, T0), T0 + round(days * DAY_MS))
     return next(status for status in table if status.key.task == task)
 
 
-def running(**more: Any) -> Running:
+def running(**more: Any) -> RunningTrial:
     return replace(RUNNING, **more)
 
 
@@ -68,7 +68,9 @@ def running(**more: Any) -> Running:
         (running(kind="holdback"), evidence(), 50.0, 80, 0.0),
     ],
 )
-def test_when_a_decision_is_likely(trial: Running, bets: Bets, per_day: float, day: int, in_days: float | None) -> None:
+def test_when_a_decision_is_likely(
+    trial: RunningTrial, bets: SequentialTest, per_day: float, day: int, in_days: float | None
+) -> None:
     said = forecast(trial, bets, per_day, T0 + day * DAY_MS)
     assert said == (None if in_days is None else pytest.approx(in_days, abs=0.05))
 
@@ -177,7 +179,7 @@ def test_when_a_decision_is_likely(trial: Running, bets: Bets, per_day: float, d
         ),
     ],
 )
-def test_status_in_words(status: Status, lines: list[str]) -> None:
+def test_status_in_words(status: DialStatus, lines: list[str]) -> None:
     assert list(status.lines) == lines
 
 
@@ -217,13 +219,13 @@ def test_a_trial_that_is_in_the_way_is_named() -> None:
 
 def test_all_of_it_is_plain_data() -> None:
     policy = pack()
-    table = cells(policy, RECORD, T0)
-    book = fold(refresh(policy, Book(), {}, table, T0))
-    found = json.loads(json.dumps([status.as_data() for status in statuses(policy, book, {}, table, T0)]))
+    table = arms(policy, RECORD, T0)
+    state = fold(refresh(policy, LevelState(), {}, table, T0))
+    found = json.loads(json.dumps([status.as_data() for status in statuses(policy, state, {}, table, T0)]))
     assert [status["key"]["task"] for status in found] == [BILLING, REFUND, INVOICE]
     assert found[0]["trial"]["n_needed"] == 200 and found[0]["n"] == 512
 
 
 def test_dials_without_conversations_are_shown_where_a_trial_or_a_step_was() -> None:
     assert [status.key for status in statuses(pack(), fold([STARTED]), {}, {}, T0)] == [dial()]
-    assert statuses(pack(), Book(), {}, {}, T0) == []
+    assert statuses(pack(), LevelState(), {}, {}, T0) == []

@@ -13,11 +13,10 @@ from hypothesis import strategies as st
 
 from router.core.learning import DialKey, Event, Outcome
 from router.core.policy import ROOT, Level, Policy, lineage
-from router.tuning.allocation import Cell, CellKey, counted
-from router.tuning.betting import HARM_ALARM, Bets
-from router.tuning.book import ANY, Book, fold, gathered
-from router.tuning.persons import say
-from router.tuning.survey import DAY_MS, MATURED
+from router.tuning.allocation import ArmKey, ArmStatistics, count_outcomes
+from router.tuning.candidates import DAY_MS, MATURED
+from router.tuning.level_state import ANY, LevelState, advance_tests, fold, say
+from router.tuning.sequential_test import HARM_ALARM, SequentialTest
 from router.tuning.tuner import DAYS_LEAST, ROLLBACK_AT, alpha_of, refresh
 from tests.tuning.desk import BILLING, INVOICE, MODEL, REFUND, SHIPPING, T0, drawn, numbered, pack
 
@@ -56,16 +55,16 @@ STEPS = st.one_of(
 class Town:
     """A router in which days pass. Every refresh is looked at by `watch`."""
 
-    def __init__(self, watch: Callable[[Town, list[Event], Book], None]) -> None:
+    def __init__(self, watch: Callable[[Town, list[Event], LevelState], None]) -> None:
         self.watch = watch
         self.mode, self.text = "auto", ""
         self.now_ms = T0
         self.units = 0
         self.log: list[Event] = []
         self.outcomes: list[Outcome] = []
-        self.bets: dict[str, Bets] = {}
-        self.cells: dict[CellKey, Cell] = {}
-        self.book = Book()
+        self.tests: dict[str, SequentialTest] = {}
+        self.arms: dict[ArmKey, ArmStatistics] = {}
+        self.state = LevelState()
         self.dice = np.random.default_rng(5)
 
     @property
@@ -80,32 +79,32 @@ class Town:
                 self.take(("live", n, 1, worth, leaf))
             units = range(self.units, self.units + n)
             self.units += n
-            found = drawn(self.policy, self.book.levels(b"s"), units, self.dice, WORTHS[worth], leaf, self.now_ms)
+            found = drawn(self.policy, self.state.levels(b"s"), units, self.dice, WORTHS[worth], leaf, self.now_ms)
             self.outcomes += found
-            self.cells = counted(self.cells, found)
-            self.bets = gathered(self.book, found, self.bets)
+            self.arms = count_outcomes(self.arms, found)
+            self.tests = advance_tests(self.state, found, self.tests)
             self.now_ms += DAY_MS
         elif kind == "wait":
             self.now_ms += rest[0] * DAY_MS
         elif kind == "person":
             try:
-                self.write([say(self.policy, self.book, rest[0], rest[1], "ann", self.now_ms)])
+                self.write([say(self.policy, self.state, rest[0], rest[1], "ann", self.now_ms)])
             except ValueError:
                 return
         elif kind == "mode":
             self.mode = rest[0]
         else:
             self.text = rest[0]
-        before = self.book
-        events = refresh(self.policy, self.book, self.bets, self.cells, self.now_ms)
+        before = self.state
+        events = refresh(self.policy, self.state, self.tests, self.arms, self.now_ms)
         self.write(events)
         self.watch(self, events, before)
 
     def write(self, events: list[Event]) -> None:
-        events = numbered(events, self.book.last)
+        events = numbered(events, self.state.last)
         self.log += events
-        self.book = fold(events, self.book)
-        self.bets_before, self.bets = self.bets, gathered(self.book, [], self.bets)
+        self.state = fold(events, self.state)
+        self.bets_before, self.tests = self.tests, advance_tests(self.state, [], self.tests)
 
     def live(self, steps: list[tuple]) -> Town:
         for step in steps:
@@ -117,8 +116,8 @@ SCENES = st.lists(STEPS, min_size=3, max_size=8)
 town = settings(max_examples=40, deadline=None)
 
 
-def alone(town: Town, events: list[Event], before: Book) -> None:
-    for one, other in combinations(town.book.running, 2):
+def alone(town: Town, events: list[Event], before: LevelState) -> None:
+    for one, other in combinations(town.state.running, 2):
         assert one[1:] != other[1:] or (one.task not in lineage(other.task) and other.task not in lineage(one.task))
 
 
@@ -128,17 +127,17 @@ def test_never_two_trials_on_one_lineage(steps) -> None:
     Town(alone).live(steps)
 
 
-def certified(town: Town, events: list[Event], before: Book) -> None:
+def certified(town: Town, events: list[Event], before: LevelState) -> None:
     for event in events:
-        running = before.standing(event.key).running
+        running = before.dial(event.key).running
         if event.kind not in ("stepped", "proposed"):
             continue
         bets = town.bets_before[running.id]
-        assert not bets.alarms and bets.harm < HARM_ALARM
+        assert not bets.alarms and bets.evidence_against < HARM_ALARM
         if running.accepted:
             assert any(e.kind == "proposed" and e.facts["trial"] == running.id for e in town.log)
             continue
-        assert bets.gain >= 1 / alpha_of(running.k) and bets.reward.n >= MATURED
+        assert bets.evidence_for >= 1 / alpha_of(running.k) and bets.reward.n >= MATURED
         assert town.now_ms - running.started_ms >= DAYS_LEAST * DAY_MS
         assert event.kind == ("stepped" if town.mode == "auto" else "proposed")
 
@@ -149,10 +148,10 @@ def test_never_a_step_without_a_certificate(steps) -> None:
     Town(certified).live(steps)
 
 
-def wrongs_undone(town: Town, events: list[Event], before: Book) -> None:
+def wrongs_undone(town: Town, events: list[Event], before: LevelState) -> None:
     for key, running in before.running.items():
         bets = town.bets_before[running.id]
-        bad = bets.gain >= ROLLBACK_AT if running.kind == "holdback" else bets.harm >= HARM_ALARM
+        bad = bets.evidence_for >= ROLLBACK_AT if running.kind == "holdback" else bets.evidence_against >= HARM_ALARM
         if bad and before.held(key) is None:
             assert any(event.key == key and event.kind in ("stopped", "rolled_back") for event in events)
 
@@ -163,11 +162,11 @@ def test_harm_never_goes_on(steps) -> None:
     Town(wrongs_undone).live(steps)
 
 
-def frozen(town: Town, events: list[Event], before: Book) -> None:
+def frozen(town: Town, events: list[Event], before: LevelState) -> None:
     for event in events:
         if before.held(event.key) is not None:
             assert event.kind == "stopped" and event.facts["why"] in ("voided", "metric", "rejected")
-    levels = town.book.levels(b"s")
+    levels = town.state.levels(b"s")
     old = before.levels(b"s")
     for task in (BILLING, REFUND, INVOICE, SHIPPING):
         key = DialKey(task, MODEL)
@@ -184,10 +183,10 @@ def test_what_is_frozen_holds(steps) -> None:
     Town(frozen).live(steps)
 
 
-def settled(town: Town, events: list[Event], before: Book) -> None:
-    assert refresh(town.policy, town.book, town.bets, town.cells, town.now_ms) == []
-    for key, standing in before.standings.items():
-        assert town.book.standing(key).k >= standing.k
+def settled(town: Town, events: list[Event], before: LevelState) -> None:
+    assert refresh(town.policy, town.state, town.tests, town.arms, town.now_ms) == []
+    for key, standing in before.dials.items():
+        assert town.state.dial(key).k >= standing.k
     for event in events:
         assert event.words.endswith(".") and "None" not in event.words and event.policy == "desk"
 
@@ -202,11 +201,11 @@ def test_a_refresh_is_whole_and_k_never_goes_back(steps) -> None:
 @settings(max_examples=25, deadline=None)
 def test_a_replay_gives_the_same_books_and_the_same_bits(steps, cut) -> None:
     lived = Town(lambda *_: None).live(steps)
-    assert fold(lived.log) == lived.book == fold(lived.log[cut:], fold(lived.log[:cut]))
-    assert gathered(lived.book, lived.outcomes) == lived.bets
-    assert counted({}, lived.outcomes) == lived.cells
+    assert fold(lived.log) == lived.state == fold(lived.log[cut:], fold(lived.log[:cut]))
+    assert advance_tests(lived.state, lived.outcomes) == lived.tests
+    assert count_outcomes({}, lived.outcomes) == lived.arms
     stored = [replace(event, facts=json.loads(json.dumps(dict(event.facts)))) for event in lived.log]
-    assert fold(stored) == lived.book
+    assert fold(stored) == lived.state
     again = Town(lambda *_: None).live(steps)
     assert again.log == lived.log
 

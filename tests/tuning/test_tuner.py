@@ -9,13 +9,12 @@ import pytest
 
 from router.core.learning import DialKey, Event
 from router.core.policy import ROOT, Level, Policy
-from router.tuning.allocation import Cell, CellKey
-from router.tuning.betting import MARGIN, Bets
-from router.tuning.book import ANY, Book, fold
-from router.tuning.survey import DAY_MS
+from router.tuning.allocation import ArmKey, ArmStatistics
+from router.tuning.candidates import DAY_MS
+from router.tuning.level_state import ANY, LevelState, fold
+from router.tuning.sequential_test import MARGIN, Comparison, SequentialTest
 from router.tuning.tuner import alpha_of, refresh
-from router.tuning.wealth import Compared
-from tests.tuning.desk import BILLING, INVOICE, REFUND, SHIPPING, T0, cells, dial, evidence, pack
+from tests.tuning.desk import BILLING, INVOICE, REFUND, SHIPPING, T0, arms, dial, evidence, pack
 
 OFF, BRIEF, GUIDED, DETAILED = Level
 PROMISING = {(BILLING, GUIDED): (60, 0.6), (BILLING, BRIEF): (400, 0.3), (BILLING, DETAILED): (60, 0.7)}
@@ -27,18 +26,18 @@ class Desk:
 
     def __init__(self, mode: str = "auto", record: Mapping[Any, Any] = PROMISING, **more: Any) -> None:
         self.policy: Policy = pack(mode, **more)
-        self.cells: dict[CellKey, Cell] = cells(self.policy, record, T0)
+        self.arms: dict[ArmKey, ArmStatistics] = arms(self.policy, record, T0)
         self.log: list[Event] = []
         self.refresh(0)
 
     @property
-    def book(self) -> Book:
+    def state(self) -> LevelState:
         return fold(self.log)
 
-    def refresh(self, days: float = 8, bets: Bets | None = None, policy: Policy | None = None) -> list[str]:
+    def refresh(self, days: float = 8, bets: SequentialTest | None = None, policy: Policy | None = None) -> list[str]:
         """Return the kinds of events of a refresh so many days after the start."""
-        known = {running.id: bets for running in self.book.running.values()} if bets else {}
-        events = refresh(policy or self.policy, self.book, known, self.cells, T0 + round(days * DAY_MS))
+        known = {running.id: bets for running in self.state.running.values()} if bets else {}
+        events = refresh(policy or self.policy, self.state, known, self.arms, T0 + round(days * DAY_MS))
         self.log += events
         return [event.kind for event in events]
 
@@ -73,16 +72,16 @@ def test_the_error_of_all_challengers_of_a_dial_adds_up() -> None:
         (8, evidence(n=198, gain=41), []),
         (8, evidence(gain=41, harm=10), ["stopped"]),
         (8, evidence(gain=41, ratio=(400.0,) * 4), ["stopped"]),
-        (8, evidence(gain=41, guards={"escalated": Compared(gain=(10.0,) * 3)}), ["stopped"]),
-        (8, evidence(gain=41, guards={"escalated": Compared(gain=(9.0,) * 3)}), ["stepped", "started"]),
-        (8, evidence(gain=41, spoken=Compared(harm=(200.0,) * 3)), ["stopped"]),
+        (8, evidence(gain=41, guards={"escalated": Comparison(better=(10.0,) * 3)}), ["stopped"]),
+        (8, evidence(gain=41, guards={"escalated": Comparison(better=(9.0,) * 3)}), ["stepped", "started"]),
+        (8, evidence(gain=41, spoken=Comparison(worse=(200.0,) * 3)), ["stopped"]),
         (1, evidence(n=30, harm=10), ["stopped"]),
         (30, evidence(outcomes=7_999), []),
         (30, evidence(outcomes=8_000), ["stopped"]),
         (60, evidence(), ["stopped"]),
     ],
 )
-def test_what_becomes_of_a_trial(days: float, bets: Bets, kinds: list[str]) -> None:
+def test_what_becomes_of_a_trial(days: float, bets: SequentialTest, kinds: list[str]) -> None:
     desk = Desk()
     found = [kind for kind in desk.refresh(days, bets) if kind != "shared"]
     assert found[: len(kinds)] == kinds and (kinds or not found)
@@ -93,22 +92,22 @@ def test_what_becomes_of_a_trial(days: float, bets: Bets, kinds: list[str]) -> N
     [
         (evidence(harm=11), "harm", 90),
         (evidence(outcomes=9_000), "futile", 90),
-        (evidence(guards={"escalated": Compared(gain=(99.0,) * 3)}), "alarm", 90),
+        (evidence(guards={"escalated": Comparison(better=(99.0,) * 3)}), "alarm", 90),
         (evidence(ratio=(400.0,) * 4), "alarm", 7),
-        (evidence(spoken=Compared(gain=(900.0,) * 3)), "alarm", 7),
+        (evidence(spoken=Comparison(better=(900.0,) * 3)), "alarm", 7),
     ],
 )
-def test_a_challenger_that_was_stopped_rests(bets: Bets, why: str, rests: int) -> None:
+def test_a_challenger_that_was_stopped_rests(bets: SequentialTest, why: str, rests: int) -> None:
     desk = Desk()
     desk.refresh(8, bets)
     assert desk.last("stopped").facts["why"] == why
-    rest = desk.book.standing(dial()).rests[0]
+    rest = desk.state.dial(dial()).rests[0]
     assert rest[:2] == (GUIDED, DETAILED) and rest.until_ms == T0 + (8 + rests) * DAY_MS
 
 
 def test_a_trial_without_hope_ends_early_to_make_room() -> None:
     desk = Desk()
-    desk.cells |= cells(desk.policy, {(BILLING, GUIDED): (900, 0.9), (BILLING, DETAILED): (900, 0.5)}, T0)
+    desk.arms |= arms(desk.policy, {(BILLING, GUIDED): (900, 0.9), (BILLING, DETAILED): (900, 0.5)}, T0)
     assert desk.refresh(2, evidence(n=150))[:1] == []
     assert desk.refresh(2, evidence(n=200))[0] == "stopped"
     assert desk.last("stopped").facts["why"] == "futile"
@@ -116,11 +115,11 @@ def test_a_trial_without_hope_ends_early_to_make_room() -> None:
 
 def test_the_share_follows_what_is_believed_under_its_caps() -> None:
     desk = Desk()
-    desk.cells |= cells(desk.policy, {(BILLING, GUIDED): (900, 0.5), (BILLING, DETAILED): (900, 0.9)}, T0)
+    desk.arms |= arms(desk.policy, {(BILLING, GUIDED): (900, 0.5), (BILLING, DETAILED): (900, 0.9)}, T0)
     shares = []
     for n in (58, 60, 198, 200, 398, 400):
         desk.refresh(2, evidence(n=n))
-        shares.append(desk.book.standing(dial()).running.share)
+        shares.append(desk.state.dial(dial()).running.share)
     assert shares == [0.10, 0.25, 0.25, 0.50, 0.50, 0.90]
     assert desk.refresh(2, evidence(n=401)) == []
 
@@ -130,7 +129,7 @@ def test_where_stakes_are_high_the_share_stays_small_and_those_below_mind_their_
     path: str, events: list[str]
 ) -> None:
     desk = Desk(**{path.rsplit("/", 1)[-1]: {"stakes": "high"}})
-    desk.cells |= cells(desk.policy, {(BILLING, GUIDED): (900, 0.5), (BILLING, DETAILED): (900, 0.9)}, T0)
+    desk.arms |= arms(desk.policy, {(BILLING, GUIDED): (900, 0.5), (BILLING, DETAILED): (900, 0.9)}, T0)
     assert desk.refresh(2, evidence()) == events
 
 
@@ -149,14 +148,14 @@ class TestSuggest:
         desk = Desk("suggest")
         assert desk.refresh(8, evidence(gain=50)) == ["proposed"]
         assert desk.refresh(9, evidence(gain=50)) == []
-        assert desk.book.levels().dials[dial()].trial is not None
+        assert desk.state.levels().dials[dial()].trial is not None
 
     def test_an_acceptance_makes_the_step_in_that_persons_name(self) -> None:
         desk = Desk("suggest")
         desk.refresh(8, evidence(gain=50))
         desk.say("accepted")
         assert desk.refresh(9, evidence(gain=20)) == ["stepped", "started"]
-        assert desk.last("stepped").by == "ann" and desk.book.standing(dial()).level is DETAILED
+        assert desk.last("stepped").by == "ann" and desk.state.dial(dial()).level is DETAILED
 
     def test_an_acceptance_of_what_was_not_proposed_does_nothing(self) -> None:
         desk = Desk("suggest")
@@ -174,7 +173,7 @@ class TestSuggest:
         desk.say("rejected")
         assert desk.refresh(8, evidence(gain=50))[0] == "stopped"
         assert (desk.last("stopped").facts["why"], desk.last("stopped").by) == ("rejected", "ann")
-        assert desk.book.standing(dial()).resting(GUIDED, DETAILED, desk.policy.texts[BILLING], T0 + 9 * DAY_MS)
+        assert desk.state.dial(dial()).resting(GUIDED, DETAILED, desk.policy.texts[BILLING], T0 + 9 * DAY_MS)
 
     def test_a_proposal_waits_as_long_as_it_must(self) -> None:
         desk = Desk("suggest")
@@ -190,22 +189,22 @@ class TestHoldback:
         return desk
 
     def test_some_stay_on_the_old_level_for_a_month(self, desk: Desk) -> None:
-        found = desk.book.levels().dials[dial()]
+        found = desk.state.levels().dials[dial()]
         assert (found.level, found.trial.challenger, found.trial.share) == (DETAILED, GUIDED, 0.1)
         assert desk.refresh(37.9, evidence()) == []
         assert desk.refresh(38.1, evidence())[0] == "stopped" and desk.last("stopped").facts["why"] == "kept"
-        assert desk.book.levels().dials[dial()].level is DETAILED
+        assert desk.state.levels().dials[dial()].level is DETAILED
 
     @pytest.mark.parametrize("mode", ["auto", "suggest", "observe"])
     @pytest.mark.parametrize(
-        "bets", [evidence(gain=10), evidence(guards={"escalated": Compared(harm=(10.0,) * 3)}, reverse=True)]
+        "bets", [evidence(gain=10), evidence(guards={"escalated": Comparison(worse=(10.0,) * 3)}, reverse=True)]
     )
     def test_a_step_that_was_wrong_is_taken_back_by_itself_in_every_mode(
-        self, desk: Desk, mode: str, bets: Bets
+        self, desk: Desk, mode: str, bets: SequentialTest
     ) -> None:
         assert desk.refresh(12, bets, pack(mode))[0] == "rolled_back"
-        assert desk.book.standing(dial()).level is None
-        assert desk.book.standing(dial()).resting(GUIDED, DETAILED, desk.policy.texts[BILLING], T0 + 13 * DAY_MS)
+        assert desk.state.dial(dial()).level is None
+        assert desk.state.dial(dial()).resting(GUIDED, DETAILED, desk.policy.texts[BILLING], T0 + 13 * DAY_MS)
 
     def test_after_a_cheaper_step_a_loss_within_the_margin_is_no_reason(self) -> None:
         desk = Desk(record=CHEAPER)
@@ -214,15 +213,15 @@ class TestHoldback:
 
     def test_observe_draws_nobody_but_waits_for_what_was_drawn(self, desk: Desk) -> None:
         assert desk.refresh(9, evidence(), pack("observe")) == ["shared"]
-        assert desk.book.levels().dials[dial()].trial is None
-        assert desk.refresh(10, evidence()) == ["shared"] and desk.book.standing(dial()).running.share == 0.1
+        assert desk.state.levels().dials[dial()].trial is None
+        assert desk.refresh(10, evidence()) == ["shared"] and desk.state.dial(dial()).running.share == 0.1
 
     def test_where_draws_are_lost_it_ends_and_the_step_stays(self, desk: Desk) -> None:
         assert desk.refresh(12, evidence(gain=99, ratio=(400.0,) * 4, outcomes=1))[0] == "rolled_back"
         other = Desk()
         other.refresh(8, evidence(gain=50))
         assert other.refresh(12, evidence(ratio=(400.0,) * 4))[0] == "stopped"
-        assert other.book.standing(dial()).level is DETAILED
+        assert other.state.dial(dial()).level is DETAILED
 
 
 def test_observe_ends_trials_and_starts_none() -> None:
@@ -235,7 +234,7 @@ def test_observe_ends_trials_and_starts_none() -> None:
 def test_a_new_text_starts_the_evidence_again_and_k_goes_on() -> None:
     desk = Desk()
     new = pack(say="new")
-    desk.cells |= cells(new, PROMISING, T0)
+    desk.arms |= arms(new, PROMISING, T0)
     assert desk.refresh(2, evidence(gain=99), new) == ["stopped", "started"]
     assert desk.log[-2].facts["why"] == "voided"
     assert (desk.facts["text"], desk.facts["k"]) == (new.texts[BILLING], 2)
@@ -265,7 +264,7 @@ def test_what_is_frozen_does_not_move(word: DialKey) -> None:
     assert desk.refresh(8, evidence(gain=99)) == []
     assert desk.refresh(8, evidence(harm=99)) == []
     assert desk.refresh(99, evidence(outcomes=9_999)) == []
-    assert desk.book.levels().dials[dial()].trial is None
+    assert desk.state.levels().dials[dial()].trial is None
     desk.say("thawed", dial(ROOT, ANY))
     assert desk.refresh(8, evidence(gain=99))[0] == "stepped"
 
@@ -284,7 +283,7 @@ def test_a_trial_at_a_domain_comes_before_its_children() -> None:
     for day in (8, 16):
         desk.refresh(day, evidence(harm=99))
     assert {event.key.task for event in desk.log} == {BILLING, SHIPPING, REFUND, INVOICE}
-    assert set(desk.book.running) == {dial(REFUND), dial(INVOICE)}
+    assert set(desk.state.running) == {dial(REFUND), dial(INVOICE)}
 
 
 def test_a_child_that_stepped_no_longer_follows() -> None:
@@ -292,15 +291,15 @@ def test_a_child_that_stepped_no_longer_follows() -> None:
     desk = Desk(record=leaves)
     desk.refresh(8, evidence(harm=99))
     desk.refresh(30, evidence(gain=999))
-    levels = desk.book.levels()
+    levels = desk.state.levels()
     moves = {task: levels.choice(desk.policy, dial(task)).move for task in (BILLING, REFUND, INVOICE)}
     assert moves == {BILLING: 0, REFUND: 1, INVOICE: 0}
 
 
 def test_groups_are_tuned_apart() -> None:
     policy = pack()
-    both = {**cells(policy, PROMISING, T0, model="small"), **cells(policy, CHEAPER, T0, model="large")}
-    events = refresh(policy, Book(), {}, both, T0)
+    both = {**arms(policy, PROMISING, T0, model="small"), **arms(policy, CHEAPER, T0, model="large")}
+    events = refresh(policy, LevelState(), {}, both, T0)
     assert [(event.key.model, event.facts["challenger"]) for event in events] == [
         ("large", "brief"),
         ("small", "detailed"),

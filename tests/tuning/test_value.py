@@ -14,19 +14,29 @@ from hypothesis import strategies as st
 from router.core.learning import Assignment, Outcome
 from router.core.policy import Level
 from router.tuning import value
-from router.tuning.value import LEAST_EFFECTIVE, Columns, Row, columns_of, estimate, estimate_columns, rows_of
+from router.tuning.value import (
+    LEAST_EFFECTIVE,
+    LoggedColumns,
+    LoggedOutcome,
+    columns_of,
+    estimate,
+    estimate_columns,
+    rows_of,
+)
 
 WORTH = {"brief": 0.55, "guided": 0.70, "detailed": 0.80}
 LOGGED = {"brief": 0.2, "guided": 0.7, "detailed": 0.1}
 
 
-def traffic(n: int, wanted: dict[str, float], seed: int = 0, logged: dict[str, float] | None = None) -> list[Row]:
+def traffic(
+    n: int, wanted: dict[str, float], seed: int = 0, logged: dict[str, float] | None = None
+) -> list[LoggedOutcome]:
     """Return recorded conversations, drawn by `logged`, that go as well as WORTH says."""
     dice = np.random.default_rng(seed)
     logged = LOGGED if logged is None else logged
     taken = dice.choice(list(logged), n, p=list(logged.values()))
     return [
-        Row(str(action), float(luck < WORTH[str(action)]), logged, wanted)
+        LoggedOutcome(str(action), float(luck < WORTH[str(action)]), logged, wanted)
         for action, luck in zip(taken, dice.random(n), strict=True)
     ]
 
@@ -76,7 +86,7 @@ def test_a_model_that_knows_narrows_the_interval() -> None:
         task, action = int(dice.integers(0, 2)), "detailed" if dice.random() < 0.2 else "guided"
         sure = {"guided": (0.05, 0.90)[task], "detailed": (0.10, 0.95)[task]}
         rows.append(
-            Row(
+            LoggedOutcome(
                 action,
                 float(dice.random() < sure[action]),
                 {"guided": 0.8, "detailed": 0.2},
@@ -114,7 +124,7 @@ def test_the_gain_is_narrower_than_the_value_where_little_changes() -> None:
 # ------------------------------------------------------------------------------------------------ refusals
 
 
-def mixed(known: int, unknown: int) -> list[Row]:
+def mixed(known: int, unknown: int) -> list[LoggedOutcome]:
     """Return so many conversations done alike, and so many where the new policy does what was never tried."""
     same = traffic(known, {"guided": 1.0}, logged={"guided": 1.0})
     other = traffic(unknown, {"detailed": 1.0}, 1, {"guided": 1.0})
@@ -197,23 +207,23 @@ HALF = {"guided": 0.5, "detailed": 0.5}
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        (Row("guided", 1.5, HALF, HALF), r"rows\[1\]\.reward is 1\.5"),
-        (Row("guided", float("nan"), HALF, HALF), r"rows\[1\]\.reward"),
-        (Row("guided", 1.0, {"guided": 0.5}, HALF), r"rows\[1\]\.logged .* sum to 1"),
-        (Row("guided", 1.0, HALF, {"guided": 1.5, "detailed": -0.5}), r"rows\[1\]\.wanted"),
-        (Row("brief", 1.0, HALF, HALF), r"no probability to 'brief'"),
-        (Row("guided", 1.0, HALF, HALF, {"guided": 1.2}), r"rows\[1\]\.predicted has 1\.2"),
+        (LoggedOutcome("guided", 1.5, HALF, HALF), r"rows\[1\]\.reward is 1\.5"),
+        (LoggedOutcome("guided", float("nan"), HALF, HALF), r"rows\[1\]\.reward"),
+        (LoggedOutcome("guided", 1.0, {"guided": 0.5}, HALF), r"rows\[1\]\.logged .* sum to 1"),
+        (LoggedOutcome("guided", 1.0, HALF, {"guided": 1.5, "detailed": -0.5}), r"rows\[1\]\.wanted"),
+        (LoggedOutcome("brief", 1.0, HALF, HALF), r"no probability to 'brief'"),
+        (LoggedOutcome("guided", 1.0, HALF, HALF, {"guided": 1.2}), r"rows\[1\]\.predicted has 1\.2"),
     ],
 )
-def test_rows_that_cannot_be_are_named(row: Row, words: str) -> None:
+def test_rows_that_cannot_be_are_named(row: LoggedOutcome, words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        estimate([Row("guided", 1.0, HALF, HALF), row])
+        estimate([LoggedOutcome("guided", 1.0, HALF, HALF), row])
 
 
 # ------------------------------------------------------------------------------------------------ rows as numbers
 
 
-def ways(row: Row) -> Iterator[Row]:
+def ways(row: LoggedOutcome) -> Iterator[LoggedOutcome]:
     for action, share in row.logged.items():
         for reward in (0.0, 1.0):
             if share:
@@ -228,7 +238,7 @@ def ways(row: Row) -> Iterator[Row]:
 def test_a_row_is_worth_what_it_should_on_average_and_never_beyond_its_bounds(
     logged: list[float], wanted: list[float], predicted: list[float]
 ) -> None:
-    row = Row(
+    row = LoggedOutcome(
         "a",
         0.0,
         dict(zip("abc", np.array(logged) / sum(logged), strict=True)),
@@ -237,7 +247,7 @@ def test_a_row_is_worth_what_it_should_on_average_and_never_beyond_its_bounds(
     )
     worth_of, mean, weights, squares = {"a": 0.1, "b": 0.5, "c": 0.9}, 0.0, 0.0, 0.0
     for way in ways(row):
-        one = Columns(*(column[0] for column in columns_of([way])))
+        one = LoggedColumns(*(column[0] for column in columns_of([way])))
         worth = one.expected + one.weight * (one.reward - one.predicted)
         assert one.floor - 1e-9 <= worth <= one.ceiling + 1e-9
         assert one.gain_floor - 1e-9 <= worth - one.support * one.reward <= one.gain_ceiling + 1e-9
@@ -249,7 +259,9 @@ def test_a_row_is_worth_what_it_should_on_average_and_never_beyond_its_bounds(
 
 
 def test_predictions_come_from_earlier_rows_alone() -> None:
-    rows = [Row("guided", reward, {"guided": 1.0}, {"guided": 1.0}, context="t") for reward in (1.0, 1.0, 0.0)]
+    rows = [
+        LoggedOutcome("guided", reward, {"guided": 1.0}, {"guided": 1.0}, context="t") for reward in (1.0, 1.0, 0.0)
+    ]
     assert columns_of(rows).predicted[0] == 0.5
     assert columns_of(rows).predicted[1] > 0.5
     for n in (1, 2, 3):

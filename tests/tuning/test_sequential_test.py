@@ -11,20 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.core.learning import Outcome
-from router.tuning.betting import (
+from router.tuning.sequential_test import (
     GUARD_ALARM,
     MARGIN,
     RATIO_ALARM,
     SPOKEN_ALARM,
-    Bets,
+    SequentialTest,
     advance,
-    advance_all,
-    advance_many,
-    bets_of,
-    columns,
-    opened,
+    new_test,
+    replayed,
 )
 from tests.tuning.desk import T0, outcome
+from tests.tuning.one_by_one import advance_one
 
 REWARDS = st.one_of(st.none(), st.sampled_from([0.0, 1.0]), st.floats(0, 1))
 SHARES = st.sampled_from([0.1, 0.25, 0.5, 0.9])
@@ -43,20 +41,19 @@ OUTCOMES = st.lists(
 )
 
 
-def one_by_one(bets: Bets, outcomes: list[Outcome]) -> Bets:
+def one_by_one(bets: SequentialTest, outcomes: list[Outcome]) -> SequentialTest:
     for one in outcomes:
-        bets = advance(bets, one)
+        bets = advance_one(bets, one)
     return bets
 
 
 @given(OUTCOMES, st.integers(0, 60), st.sampled_from([0.0, MARGIN, -MARGIN]), st.booleans())
 @settings(max_examples=150, deadline=None)
 def test_evidence_is_the_same_bits_one_by_one_at_once_or_in_parts(outcomes, cut, margin, reverse) -> None:
-    start = opened(margin, reverse=reverse)
+    start = new_test(margin, reverse=reverse)
     expected = one_by_one(start, outcomes)
-    assert advance_many(start, columns(outcomes)) == expected
-    assert advance_many(advance_many(start, columns(outcomes[:cut])), columns(outcomes[cut:])) == expected
-    assert advance_all(advance_all(start, outcomes[:cut]), outcomes[cut:]) == expected
+    assert advance(start, outcomes) == expected
+    assert advance(advance(start, outcomes[:cut]), outcomes[cut:]) == expected
 
 
 @pytest.mark.parametrize("good", [(0.98, 0.02), (0.02, 0.98), (0.5, 0.5), (0.995, 0.99), (0.005, 0.01)])
@@ -65,9 +62,9 @@ def test_long_runs_are_the_same_bits_where_wealth_is_lost_or_as_large_as_can_be(
     dice = np.random.default_rng(3)
     arms = dice.random(5_000) < 0.5
     rows = [outcome(float(dice.random() < good[int(arm)]), bool(arm), 0.5, i) for i, arm in enumerate(arms)]
-    bets = one_by_one(opened(margin), rows)
-    assert bets == bets_of(rows, margin)
-    assert np.isfinite([bets.gain, bets.harm]).all()
+    bets = one_by_one(new_test(margin), rows)
+    assert bets == replayed(rows, margin)
+    assert np.isfinite([bets.evidence_for, bets.evidence_against]).all()
 
 
 @given(
@@ -79,22 +76,22 @@ def test_long_runs_are_the_same_bits_where_wealth_is_lost_or_as_large_as_can_be(
 )
 @settings(max_examples=100, deadline=None)
 def test_no_single_outcome_ever_takes_all(share, arm, reward, before, margin) -> None:
-    old = one_by_one(opened(margin), before)
-    new = advance(old, outcome(reward, arm, share))
-    for was, now in zip((*old.reward.gain, *old.reward.harm), (*new.reward.gain, *new.reward.harm), strict=True):
+    old = one_by_one(new_test(margin), before)
+    new = advance(old, [outcome(reward, arm, share)])
+    for was, now in zip((*old.reward.better, *old.reward.worse), (*new.reward.better, *new.reward.worse), strict=True):
         assert now > 0.09 * was
 
 
 def test_a_unit_that_was_counted_before_is_not_bet_on() -> None:
-    before = bets_of([outcome(1.0, True), outcome(0.0, False)])
-    after = advance(before, outcome(1.0, True, repeated=True, at_ms=T0 + 99))
+    before = replayed([outcome(1.0, True), outcome(0.0, False)])
+    after = advance(before, [outcome(1.0, True, repeated=True, at_ms=T0 + 99)])
     assert (after.outcomes, after.repeated, after.last_ms) == (3, 1, T0 + 99)
     assert (after.reward, after.spoken, after.ratio) == (before.reward, before.spoken, before.ratio)
 
 
 def test_a_conversation_without_a_reward_moves_only_what_watches_silence_and_shares() -> None:
-    after = advance(opened(), outcome(None, True))
-    assert after.reward == opened().reward and after.spoken.n == 1 and after.ratio != opened().ratio
+    after = advance(new_test(), [outcome(None, True)])
+    assert after.reward == new_test().reward and after.spoken.n == 1 and after.ratio != new_test().ratio
 
 
 @pytest.mark.parametrize(
@@ -112,9 +109,7 @@ def test_a_conversation_without_a_reward_moves_only_what_watches_silence_and_sha
 def test_what_no_trial_can_have_drawn_is_refused(share, reward, guards, says) -> None:
     wrong = outcome(reward, True, share, guards=guards)
     with pytest.raises(ValueError, match=says):
-        advance(opened(), wrong)
-    with pytest.raises(ValueError, match=says):
-        columns([wrong])
+        advance(new_test(), [wrong])
 
 
 def rows(n: int, share: float, arms: float, good: tuple[float, float], said: tuple[float, float] = (1, 1), bad=(0, 0)):
@@ -139,18 +134,18 @@ def rows(n: int, share: float, arms: float, good: tuple[float, float], said: tup
     ],
 )
 def test_alarms(case, alarms) -> None:
-    assert bets_of(case).alarms == alarms
+    assert replayed(case).alarms == alarms
 
 
 def test_in_reverse_a_guardrail_watches_the_level_that_was_stepped_to() -> None:
     worse_now = list(rows(3_000, 0.5, 0.5, (0.7, 0.7), bad=(0.2, 0.1)))
-    assert bets_of(worse_now, reverse=True).alarms == ("escalated",)
+    assert replayed(worse_now, reverse=True).alarms == ("escalated",)
 
 
 def test_more_guardrails_need_more_evidence_each() -> None:
-    guards = bets_of(rows(900, 0.5, 0.5, (0.7, 0.7), bad=(0.1, 0.2)))
+    guards = replayed(rows(900, 0.5, 0.5, (0.7, 0.7), bad=(0.1, 0.2)))
     evidence = guards.guard("escalated")
-    others = {f"g{i}": opened().reward for i in range(int(evidence / GUARD_ALARM) + 1)}
+    others = {f"g{i}": new_test().reward for i in range(int(evidence / GUARD_ALARM) + 1)}
     assert guards.alarms == ("escalated",)
     assert replace(guards, guards={**guards.guards, **others}).alarms == ()
 
@@ -160,7 +155,7 @@ def test_false_alarms_are_as_rare_as_they_should_be() -> None:
     for seed in range(150):
         dice = np.random.default_rng(seed)
         arms = dice.random(600) < 0.25
-        bets = bets_of(
+        bets = replayed(
             [outcome(1.0 if dice.random() < 0.2 else None, bool(arm), 0.25, i) for i, arm in enumerate(arms)]
         )
         ratio += bets.sample_ratio >= RATIO_ALARM

@@ -1,6 +1,6 @@
 """What there is to try: the traffic of every task, the levels beside the one in force, and why a task must wait.
 
-One look at policy, book and cells at one moment, shared by the tuner and by the page that explains it. Cells of another
+One look at policy, state and arms at one moment, shared by the tuner and by the page that explains it. Cells of another
 text than the policy's are left out: what was learned of the old text says nothing of the new one.
 """
 
@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 from router.core.learning import DialKey
 from router.core.levels import Dial, Levels, Trial, usual_level
 from router.core.policy import ROOT, Level, Policy, depth, lineage
-from router.tuning.allocation import Cell, CellKey, Curves, Difference, Prospect, curves, merged
-from router.tuning.betting import MARGIN
-from router.tuning.book import Book, Rest, Running
+from router.tuning.allocation import ArmKey, ArmStatistics, Candidate, Difference, LevelCurves, curves, merged
+from router.tuning.level_state import Cooldown, LevelState, RunningTrial
+from router.tuning.sequential_test import MARGIN
 
 DAY_MS = 24 * 3600 * 1000
 
@@ -37,7 +37,7 @@ LEAST_IMPROVEMENT = 0.002
 """No trial starts for less than a fifth of a point: 8,000 conversations could not show it."""
 
 
-class Wait(NamedTuple):
+class WaitReason(NamedTuple):
     """Why no trial starts at a task now: a stable code, and the figures for the sentence that says it."""
 
     code: str
@@ -50,53 +50,55 @@ PASSED_ON = ("resting", "nothing", "unlikely")
 
 @dataclass(frozen=True)
 class Group:
-    """All requests to one model: the cells by task and level, texts and nodes taken together."""
+    """All requests to one model: the arms by task and level, texts and nodes taken together."""
 
     model: str
-    cells: Mapping[tuple[str, Level], Cell]
+    arms: Mapping[tuple[str, Level], ArmStatistics]
     tasks: tuple[str, ...]
 
     @cached_property
-    def by_task(self) -> Mapping[str, Cell]:
-        """All levels of a task as one cell."""
-        found: dict[str, list[Cell]] = {}
-        for (task, _), cell in self.cells.items():
-            found.setdefault(task, []).append(cell)
-        return {task: merged(cells) for task, cells in found.items()}
+    def by_task(self) -> Mapping[str, ArmStatistics]:
+        """All levels of a task as one stats."""
+        found: dict[str, list[ArmStatistics]] = {}
+        for (task, _), stats in self.arms.items():
+            found.setdefault(task, []).append(stats)
+        return {task: merged(arms) for task, arms in found.items()}
 
     @cached_property
     def traffic(self) -> Mapping[str, float]:
         """Conversations by task, with a reward or without."""
-        return {task: float(cell.n + cell.silent) for task, cell in self.by_task.items()}
+        return {task: float(stats.n + stats.silent) for task, stats in self.by_task.items()}
 
     @cached_property
-    def curves(self) -> Curves:
+    def curves(self) -> LevelCurves:
         """What is believed of every task and level."""
-        return curves(self.cells, self.tasks)
+        return curves(self.arms, self.tasks)
 
 
 @dataclass(frozen=True)
-class Survey:
-    """Policy, book and cells at one moment."""
+class Candidates:
+    """Policy, state and arms at one moment."""
 
     policy: Policy
-    book: Book
-    cells: Mapping[CellKey, Cell]
+    state: LevelState
+    arms: Mapping[ArmKey, ArmStatistics]
     now_ms: int
-    _found: dict[DialKey, Wait | None] = field(default_factory=dict, repr=False, compare=False)
+    _found: dict[DialKey, WaitReason | None] = field(default_factory=dict, repr=False, compare=False)
 
-    def after(self, book: Book) -> Survey:
-        """Return the same look with another book."""
-        survey = Survey(self.policy, book, self.cells, self.now_ms)
-        missing = {key.model for key in book.running}.difference(self.groups)
+    def after(self, state: LevelState) -> Candidates:
+        """Return the same look with another state."""
+        candidates = Candidates(self.policy, state, self.arms, self.now_ms)
+        missing = {key.model for key in state.running}.difference(self.groups)
         if not missing:
-            survey.__dict__["groups"] = self.groups  # cells and policy are the same, and so is what follows from them
-        return survey
+            candidates.__dict__["groups"] = (
+                self.groups
+            )  # arms and policy are the same, and so is what follows from them
+        return candidates
 
     @cached_property
-    def running(self) -> Mapping[DialKey, Running]:
+    def running(self) -> Mapping[DialKey, RunningTrial]:
         """The trials that are under way."""
-        return dict(sorted(self.book.running.items()))
+        return dict(sorted(self.state.running.items()))
 
     @cached_property
     def busy(self) -> Mapping[DialKey, str]:
@@ -111,13 +113,13 @@ class Survey:
     @cached_property
     def groups(self) -> Mapping[str, Group]:
         """The groups in which there were conversations or are trials by model, in a fixed order."""
-        found: dict[str, dict[tuple[str, Level], list[Cell]]] = {key.model: {} for key in self.running}
-        for key, cell in self.cells.items():
+        found: dict[str, dict[tuple[str, Level], list[ArmStatistics]]] = {key.model: {} for key in self.running}
+        for key, stats in self.arms.items():
             if key.task in self.policy.tasks and self.policy.texts.get(key.node) == key.text:
-                found.setdefault(key.model, {}).setdefault((key.task, key.level), []).append(cell)
+                found.setdefault(key.model, {}).setdefault((key.task, key.level), []).append(stats)
         tasks = tuple(path for path in self.policy.tasks if path != ROOT)
         return {
-            model: Group(model, {place: merged(cells) for place, cells in found[model].items()}, tasks)
+            model: Group(model, {place: merged(arms) for place, arms in found[model].items()}, tasks)
             for model in sorted(found)
         }
 
@@ -129,7 +131,7 @@ class Survey:
     @cached_property
     def levels(self) -> Levels:
         """The dials as they stand, trials included."""
-        return self.book.levels()
+        return self.state.levels()
 
     def in_force(self, key: DialKey) -> tuple[Level, str]:
         """Return the level in force at a task for ordinary requests, and the task whose dial says so ("" for none)."""
@@ -140,8 +142,8 @@ class Survey:
         """Return the task and those below it that move with its dial."""
         own = {
             other.task
-            for other, standing in self.book.standings.items()
-            if other.model == key.model and (standing.level is not None or standing.running is not None)
+            for other, dial in self.state.dials.items()
+            if other.model == key.model and (dial.level is not None or dial.running is not None)
         }
         return tuple(self._below(key.task, own))
 
@@ -151,16 +153,16 @@ class Survey:
             if child not in own:
                 yield from self._below(child, own)
 
-    def record(self, key: DialKey) -> Cell:
+    def record(self, key: DialKey) -> ArmStatistics:
         """Return all matured conversations at a task and those that move with it."""
         by_task = self.group(key).by_task
         return merged(by_task[task] for task in self.followers(key) if task in by_task)
 
-    def per_day(self, cell: Cell) -> float:
+    def per_day(self, stats: ArmStatistics) -> float:
         """Return how many conversations with a reward mature in a day."""
         horizon_s = self.policy.primary.horizon_s if self.policy.primary else 0.0
-        until = max(cell.last_ms, self.now_ms - round(1000 * horizon_s))
-        return cell.n / max((until - cell.first_ms) / DAY_MS, 1.0)
+        until = max(stats.last_ms, self.now_ms - round(1000 * horizon_s))
+        return stats.n / max((until - stats.first_ms) / DAY_MS, 1.0)
 
     def high_stakes(self, key: DialKey) -> bool:
         """Say whether the task has high stakes. For those that only move with it, each draw minds theirs itself."""
@@ -196,14 +198,14 @@ class Survey:
         group = self.group(key)
         return group.curves.difference(moves, group.traffic)
 
-    def prospect(self, key: DialKey, incumbent: Level, challenger: Level) -> Prospect | None:
+    def prospect(self, key: DialKey, incumbent: Level, challenger: Level) -> Candidate | None:
         """Return what a challenger promises; None where it would change no text."""
         moves = self.moves(key, incumbent, challenger)
         if not moves:
             return None
         difference = self.believed(key, moves)
         up = challenger > incumbent
-        return Prospect(
+        return Candidate(
             key,
             "up" if up else "down",
             incumbent,
@@ -213,16 +215,16 @@ class Survey:
             difference.improvement(SAVING if Level.OFF < challenger < incumbent else 0.0),
         )
 
-    def prospects(self, key: DialKey) -> tuple[list[Prospect], list[Rest]]:
+    def prospects(self, key: DialKey) -> tuple[list[Candidate], list[Cooldown]]:
         """Return the neighbouring levels that could be tried, most promising first, and those that rest."""
         incumbent, _ = self.in_force(key)
-        standing, text = self.book.standing(key), self.policy.texts[key.task]
+        dial, text = self.state.dial(key), self.policy.texts[key.task]
         found, rests = [], []
         for step in (1, -1):
             if not Level.OFF <= incumbent + step <= Level.DETAILED:
                 continue
             challenger = Level(incumbent + step)
-            rest = standing.resting(incumbent, challenger, text, self.now_ms)
+            rest = dial.resting(incumbent, challenger, text, self.now_ms)
             if rest is not None:
                 rests.append(rest)
                 continue
@@ -231,52 +233,52 @@ class Survey:
                 found.append(prospect)
         return sorted(found, key=lambda prospect: -prospect.improvement), rests
 
-    def wait(self, key: DialKey) -> Wait | None:
+    def wait(self, key: DialKey) -> WaitReason | None:
         """Return why no trial may start at a task now; None where one may."""
         if self.policy.primary is None:
-            return Wait("metric")
+            return WaitReason("metric")
         if self.policy.settings.tuning == "observe":
-            return Wait("observe")
-        word = self.book.held(key)
+            return WaitReason("observe")
+        word = self.state.held(key)
         if word is not None:
-            return Wait("frozen", {"task": word.task})
+            return WaitReason("frozen", {"task": word.task})
         busy = self.busy.get(key) or next((p for p in lineage(key.task) if key._replace(task=p) in self.running), "")
         if busy:
-            return Wait("trial", {"task": busy})
+            return WaitReason("trial", {"task": busy})
         return self._unfit(key)
 
-    def _unfit(self, key: DialKey) -> Wait | None:
+    def _unfit(self, key: DialKey) -> WaitReason | None:
         """Return why a task should have no trial of its own, whatever else is going on."""
         if key not in self._found:
             self._found[key] = self._thin(self.record(key)) or self._after(key) or self._unpromising(key)
         return self._found[key]
 
-    def _thin(self, cell: Cell) -> Wait | None:
+    def _thin(self, stats: ArmStatistics) -> WaitReason | None:
         """Say whether there is too little to learn from."""
-        if cell.n < READY:
-            return Wait("few", {"n": cell.n, "needed": READY, "silent": cell.silent})
-        if cell.squares - cell.total * cell.total / cell.n <= 1e-9 * cell.n:
-            return Wait("equal", {"n": cell.n})
-        per_day = self.per_day(cell)
+        if stats.n < READY:
+            return WaitReason("few", {"n": stats.n, "needed": READY, "silent": stats.silent})
+        if stats.squares - stats.total * stats.total / stats.n <= 1e-9 * stats.n:
+            return WaitReason("equal", {"n": stats.n})
+        per_day = self.per_day(stats)
         if per_day * DAYS_MOST < MATURED:
-            return Wait("rare", {"per_week": 7.0 * per_day, "needed": 7.0 * MATURED / DAYS_MOST})
+            return WaitReason("rare", {"per_week": 7.0 * per_day, "needed": 7.0 * MATURED / DAYS_MOST})
         return None
 
-    def _after(self, key: DialKey) -> Wait | None:
+    def _after(self, key: DialKey) -> WaitReason | None:
         """Say whether the task above comes first."""
         if depth(key.task) < 2:
             return None
         above = key._replace(task=key.task.rsplit("/", 1)[0])
         wait = self._unfit(above)
-        return None if wait is not None and wait.code in PASSED_ON else Wait("parent", {"task": above.task})
+        return None if wait is not None and wait.code in PASSED_ON else WaitReason("parent", {"task": above.task})
 
-    def _unpromising(self, key: DialKey) -> Wait | None:
+    def _unpromising(self, key: DialKey) -> WaitReason | None:
         found, rests = self.prospects(key)
         if found and found[0].improvement >= LEAST_IMPROVEMENT:
             return None
         if found:
-            return Wait("unlikely", {"level": found[0].challenger.word, "improvement": found[0].improvement})
+            return WaitReason("unlikely", {"level": found[0].challenger.word, "improvement": found[0].improvement})
         if rests:
             days = (max(rest.until_ms for rest in rests) - self.now_ms) / DAY_MS
-            return Wait("resting", {"levels": [rest.challenger.word for rest in rests], "days": days})
-        return Wait("nothing")
+            return WaitReason("resting", {"levels": [rest.challenger.word for rest in rests], "days": days})
+        return WaitReason("nothing")

@@ -1,4 +1,4 @@
-"""The book: how the dials stand follows from the log alone, and levels from the book."""
+"""The state: how the dials stand follows from the log alone, and levels from the state."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ import pytest
 from router.core.learning import DialKey, Event
 from router.core.levels import Dial, Trial
 from router.core.policy import ROOT, Level
-from router.tuning.book import ANY, Book, Rest, covers, fold, gathered
-from router.tuning.survey import DAY_MS
+from router.tuning.candidates import DAY_MS
+from router.tuning.level_state import ANY, Cooldown, LevelState, advance_tests, covers, fold
 from tests.tuning.desk import BILLING, HELD_BACK, INVOICE, MODEL, REFUND, SHIPPING, STARTED, T0, dial, event, outcome
 
 OFF, BRIEF, GUIDED, DETAILED = Level
 
 
 def standing(*events: Event, key: DialKey | None = None):
-    return fold(events).standing(key or dial())
+    return fold(events).dial(key or dial())
 
 
 def test_nothing_stands_in_an_empty_log() -> None:
-    assert fold([]) == Book() and fold([]).levels().dials == {}
+    assert fold([]) == LevelState() and fold([]).levels().dials == {}
 
 
 def test_what_was_said_of_dials_that_are_no_more_moves_nothing() -> None:
     old = replace(event("retired"), number=7)
-    assert fold([old]) == Book(last=7) and fold([STARTED, old]).standing(dial()) == standing(STARTED)
+    assert fold([old]) == LevelState(last=7) and fold([STARTED, old]).dial(dial()) == standing(STARTED)
 
 
 def test_a_trial_that_starts_is_drawn() -> None:
@@ -50,7 +50,7 @@ def test_a_rollback_turns_it_back_and_the_level_rests() -> None:
     until = T0 + DAY_MS
     found = standing(STARTED, event("stepped"), HELD_BACK, event("rolled_back", trial="h1", rests_until_ms=until))
     assert (found.level, found.running) == (None, None)
-    assert found.rests == (Rest(GUIDED, DETAILED, "x", until),)
+    assert found.rests == (Cooldown(GUIDED, DETAILED, "x", until),)
 
 
 def test_a_holdback_that_ends_leaves_the_step() -> None:
@@ -100,9 +100,9 @@ def test_a_reset_forgets_level_trial_and_rests_but_not_how_many_were_tried() -> 
     ],
 )
 def test_freezing_a_task_holds_the_trials_on_its_lineage(word: DialKey, held: bool) -> None:
-    book = fold([STARTED, event("frozen", word)])
-    assert (book.held(dial()) is not None) is held
-    assert book.levels().dials[dial()].trial is None if held else book.levels() == fold([STARTED]).levels()
+    state = fold([STARTED, event("frozen", word)])
+    assert (state.held(dial()) is not None) is held
+    assert state.levels().dials[dial()].trial is None if held else state.levels() == fold([STARTED]).levels()
 
 
 def test_thawing_takes_back_the_words_it_covers() -> None:
@@ -137,12 +137,12 @@ def test_the_number_of_the_newest_event_is_kept() -> None:
 
 
 def test_only_outcomes_of_running_trials_are_gathered() -> None:
-    book = fold([STARTED])
-    bets = gathered(book, [outcome(trial="t1"), outcome(trial="gone"), outcome(trial="", share=0.0)])
+    state = fold([STARTED])
+    bets = advance_tests(state, [outcome(trial="t1"), outcome(trial="gone"), outcome(trial="", share=0.0)])
     assert {trial: found.outcomes for trial, found in bets.items()} == {"t1": 1}
-    assert gathered(book, [outcome(trial="t1")], bets)["t1"].outcomes == 2
-    assert gathered(fold([event("stopped", why="futile")], book), [], bets) == {}
+    assert advance_tests(state, [outcome(trial="t1")], bets)["t1"].outcomes == 2
+    assert advance_tests(fold([event("stopped", why="futile")], state), [], bets) == {}
 
 
 def test_a_holdbacks_evidence_is_in_reverse() -> None:
-    assert gathered(fold([HELD_BACK]), [])["h1"].reverse
+    assert advance_tests(fold([HELD_BACK]), [])["h1"].reverse

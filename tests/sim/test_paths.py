@@ -7,9 +7,11 @@ from math import nan
 import numpy as np
 import pytest
 
-from router.tuning.betting import MARGIN, bets_of
-from router.tuning.paths import Runs, evalue_paths
+from router.tuning.sequential_test import MARGIN, replayed
+from tests.sim.paths import Runs, evalue_paths
 from tests.tuning.desk import outcome
+
+NAMES = {"gain": "evidence_for", "harm": "evidence_against"}
 
 
 @pytest.mark.parametrize("margin", [0.0, MARGIN])
@@ -28,7 +30,7 @@ def test_paths_end_where_the_fold_ends(margin: float, side: str) -> None:
             for i, (x, c) in enumerate(zip(rewards[run], arms[run], strict=True))
         ]
         for length in (1, 17, 300):
-            assert getattr(bets_of(rows[:length], margin), side) == paths[run, length - 1]
+            assert getattr(replayed(rows[:length], margin), NAMES[side]) == paths[run, length - 1]
         assert getattr(runs, side)[run] == paths[run, -1]
 
 

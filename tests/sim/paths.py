@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import numpy as np
 
-from router.tuning.wealth import CEILING, EFFECTS, FLOOR, NEW, Bools, Floats, factors_of, moments, opening, running
+from router.tuning.sequential_test import (
+    CEILING,
+    EFFECTS,
+    FLOOR,
+    NEW,
+    Bools,
+    Floats,
+    bet_factors,
+    moments_before,
+    new_comparison,
+)
 
 
 def evalue_paths(rewards: Floats, arms: Bools, shares: Floats, margin: float = 0.0, side: str = "gain") -> Floats:
     """Return the evidence after each conversation of one run, shape (n,), or of many runs at once, shape (runs, n).
 
-    `side` is `gain` or `harm`; rewards of NaN are not bet on. The last value is that of `Bets.gain` or `Bets.harm` to
+    `side` is `gain` or `harm`; rewards of NaN are not bet on. The last value is that of `evidence_for` or `evidence_against` to
     the bit, unless a wealth fell below FLOOR or rose above CEILING on the way.
     """
     known = ~np.isnan(rewards)
     x = np.where(known, rewards, 0.0)
     pi = np.broadcast_to(shares, x.shape)
-    b, v = running(x, arms, known, NEW)
+    b, v = moments_before(x, arms, known, NEW)
     total = np.zeros_like(x)
-    starts = opening(margin).harm if side == "harm" else opening(margin).gain
+    starts = new_comparison(margin).worse if side == "harm" else new_comparison(margin).better
     with np.errstate(under="ignore", over="ignore"):
         for effect, start in zip(EFFECTS, starts, strict=True):
-            factors = np.where(known, factors_of(x, arms, pi, b, v, margin, effect, side == "harm"), 1.0)
+            factors = np.where(known, bet_factors(x, arms, pi, b, v, margin, effect, side == "harm"), 1.0)
             factors[..., 0] *= start
             total += np.cumprod(factors, axis=-1)
     paths: Floats = total / len(EFFECTS)
@@ -31,7 +41,7 @@ def evalue_paths(rewards: Floats, arms: Bools, shares: Floats, margin: float = 0
 class Runs:
     """The reward's bets of many independent trials at once, advanced in time: for simulation with adaptive shares.
 
-    `gain` and `harm` have shape (runs,) and hold what `Bets.gain` and `Bets.harm` would.
+    `gain` and `harm` have shape (runs,) and hold what `SequentialTest.evidence_for` and `evidence_against` would.
     """
 
     def __init__(self, runs: int, margin: float = 0.0) -> None:
@@ -40,8 +50,8 @@ class Runs:
         self.challenger_n = np.zeros(runs)
         self._sums = np.zeros((2, runs))
         self._squares = np.zeros(runs)
-        start = opening(margin)
-        self._wealths = np.array([start.gain, start.harm])[:, :, None] * np.ones(runs)
+        start = new_comparison(margin)
+        self._wealths = np.array([start.better, start.worse])[:, :, None] * np.ones(runs)
 
     def step(self, rewards: Floats, arms: Bools, shares: Floats, active: Bools | None = None) -> None:
         """Take the next outcome of every run, shape (runs,); of those only that are `active`, if given."""
@@ -50,7 +60,7 @@ class Runs:
         b, v = moments(self._sums[0] + self._sums[1], self._squares, self.n)
         for side in range(2):
             for i, effect in enumerate(EFFECTS):
-                factors = factors_of(x, arms, shares, b, v, self.margin, effect, side == 1)
+                factors = bet_factors(x, arms, shares, b, v, self.margin, effect, side == 1)
                 grown = self._wealths[side, i] * np.where(on, factors, 1.0)
                 self._wealths[side, i] = np.where(grown < FLOOR, 0.0, np.minimum(grown, CEILING))
         self._sums[0] += np.where(arms & on, x, 0.0)
@@ -74,3 +84,9 @@ class Runs:
         for wealth in self._wealths[side]:
             total += wealth
         return total / len(EFFECTS)
+
+
+def moments(total: Floats, squares: Floats, n: Floats) -> tuple[Floats, Floats]:
+    """Return baseline and variance from the sum, the squares and the number of what was seen before."""
+    b = (total + 2.0 * 0.5) / (n + 2.0)
+    return b, (squares + 10.0 * 0.25) / (n + 10.0)

@@ -1,0 +1,414 @@
+"""The sequential test of a trial: e-values, valid however often one looks. A pure fold over outcomes in their order.
+
+For each conversation with a reward R in [0, 1], arm c (1 challenger, 0 incumbent), logged share pi, and a baseline b
+that was fixed before the outcome was seen:
+
+    D = (R - b) (c / pi - (1 - c) / (1 - pi)),    L = max(b / pi, (1 - b) / (1 - pi)),    D >= -L
+
+The draw of c is random given everything before it, so the mean of D given the past is the difference of the arms. A
+player who starts with 1 and stakes a share lam of the stake allowed on each conversation owns prod(1 + lam D): the
+e-value. Where the challenger is not better it cannot grow on average, and the chance that it *ever* reaches 1/alpha is
+at most alpha.
+One looks whenever one likes, shares may follow the evidence, and the trial may stop for any reason.
+
+What is proved
+    For b, lam and pi that depend on the past alone and 0 <= lam < 1 / (L - margin), the e-value is a nonnegative
+    supermartingale wherever mean(challenger) <= mean(incumbent) - margin on every conversation given the past; a mean
+    of such is one too; Ville's inequality (1939) gives the bound over all times. Rewards need not be Bernoulli,
+    independent or of one distribution: drift is allowed. Betting on bounded means: Waudby-Smith and Ramdas, "Estimating
+    means of bounded random variables by betting" (JRSS B 2024, arXiv 2010.09686); weighted by logged propensities, for
+    adaptive shares: Waudby-Smith, Wu, Ramdas, Karampatziakis and Mineiro, "Anytime-valid off-policy inference for
+    contextual bandits" (arXiv 2210.10768); time-uniform boundaries in general: Howard, Ramdas, McAuliffe and Sekhon
+    (Annals of Statistics 2021, arXiv 1810.08240).
+
+What is assumed
+    * The draw is as good as random: a keyed hash of the unit and the trial. A unit's arm never changes, so its second
+      conversation is not random given its first: `Outcome.repeated` is counted and not bet on. This is also why
+      clustering by user does no harm.
+    * One unit's arm does not change another unit's reward.
+    * Outcomes come in an order that does not look at rewards: by maturity, at a fixed horizon after the assignment.
+      Delay is then harmless: the share is that of the assignment, the baseline that of the outcomes before.
+    * A conversation without a reward says nothing about the level. If the arms differ in *how often* anybody speaks,
+      the arms' means are of different people, and a comparison of them may be wrong in either direction. So silence is
+      bet on as well (`spoken`); from SPOKEN_ALARM on the trial is not to be believed. A primary metric with a
+      default value has no silence.
+    * Every assignment matures. If one arm loses conversations (crashes, say) the counts drift from the logged shares,
+      which the sample-ratio process finds (`ratio`, a likelihood ratio of two-point alternatives: a martingale
+      when the draws are fair; the e-process form of the chi-square check of Fabijan et al., KDD 2019).
+
+How the stakes are chosen (no assumption rests on it, only speed)
+    lam = min(d sqrt(v) / V, CAP / (L - margin)) for each d of EFFECTS, V = v / (pi (1 - pi)) the variance of D, with v
+    the running variance of R: the stake that grows fastest if the true difference is d standard deviations (Kelly). E
+    is the mean over d, weighted towards small d where the challenger need only be not worse. A fixed grid
+    kappa / L with kappa = .01, .02, .04, ... .64 has the same guarantee and is slower everywhere. Medians of
+    conversations at 50:50 until 1/alpha = 40, there and here: rewards of mean .7, +10, +5 and +3 points: 654, 3,189,
+    8,450 and 535, 2,245, 6,564; as good at mean .7 with a margin of 3 points: 7,963 and 5,520.
+
+Products rather than sums of logs, because +, *, / and comparisons are exactly rounded everywhere (IEEE 754) while log
+is not: a replay on another machine, one by one or all at once, gives the same bits. Sums run from left to right for
+the same reason. An e-value below FLOOR counts as lost and one above CEILING stays there: both only lower it, so the
+guarantee holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from router.core.learning import Outcome
+
+MARGIN = 0.03
+"""A cheaper level may be worse by so much."""
+
+GUARD_MARGINS: Mapping[str, float] = MappingProxyType({"slow": 0.10, "tokens": 0.10})
+"""By how much a guardrail may be worse. These two grow with every word said; on their scale x / (x + half), from one
+half on, this is half as much again."""
+GUARD_MARGIN = 0.02
+"""By how much any other guardrail may be worse."""
+
+HARM_ALARM = 10.0
+"""At this evidence against the challenger a trial stops: one in ten of a harmless level, however long it runs."""
+GUARD_ALARM = 10.0
+"""At this times the number of guardrails one of them alarms: for all of them together one false alarm in ten trials."""
+RATIO_ALARM = 100.0
+"""At this the draws are not what was logged; a false alarm in one of a hundred trials."""
+SPOKEN_ALARM = 100.0
+"""At this the arms differ in how often there is a reward; a false alarm in one of a hundred trials."""
+
+EFFECTS = (0.065, 0.13, 0.26)
+"""The differences that are bet on, in standard deviations of the quantity: 3, 6 and 12 points where the mean is .7."""
+
+SPREAD = (0.9, 0.9, 1.2)
+"""How the first e-value, 1 on average, is spread over the effects: a little more on the largest, which shows first.
+
+Medians to certify +10 / +5 / +3 points at .7, 50:50: 535 / 2,245 / 6,564, spread evenly 552 / 2,182 / 6,448.
+"""
+
+NOT_WORSE = (2.0, 0.75, 0.25)
+"""The same where the challenger may be worse by a margin: it is most likely as good, and then the effect is small."""
+
+CAP = 0.9
+"""The largest part of what could be lost at once that is ever staked."""
+
+ODDS = (0.45, 0.8, 1.25, 2.2)
+"""Alternatives of the sample-ratio process: the odds of the challenger are so many times what was logged."""
+
+EVEN = (1.0,) * len(ODDS)
+"""The e-values of the sample-ratio process before the first outcome."""
+
+FLOOR, CEILING = 1e-290, 1e290
+"""Beyond these an e-value is lost, or grows no more: floats would lose their precision."""
+
+_PRIOR_N, _PRIOR_MEAN = 2.0, 0.5
+_PRIOR_VARIANCE_N, _PRIOR_VARIANCE = 10.0, 0.25
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+class Comparison(NamedTuple):
+    """One quantity in [0, 1], compared between the arms: counts and sums of each, and the e-values by effect.
+
+    `better` are those against "the challenger's mean is no higher than the incumbent's less the margin", `worse` those
+    against "it is no lower". `squares` sums the squared distances from the baseline.
+    """
+
+    challenger_n: int = 0
+    challenger_sum: float = 0.0
+    incumbent_n: int = 0
+    incumbent_sum: float = 0.0
+    squares: float = 0.0
+    better: tuple[float, ...] = SPREAD
+    worse: tuple[float, ...] = SPREAD
+
+    @property
+    def n(self) -> int:
+        """Conversations of both arms."""
+        return self.challenger_n + self.incumbent_n
+
+    @property
+    def challenger_mean(self) -> float | None:
+        """The challenger's mean, None before the first."""
+        return self.challenger_sum / self.challenger_n if self.challenger_n else None
+
+    @property
+    def incumbent_mean(self) -> float | None:
+        """The incumbent's mean, None before the first."""
+        return self.incumbent_sum / self.incumbent_n if self.incumbent_n else None
+
+    @property
+    def baseline(self) -> float:
+        """What the next outcome is compared with: the mean so far, drawn a little to one half, never 0 or 1."""
+        total = self.challenger_sum + self.incumbent_sum
+        return (total + _PRIOR_N * _PRIOR_MEAN) / (self.n + _PRIOR_N)
+
+
+NEW = Comparison()
+"""Before the first conversation."""
+
+
+def new_comparison(margin: float) -> Comparison:
+    """Return a comparison before the first conversation, where the challenger may be worse by a margin."""
+    return Comparison(better=NOT_WORSE) if margin > 0.0 else NEW
+
+
+def mean(e_values: Sequence[float]) -> float:
+    """Return the mean of a few e-values, summed from left to right."""
+    total = 0.0
+    for e_value in e_values:
+        total += e_value
+    return total / len(e_values)
+
+
+def limited(e_value: float) -> float:
+    """Return an e-value held within FLOOR and CEILING: lost below, no more above."""
+    if e_value < FLOOR:
+        return 0.0
+    return CEILING if e_value > CEILING else e_value
+
+
+@dataclass(frozen=True, slots=True)
+class SequentialTest:
+    """The sequential test of one trial, as far as it has come.
+
+    `margin` is by how much the challenger may be worse: 0, or MARGIN for a cheaper level.
+
+    `reverse` says that the challenger is the level that was left by a step, kept for a while to see whether that was
+    right; then guardrails alarm where the *incumbent* is worse.
+
+    `reward` is the primary metric, `spoken` whether there was a reward at all, `guards` the guardrails (1 = bad, so
+    what is `better` there is worse for users by more than the guardrail's margin; in reverse `worse` is, for the
+    incumbent). `ratio` are the e-values of the sample-ratio process. `outcomes` counts all, `repeated` those of units
+    that were counted before. Times are those of assignments, `matured_ms` the last maturity.
+    """
+
+    margin: float = 0.0
+    reverse: bool = False
+    reward: Comparison = NEW
+    spoken: Comparison = NEW
+    guards: Mapping[str, Comparison] = field(default_factory=lambda: MappingProxyType({}))
+    ratio: tuple[float, ...] = EVEN
+    outcomes: int = 0
+    repeated: int = 0
+    first_ms: int | None = None
+    last_ms: int | None = None
+    matured_ms: int | None = None
+
+    @property
+    def evidence_for(self) -> float:
+        """The e-value of "the challenger is better" (than the incumbent less the margin): a step from 1 / alpha on."""
+        return mean(self.reward.better)
+
+    @property
+    def evidence_against(self) -> float:
+        """The e-value of "it is worse" (by more than the margin)."""
+        return mean(self.reward.worse)
+
+    @property
+    def sample_ratio(self) -> float:
+        """Evidence that arms come in other shares than were logged."""
+        return mean(self.ratio)
+
+    @property
+    def silence(self) -> float:
+        """Evidence that the arms differ in how often there is a reward."""
+        return (mean(self.spoken.better) + mean(self.spoken.worse)) / 2.0
+
+    def guard(self, name: str) -> float:
+        """Evidence that the level to be judged is worse on a guardrail by more than its margin."""
+        return mean(self.guards[name].worse if self.reverse else self.guards[name].better)
+
+    def guard_margin(self, name: str) -> float:
+        """Return the margin by which a guardrail is bet on, signed like `margin`."""
+        allowed = GUARD_MARGINS.get(name, GUARD_MARGIN)
+        return allowed if self.reverse else -allowed
+
+    @property
+    def alarms(self) -> tuple[str, ...]:
+        """What forbids a step: names of guardrails, `sample ratio`, `silence`. Empty where all is well."""
+        limit = GUARD_ALARM * len(self.guards)
+        found = [name for name in sorted(self.guards) if self.guard(name) >= limit]
+        if self.sample_ratio >= RATIO_ALARM:
+            found.append("sample ratio")
+        if self.silence >= SPOKEN_ALARM:
+            found.append("silence")
+        return tuple(found)
+
+
+class _Columns(NamedTuple):
+    """Outcomes as columns, in their order, all of length n. NaN stands for no reward and for a guardrail not known."""
+
+    arms: Bools
+    shares: Floats
+    rewards: Floats
+    repeated: Bools
+    at_ms: NDArray[np.int64]
+    matures_ms: NDArray[np.int64]
+    guards: Mapping[str, Floats]
+
+
+def new_test(margin: float = 0.0, *, reverse: bool = False) -> SequentialTest:
+    """Return the test of a trial before its first outcome."""
+    return SequentialTest(margin, reverse, reward=new_comparison(margin))
+
+
+def replayed(outcomes: Iterable[Outcome], margin: float = 0.0, *, reverse: bool = False) -> SequentialTest:
+    """Return the test of a trial after all its outcomes, in their order."""
+    return advance(new_test(margin, reverse=reverse), list(outcomes))
+
+
+def _columns(outcomes: Sequence[Outcome]) -> _Columns:
+    """Return outcomes as columns.
+
+    Raises ValueError for a share outside (0, 1), or a reward or guardrail outside [0, 1]: such an outcome was not drawn
+    by a trial.
+    """
+    for outcome in outcomes:
+        _check(outcome.assignment.share, outcome.reward, outcome.guards)
+    names = sorted({name for outcome in outcomes for name in outcome.guards})
+    nan = float("nan")
+    return _Columns(
+        np.array([o.assignment.challenger for o in outcomes], dtype=np.bool_),
+        np.array([o.assignment.share for o in outcomes], dtype=np.float64),
+        np.array([nan if o.reward is None else o.reward for o in outcomes], dtype=np.float64),
+        np.array([o.repeated for o in outcomes], dtype=np.bool_),
+        np.array([o.assignment.at_ms for o in outcomes], dtype=np.int64),
+        np.array([o.assignment.matures_ms for o in outcomes], dtype=np.int64),
+        {name: np.array([o.guards.get(name, nan) for o in outcomes], dtype=np.float64) for name in names},
+    )
+
+
+def advance(test: SequentialTest, outcomes: Sequence[Outcome]) -> SequentialTest:
+    """Return the test after further outcomes, in their order. Any parts give the same bits.
+
+    Eight thousand take 10 ms. Raises ValueError for an outcome that no trial can have drawn (`_columns`).
+    """
+    table = _columns(outcomes)
+    n = len(table.arms)
+    if n == 0:
+        return test
+    fresh = ~table.repeated
+    arms, shares, rewards = table.arms[fresh], table.shares[fresh], table.rewards[fresh]
+    said = ~np.isnan(rewards)
+    guards = dict(test.guards)
+    for name, values in table.guards.items():
+        known = ~np.isnan(values[fresh])
+        if known.any():
+            before = guards.get(name, NEW)
+            guards[name] = compared(before, values[fresh][known], arms[known], shares[known], test.guard_margin(name))
+    ratio = tuple(
+        grown(e_value, ratio_factors(odds, arms, shares)) for e_value, odds in zip(test.ratio, ODDS, strict=True)
+    )
+    old = test.first_ms, test.last_ms, test.matured_ms
+    first, last, matured = int(table.at_ms.min()), int(table.at_ms.max()), int(table.matures_ms.max())
+    return SequentialTest(
+        test.margin,
+        test.reverse,
+        compared(test.reward, rewards[said], arms[said], shares[said], test.margin),
+        compared(test.spoken, said.astype(np.float64), arms, shares, 0.0),
+        MappingProxyType(guards),
+        ratio,
+        test.outcomes + n,
+        test.repeated + n - len(arms),
+        first if old[0] is None else min(old[0], first),
+        last if old[1] is None else max(old[1], last),
+        matured if old[2] is None else max(old[2], matured),
+    )
+
+
+def _check(share: float, reward: float | None, guards: Mapping[str, float]) -> None:
+    if not 0.0 < share < 1.0:
+        raise ValueError(f"the share of a drawn conversation lies between 0 and 1, not at {share!r}")
+    if reward is not None and not 0.0 <= reward <= 1.0:
+        raise ValueError(f"a reward lies in [0, 1]; {reward!r} does not")
+    for name, value in guards.items():
+        if not 0.0 <= value <= 1.0:
+            raise ValueError(f"the guardrail {name!r} lies in [0, 1]; {value!r} does not")
+
+
+# ---- the arithmetic
+
+
+def compared(old: Comparison, x: Floats, arms: Bools, pi: Floats, margin: float) -> Comparison:
+    """Return the comparison after more conversations with values `x`, whose arms were drawn with shares `pi`.
+
+    The challenger is allowed to be below the incumbent by `margin`; a negative one asks it to be above by so much.
+    """
+    if len(x) == 0:
+        return old
+    b, v = moments_before(x, arms, np.ones(len(x), dtype=np.bool_), old)
+    better, worse = (
+        tuple(
+            grown(e_value, bet_factors(x, arms, pi, b, v, margin, effect, down))
+            for e_value, effect in zip(e_values, EFFECTS, strict=True)
+        )
+        for e_values, down in ((old.better, False), (old.worse, True))
+    )
+    return Comparison(
+        old.challenger_n + int(arms.sum()),
+        _added(old.challenger_sum, x[arms]),
+        old.incumbent_n + int((~arms).sum()),
+        _added(old.incumbent_sum, x[~arms]),
+        _added(old.squares, (x - b) * (x - b)),
+        better,
+        worse,
+    )
+
+
+def moments_before(x: Floats, arms: Bools, known: Bools, old: Comparison) -> tuple[Floats, Floats]:
+    """Return baseline and variance as they stood before each conversation, along the last axis."""
+    sums = [
+        _before(np.where(known & of, x, 0.0), start)
+        for of, start in ((arms, old.challenger_sum), (~arms, old.incumbent_sum))
+    ]
+    n = _before(known.astype(np.float64), float(old.n))
+    b = (sums[0] + sums[1] + _PRIOR_N * _PRIOR_MEAN) / (n + _PRIOR_N)
+    squares = _before(np.where(known, (x - b) * (x - b), 0.0), old.squares)
+    return b, (squares + _PRIOR_VARIANCE_N * _PRIOR_VARIANCE) / (n + _PRIOR_VARIANCE_N)
+
+
+def bet_factors(
+    x: Floats, arms: Bools, pi: Floats, b: Floats, v: Floats, margin: float, effect: float, down: bool
+) -> Floats:
+    """Return what each bet on one effect multiplies its e-value by."""
+    rest = 1.0 - pi
+    d = np.where(arms, (x - b) / pi, -((x - b) / rest)) + margin
+    stake = effect * (np.sqrt(v) / (v / (pi * rest)))
+    if down:
+        return 1.0 - np.minimum(stake, CAP / (np.maximum((1.0 - b) / pi, b / rest) + margin)) * d
+    return 1.0 + np.minimum(stake, CAP / (np.maximum(b / pi, (1.0 - b) / rest) - margin)) * d
+
+
+def ratio_factors(odds: float, arms: Bools, pi: Floats) -> Floats:
+    """Return what each draw multiplies the e-value by that is bet on other odds than were logged."""
+    factors: Floats = np.where(arms, odds, 1.0) / (1.0 - pi + odds * pi)
+    return factors
+
+
+def _before(values: Floats, start: float) -> Floats:
+    """Return the running sum before each value along the last axis, from `start` on, added from left to right."""
+    shifted = np.empty_like(values)
+    shifted[..., 0] = start
+    shifted[..., 1:] = values[..., :-1]
+    sums: Floats = np.cumsum(shifted, axis=-1)
+    return sums
+
+
+def _added(start: float, values: Floats) -> float:
+    return float(np.cumsum(np.concatenate(([start], values)))[-1])
+
+
+def grown(e_value: float, factors: Floats) -> float:
+    """Return an e-value after all these factors, as if each had been applied, and the limits minded, one by one."""
+    with np.errstate(under="ignore", over="ignore"):
+        path = np.cumprod(np.concatenate(([e_value], factors)))
+    if path.min() >= FLOOR and path.max() <= CEILING:
+        return float(path[-1])
+    for factor in factors.tolist():
+        e_value = limited(e_value * factor)
+    return e_value
