@@ -36,6 +36,8 @@ FOREIGN = frozenset(
 )
 """Names of others."""
 
+HAVE_DOCSTRINGS = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
 WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DOTTED = re.compile(r"(?:router|tests)(?:\.[A-Za-z_][A-Za-z0-9_]*)+")
 _FILE = re.compile(r"(?!/)[\w./*-]*\w\.(?:py|md|yaml|json|toml|js)")
@@ -57,9 +59,16 @@ def documents() -> Iterator[tuple[str, str]]:
 
 def docstrings_at(node: ast.AST) -> Iterator[tuple[str, int]]:
     """Yield the docstrings in a body: its own, and those of its constants and fields."""
-    for each in getattr(node, "body", ()) if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) else ():
+    for each in node.body if isinstance(node, HAVE_DOCSTRINGS) else ():
         if isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant) and isinstance(each.value.value, str):
             yield each.value.value, each.lineno
+
+
+def lines_of_docstrings(node: ast.AST) -> Iterator[tuple[int, int]]:
+    """Yield the first and last lines of the docstrings in a body."""
+    for each in node.body if isinstance(node, HAVE_DOCSTRINGS) else ():
+        if isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant):
+            yield each.lineno, each.end_lineno or each.lineno
 
 
 def lines_of_commands(text: str) -> Iterator[str]:
@@ -79,12 +88,13 @@ def known_words() -> set[str]:
     """Return every word that is written in code, docstrings and comments left out, or in a file of settings."""
     found: set[str] = set()
     for file in [*(ROOT / "router").rglob("*.py"), *(ROOT / "tests").rglob("*.py")]:
-        tree = ast.parse(file.read_text(encoding="utf-8"))
-        for node in list(ast.walk(tree)):
-            for each in ast.iter_child_nodes(node):
-                if isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant):
-                    each.value.value = ""
-        found |= set(WORD.findall(ast.unparse(tree))) | {file.stem}
+        text = file.read_text(encoding="utf-8")
+        lines = text.splitlines()
+        for node in ast.walk(ast.parse(text)):
+            for start, end in lines_of_docstrings(node):
+                lines[start - 1 : end] = [""] * (end - start + 1)
+        code = "\n".join(line.partition("  # ")[0] for line in lines if not line.lstrip().startswith("#"))
+        found |= set(WORD.findall(code)) | {file.stem}
     others = ("Makefile", "pyproject.toml", "deploy/*", "policies/**/*.yaml", "policies/*.json", "router/**/*.js")
     for pattern in others:
         for file in ROOT.glob(pattern):
