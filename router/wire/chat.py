@@ -39,7 +39,6 @@ from router.wire.format import (
     WireFormat,
     check_asked,
     first_role,
-    gives_usage,
     read_content,
     require_messages,
 )
@@ -123,7 +122,7 @@ class ChatCompletions(WireFormat):
 
     def tells_usage(self, top: _Body) -> bool:
         """Say whether the client asked for the usage of its stream."""
-        return gives_usage(top.stream_options)
+        return chat_stream.gives_usage(top.stream_options)
 
     def put_head(self, plan: Plan, users: Sequence[int]) -> None:
         """Put the head into the app's system message, or into one of its own, or into the first user turn."""

@@ -20,7 +20,7 @@ import msgspec
 
 from router.core.errors import RouterError
 from router.core.ports import Told
-from router.wire.edits import find_span
+from router.wire.edits import find_span, is_given
 from router.wire.faults import error_event
 from router.wire.stream import (
     CacheDetails,
@@ -54,6 +54,10 @@ class _Usage(msgspec.Struct, gc=False):
     details: CacheDetails | None = msgspec.field(default=None, name="prompt_tokens_details")
 
 
+class _StreamOptions(msgspec.Struct, gc=False):
+    include_usage: Any = None
+
+
 class _Said(msgspec.Struct, gc=False):
     content: Any = None
     refusal: Any = None
@@ -72,6 +76,7 @@ class _Completion(msgspec.Struct, gc=False):
 _COMPLETION = msgspec.json.Decoder(_Completion)
 _CHUNK = msgspec.json.Decoder(_Chunk)
 _USAGE = msgspec.json.Decoder(_Usage | None)
+_STREAM_OPTIONS = msgspec.json.Decoder(_StreamOptions | None)
 _VOID = _Chunk()
 _SPACE = b" \t\r\n"
 _KEY = b'"usage"'
@@ -81,6 +86,21 @@ _NULL_USAGE = b',"usage":null'
 def read_answer(body: bytes) -> Told:
     """Return id and usage of a whole answer. Raises BackendError (502) when it is no JSON object."""
     return read_told(body, _USAGE)
+
+
+def gives_usage(stream_options: msgspec.Raw) -> bool:
+    """Say whether a stream with these options tells its usage.
+
+    Options that make no sense count as asked: they are for the provider to refuse, not for us to put right.
+    """
+    if not is_given(stream_options):
+        return False
+    try:
+        options = _STREAM_OPTIONS.decode(stream_options)
+    except msgspec.ValidationError:
+        return True
+    asked = None if options is None else options.include_usage
+    return asked is not None and asked is not False
 
 
 class ChunkGuard(EventGuard):

@@ -83,10 +83,6 @@ class Top(msgspec.Struct, gc=False):
     stream: bool | None = None
 
 
-class _StreamOptions(msgspec.Struct, gc=False):
-    include_usage: Any = None
-
-
 class _Outline(msgspec.Struct, gc=False):
     class Item(msgspec.Struct, gc=False):
         role: str
@@ -96,7 +92,6 @@ class _Outline(msgspec.Struct, gc=False):
 
 MESSAGES_OUTLINE = msgspec.json.Decoder(_Outline)
 _NAME = msgspec.json.Decoder(str)
-_STREAM_OPTIONS = msgspec.json.Decoder(_StreamOptions | None)
 
 
 class ParsedRequest(msgspec.Struct, frozen=True, gc=False):
@@ -369,21 +364,6 @@ def require_messages(raws: list[msgspec.Raw] | msgspec.UnsetType) -> list[msgspe
         message = "messages: missing; send a list with at least one user message."
         raise RequestError(message, code="missing_messages", param="messages")
     return raws
-
-
-def gives_usage(stream_options: msgspec.Raw) -> bool:
-    """Say whether a stream with these options tells its usage.
-
-    Options that make no sense count as asked: they are for the provider to refuse, not for us to put right.
-    """
-    if not is_given(stream_options):
-        return False
-    try:
-        options = _STREAM_OPTIONS.decode(stream_options)
-    except msgspec.ValidationError:
-        return True
-    asked = None if options is None else options.include_usage
-    return asked is not None and asked is not False
 
 
 def read_model(value: msgspec.Raw, default: str = "") -> str:

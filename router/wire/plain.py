@@ -14,8 +14,9 @@ import msgspec
 from router.core.conversation import Conversation
 from router.core.decision import Decision
 from router.core.ports import Weaving
+from router.wire import chat_stream
 from router.wire.edits import Edit
-from router.wire.format import NO_METADATA, STREAM_OPTIONS, ParsedRequest, Read, Top, WireFormat, gives_usage
+from router.wire.format import NO_METADATA, STREAM_OPTIONS, ParsedRequest, Read, Top, WireFormat
 from router.wire.strict_json import names
 
 _SILENCE = Conversation("", ())
@@ -50,7 +51,7 @@ class Plain(WireFormat):
 
     def tells_usage(self, top: Any) -> bool:
         """Say whether a stream tells its usage, as with chat completions."""
-        return gives_usage(top.stream_options)
+        return chat_stream.gives_usage(top.stream_options)
 
     def plan(self, request: ParsedRequest, decisions: Sequence[Decision], weaving: Weaving) -> list[Edit]:
         """Return the edit to the backend's model name."""
