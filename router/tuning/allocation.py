@@ -14,9 +14,9 @@ each domain to what it says of F, and the answer is carried back. Time is linear
 
 What is assumed: arms are compared as if conversations had come to them at random, which is true of those that trials
 drew and roughly true of others. That is good enough here, since a share that was guessed badly costs time, never the
-guarantee of `betting`. The model is of the family of hierarchical Thompson sampling with a known prior (Hong, Kveton,
-Zaheer and Ghavamzadeh, AISTATS 2022, arXiv 2111.06929); expected improvement is that of Jones, Schonlau and Welch
-(Journal of Global Optimization 1998).
+guarantee of `sequential_test`. The model is of the family of hierarchical Thompson sampling with a known prior (Hong,
+Kveton, Zaheer and Ghavamzadeh, AISTATS 2022, arXiv 2111.06929); expected improvement is that of Jones, Schonlau and
+Welch (Journal of Global Optimization 1998).
 """
 
 from __future__ import annotations

@@ -21,8 +21,8 @@ The rules, each in force whoever looks and however often:
   one above has nothing left to try; never are there two on one lineage. So a rare task moves with its parent.
 * What is frozen does not move at all. A rejection still ends a trial.
 
-The guarantee is per dial. What is assumed of outcomes is said in `betting`; that the evidence handed in is that of the
-trials in the state is the caller's part (`level_state.advance_tests`).
+The guarantee is per dial. What is assumed of outcomes is said in `sequential_test`; that the evidence handed in is that
+of the trials in the state is the caller's part (`level_state.advance_tests`).
 """
 
 from __future__ import annotations
