@@ -13,10 +13,10 @@ from router.classify import recogniser_for
 from router.core.errors import Degraded, RequestError, did_you_mean
 from router.core.ports import Recogniser, Wire
 from router.cues import DeclaredCues
-from router.engine.guarding import Guard
+from router.engine.guarding import FaultHandler
 from router.engine.identity import Identifier
 from router.engine.prepare import RequestPreparer
-from router.engine.snapshot import Build, Shelf, Snapshot
+from router.engine.snapshot import Build, PolicyRegistry, Snapshot
 from router.packs import Archive, Pack, load_pack
 from router.wire.chat import ChatCompletions
 from router.wire.messages import CountTokens, Messages
@@ -53,7 +53,7 @@ def shipped_pack() -> Path:
     return here if here.exists() else Path(__file__).parent / here
 
 
-def snapshot_of(pack: Pack, cache: Path | None, guard: Guard, *, isolated: bool = False) -> Snapshot:
+def snapshot_of(pack: Pack, cache: Path | None, guard: FaultHandler, *, isolated: bool = False) -> Snapshot:
     """Return the snapshot of a loaded pack.
 
     A recogniser that cannot be made leaves the snapshot without one: requests then get the general instructions.
@@ -69,7 +69,7 @@ def snapshot_of(pack: Pack, cache: Path | None, guard: Guard, *, isolated: bool 
     return Snapshot(pack.policy, DeclaredCues(pack.policy), recogniser, files=pack.files, faults=faults)
 
 
-def snapshot_builder(cache: Path | None, guard: Guard, archive: Archive | None = None) -> Build:
+def snapshot_builder(cache: Path | None, guard: FaultHandler, archive: Archive | None = None) -> Build:
     """Return the function with which a server builds snapshots, at its start and on reload.
 
     What is built is kept in the archive, so that a conversation can go on with it after a restart.
@@ -85,7 +85,7 @@ def snapshot_builder(cache: Path | None, guard: Guard, archive: Archive | None =
 
 
 def preparer_for(
-    shelf: Shelf, guard: Guard, identifier: Identifier, clock: Callable[[], float] = time.time
+    shelf: PolicyRegistry, guard: FaultHandler, identifier: Identifier, clock: Callable[[], float] = time.time
 ) -> RequestPreparer:
     """Return a preparer over a shelf."""
     return RequestPreparer(shelf, identifier, guard, clock)

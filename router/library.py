@@ -22,10 +22,10 @@ from router.core.errors import RequestError
 from router.core.policy import Policy
 from router.core.ports import Capability, Wire
 from router.engine.explain import explanation
-from router.engine.guarding import Guard
+from router.engine.guarding import FaultHandler
 from router.engine.identity import Identifier
 from router.engine.prepare import Call, PreparedRequest, RequestPreparer
-from router.engine.snapshot import Shelf
+from router.engine.snapshot import PolicyRegistry
 from router.packs import Mismatch, Pack, PackTest, judge, load_pack
 
 log = logging.getLogger("router")
@@ -66,12 +66,12 @@ class Router:
     """A pack, ready to wrap requests. Safe to share between threads; not bound to an event loop."""
 
     def __init__(self, pack: Pack, cache: Path | None = None, mid_conversation: MidConversation = "user_block") -> None:
-        guard = Guard(lambda code: log.warning("degraded: %s", code))
+        guard = FaultHandler(lambda code: log.warning("degraded: %s", code))
         snapshot = snapshot_of(pack, cache, guard)
         self.pack = pack
         self._capability = Capability(mid_conversation=mid_conversation)
         self._looker: RequestPreparer = preparer_for(
-            Shelf({pack.policy.name: snapshot}, pack.policy.name), guard, Identifier(LIBRARY_SECRET)
+            PolicyRegistry({pack.policy.name: snapshot}, pack.policy.name), guard, Identifier(LIBRARY_SECRET)
         )
 
     @classmethod

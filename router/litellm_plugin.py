@@ -39,10 +39,10 @@ from router.core.errors import Degraded, RequestError, SettingsError, did_you_me
 from router.core.policy import ROOT
 from router.core.ports import Capability, Wire
 from router.engine.decide_turns import blocked
-from router.engine.guarding import Guard
+from router.engine.guarding import FaultHandler
 from router.engine.identity import Identifier
 from router.engine.prepare import Call, PreparedRequest
-from router.engine.snapshot import Shelf
+from router.engine.snapshot import PolicyRegistry
 from router.packs import Pack, load_pack
 
 log = logging.getLogger("router")
@@ -84,12 +84,14 @@ class PromptRouter(CustomLogger):
 
     def __init__(self, pack: Pack, cache: Path, capability: Capability | None = None) -> None:
         super().__init__()
-        guard = Guard(lambda code: log.warning("degraded: %s", code))
+        guard = FaultHandler(lambda code: log.warning("degraded: %s", code))
         snapshot = snapshot_of(pack, cache, guard)
         self._must_speak = any(instruction.required for instruction in pack.policy.tasks[ROOT].instructions)
         self._capability = capability or Capability()
         self._looker = preparer_for(
-            Shelf({pack.policy.name: snapshot}, pack.policy.name), guard, Identifier(SECRET, CONVERSATION_HEADERS)
+            PolicyRegistry({pack.policy.name: snapshot}, pack.policy.name),
+            guard,
+            Identifier(SECRET, CONVERSATION_HEADERS),
         )
 
     async def async_pre_call_hook(

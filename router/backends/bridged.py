@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from router.core.errors import BackendError, SettingsError, did_you_mean
-from router.core.ports import Answer, Backend, Outgoing
+from router.core.ports import Backend, BackendAnswer, BackendRequest
 
 BRIDGED = frozenset({"/chat/completions", "/responses", "/messages", "/messages/count_tokens"})
 """The paths that can be bridged."""
@@ -67,7 +67,7 @@ class BridgedBackend:
         if self._bridged and prepare is not None:
             await prepare()
 
-    async def send(self, outgoing: Outgoing) -> Answer:
+    async def send(self, outgoing: BackendRequest) -> BackendAnswer:
         """Send to whom it belongs. Raises BackendError."""
         path = outgoing.path
         if path in self._bridged and outgoing.method == "POST":
@@ -123,7 +123,7 @@ def _says_no_route(raw: bytes) -> bool:
     return not body or (isinstance(message, str) and _NO_ROUTE.fullmatch(message.strip()) is not None)
 
 
-async def _looked_at(answer: Answer) -> Answer | None:
+async def _looked_at(answer: BackendAnswer) -> BackendAnswer | None:
     """Return an answer as it came, or None for one that, in spite of its status, says that the path is unknown."""
     if answer.chunks is None:
         return None if _NOT_AN_ANSWER.match(answer.body) else answer
@@ -135,7 +135,7 @@ async def _looked_at(answer: Answer) -> Answer | None:
         await answer.aclose()
         raise
     if not _NOT_AN_ANSWER.match(first):
-        return Answer(answer.status, answer.headers, chunks=PeekedStream(first, answer.chunks))
+        return BackendAnswer(answer.status, answer.headers, chunks=PeekedStream(first, answer.chunks))
     await answer.aclose()
     return None
 

@@ -22,7 +22,7 @@ from router.backends.http.exchange import Exchange
 from router.backends.http.limits import Headers, Limits, Timeouts, failed
 from router.backends.http.pool import ConnectionPool
 from router.core.errors import BackendError, SettingsError
-from router.core.ports import Answer, Outgoing
+from router.core.ports import BackendAnswer, BackendRequest
 
 FORWARDED_HEADERS = frozenset(
     {
@@ -95,7 +95,7 @@ class PassThroughBackend:
         self._secrets = [word.encode() for word in _secret_words(api_key, headers or {}) if len(word) >= _SECRET_LENGTH]
         self._pool = ConnectionPool(base_url, headers=fixed, timeouts=timeouts, limits=limits, ssl_context=ssl_context)
 
-    async def send(self, outgoing: Outgoing) -> Answer:
+    async def send(self, outgoing: BackendRequest) -> BackendAnswer:
         """Send, and return as soon as the status and, for a stream, the headers are there. Raises BackendError."""
         headers: Headers = outgoing.headers
         if headers:
@@ -113,12 +113,12 @@ class PassThroughBackend:
                 first = await anext(response, b"")
                 chunks = PeekedStream(first, response)
             if not first.lstrip().startswith(b"{"):
-                return Answer(response.status, _relayed(response.headers), chunks=chunks)
+                return BackendAnswer(response.status, _relayed(response.headers), chunks=chunks)
         body = first + await response.read()
         if response.until_close and b"json" in response.content_type.lower() and not _is_json(body):
             # With neither a length nor a last chunk, only the text itself can tell that it was cut.
             raise failed("truncated", f"{self.name} closed the connection in the middle of its answer")
-        return Answer(response.status, _relayed(response.headers), body)
+        return BackendAnswer(response.status, _relayed(response.headers), body)
 
     async def aclose(self) -> None:
         """Close pooled connections."""

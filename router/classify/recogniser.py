@@ -17,7 +17,7 @@ from router.classify.static import StaticTable
 from router.classify.text import Boilerplate, Spelling, last_question
 from router.core.evidence import Belief, Shortfall
 from router.core.policy import ROOT, lineage
-from router.core.ports import State
+from router.core.ports import RecogniserState
 
 NO_BELIEF = Belief({})
 
@@ -58,7 +58,7 @@ class LinearRecogniser:
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise ArtefactError(f"the parts of the model do not fit together: {error}") from error
 
-    def step(self, before: State | None, text: str, reply_before: str = "") -> tuple[State, Belief]:
+    def step(self, before: RecogniserState | None, text: str, reply_before: str = "") -> tuple[RecogniserState, Belief]:
         """Return the state after a user turn, and the belief at it.
 
         A turn of small talk alone changes no state; a conversation may open with one that the pack has a task for.

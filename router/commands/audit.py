@@ -50,7 +50,7 @@ from router.core.errors import Fault, did_you_mean
 from router.core.policy import ROOT
 from router.engine.audits import alarm_lines
 from router.evaluate import LabelError
-from router.evaluate.labelled import Wrong, json_of
+from router.evaluate.labelled import LineError, json_of
 from router.packs import load_pack
 from router.stores import SqlAuditStore
 from router.stores.feedback import AUDITABLE
@@ -254,7 +254,7 @@ def read_labels(
         for number, raw in _numbered(path):
             try:
                 line = _line(number, raw, auditor)
-            except Wrong as wrong:
+            except LineError as wrong:
                 faults.append(Fault(name, number, *wrong.fault))
                 continue
             if line is None:
@@ -268,7 +268,7 @@ def read_labels(
     for line in lines:
         try:
             audits.append(judge.audit(line, now_ms))
-        except Wrong as wrong:
+        except LineError as wrong:
             faults.append(Fault(name, line.number, *wrong.fault))
     if not faults and not audits:
         held = "none of its lines has a task yet" if unlabelled else "there is no label in it"
@@ -293,28 +293,30 @@ class _Judge:
         """Return the audit that a line comes to. Raises Wrong."""
         found = self._decisions.get(line.decision)
         if found is None:
-            raise Wrong(
+            raise LineError(
                 f'there is no decision "{line.decision}" in this data folder',
                 "`router audit draw` writes those to label; --data names another folder",
             )
         policy = found["policy"]
         if policy not in self._tasks:
             served = ", ".join(sorted(self._tasks))
-            raise Wrong(f'the decision was made by the policy "{policy}"', f"--pack names its pack; given: {served}")
+            raise LineError(
+                f'the decision was made by the policy "{policy}"', f"--pack names its pack; given: {served}"
+            )
         if found["outcome"] not in AUDITABLE:
-            raise Wrong(f"nothing was recognised in this decision: it was {found['outcome']}", "leave the line out")
+            raise LineError(f"nothing was recognised in this decision: it was {found['outcome']}", "leave the line out")
         for path in line.label:
             if path not in self._tasks[policy]:
-                raise Wrong(f'the policy "{policy}" has no task "{path}"', _nearest(path, self._tasks[policy]))
+                raise LineError(f'the policy "{policy}" has no task "{path}"', _nearest(path, self._tasks[policy]))
         if not is_drawn(line.decision, self._rate):
-            raise Wrong(
+            raise LineError(
                 f"chance did not choose this decision at the rate {self._rate:g}",
                 "label what `router audit draw` writes; where it was given a --rate, give the same one here",
             )
         label = tuple(sorted({path for path in line.label if path != ROOT}))
         before = self._labels.setdefault((line.decision, line.auditor), label)
         if before != label:
-            raise Wrong(
+            raise LineError(
                 f'"{line.auditor}" has labelled this decision {" and ".join(before) or ROOT} before',
                 "a label stays as it was given first; who disagrees signs with another name in `by`",
             )
@@ -342,23 +344,23 @@ def _line(number: int, raw: bytes, auditor: str) -> _Line | None:
     """Return one line; None where it has no label yet. Raises Wrong."""
     value = json_of(raw, ONE_LABEL)
     if not isinstance(value, dict):
-        raise Wrong("not an object", f"write one JSON object on each line: {ONE_LABEL}")
+        raise LineError("not an object", f"write one JSON object on each line: {ONE_LABEL}")
     for key in ("decision", "task"):
         if key not in value:
-            raise Wrong(f'it has no "{key}"', f"write {ONE_LABEL}")
+            raise LineError(f'it has no "{key}"', f"write {ONE_LABEL}")
     if value["task"] is None:
         return None
     by = value.get("by")
     label = value["task"] if isinstance(value["task"], list) else [value["task"]]
     if not all(isinstance(path, str) for path in label):
-        raise Wrong('"task" is not a string', 'give a path, or "/" for none of these')
+        raise LineError('"task" is not a string', 'give a path, or "/" for none of these')
     return _Line(number, _name(value, "decision"), tuple(label), auditor if by is None else _name(value, "by"))
 
 
 def _name(value: Mapping[str, Any], key: str) -> str:
     name = value[key]
     if not isinstance(name, str) or not name.strip() or not name.isprintable() or len(name) > NAME_CHARS:
-        raise Wrong(f'"{key}" is no name', f"give a line of text of up to {NAME_CHARS} characters")
+        raise LineError(f'"{key}" is no name', f"give a line of text of up to {NAME_CHARS} characters")
     return name
 
 

@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from router.core.learning import DialKey
-from router.core.policy import ROOT, Level, Policy, Settings, Task, depth
+from router.core.policy import ROOT, Level, Policy, PolicySettings, Task, depth
 
 START = {"core": Level.BRIEF, "standard": Level.GUIDED, "complex": Level.DETAILED}
 """Where a task starts by its declared complexity (common-sense tasks need little detail, complex ones much)."""
@@ -34,7 +34,7 @@ HOLDOUT = "holdout"
 """Names the draw of the units for which nothing is ever tuned."""
 
 
-def start_level(task: Task, settings: Settings, complexity: str) -> Level:
+def start_level(task: Task, settings: PolicySettings, complexity: str) -> Level:
     """Return the level at which `task` speaks where nothing is tuned, for requests of this complexity.
 
     The task's own `level` wins. Otherwise its declared complexity, else the pack's `level`, is the start; the request's

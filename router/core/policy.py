@@ -246,7 +246,7 @@ class Dialogue:
 
 
 @dataclass(frozen=True, slots=True)
-class Cascade:
+class EncoderCascade:
     """A stronger encoder, asked of the `share` of messages that the policy's own encoder is least sure of.
 
     `encoder` is `onnx:` with the absolute path of a model file, or `litellm:` with the name of a model. It is waited
@@ -259,7 +259,7 @@ class Cascade:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class PolicySettings:
     """How a policy behaves as a whole; each field is described in docs/pack-keys.md."""
 
     level: Level = Level.GUIDED
@@ -277,7 +277,7 @@ class Settings:
     tuning: Literal["observe", "suggest", "auto"] = "suggest"
     holdout: float = 0.02
     encoder: Literal["static", "lexical"] = "static"
-    cascade: Cascade | None = None
+    cascade: EncoderCascade | None = None
 
 
 @dataclass(frozen=True)
@@ -288,7 +288,7 @@ class Policy:
     revision: str
     tasks: Mapping[str, Task]
     about: str = ""
-    settings: Settings = field(default_factory=Settings)
+    settings: PolicySettings = field(default_factory=PolicySettings)
     cues: Mapping[str, Cue] = field(default_factory=lambda: MappingProxyType({}))
     metrics: Mapping[str, Metric] = field(default_factory=lambda: MappingProxyType({}))
     auxiliary: tuple[AuxiliaryRule, ...] = ()

@@ -16,7 +16,7 @@ from router.core.usage import Usage
 # ---------------------------------------------------------------------------------------------------- recognition
 
 
-class State(Protocol):
+class RecogniserState(Protocol):
     """A recogniser's memory of a conversation up to one user turn. Opaque, immutable."""
 
 
@@ -33,7 +33,7 @@ class Recogniser(Protocol):
     thresholds: Thresholds
     certificates: tuple[Certificate, ...]
 
-    def step(self, before: State | None, text: str, reply_before: str = "") -> tuple[State, Belief]:
+    def step(self, before: RecogniserState | None, text: str, reply_before: str = "") -> tuple[RecogniserState, Belief]:
         """Return the state after a user turn, and the belief at it.
 
         `before` is the state of the user turn before (None at the first), `reply_before` the assistant's last words.
@@ -78,7 +78,7 @@ class Capability:
     usage_in_streams: bool = True
 
 
-class Told(NamedTuple):
+class AnswerMetadata(NamedTuple):
     """What a whole answer says of itself: its id (may be empty), and its usage where it tells one."""
 
     id: str = ""
@@ -207,7 +207,7 @@ class Wire(Protocol):
         """Return a fresh guard for one streamed answer. `hide_usage` takes out the usage that `ask_usage` asked for."""
         ...
 
-    def read_answer(self, body: bytes) -> Told:
+    def read_answer(self, body: bytes) -> AnswerMetadata:
         """Return what a whole answer says of itself. Raises BackendError when it is no answer at all."""
         ...
 
@@ -227,7 +227,7 @@ class Wire(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Outgoing:
+class BackendRequest:
     """One call to a backend. `path` is the wire's own, such as `/chat/completions`."""
 
     path: str
@@ -239,7 +239,7 @@ class Outgoing:
 
 
 @dataclass(slots=True)
-class Answer:
+class BackendAnswer:
     """What a backend answered. A whole answer has `body`; a stream has `chunks`, to be closed with `aclose`."""
 
     status: int
@@ -259,7 +259,7 @@ class Backend(Protocol):
 
     name: str
 
-    async def send(self, outgoing: Outgoing) -> Answer:
+    async def send(self, outgoing: BackendRequest) -> BackendAnswer:
         """Send and return as soon as the status and, for a stream, the headers are there."""
         ...
 

@@ -72,14 +72,14 @@ class PinStore(Protocol):
         ...
 
 
-class Target(NamedTuple):
+class FeedbackTarget(NamedTuple):
     """What feedback names: a decision, an answer by the backend's id, or a conversation by its keyed hash."""
 
     kind: Literal["decision", "response", "conversation"]
     name: str
 
 
-class Located(NamedTuple):
+class FeedbackSubject(NamedTuple):
     """What feedback is about, as found in the store. `decision` is empty where a whole conversation is meant."""
 
     policy: str
@@ -92,7 +92,7 @@ class Located(NamedTuple):
 class FeedbackStore(Protocol):
     """Keeps feedback. What `record` returns from is on the disk."""
 
-    def locate(self, tenant: str, targets: Sequence[Target]) -> Sequence[Located | None]:
+    def locate(self, tenant: str, targets: Sequence[FeedbackTarget]) -> Sequence[FeedbackSubject | None]:
         """Return what each of these means to a tenant; None for what is not there, or is another tenant's.
 
         Raises Degraded.
@@ -106,7 +106,7 @@ class FeedbackStore(Protocol):
         """
         ...
 
-    def about(self, tenant: str, located: Located, limit: int = ...) -> Sequence[Feedback]:
+    def about(self, tenant: str, located: FeedbackSubject, limit: int = ...) -> Sequence[Feedback]:
         """Return the newest feedback on a decision and its conversation, in the order of receipt. Raises Degraded."""
         ...
 
@@ -128,7 +128,7 @@ class LearningStore(Protocol):
 
     def earlier(
         self, *, tenant: str, policy: str, unit: str, task: str, conversation: str, since_ms: int
-    ) -> Located | None:
+    ) -> FeedbackSubject | None:
         """Return the newest other conversation in which a unit came to a task since then, or None."""
         ...
 

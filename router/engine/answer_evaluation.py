@@ -23,8 +23,8 @@ from router.core.errors import Degraded
 from router.core.learning import Compliance, Feedback, Source
 from router.core.policy import ROOT, CueValue, Judge, Policy, Signal
 from router.core.ports import Wire
-from router.core.store_ports import Located
-from router.engine.guarding import Guard
+from router.core.store_ports import FeedbackSubject
+from router.engine.guarding import FaultHandler
 from router.engine.prepare import PreparedRequest
 
 log = logging.getLogger("router.engine")
@@ -102,12 +102,14 @@ class _Earlier(Protocol):
 
     def __call__(
         self, *, tenant: str, policy: str, unit: str, task: str, conversation: str, since_ms: int
-    ) -> Located | None:
+    ) -> FeedbackSubject | None:
         """Return it with its decision at the task, or None. `conversation` is the one it must not be."""
         ...
 
 
-def never_before(*, tenant: str, policy: str, unit: str, task: str, conversation: str, since_ms: int) -> Located | None:
+def never_before(
+    *, tenant: str, policy: str, unit: str, task: str, conversation: str, since_ms: int
+) -> FeedbackSubject | None:
     """Find nothing: where no store remembers who came before."""
     return None
 
@@ -140,7 +142,7 @@ class AnswerEvaluator:
     def __init__(
         self,
         appraise: RulesOf,
-        guard: Guard,
+        guard: FaultHandler,
         *,
         earlier: _Earlier = never_before,
         salt: bytes = b"",
@@ -233,13 +235,13 @@ class AnswerEvaluator:
         body = appraiser.prompt(_question(answered.look), text, answered.decision)
         return JudgeCall(row, judge.model, body, appraiser)
 
-    def _said(self, tenant: str, of: Located, signal: Signal, about: tuple[str, ...]) -> Feedback:
+    def _said(self, tenant: str, of: FeedbackSubject, signal: Signal, about: tuple[str, ...]) -> Feedback:
         return self._row(tenant, of, signal.metric, signal.value, about, comment=f"{SIGNAL}{signal.name}")
 
     def _row(
         self,
         tenant: str,
-        of: Located,
+        of: FeedbackSubject,
         metric: str,
         value: float,
         about: tuple[str, ...],
@@ -264,7 +266,7 @@ class AnswerEvaluator:
         )
 
 
-def attempt(guard: Guard, code: str, function: Callable[P, R], /, *given: P.args, **named: P.kwargs) -> R | None:
+def attempt(guard: FaultHandler, code: str, function: Callable[P, R], /, *given: P.args, **named: P.kwargs) -> R | None:
     """Return what a function returns; None where it fails, which is counted and logged."""
     try:
         return guard.run(code, function, *given, **named)
@@ -275,10 +277,12 @@ def attempt(guard: Guard, code: str, function: Callable[P, R], /, *given: P.args
         return None
 
 
-def _here(answered: Answered, decision: str = "") -> Located:
+def _here(answered: Answered, decision: str = "") -> FeedbackSubject:
     """Return the answer's conversation as feedback names it, or one decision in it."""
     look = answered.look
-    return Located(look.snapshot.policy.name, look.identity.conversation, look.identity.unit, decision, answered.at_ms)
+    return FeedbackSubject(
+        look.snapshot.policy.name, look.identity.conversation, look.identity.unit, decision, answered.at_ms
+    )
 
 
 def _question(look: PreparedRequest) -> str:

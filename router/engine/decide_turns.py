@@ -15,9 +15,9 @@ from router.core.errors import Degraded, RequestError
 from router.core.evidence import Evidence
 from router.core.levels import NOBODY, Asked, Draw, Levels, usual_level
 from router.core.policy import ROOT, Policy
-from router.engine.guarding import Guard
+from router.engine.guarding import FaultHandler
 from router.engine.observe import Observed, PlacedRequest, TurnObservation
-from router.engine.pins import Given
+from router.engine.pins import GivenLevel
 from router.engine.snapshot import Snapshot
 
 
@@ -39,13 +39,13 @@ class Decided:
 
     decisions: tuple[Decision, ...]
     evidence: Evidence
-    given: Given | None
+    given: GivenLevel | None
     moves: Mapping[str, int] | None
     drawn: bool
 
 
 def decide_turns(
-    placed: PlacedRequest, observed: Observed, tuned: Levels | None, asked: Asked, guard: Guard
+    placed: PlacedRequest, observed: Observed, tuned: Levels | None, asked: Asked, guard: FaultHandler
 ) -> Decided:
     """Return the decision at every user turn, and what the conversation is given on the way."""
     memo, moves, drawn = placed.snapshot.decisions, placed.pin.moves, placed.pin.drawn
@@ -76,7 +76,7 @@ def decide_turns(
 
 
 def _decide_turn(
-    guard: Guard, snapshot: Snapshot, seen: TurnObservation, tuned: Levels | None, asked: Asked
+    guard: FaultHandler, snapshot: Snapshot, seen: TurnObservation, tuned: Levels | None, asked: Asked
 ) -> _TurnDecision:
     evidence = seen.evidence
     if tuned is not None or evidence.levels:
@@ -88,7 +88,7 @@ def _decide_turn(
     return _TurnDecision(evidence, decision)
 
 
-def _decide_or_less(guard: Guard, snapshot: Snapshot, evidence: Evidence) -> Decision:
+def _decide_or_less(guard: FaultHandler, snapshot: Snapshot, evidence: Evidence) -> Decision:
     """Return the decision; where deciding fails, that without recognition, and where this fails too, nothing."""
     policy = snapshot.policy
     try:
@@ -136,11 +136,11 @@ def _stands(found: _TurnDecision, held: Mapping[str, int] | None) -> bool:
 
 def _given(
     policy: Policy, decision: Decision, drawn: Draw | None, tuned: Levels, asked: Asked, evidence: Evidence
-) -> Given | None:
+) -> GivenLevel | None:
     task = drawn.task if drawn else decision.paths[0].path
     move = decision.moves.get(task)
     if move is None or task == ROOT:
         return None
     model, level = decision.model or asked.model, usual_level(policy, task, move)
     complexity = str(evidence.cues.get("complexity", ""))
-    return Given(task, complexity, model, level, drawn, tuned.held_out(asked.unit))
+    return GivenLevel(task, complexity, model, level, drawn, tuned.held_out(asked.unit))

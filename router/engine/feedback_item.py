@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from router.core.errors import RequestError, did_you_mean
 from router.core.learning import Source
 from router.core.policy import Metric, Policy
-from router.core.store_ports import Located, Target
+from router.core.store_ports import FeedbackSubject, FeedbackTarget
 
 SHOWN_CHARS = 100
 """Of a client's own word, so much is repeated in an error."""
@@ -32,7 +32,7 @@ class FeedbackItem:
 
     id: str
     tenant: str
-    targets: tuple[Target, ...]
+    targets: tuple[FeedbackTarget, ...]
     named: str
     metric: str
     value: bool | int | float
@@ -49,14 +49,14 @@ class Receipt:
 
     id: str
     new: bool
-    located: Located
+    located: FeedbackSubject
 
 
-def find(remark: FeedbackItem, found: dict[Target, Located | None]) -> Located:
+def find(remark: FeedbackItem, found: dict[FeedbackTarget, FeedbackSubject | None]) -> FeedbackSubject:
     """Return what a remark is about. Raises RequestError: 404 for nothing of this tenant's, 403 beyond a token."""
     located = next(filter(None, map(found.get, remark.targets)), None)
     if remark.granted:
-        _require_granted(remark, located, found.get(Target("decision", remark.granted)))
+        _require_granted(remark, located, found.get(FeedbackTarget("decision", remark.granted)))
     if located is None or (remark.policies is not None and located.policy not in remark.policies):
         kind = remark.targets[0].kind
         shown = remark.named[:SHOWN_CHARS]
@@ -73,7 +73,7 @@ def find(remark: FeedbackItem, found: dict[Target, Located | None]) -> Located:
 _NOUNS = {"decision": "decision", "response": "answer", "conversation": "conversation"}
 
 
-def _require_granted(remark: FeedbackItem, located: Located | None, granted: Located | None) -> None:
+def _require_granted(remark: FeedbackItem, located: FeedbackSubject | None, granted: FeedbackSubject | None) -> None:
     """Refuse what the token does not allow: all but its decision and the conversation of that.
 
     In one sentence for what exists and what does not, so that a token tells nothing about others.
@@ -83,7 +83,7 @@ def _require_granted(remark: FeedbackItem, located: Located | None, granted: Loc
     if located is not None and granted is not None and not located.decision:
         if (located.policy, located.conversation) == (granted.policy, granted.conversation):
             return
-    if granted is None and remark.targets == (Target("decision", remark.granted),):
+    if granted is None and remark.targets == (FeedbackTarget("decision", remark.granted),):
         return  # its own decision, which is not there: a 404
     raise outside_token()
 
@@ -132,12 +132,12 @@ def measure(metric: Metric, value: bool | int | float) -> float:
     return float(value)
 
 
-def wanted(remarks: Sequence[FeedbackItem]) -> dict[str, list[Target]]:
+def wanted(remarks: Sequence[FeedbackItem]) -> dict[str, list[FeedbackTarget]]:
     """Return what has to be looked up for these remarks, by tenant, nothing twice."""
-    targets: dict[str, dict[Target, None]] = {}
+    targets: dict[str, dict[FeedbackTarget, None]] = {}
     for remark in remarks:
         asked = targets.setdefault(remark.tenant, {})
         asked.update(dict.fromkeys(remark.targets))
         if remark.granted:
-            asked[Target("decision", remark.granted)] = None
+            asked[FeedbackTarget("decision", remark.granted)] = None
     return {tenant: list(asked) for tenant, asked in targets.items()}

@@ -27,11 +27,11 @@ from typing import TypeAlias
 from router.core.errors import Degraded, RequestError
 from router.core.learning import Feedback
 from router.core.policy import Policy
-from router.core.store_ports import FeedbackStore, Located, Target
+from router.core.store_ports import FeedbackStore, FeedbackSubject, FeedbackTarget
 from router.engine.feedback_item import FeedbackItem, Receipt, find, measure, metric_of, wanted
-from router.engine.guarding import Guard
+from router.engine.guarding import FaultHandler
 from router.engine.rate_limiter import RateLimiter
-from router.engine.snapshot import Shelf
+from router.engine.snapshot import PolicyRegistry
 
 log = logging.getLogger("router.engine")
 
@@ -67,8 +67,8 @@ class FeedbackQueue:
     def __init__(
         self,
         store: FeedbackStore,
-        shelf: Shelf,
-        guard: Guard,
+        shelf: PolicyRegistry,
+        guard: FaultHandler,
         flush: Callable[[], None],
         *,
         per_minute: int | None = None,
@@ -204,9 +204,9 @@ class FeedbackQueue:
         self._last_ms = max(now_ms, self._last_ms)
         return self._last_ms
 
-    def _locate(self, remarks: Sequence[FeedbackItem]) -> dict[str, dict[Target, Located | None]]:
+    def _locate(self, remarks: Sequence[FeedbackItem]) -> dict[str, dict[FeedbackTarget, FeedbackSubject | None]]:
         """PreparedRequest everything up, and what is not there once more when all decisions have been written."""
-        found: dict[str, dict[Target, Located | None]] = {}
+        found: dict[str, dict[FeedbackTarget, FeedbackSubject | None]] = {}
         flushed = False
         for tenant, targets in wanted(remarks).items():
             known = found[tenant] = dict(zip(targets, self._store.locate(tenant, targets), strict=True))
@@ -218,7 +218,7 @@ class FeedbackQueue:
                 known.update(zip(missing, self._store.locate(tenant, missing), strict=True))
         return found
 
-    def _judge(self, remark: FeedbackItem, located: Located, at_ms: int) -> tuple[Feedback, Receipt]:
+    def _judge(self, remark: FeedbackItem, located: FeedbackSubject, at_ms: int) -> tuple[Feedback, Receipt]:
         """Return the row of a remark and its receipt. Raises RequestError."""
         metric = metric_of(self._policy(located.policy), remark)
         value = measure(metric, remark.value)
@@ -249,7 +249,7 @@ class FeedbackQueue:
             )
         return self._shelf.current(name).policy
 
-    def _count(self, remark: FeedbackItem, located: Located) -> None:
+    def _count(self, remark: FeedbackItem, located: FeedbackSubject) -> None:
         """Count a remark of an end user. Raises RequestError (429)."""
         if self._caps is None or remark.source != "user":
             return

@@ -18,7 +18,7 @@ R = TypeVar("R")
 log = logging.getLogger("router.engine")
 
 
-class Guard:
+class FaultHandler:
     """Runs a function and turns its failure into `Degraded`. `note` counts a fault by its code."""
 
     def __init__(self, count: Callable[[str], None]) -> None:

@@ -15,9 +15,9 @@ from types import MappingProxyType
 from router.core.errors import Degraded
 from router.core.evidence import Belief, Evidence
 from router.core.policy import AuxiliaryRule, CueValue
-from router.core.ports import Request, State
+from router.core.ports import RecogniserState, Request
 from router.core.trace import WITHHELD
-from router.engine.guarding import Guard
+from router.engine.guarding import FaultHandler
 from router.engine.identity import Identity
 from router.engine.pins import Pin, Timeline, cues_at
 from router.engine.snapshot import Snapshot
@@ -36,7 +36,7 @@ class TurnObservation:
     `key` is the digest of all that it was made from.
     """
 
-    state: State | None
+    state: RecogniserState | None
     evidence: Evidence
     key: bytes
 
@@ -81,7 +81,7 @@ class Observed:
 _NOTHING: Mapping[int, TurnObservation] = MappingProxyType({})
 
 
-def observe(placed: PlacedRequest, request: Request, guard: Guard, late: str = "") -> Observed:
+def observe(placed: PlacedRequest, request: Request, guard: FaultHandler, late: str = "") -> Observed:
     """Return what is known at each user turn, those first that the backend keeps.
 
     With `late`, turns that are not known yet go without recognition, and that is their fault code. `guard` turns what
@@ -129,10 +129,10 @@ def _gather(
     placed: PlacedRequest,
     name: bytes,
     number: int,
-    state: State | None,
+    state: RecogniserState | None,
     said: tuple[str, str],
     cues: Mapping[str, CueValue],
-    guard: Guard,
+    guard: FaultHandler,
     late: str,
     rule: AuxiliaryRule | None,
 ) -> TurnObservation:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import TypeAlias
 
 from router.core.errors import Degraded, RequestError
-from router.engine.send import Ending
+from router.engine.send import StreamEnding
 
 ANSWER = "previous_response_id"
 """The place in a body that names an answer; what other places name is known from no trace."""
@@ -57,10 +57,10 @@ class Ownership:
         self._single = single
         self._exact = {tenant: frozenset(ids) for tenant, ids in listed.items()}
         self._begin = {tenant: tuple(i[:-1] for i in ids if i.endswith("*")) for tenant, ids in listed.items()}
-        self._streaming: dict[int, tuple[Owner, Ending]] = {}
+        self._streaming: dict[int, tuple[Owner, StreamEnding]] = {}
 
     @contextmanager
-    def streaming(self, tenant: str, backend: str, ending: Ending) -> Iterator[None]:
+    def streaming(self, tenant: str, backend: str, ending: StreamEnding) -> Iterator[None]:
         """While entered, the answer that is being streamed is the tenant's: its trace is written at its end only."""
         self._streaming[id(ending)] = ((tenant, backend), ending)
         try:

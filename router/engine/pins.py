@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeAlias
 from router.core.evidence import Evidence
 from router.core.levels import USUAL, Draw, start_level
 from router.core.policy import CueValue, Level, Policy
-from router.core.ports import State
+from router.core.ports import RecogniserState
 from router.core.store_ports import PinRecord
 from router.core.trace import WITHHELD, withhold
 
@@ -44,7 +44,7 @@ class _Mark(NamedTuple):
 UNSTORED = _Mark("", 0, 0, 0, 0.0)
 
 
-class Given(NamedTuple):
+class GivenLevel(NamedTuple):
     """The level that a conversation was given at a task when it first settled there, and what drew it, if anything."""
 
     task: str
@@ -78,7 +78,7 @@ class Pin:
     seen_s: float
     idle_s: float
     cues: Timeline
-    faulted: Mapping[int, tuple[State | None, Evidence]] = field(default_factory=dict)
+    faulted: Mapping[int, tuple[RecogniserState | None, Evidence]] = field(default_factory=dict)
     first: str = ""
     moment: tuple[int, Mapping[str, CueValue]] = (-1, MappingProxyType({}))
     moves: Mapping[str, int] | None = None

@@ -15,14 +15,14 @@ from dataclasses import dataclass, field
 from router.core.decision import Decision
 from router.core.errors import BackendError, RequestError
 from router.core.learning import Assignment
-from router.core.ports import Outgoing, Request, Told, Weaving, Wire
+from router.core.ports import AnswerMetadata, BackendRequest, Request, Weaving, Wire
 from router.core.trace import Trace, withhold
 from router.engine.answer_evaluation import Answered
 from router.engine.ownership import Ownership
-from router.engine.pins import Given
+from router.engine.pins import GivenLevel
 from router.engine.prefix import WatchedRequest
 from router.engine.prepare import Call, PreparedRequest, RequestPreparer
-from router.engine.send import CLIENT_LEFT, KEPT_BYTES, Ending, Sender, Sent, Target, relay
+from router.engine.send import CLIENT_LEFT, KEPT_BYTES, BackendResult, BackendSender, BackendTarget, StreamEnding, relay
 
 CLIENT_GONE = 499
 """The status recorded (never sent) when the client went away first; nginx's word for it."""
@@ -50,13 +50,13 @@ class Progress:
     call: Call
     look: PreparedRequest
     decision: Decision
-    target: Target | None = None
+    target: BackendTarget | None = None
     attempts: int = 0
     overhead_ms: float = 0.0
     first_ms: float = 0.0
     ended_ms: int = 0
     hides_usage: bool = False
-    told: Told = field(default_factory=Told)
+    told: AnswerMetadata = field(default_factory=AnswerMetadata)
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,8 @@ class Pipeline:
     """
 
     preparer: RequestPreparer
-    sender: Sender
-    resolve: Callable[[str], tuple[Target, ...]]
+    sender: BackendSender
+    resolve: Callable[[str], tuple[BackendTarget, ...]]
     record: Callable[[Trace], None]
     watch: Callable[[WatchedRequest], None] = field(default=lambda _: None)
     examine: Callable[[Answered], None] | None = None
@@ -121,9 +121,9 @@ class Pipeline:
         request = call.wire.parse(call.body)
         await self._require(call, request)
 
-        def outgoing(target: Target) -> Outgoing:
+        def outgoing(target: BackendTarget) -> BackendRequest:
             body = call.wire.weave(request, (), Weaving(model=target.model))
-            return Outgoing(call.wire.path, body, call.forward, request.stream, target.model or request.model)
+            return BackendRequest(call.wire.path, body, call.forward, request.stream, target.model or request.model)
 
         return reply_to(await self.sender.send(self.resolve(request.model), outgoing), call.wire, call.id)
 
@@ -133,7 +133,7 @@ class Pipeline:
         if stored and self.ownership is not None:
             await self.ownership.require(call.tenant, stored)
 
-    def _targets(self, look: PreparedRequest) -> tuple[Target, ...]:
+    def _targets(self, look: PreparedRequest) -> tuple[BackendTarget, ...]:
         """Return the targets of the policy's model for the task if that is a known alias, else the client's."""
         model = look.decided.decisions[-1].model
         if model:
@@ -143,7 +143,7 @@ class Pipeline:
                 pass
         return self.resolve(look.request.model)
 
-    def _outgoing(self, progress: Progress, target: Target) -> Outgoing:
+    def _outgoing(self, progress: Progress, target: BackendTarget) -> BackendRequest:
         call, look = progress.call, progress.look
         progress.target = target
         progress.attempts += 1
@@ -158,16 +158,18 @@ class Pipeline:
         overhead_ms = look.stages.mark("weave")
         progress.overhead_ms = progress.overhead_ms or overhead_ms
         self.watch(WatchedRequest(call.wire, look, target.backend.name, model, body))
-        return Outgoing(call.wire.path, body, call.forward, look.request.stream, model)
+        return BackendRequest(call.wire.path, body, call.forward, look.request.stream, model)
 
-    def _reply(self, progress: Progress, sent: Sent, chunks: AsyncGenerator[bytes, None] | None = None) -> Reply:
+    def _reply(
+        self, progress: Progress, sent: BackendResult, chunks: AsyncGenerator[bytes, None] | None = None
+    ) -> Reply:
         answer = sent.answer
         return Reply(answer.status, answer.headers, answer.body, chunks, progress.decision, progress.call.id)
 
-    async def _relay(self, progress: Progress, sent: Sent) -> AsyncGenerator[bytes, None]:
+    async def _relay(self, progress: Progress, sent: BackendResult) -> AsyncGenerator[bytes, None]:
         """Pass a stream on and record what became of it."""
         heard = self.examine is not None and progress.look.snapshot.policy.heard
-        ending = Ending(kept=[] if heard else None)
+        ending = StreamEnding(kept=[] if heard else None)
         wire, tenant = progress.call.wire, progress.call.tenant
         ownership = self.ownership if wire.chains else None
         try:
@@ -180,7 +182,7 @@ class Pipeline:
             if not ending.error and ending.kept:
                 self._examine(progress, sent, ending.kept)
 
-    def _examine(self, progress: Progress, sent: Sent, pieces: list[bytes]) -> None:
+    def _examine(self, progress: Progress, sent: BackendResult, pieces: list[bytes]) -> None:
         """Hand on an answer to be examined, where its policy wants to hear of it."""
         call, look, target = progress.call, progress.look, progress.target
         if self.examine is None or target is None or not look.placed.snapshot.policy.heard:
@@ -240,7 +242,7 @@ class Pipeline:
         )
 
 
-def reply_to(sent: Sent, wire: Wire, id_: str) -> Reply:
+def reply_to(sent: BackendResult, wire: Wire, id_: str) -> Reply:
     """Return an answer about which nothing was decided, as it came."""
     answer = sent.answer
     if answer.chunks is None:
@@ -248,7 +250,7 @@ def reply_to(sent: Sent, wire: Wire, id_: str) -> Reply:
     return Reply(answer.status, answer.headers, chunks=relay(sent, wire), id=id_)
 
 
-def _assignment(call: Call, look: PreparedRequest, given: Given, at_ms: int) -> Assignment | None:
+def _assignment(call: Call, look: PreparedRequest, given: GivenLevel, at_ms: int) -> Assignment | None:
     """Return the level that a conversation was given at a task, as the tuner reads it; None where nothing is tuned.
 
     `at_ms` is when the request came: how long an answer takes must not move its conversation among the others.

@@ -19,11 +19,11 @@ from router.core.levels import Asked
 from router.core.policy import CueValue
 from router.core.ports import Capability, Request, Weaving, Wire
 from router.engine.decide_turns import Decided, blocked, decide_turns, required_only, with_notes
-from router.engine.guarding import Guard
+from router.engine.guarding import FaultHandler
 from router.engine.identity import Identifier, Identity
 from router.engine.observe import Observed, PlacedRequest, observe
-from router.engine.pins import Given, Pin, Pins, Timeline, cues_at
-from router.engine.snapshot import Shelf, Snapshot
+from router.engine.pins import GivenLevel, Pin, Pins, Timeline, cues_at
+from router.engine.snapshot import PolicyRegistry, Snapshot
 from router.engine.threads import Link, Thread, Threads, rebuild
 
 STORED_CONVERSATION = "conv_"
@@ -113,7 +113,7 @@ class PreparedRequest:
         return self.decided.evidence
 
     @property
-    def given(self) -> Given | None:
+    def given(self) -> GivenLevel | None:
         """The level with which the answer counts, where the conversation was given one by this request."""
         return self.decided.given
 
@@ -136,7 +136,9 @@ class RequestPreparer:
     pins only.
     """
 
-    def __init__(self, shelf: Shelf, identifier: Identifier, guard: Guard, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, shelf: PolicyRegistry, identifier: Identifier, guard: FaultHandler, clock: Callable[[], float]
+    ) -> None:
         self.shelf = shelf
         self._identifier = identifier
         self._guard = guard

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from router.core.errors import Degraded
 from router.core.store_ports import TraceStore
 from router.core.trace import Trace
-from router.engine.guarding import Guard
+from router.engine.guarding import FaultHandler
 
 log = logging.getLogger("router.engine")
 
@@ -30,7 +30,7 @@ class Recorder:
     def __init__(
         self,
         store: TraceStore,
-        guard: Guard,
+        guard: FaultHandler,
         count_dropped: Callable[[int], None],
         queue: int = QUEUE_TRACES,
         pause_s: float = PAUSE_S,

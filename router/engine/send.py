@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
 
 from router.core.errors import BackendError
-from router.core.ports import Answer, Backend, Capability, Outgoing, StreamGuard, Told, Wire
+from router.core.ports import AnswerMetadata, Backend, BackendAnswer, BackendRequest, Capability, StreamGuard, Wire
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -31,7 +31,7 @@ KEPT_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class BackendTarget:
     """One model behind one backend. `model` is the name the backend knows; empty keeps the client's word.
 
     `capability` holds in the wire formats that the backend `speaks`; what is bridged into another one takes `bridged`.
@@ -49,11 +49,11 @@ class Target:
 
 
 @dataclass(slots=True)
-class Sent:
+class BackendResult:
     """An answer, who gave it, and how many calls it took. A stream's first chunk has already been taken."""
 
-    answer: Answer
-    target: Target
+    answer: BackendAnswer
+    target: BackendTarget
     attempts: int
     first: bytes = b""
 
@@ -78,7 +78,7 @@ class RetryBudget:
         return True
 
 
-class Sender:
+class BackendSender:
     """Sends to the first target that answers."""
 
     def __init__(self, attempts: int = 2, budget: RetryBudget | None = None, sleep: Sleep = asyncio.sleep) -> None:
@@ -86,7 +86,9 @@ class Sender:
         self._budget = budget or RetryBudget()
         self._sleep = sleep
 
-    async def send(self, targets: tuple[Target, ...], outgoing: Callable[[Target], Outgoing]) -> Sent:
+    async def send(
+        self, targets: tuple[BackendTarget, ...], outgoing: Callable[[BackendTarget], BackendRequest]
+    ) -> BackendResult:
         """Return the first answer. Raises the last BackendError when no target gives one."""
         self._budget.earn()
         calls = 0
@@ -110,11 +112,11 @@ class Sender:
         raise BackendError("No model is configured for this request.", status=503, retryable=False)
 
 
-async def _begin(target: Target, request: Outgoing, calls: int) -> Sent:
+async def _begin(target: BackendTarget, request: BackendRequest, calls: int) -> BackendResult:
     """Send, and take the first chunk of a stream: until it is here, a failure is still an ordinary error."""
     answer = await target.backend.send(request)
     if answer.chunks is None:
-        return Sent(answer, target, calls)
+        return BackendResult(answer, target, calls)
     try:
         first = await anext(answer.chunks)
     except StopAsyncIteration:
@@ -122,7 +124,7 @@ async def _begin(target: Target, request: Outgoing, calls: int) -> Sent:
     except BaseException:
         await answer.aclose()
         raise
-    return Sent(answer, target, calls, first)
+    return BackendResult(answer, target, calls, first)
 
 
 def _pause(error: BackendError, calls: int) -> float:
@@ -137,7 +139,7 @@ def _pause(error: BackendError, calls: int) -> float:
 
 
 @dataclass(slots=True)
-class Ending:
+class StreamEnding:
     """How a stream ended. `error` is empty for a whole one; it stays CLIENT_LEFT when nobody read to the end.
 
     `guard` is what watches it pass.
@@ -150,19 +152,19 @@ class Ending:
     guard: StreamGuard | None = None
 
     @property
-    def told(self) -> Told:
+    def told(self) -> AnswerMetadata:
         """What the stream has said of the answer by now."""
-        return Told() if self.guard is None else Told(self.guard.response_id, self.guard.usage)
+        return AnswerMetadata() if self.guard is None else AnswerMetadata(self.guard.response_id, self.guard.usage)
 
 
 async def relay(
-    sent: Sent, wire: Wire, ending: Ending | None = None, hide_usage: bool = False
+    sent: BackendResult, wire: Wire, ending: StreamEnding | None = None, hide_usage: bool = False
 ) -> AsyncGenerator[bytes, None]:
     """Yield the stream's bytes, and an error event in the wire's own shape where it breaks off or stalls.
 
     `hide_usage` leaves out the usage that the client did not ask for. Closing the iterator stops the backend.
     """
-    ending = ending or Ending()
+    ending = ending or StreamEnding()
     guard = ending.guard = wire.guard(hide_usage)
     chunks = sent.answer.chunks
     chunk = sent.first

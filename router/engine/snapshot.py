@@ -131,7 +131,7 @@ Build = Callable[[Path], Snapshot]
 """Makes a snapshot from a pack's path. Raises PolicyError."""
 
 
-class Shelf:
+class PolicyRegistry:
     """The snapshots by policy name. Swapping is one assignment: a request sees one revision or the other."""
 
     def __init__(self, snapshots: Mapping[str, Snapshot], default: str) -> None:
@@ -212,7 +212,9 @@ class _Reloaded:
 class Reloader:
     """Reloads packs into a shelf. `faults` names the policies whose files do not load at present, and why."""
 
-    def __init__(self, shelf: Shelf, packs: dict[str, Path], build: Build, note: Callable[[str], None]) -> None:
+    def __init__(
+        self, shelf: PolicyRegistry, packs: dict[str, Path], build: Build, note: Callable[[str], None]
+    ) -> None:
         self._shelf = shelf
         self._packs = packs
         self._build = build

@@ -17,7 +17,7 @@ from router.core.evidence import Evidence
 from router.engine.identity import Identity
 from router.engine.observe import TurnObservation
 from router.engine.pins import Pin, Pins
-from router.engine.snapshot import Shelf, Snapshot
+from router.engine.snapshot import PolicyRegistry, Snapshot
 
 THREADS_KEPT = 20_000
 """Answers remembered at most. Each holds a list of found that it shares with the answers before it: about 1 KB."""
@@ -47,7 +47,7 @@ class Link:
     evidence: Evidence
 
 
-def rebuild(links: Iterable[Link], pins: Pins, shelf: Shelf) -> Iterator[tuple[Link, Thread]]:
+def rebuild(links: Iterable[Link], pins: Pins, shelf: PolicyRegistry) -> Iterator[tuple[Link, Thread]]:
     """Yield the threads of the answers, given their traces in the order of time.
 
     The evidence of a trace lacks the nonce and free text; whoever goes on from it brings both. A conversation that has

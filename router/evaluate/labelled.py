@@ -63,7 +63,7 @@ class Labelled:
     unknown: Counter[str]
 
 
-class Wrong(Exception):
+class LineError(Exception):
     """What is wrong with one line, and the way out."""
 
     def __init__(self, message: str, hint: str = "") -> None:
@@ -76,11 +76,11 @@ def json_of(line: bytes, form: str) -> Any:
     try:
         return json.loads(line.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise Wrong(f"not UTF-8 ({error.reason} at byte {error.start})", "save the file as UTF-8") from error
+        raise LineError(f"not UTF-8 ({error.reason} at byte {error.start})", "save the file as UTF-8") from error
     except ValueError as error:
-        raise Wrong(f"not JSON ({error})", "write one JSON object on each line") from error
+        raise LineError(f"not JSON ({error})", "write one JSON object on each line") from error
     except RecursionError as error:
-        raise Wrong("nested too deeply", f"write {form}") from error
+        raise LineError("nested too deeply", f"write {form}") from error
 
 
 def read_labelled(path: Path, paths: Collection[str], *, skip_unknown: bool = False) -> Labelled:
@@ -98,7 +98,7 @@ def read_labelled(path: Path, paths: Collection[str], *, skip_unknown: bool = Fa
         for number, line in _lines(path):
             try:
                 conversations.append(reader.conversation(line))
-            except Wrong as wrong:
+            except LineError as wrong:
                 faults.append(Fault(name, number, *wrong.fault))
                 if len(faults) == MOST_FAULTS:
                     break
@@ -139,26 +139,26 @@ class _Reader:
         """Return the user's turns of one line. Raises Wrong."""
         value = json_of(line, ONE_MESSAGE)
         if not isinstance(value, dict):
-            raise Wrong(f"{_kind(value)}, not an object", f"write one JSON object on each line: {ONE_MESSAGE}")
+            raise LineError(f"{_kind(value)}, not an object", f"write one JSON object on each line: {ONE_MESSAGE}")
         if ("text" in value) == ("turns" in value):
             both = 'both "text" and "turns"' if "text" in value else 'neither "text" nor "turns"'
-            raise Wrong(f"it has {both}", f"write {ONE_MESSAGE} or {ONE_CONVERSATION}")
+            raise LineError(f"it has {both}", f"write {ONE_MESSAGE} or {ONE_CONVERSATION}")
         if "text" in value:
             return (LabelledTurn(_string(value, "text", ""), "", self._truth(value, "")),)
         return self._turns(value["turns"])
 
     def _turns(self, turns: Any) -> tuple[LabelledTurn, ...]:
         if not isinstance(turns, list):
-            raise Wrong(f'"turns" is {_kind(turns)}, not a list', f"write {ONE_CONVERSATION}")
+            raise LineError(f'"turns" is {_kind(turns)}, not a list', f"write {ONE_CONVERSATION}")
         found: list[LabelledTurn] = []
         reply = ""
         for at, turn in enumerate(turns):
             where = f"turns[{at}]"
             if not isinstance(turn, dict):
-                raise Wrong(f"{where} is {_kind(turn)}, not an object", f"write {ONE_CONVERSATION}")
+                raise LineError(f"{where} is {_kind(turn)}, not an object", f"write {ONE_CONVERSATION}")
             if ("user" in turn) == ("assistant" in turn):
                 both = 'both "user" and "assistant"' if "user" in turn else 'neither "user" nor "assistant"'
-                raise Wrong(f"{where} has {both}", f"write {ONE_CONVERSATION}")
+                raise LineError(f"{where} has {both}", f"write {ONE_CONVERSATION}")
             if "user" in turn:
                 found.append(LabelledTurn(_string(turn, "user", where), reply, self._truth(turn, where)))
                 reply = ""
@@ -169,18 +169,18 @@ class _Reader:
     def _truth(self, value: dict[str, Any], where: str) -> Truth | None:
         place = f"{where}.task" if where else '"task"'
         if "task" not in value:
-            raise Wrong(f'{where or "it"} has no "task"', 'add the path of the task, or "/" for none of these')
+            raise LineError(f'{where or "it"} has no "task"', 'add the path of the task, or "/" for none of these')
         given = value["task"]
         labels = given if isinstance(given, list) else [given]
         for label in labels:
             if not isinstance(label, str):
-                raise Wrong(f"{place} is {_kind(label)}, not a string", 'give a path, or "/" for none of these')
+                raise LineError(f"{place} is {_kind(label)}, not a string", 'give a path, or "/" for none of these')
         truth = []
         for label in labels:
             if label in self._paths:
                 truth.append(label)
             elif self._unknown is None:
-                raise Wrong(f'the pack has no task "{label}"', _nearest(label, self._paths))
+                raise LineError(f'the pack has no task "{label}"', _nearest(label, self._paths))
             else:
                 self._unknown[label] += 1
         if labels and not truth:
@@ -199,7 +199,7 @@ def _nearest(label: str, paths: Collection[str]) -> str:
 def _string(value: dict[str, Any], key: str, where: str) -> str:
     text = value[key]
     if not isinstance(text, str):
-        raise Wrong(
+        raise LineError(
             f"{where}.{key} is {_kind(text)}, not a string" if where else f'"{key}" is {_kind(text)}, not a string'
         )
     return text

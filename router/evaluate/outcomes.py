@@ -39,7 +39,7 @@ from router.classify import LinearRecogniser
 from router.classify.belief import Tree
 from router.classify.encoder import Doubles, Flags
 from router.core.policy import ROOT, Policy, Task, depth
-from router.core.ports import State
+from router.core.ports import RecogniserState
 from router.core.settle import settle
 from router.evaluate import measures
 from router.evaluate.labelled import Labelled, LabelledTurn, Truth
@@ -208,7 +208,7 @@ def serve(
     known: list[float] = []
     times: list[int] = []
     for turns in labelled.conversations:
-        state: State | None = None
+        state: RecogniserState | None = None
         for turn in turns:
             started = time.perf_counter_ns()
             state, belief = recogniser.step(state, turn.text, turn.reply_before)

@@ -21,7 +21,7 @@ from router.core.policy import (
     Instruction,
     Level,
     Policy,
-    Settings,
+    PolicySettings,
     Task,
     lineage,
 )
@@ -176,7 +176,7 @@ def _check(form: CheckForm | None) -> Check | None:
     return Check(kind, tuple(value) if isinstance(value, list) else value)
 
 
-def _settings(given: Mapping[str, Any], node: YamlNode, faults: list[Fault]) -> Settings:
+def _settings(given: Mapping[str, Any], node: YamlNode, faults: list[Fault]) -> PolicySettings:
     """Return the settings; what is not given keeps its default."""
     fields = {key: value for key, value in given.items() if key not in ("encoder", "cascade")}
     fields["levels"] = MappingProxyType(fields.get("levels", {}))
@@ -184,7 +184,7 @@ def _settings(given: Mapping[str, Any], node: YamlNode, faults: list[Fault]) -> 
         fields |= {f"{name}_{depth}": value for depth, value in fields.pop(key, {}).items()}
     if "pin_idle" in fields:
         fields["pin_idle_s"] = fields.pop("pin_idle")
-    return Settings(**fields, **chosen(given, node, faults))
+    return PolicySettings(**fields, **chosen(given, node, faults))
 
 
 def _test(path: str, form: TrialForm, node: YamlNode, built: _Parts) -> PackTest:

@@ -22,7 +22,7 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import AfterValidator, WithJsonSchema
 
 from router.core.errors import Fault, did_you_mean
-from router.core.policy import Cascade, Settings
+from router.core.policy import EncoderCascade, PolicySettings
 from router.packs.reading import YamlNode
 from router.packs.words import ClosedModel, optional, wrong
 
@@ -116,7 +116,7 @@ def chosen(settings: Mapping[str, Any], node: YamlNode, faults: list[Fault]) -> 
         if cascade is not None and cascade.get("share") != 0:
             hint = "remove one of them: the encoder is asked of every message, the cascade's of a share"
             faults.append(node.at("cascade").fault(f"a cascade does not go together with {encoder}", hint))
-        return {"cascade": Cascade(encoder, 1.0, ALWAYS_BUDGET_MS / 1000)}
+        return {"cascade": EncoderCascade(encoder, 1.0, ALWAYS_BUDGET_MS / 1000)}
     if cascade is None or cascade.get("share") == 0:
         return {"encoder": encoder}
     if "encoder" not in cascade:
@@ -126,11 +126,11 @@ def chosen(settings: Mapping[str, Any], node: YamlNode, faults: list[Fault]) -> 
     budget_s = cascade.get("budget_ms", DEFAULT_BUDGET_MS) / 1000
     return {
         "encoder": encoder,
-        "cascade": Cascade(cascade["encoder"], cascade.get("share", DEFAULT_SHARE), budget_s),
+        "cascade": EncoderCascade(cascade["encoder"], cascade.get("share", DEFAULT_SHARE), budget_s),
     }
 
 
-def portable(settings: Settings) -> Settings:
+def portable(settings: PolicySettings) -> PolicySettings:
     """Return settings as a revision counts them: a model stands for what it holds, not for where it lies."""
     cascade = settings.cascade
     if cascade is None or not cascade.encoder.startswith("onnx:"):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from router.core.decision import Decision
 from router.core.policy import CueValue, Policy, Signal
-from router.rewards.checks import Checks, Detect, Examined
+from router.rewards.checks import CheckResults, Checks, Detect
 from router.rewards.judge import prompt_for, read_score
 from router.rewards.reward import drawn_for_judge, value_at
 from router.rewards.signals import Signals
@@ -27,7 +27,7 @@ class Appraiser:
 
     def examine(
         self, decision: Decision, cues: Mapping[str, CueValue], text: str, *, model: str = "", whole: bool = True
-    ) -> Examined:
+    ) -> CheckResults:
         """Return what the checks of the instructions tell of an answer (`Checks.examine`)."""
         return self._checks.examine(decision, cues, text, model=model, whole=whole)
 

@@ -70,7 +70,7 @@ class Views:
 Tester: TypeAlias = Callable[[Views], bool | None]
 
 
-class Examined(NamedTuple):
+class CheckResults(NamedTuple):
     """What the checks told of an answer.
 
     `share` of the checks of the instructions that were said held, None where none of them told anything. `counts` has
@@ -81,7 +81,7 @@ class Examined(NamedTuple):
     counts: tuple[Compliance, ...]
 
 
-NOTHING = Examined(None, ())
+NOTHING = CheckResults(None, ())
 
 
 class Checks:
@@ -100,7 +100,7 @@ class Checks:
 
     def examine(
         self, decision: Decision, cues: Mapping[str, CueValue], text: str, *, model: str = "", whole: bool = True
-    ) -> Examined:
+    ) -> CheckResults:
         """Return what the checks tell of the answer `text` to what was decided under these cues.
 
         `whole` says that `text` is the whole answer and not only its beginning. `Compliance.drawn` marks instructions
@@ -122,7 +122,7 @@ class Checks:
                     held.append(result)
                 drawn = decision.draw is not None and _follows(path, decision.draw.node)
                 counts.append(Compliance(self._policy, line.id, name, model, line.id in said, drawn, 1, int(result)))
-        return Examined(sum(held) / len(held) if held else None, tuple(counts))
+        return CheckResults(sum(held) / len(held) if held else None, tuple(counts))
 
 
 def holds(check: Check, text: str, detect: Detect, *, whole: bool = True) -> bool | None:

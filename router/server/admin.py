@@ -13,8 +13,8 @@ from fastapi.responses import JSONResponse
 from router import __version__
 from router.assembly import wire_named
 from router.core.errors import BackendError, RequestError
-from router.core.ports import Outgoing
-from router.core.store_ports import Located
+from router.core.ports import BackendRequest
+from router.core.store_ports import FeedbackSubject
 from router.engine.explain import explanation
 from router.engine.identity import HeaderView
 from router.engine.prepare import Call
@@ -133,7 +133,7 @@ def _add_decisions(routes: APIRouter, parts: Parts) -> None:
         if found is None or found["tenant"] != caller.tenant:
             raise RequestError(f'There is no decision "{decision_id}".', status=404, code="decision_not_found")
         policy = found["policy"]
-        about = Located(policy, found["conversation"], found["unit"], found["id"], found["at_ms"])
+        about = FeedbackSubject(policy, found["conversation"], found["unit"], found["id"], found["at_ms"])
         said = await asyncio.to_thread(parts.feedback.store.about, caller.tenant, about)
         metrics = parts.shelf.current(policy).policy.metrics if policy in parts.shelf.names else {}
         return JSONResponse({**found, "feedback": [feedback_json(each, metrics) for each in said]})
@@ -145,7 +145,7 @@ async def _upstream_models(parts: Parts) -> list[dict[str, Any]]:
     if any_name is None or any_name.model:
         return []
     try:
-        answer = await parts.backends[any_name.backend].send(Outgoing("/models", b"", method="GET"))
+        answer = await parts.backends[any_name.backend].send(BackendRequest("/models", b"", method="GET"))
         return [model for model in json.loads(answer.body)["data"] if isinstance(model["id"], str)]
     except (BackendError, ValueError, KeyError, TypeError):
         parts.telemetry.note("models_unavailable")

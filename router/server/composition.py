@@ -19,20 +19,20 @@ from router import __version__
 from router.assembly import WIRES, preparer_for, shipped_pack, snapshot_builder
 from router.backends import BridgedBackend, EchoBackend, LiteLLMBackend, PassThroughBackend, Timeouts, bridge_to
 from router.core.errors import Degraded, PolicyError, SettingsError
-from router.core.ports import Backend, Outgoing
+from router.core.ports import Backend, BackendRequest
 from router.cues.language import detect_language
 from router.engine.answer_evaluation import AnswerEvaluator
 from router.engine.answer_queue import AnswerQueue, Ask
 from router.engine.audits import Tightening
-from router.engine.guarding import Guard
+from router.engine.guarding import FaultHandler
 from router.engine.identity import Identifier
 from router.engine.ownership import Ownership
 from router.engine.pipeline import Pipeline
 from router.engine.prefix import PrefixWatch
 from router.engine.prepare import RequestPreparer
 from router.engine.recorder import Recorder
-from router.engine.send import RetryBudget, Sender, Target
-from router.engine.snapshot import OLD_REVISIONS_KEPT, Build, Reloader, Shelf, Snapshot
+from router.engine.send import BackendSender, BackendTarget, RetryBudget
+from router.engine.snapshot import OLD_REVISIONS_KEPT, Build, PolicyRegistry, Reloader, Snapshot
 from router.engine.threads import Link
 from router.packs import Archive
 from router.rewards.appraiser import Appraiser
@@ -74,7 +74,7 @@ class Parts:
     """Everything that runs behind one address."""
 
     settings: Settings
-    shelf: Shelf
+    shelf: PolicyRegistry
     reloader: Reloader
     database: Database
     store: SqlTraceStore
@@ -101,7 +101,7 @@ def compose(settings: Settings) -> Parts:
     """Build everything. Raises PolicyError for a pack and SettingsError for settings that cannot be used."""
     salt = load_salt(settings)
     telemetry = Telemetry()
-    guard = Guard(telemetry.note)
+    guard = FaultHandler(telemetry.note)
     archive = Archive(settings.data / "revisions")
     build = snapshot_builder(settings.data / "recognisers", guard, archive)
     paths = settings.packs or (shipped_pack(),)
@@ -124,7 +124,7 @@ def compose(settings: Settings) -> Parts:
     ownership = Ownership(
         store.owners, recorder.flush, telemetry.note, single=len(keyring.tenants) <= 1, listed=keyring.provider_ids
     )
-    sender = Sender(settings.retries.attempts, RetryBudget(settings.retries.budget))
+    sender = BackendSender(settings.retries.attempts, RetryBudget(settings.retries.budget))
     resolve = target_finder(aliases, backends)
     examiner = AnswerQueue(
         AnswerEvaluator(
@@ -179,16 +179,16 @@ def compose(settings: Settings) -> Parts:
     )
 
 
-def judge_asker(sender: Sender, resolve: Callable[[str], tuple[Target, ...]]) -> Ask:
+def judge_asker(sender: BackendSender, resolve: Callable[[str], tuple[BackendTarget, ...]]) -> Ask:
     """Return the function that asks the judge, a model as any other, in chat completions: nothing is woven in."""
     chat = WIRES["chat"]
 
     async def ask(model: str, body: bytes) -> str:
         asked = json.loads(body)
 
-        def outgoing(target: Target) -> Outgoing:
+        def outgoing(target: BackendTarget) -> BackendRequest:
             named = target.model or model
-            return Outgoing(chat.path, json.dumps(asked | {"model": named}).encode(), model=named)
+            return BackendRequest(chat.path, json.dumps(asked | {"model": named}).encode(), model=named)
 
         sent = await sender.send(resolve(model), outgoing)
         return chat.spoken(sent.answer.body, stream=False)
@@ -232,16 +232,16 @@ def backend_of(name: str, chosen: BackendSettings) -> Backend:
     return BridgedBackend(native, bridge, None if spoken is None else paths_of(spoken))
 
 
-def target_finder(aliases: ModelTable, backends: Mapping[str, Backend]) -> Callable[[str], tuple[Target, ...]]:
+def target_finder(aliases: ModelTable, backends: Mapping[str, Backend]) -> Callable[[str], tuple[BackendTarget, ...]]:
     """Return the function that finds the targets of a model name; it raises RequestError for an unknown one."""
 
-    known: dict[str, tuple[Target, ...]] = {}
+    known: dict[str, tuple[BackendTarget, ...]] = {}
 
-    def target(step: Route) -> Target:
+    def target(step: Route) -> BackendTarget:
         spoken = speaks_at_first(step.speaks)
-        return Target(backends[step.backend], step.model, step.capability, spoken, bridged(step.capability))
+        return BackendTarget(backends[step.backend], step.model, step.capability, spoken, bridged(step.capability))
 
-    def find(model: str) -> tuple[Target, ...]:
+    def find(model: str) -> tuple[BackendTarget, ...]:
         targets = known.get(model)
         if targets is None:
             route = aliases.resolve(model)
@@ -253,14 +253,14 @@ def target_finder(aliases: ModelTable, backends: Mapping[str, Backend]) -> Calla
     return find
 
 
-def _shelf(snapshots: list[Snapshot], paths: tuple[Path, ...]) -> Shelf:
+def _shelf(snapshots: list[Snapshot], paths: tuple[Path, ...]) -> PolicyRegistry:
     by_name: dict[str, Snapshot] = {}
     for snapshot, path in zip(snapshots, paths, strict=True):
         name = snapshot.policy.name
         if name in by_name:
             raise SettingsError(f'packs: {path} is called "{name}" like an earlier pack; give one another `name:`')
         by_name[name] = snapshot
-    return Shelf(by_name, snapshots[0].policy.name)
+    return PolicyRegistry(by_name, snapshots[0].policy.name)
 
 
 CHAINED_TAKEN_UP = 5_000

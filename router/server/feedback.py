@@ -30,10 +30,10 @@ from router.core.policy import Metric
 from router.core.store_ports import FeedbackStore
 from router.engine.feedback_item import FeedbackItem, Receipt
 from router.engine.feedback_queue import FeedbackQueue, Result, too_often
-from router.engine.guarding import Guard
+from router.engine.guarding import FaultHandler
 from router.engine.identity import HeaderView, Identifier
 from router.engine.rate_limiter import RateLimiter
-from router.engine.snapshot import Shelf
+from router.engine.snapshot import PolicyRegistry
 from router.packs.words import seconds
 from router.server.feedback_forms import FeedbackForm, FeedbackSender, FormReader, read_form, remark_of
 from router.server.feedback_forms import read_body as read_forms
@@ -69,9 +69,9 @@ def feedback_parts(
     salt: bytes,
     *,
     store: FeedbackStore,
-    shelf: Shelf,
+    shelf: PolicyRegistry,
     identifier: Identifier,
-    guard: Guard,
+    guard: FaultHandler,
     flush: Callable[[], None],
 ) -> FeedbackParts:
     """Return what takes feedback in. The last four are as in `FeedbackQueue`; `identifier` is the one of requests."""

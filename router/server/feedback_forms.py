@@ -17,7 +17,7 @@ import msgspec
 
 from router.core.errors import RequestError, did_you_mean
 from router.core.learning import SOURCES, Source
-from router.core.store_ports import Target
+from router.core.store_ports import FeedbackTarget
 from router.engine.feedback_item import SHOWN_CHARS, FeedbackItem, outside_token
 from router.server.keys import Grant
 from router.wire.strict_json import check, decode, wrong_type
@@ -162,11 +162,11 @@ def remark_of(
 
 def _targets(
     form: FeedbackForm, reading: FormReader, tenant: str, grant: Grant | None
-) -> tuple[tuple[Target, ...], str]:
+) -> tuple[tuple[FeedbackTarget, ...], str]:
     """Return how to find what a form is about, and what the sender calls it."""
     given = [name for name in _TARGETS if getattr(form, name) is not None]
     if not given and grant is not None:
-        return (Target("decision", grant.decision),), grant.decision
+        return (FeedbackTarget("decision", grant.decision),), grant.decision
     if len(given) != 1:
         found = f"it has {' and '.join(given)}" if given else "it has none of them"
         raise RequestError(
@@ -175,15 +175,15 @@ def _targets(
             param=given[1] if given else _TARGETS[0],
         )
     if form.decision is not None:
-        return (Target("decision", _name("decision", form.decision)),), form.decision
+        return (FeedbackTarget("decision", _name("decision", form.decision)),), form.decision
     if form.response_id is not None:
-        return (Target("response", _name("response_id", form.response_id)),), form.response_id
+        return (FeedbackTarget("response", _name("response_id", form.response_id)),), form.response_id
     name = form.conversation or ""
     if not name or len(name) > CONVERSATION_CHARS:
         raise _wrong("conversation", f"expected 1 to {CONVERSATION_CHARS} characters", "invalid_value")
-    targets: tuple[Target, ...] = (Target("conversation", reading.conversation_of(tenant, name)),)
+    targets: tuple[FeedbackTarget, ...] = (FeedbackTarget("conversation", reading.conversation_of(tenant, name)),)
     if _HASH.fullmatch(name):  # as decisions and receipts show it: many conversations have no other name
-        targets += (Target("conversation", name),)
+        targets += (FeedbackTarget("conversation", name),)
     return targets, name
 
 

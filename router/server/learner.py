@@ -22,8 +22,8 @@ from router.core.errors import Degraded
 from router.core.learning import Due, Event, Outcome
 from router.core.policy import Policy
 from router.core.store_ports import LearningStore
-from router.engine.guarding import Guard
-from router.engine.snapshot import Shelf
+from router.engine.guarding import FaultHandler
+from router.engine.snapshot import PolicyRegistry
 from router.rewards.reward import reward_of
 from router.tuning.allocation import ArmKey, ArmStatistics, count_outcomes
 from router.tuning.level_state import LevelState, advance_tests, fold
@@ -81,9 +81,9 @@ class Learner:
     def __init__(
         self,
         store: LearningStore,
-        shelf: Shelf,
+        shelf: PolicyRegistry,
         salt: bytes,
-        guard: Guard,
+        guard: FaultHandler,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._store = store

@@ -25,12 +25,12 @@ from router.backends import FORWARDED_HEADERS
 from router.core.decision import Decision
 from router.core.errors import BackendError, RequestError, RouterError
 from router.core.policy import Level
-from router.core.ports import Backend, Outgoing, Wire
+from router.core.ports import Backend, BackendRequest, Wire
 from router.engine.identity import HeaderView
 from router.engine.ownership import Ownership
 from router.engine.pipeline import Reply, reply_to
 from router.engine.prepare import Call
-from router.engine.send import Sender, Target
+from router.engine.send import BackendSender, BackendTarget
 from router.server.keys import Caller, Keyring
 from router.server.request_body import read_body, watch_disconnect
 from router.server.settings import LimitSettings
@@ -200,7 +200,7 @@ class StoredResponseRoute:
     limits: LimitSettings
     new_id: Callable[[], str]
     ownership: Ownership
-    sender: Sender
+    sender: BackendSender
     backends: Mapping[str, Backend]
     default: str
 
@@ -229,12 +229,12 @@ class StoredResponseRoute:
             )
         query = scope["query_string"].decode("latin-1")
         backend = self.backends.get(await self.ownership.backend_of(tenant, answer_id)) or self.backends[self.default]
-        outgoing = Outgoing(
+        outgoing = BackendRequest(
             f"{path}?{query}" if query else path,
             body,
             forwarded(scope),
             stream="stream=true" in query.split("&"),
             method=method,
         )
-        sent = await self.sender.send((Target(backend),), lambda _: outgoing)
+        sent = await self.sender.send((BackendTarget(backend),), lambda _: outgoing)
         return reply_to(sent, self.wire, request_id)

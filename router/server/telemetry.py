@@ -25,7 +25,7 @@ from router.core.store_ports import FeedbackStore, TraceStore
 from router.core.trace import Trace
 from router.core.usage import Usage
 from router.engine.audits import Tightening
-from router.engine.snapshot import Shelf
+from router.engine.snapshot import PolicyRegistry
 from router.server.learner import Learner, Records
 
 ARM = ("policy", "task", "level")
@@ -187,7 +187,7 @@ class Metrics(Collector):
     """What `/metrics` shows: the counts, what is served, how audits and the learning of levels stand."""
 
     def __init__(
-        self, version: str, telemetry: Telemetry, shelf: Shelf, tightening: Tightening, learner: Learner
+        self, version: str, telemetry: Telemetry, shelf: PolicyRegistry, tightening: Tightening, learner: Learner
     ) -> None:
         self._version = version
         self._telemetry = telemetry

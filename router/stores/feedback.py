@@ -20,7 +20,7 @@ from sqlalchemy.sql import ColumnElement, Select
 
 from router.core.audit import Audit
 from router.core.learning import Feedback
-from router.core.store_ports import Located, Target
+from router.core.store_ports import FeedbackSubject, FeedbackTarget
 from router.stores.database import Database, Insertion, lock, pages
 from router.stores.rows import Row, chunks, feedback_row, loaded_feedback, storable_name
 from router.stores.schema import audits, decisions, feedback
@@ -43,7 +43,7 @@ class SqlFeedbackStore:
         self._database = database
         self._insertion = Insertion(database, feedback, COLUMNS)
 
-    def locate(self, tenant: str, targets: Sequence[Target]) -> list[Located | None]:
+    def locate(self, tenant: str, targets: Sequence[FeedbackTarget]) -> list[FeedbackSubject | None]:
         """Return what each of these means to a tenant; None for what is not there, or is another tenant's.
 
         An answer's id, or a conversation, means the newest of its decisions. Raises Degraded.
@@ -54,15 +54,15 @@ class SqlFeedbackStore:
             if target.name:
                 wanted[target.kind].add(target.name)
 
-        def ask(connection: Connection) -> dict[Target, Located]:
-            found: dict[Target, Located] = {}
+        def ask(connection: Connection) -> dict[FeedbackTarget, FeedbackSubject]:
+            found: dict[FeedbackTarget, FeedbackSubject] = {}
             for kind, names in wanted.items():
                 for some in chunks(names):
                     for name, id_, policy, conversation, unit, at_ms in connection.execute(
                         _QUERIES[kind](tenant, some)
                     ):
                         decision = "" if kind == "conversation" else id_
-                        found[Target(kind, name)] = Located(policy, conversation, unit, decision, at_ms)
+                        found[FeedbackTarget(kind, name)] = FeedbackSubject(policy, conversation, unit, decision, at_ms)
             return found
 
         found = self._database.read(ask, "feedback_failed", "what feedback is about cannot be looked up")
@@ -94,7 +94,7 @@ class SqlFeedbackStore:
             new.discard(key)
         return said
 
-    def about(self, tenant: str, located: Located, limit: int = SHOWN_MOST) -> list[Feedback]:
+    def about(self, tenant: str, located: FeedbackSubject, limit: int = SHOWN_MOST) -> list[Feedback]:
         """Return the newest feedback on a decision and on its conversation, in the order of receipt; where a
         conversation is meant, on all of its decisions. Raises Degraded.
         """

@@ -15,7 +15,7 @@ from sqlalchemy.sql import Select
 from sqlalchemy.sql.selectable import Subquery
 
 from router.core.learning import Compliance, Due, Event, Feedback, Outcome, Served
-from router.core.store_ports import Located
+from router.core.store_ports import FeedbackSubject
 from router.stores.database import Database, Insertion, lock, try_lock
 from router.stores.rows import (
     Row,
@@ -95,7 +95,7 @@ class SqlLearningStore:
 
     def earlier(
         self, *, tenant: str, policy: str, unit: str, task: str, conversation: str, since_ms: int
-    ) -> Located | None:
+    ) -> FeedbackSubject | None:
         """Return the newest other conversation in which a unit came to a task since then, or None. Raises Degraded."""
         a = assignments.c
         query = (
@@ -106,9 +106,9 @@ class SqlLearningStore:
             .limit(1)
         )
 
-        def ask(connection: Connection) -> Located | None:
+        def ask(connection: Connection) -> FeedbackSubject | None:
             row = connection.execute(query).first()
-            return None if row is None else Located(*row)
+            return None if row is None else FeedbackSubject(*row)
 
         return self._read(ask)
 

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from router.core.errors import RouterError
-from router.core.ports import Told
+from router.core.ports import AnswerMetadata
 from router.wire.edits import find_span, is_given
 from router.wire.faults import error_event
 from router.wire.stream import (
@@ -83,7 +83,7 @@ _KEY = b'"usage"'
 _NULL_USAGE = b',"usage":null'
 
 
-def read_answer(body: bytes) -> Told:
+def read_answer(body: bytes) -> AnswerMetadata:
     """Return id and usage of a whole answer. Raises BackendError (502) when it is no JSON object."""
     return read_told(body, _USAGE)
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from router.core.decision import TASK_GAP
 from router.wire.cache_marks import CacheBreakpoints
-from router.wire.placement import Placed
+from router.wire.placement import PlacedTexts
 from router.wire.strict_json import fold
 
 _SEARCHED = 4096  # below this many bytes a search is faster than asking for two addresses (measured)
@@ -147,7 +147,7 @@ def is_marked(parts: Sequence[Part]) -> bool:
     return any([part.mark for part in parts])
 
 
-def split_head(placed: Placed, breakpoints: CacheBreakpoints, side: Side = "replace") -> list[Part]:
+def split_head(placed: PlacedTexts, breakpoints: CacheBreakpoints, side: Side = "replace") -> list[Part]:
     """Return the head as parts that can be marked; joined they are the head.
 
     With a `side` but `replace` there is text beside them, from which a gap sets them off.

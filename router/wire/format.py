@@ -40,7 +40,7 @@ import msgspec
 from router.core.conversation import Conversation, Turn
 from router.core.decision import Decision
 from router.core.errors import RequestError, RouterError
-from router.core.ports import StreamGuard, Told, Weaving
+from router.core.ports import AnswerMetadata, StreamGuard, Weaving
 from router.wire import chat_stream, faults
 from router.wire.edits import (
     Edit,
@@ -56,7 +56,7 @@ from router.wire.edits import (
     names_of,
     put_member,
 )
-from router.wire.placement import Placed, in_block, place
+from router.wire.placement import PlacedTexts, in_block, place
 from router.wire.strict_json import EVERY, LARGE, Names, check, check_count, check_names, decode, names, wrong_type
 
 LEADING = frozenset({"system", "developer"})
@@ -119,7 +119,7 @@ class Plan:
 
     request: ParsedRequest
     weaving: Weaving
-    placed: Placed
+    placed: PlacedTexts
     edits: list[Edit] = field(default_factory=list)
     blocks: dict[int, str] = field(default_factory=dict)
     before: dict[int, list[bytes]] = field(default_factory=dict)
@@ -290,12 +290,12 @@ class WireFormat:
         """Return a fresh guard for one streamed answer. Usage is hidden only where it must be asked for."""
         return chat_stream.ChunkGuard(hide_usage)
 
-    def read_answer(self, body: bytes) -> Told:
+    def read_answer(self, body: bytes) -> AnswerMetadata:
         """Return id and usage of a whole answer; a count has none. Raises BackendError when it is no JSON object."""
         told = self.answer(body)
-        return Told() if self.counts else told
+        return AnswerMetadata() if self.counts else told
 
-    def answer(self, body: bytes) -> Told:
+    def answer(self, body: bytes) -> AnswerMetadata:
         """Return id and usage of a whole answer. Raises BackendError when it is no JSON object."""
         return chat_stream.read_answer(body)
 

@@ -34,7 +34,7 @@ import msgspec
 from router.core.conversation import Conversation, Role, Turn
 from router.core.decision import TASK_GAP
 from router.core.errors import RouterError
-from router.core.ports import StreamGuard, Told
+from router.core.ports import AnswerMetadata, StreamGuard
 from router.wire import faults, messages_stream
 from router.wire.cache_marks import (
     NO_BREAKPOINTS,
@@ -241,7 +241,7 @@ class Messages(WireFormat):
         """Return a fresh guard for one streamed answer. The format always tells the usage, so none is hidden."""
         return messages_stream.MessageGuard()
 
-    def answer(self, body: bytes) -> Told:
+    def answer(self, body: bytes) -> AnswerMetadata:
         """Return id and usage of a whole answer. Raises BackendError when it is no JSON object."""
         return messages_stream.read_answer(body)
 

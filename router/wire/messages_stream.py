@@ -21,7 +21,7 @@ from typing import Any, Literal
 import msgspec
 
 from router.core.errors import RouterError
-from router.core.ports import Told
+from router.core.ports import AnswerMetadata
 from router.core.usage import Usage
 from router.wire.faults import anthropic_event
 from router.wire.stream import EventGuard, code_of, read_each, read_loosely, read_whole, text_of
@@ -113,10 +113,10 @@ _WHOLE = msgspec.json.Decoder(_Whole)
 _EVENT = msgspec.json.Decoder(_Event)
 
 
-def read_answer(body: bytes) -> Told:
+def read_answer(body: bytes) -> AnswerMetadata:
     """Return id and usage of a whole answer. Raises BackendError (502) when it is no JSON object."""
     answer = read_whole(body, _ANSWER)
-    return Told(answer.id if isinstance(answer.id, str) else "", _add_usage(None, answer.usage))
+    return AnswerMetadata(answer.id if isinstance(answer.id, str) else "", _add_usage(None, answer.usage))
 
 
 class MessageGuard(EventGuard):

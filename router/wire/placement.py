@@ -31,7 +31,7 @@ BLOCK_OPEN, BLOCK_CLOSE = "<instructions>\n", "\n</instructions>\n\n"
 _SPEAKING = frozenset({"classified", "unclassified", "unavailable"})
 
 
-class Placed(NamedTuple):
+class PlacedTexts(NamedTuple):
     """What goes where. Empty texts are left out.
 
     The head is for the system text: `general` is what the root says, the same in every conversation, and `special` what
@@ -48,16 +48,16 @@ class Placed(NamedTuple):
         return TASK_GAP.join(filter(None, (self.general, self.special)))
 
 
-def place(decisions: Sequence[Decision], on_switch: Literal["tail", "head"]) -> Placed:
+def place(decisions: Sequence[Decision], on_switch: Literal["tail", "head"]) -> PlacedTexts:
     """Return the texts to add. `decisions[j]` belongs to user turn j, the last one to the newest.
 
     A blocked decision adds nothing. One that was skipped or bypassed says what is required and no more: that nobody can
     switch off, no client and no user by what they write.
     """
     if not decisions:
-        return Placed("", "", ())
+        return PlacedTexts("", "", ())
     if on_switch == "head":
-        return Placed(*_parted(_spoken(decisions[-1])), ())
+        return PlacedTexts(*_parted(_spoken(decisions[-1])), ())
     general = special = ""
     tails: list[tuple[int, str]] = []
     said: dict[str, str] = {}
@@ -83,7 +83,7 @@ def place(decisions: Sequence[Decision], on_switch: Literal["tail", "head"]) -> 
             fresh += [p for p in mix if p.volatile]
         if fresh:
             tails.append((j, opening + say(tuple(fresh))))
-    return Placed(general, special, tuple(tails))
+    return PlacedTexts(general, special, tuple(tails))
 
 
 def _parted(mix: Sequence[Piece]) -> tuple[str, str]:

@@ -20,7 +20,7 @@ import msgspec
 
 from router.core.conversation import Conversation, Role, Turn
 from router.core.errors import RequestError
-from router.core.ports import StreamGuard, Told
+from router.core.ports import AnswerMetadata, StreamGuard
 from router.wire import responses_stream, responses_weave
 from router.wire.edits import Edit
 from router.wire.format import LEADING, METADATA, ParsedRequest, Plan, Read, Top, WireFormat, check_asked, read_content
@@ -171,7 +171,7 @@ class Responses(WireFormat):
         """Return a fresh guard for one streamed answer. Usage is told unasked, so it is never hidden."""
         return responses_stream.ResponseGuard()
 
-    def answer(self, body: bytes) -> Told:
+    def answer(self, body: bytes) -> AnswerMetadata:
         """Return id and usage of a whole answer, one that failed too. Raises BackendError when it is no object."""
         return responses_stream.read_answer(body)
 

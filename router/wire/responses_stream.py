@@ -30,7 +30,7 @@ from typing import Any, Literal
 import msgspec
 
 from router.core.errors import BackendError, RouterError
-from router.core.ports import Told
+from router.core.ports import AnswerMetadata
 from router.wire.faults import describe, error_of
 from router.wire.stream import (
     CacheDetails,
@@ -104,7 +104,7 @@ _RESPONSE = msgspec.json.Decoder(_Response)
 _USAGE = msgspec.json.Decoder(_Usage | None)
 
 
-def read_answer(body: bytes) -> Told:
+def read_answer(body: bytes) -> AnswerMetadata:
     """Return id and usage of a whole answer, one that failed too. Raises BackendError (502) when it is no object."""
     return read_told(body, _USAGE)
 

@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from router.core.errors import BackendError, RouterError
-from router.core.ports import Told
+from router.core.ports import AnswerMetadata
 from router.core.usage import Usage
 
 T = TypeVar("T")
@@ -200,10 +200,10 @@ _ANSWER = msgspec.json.Decoder(_Answer)
 _NO_DETAILS = CacheDetails()
 
 
-def read_told(body: bytes, decoder: msgspec.json.Decoder[Any]) -> Told:
+def read_told(body: bytes, decoder: msgspec.json.Decoder[Any]) -> AnswerMetadata:
     """Return id and usage of a whole answer. Raises BackendError (502) when it is no JSON object."""
     answer = read_whole(body, _ANSWER)
-    return Told(text_of(answer.id), read_usage(answer.usage, decoder))
+    return AnswerMetadata(text_of(answer.id), read_usage(answer.usage, decoder))
 
 
 def read_usage(value: msgspec.Raw | msgspec.UnsetType, decoder: msgspec.json.Decoder[Any]) -> Usage | None:

@@ -16,7 +16,7 @@ import uvloop
 from router.backends.http.limits import Limits, Timeouts
 from router.backends.http.pool import ConnectionPool
 from router.core.errors import BackendError
-from router.core.ports import Outgoing
+from router.core.ports import BackendRequest
 
 Script = Callable[["Peer"], Awaitable[None]]
 
@@ -196,7 +196,7 @@ class Direct(httpx.AsyncBaseTransport):
         body = await request.aread()
         path = request.url.raw_path.decode().removeprefix("/v1")
         try:
-            answer = await self.backend.send(Outgoing(path, body, method=request.method))
+            answer = await self.backend.send(BackendRequest(path, body, method=request.method))
         except BackendError as error:
             return httpx.Response(error.status, headers=list(error.headers), content=error.body)
         if answer.chunks is not None:

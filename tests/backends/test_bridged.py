@@ -9,7 +9,7 @@ import pytest
 
 from router.backends.bridged import BRIDGED, BridgedBackend, is_unknown_route
 from router.core.errors import BackendError, SettingsError
-from router.core.ports import Answer, Outgoing
+from router.core.ports import BackendAnswer, BackendRequest
 
 CHAT, RESPONSES, MESSAGES, COUNT = "/chat/completions", "/responses", "/messages", "/messages/count_tokens"
 EVENTS = (("content-type", "text/event-stream"),)
@@ -35,7 +35,7 @@ class Scripted:
 
     async def send(self, outgoing):
         self.asked.append(f"{outgoing.method} {outgoing.path}")
-        answer = self.answers.pop(0) if self.answers else Answer(200, body=self.name.encode())
+        answer = self.answers.pop(0) if self.answers else BackendAnswer(200, body=self.name.encode())
         if isinstance(answer, BaseException):
             raise answer
         return answer
@@ -54,7 +54,7 @@ def pair():
 
 
 async def body_of(backend, path=MESSAGES, method="POST", **more):
-    answer = await backend.send(Outgoing(path, b"{}", method=method, **more))
+    answer = await backend.send(BackendRequest(path, b"{}", method=method, **more))
     return answer.body if answer.chunks is None else b"".join([chunk async for chunk in answer.chunks])
 
 
@@ -168,7 +168,7 @@ NO_ROUTE = status(404, {"detail": "Not Found"})
 
 
 async def test_nothing_is_learnt_until_the_bridge_has_answered(pair):
-    backend, native, bridge = pair(NO_ROUTE, NO_ROUTE, bridge=[status(429), Answer(200, body=b"bridge")])
+    backend, native, bridge = pair(NO_ROUTE, NO_ROUTE, bridge=[status(429), BackendAnswer(200, body=b"bridge")])
     with pytest.raises(BackendError) as caught:
         await body_of(backend)
     assert caught.value.status == 429 and not backend.bridged
@@ -177,7 +177,7 @@ async def test_nothing_is_learnt_until_the_bridge_has_answered(pair):
 
 
 async def test_what_has_worked_is_never_bridged(pair):
-    backend, _, bridge = pair(Answer(200, body=b"native"), NO_ROUTE)
+    backend, _, bridge = pair(BackendAnswer(200, body=b"native"), NO_ROUTE)
     assert await body_of(backend) == b"native"
     with pytest.raises(BackendError) as caught:
         await body_of(backend)
@@ -192,7 +192,7 @@ async def test_nor_when_the_two_cross(pair):
     async def slow(_):
         bridging.set()
         await answer.wait()
-        return Answer(200, body=b"bridge")
+        return BackendAnswer(200, body=b"bridge")
 
     bridge.send = slow
     first = asyncio.create_task(body_of(backend))
@@ -227,7 +227,7 @@ UNEXPECTED = b'{"error":"Unexpected endpoint or method. (POST /v1/messages)"}'
 
 async def test_an_unknown_path_with_status_200(pair):
     streamed = Chunks(UNEXPECTED)
-    for answer in (Answer(200, JSON, UNEXPECTED), Answer(200, JSON, chunks=streamed)):
+    for answer in (BackendAnswer(200, JSON, UNEXPECTED), BackendAnswer(200, JSON, chunks=streamed)):
         backend, _, _ = pair(answer)
         assert await body_of(backend) == b"bridge" and backend.bridged == {MESSAGES}
     assert streamed.closed
@@ -236,8 +236,8 @@ async def test_an_unknown_path_with_status_200(pair):
 @pytest.mark.parametrize("headers", [EVENTS, JSON, ()])
 async def test_a_stream_comes_as_it_is(pair, headers):
     chunks = Chunks(b"data: 1\n\n", b"data: 2\n\n")
-    backend, _, _ = pair(Answer(200, headers, chunks=chunks))
-    answer = await backend.send(Outgoing(MESSAGES, b"{}", stream=True))
+    backend, _, _ = pair(BackendAnswer(200, headers, chunks=chunks))
+    answer = await backend.send(BackendRequest(MESSAGES, b"{}", stream=True))
     assert [chunk async for chunk in answer.chunks] == [b"data: 1\n\n", b"data: 2\n\n"]
     await answer.aclose()
     assert chunks.closed and answer.headers == headers
@@ -245,7 +245,7 @@ async def test_a_stream_comes_as_it_is(pair, headers):
 
 async def test_a_stream_that_fails_at_once_is_closed(pair):
     chunks = Chunks(BackendError("cut", code="truncated"))
-    backend, _, bridge = pair(Answer(200, JSON, chunks=chunks))
+    backend, _, bridge = pair(BackendAnswer(200, JSON, chunks=chunks))
     with pytest.raises(BackendError, match="cut"):
         await body_of(backend)
     assert chunks.closed and not bridge.asked

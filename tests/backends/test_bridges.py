@@ -15,7 +15,7 @@ from router.backends.bridged import BridgedBackend
 from router.backends.litellm.backend import LiteLLMBackend, bridge_to
 from router.backends.passthrough import PassThroughBackend
 from router.core.errors import BackendError, SettingsError
-from router.core.ports import Outgoing
+from router.core.ports import BackendRequest
 from tests.backends.speakers import (
     ARGUMENTS,
     CHAT,
@@ -69,7 +69,7 @@ async def bridge(speaker):
 
 
 async def answer_of(backend, path, body):
-    got = await backend.send(Outgoing(path, json.dumps(body).encode(), stream=bool(body.get("stream"))))
+    got = await backend.send(BackendRequest(path, json.dumps(body).encode(), stream=bool(body.get("stream"))))
     return got.body if got.chunks is None else [chunk async for chunk in got.chunks]
 
 
@@ -127,7 +127,7 @@ async def test_a_stream_that_is_cut_never_looks_whole(speaker, bridge, path, ask
 @pytest.mark.parametrize("path", PATHS)
 async def test_closing_a_stream_stops_the_provider(speaker, bridge, path):
     speaker.held = True
-    got = await bridge.send(Outgoing(path, json.dumps(greeting(path, stream=True)).encode(), stream=True))
+    got = await bridge.send(BackendRequest(path, json.dumps(greeting(path, stream=True)).encode(), stream=True))
     await anext(got.chunks)
     await got.aclose()
     await got.aclose()

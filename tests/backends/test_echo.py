@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from router.core.errors import BackendError
-from router.core.ports import Outgoing
+from router.core.ports import BackendRequest
 from tests.support.echo.double import EchoDouble
 from tests.support.echo.lists import MODELS
 
@@ -32,7 +32,7 @@ async def client(backend, direct):
 
 
 async def ask(backend, path=CHAT, **body):
-    return await backend.send(Outgoing(path, json.dumps({"model": "echo", "messages": MESSAGES} | body).encode()))
+    return await backend.send(BackendRequest(path, json.dumps({"model": "echo", "messages": MESSAGES} | body).encode()))
 
 
 async def content_of(backend, **body):
@@ -240,7 +240,7 @@ async def test_what_the_api_would_refuse(backend, path, body, status, param):
 @pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"\xff", b'{"a":NaN}', b"[" * 100_000, b'"x"', b'{"a":"\\ud800"}'])
 async def test_what_is_no_request(backend, raw):
     with pytest.raises(BackendError) as caught:
-        await backend.send(Outgoing(CHAT, raw))
+        await backend.send(BackendRequest(CHAT, raw))
     assert caught.value.status == 400
 
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from router.core.errors import BackendError
-from router.core.ports import Outgoing
+from router.core.ports import BackendRequest
 from tests.support.echo.double import EchoDouble
 
 PATH = "/messages"
@@ -31,7 +31,7 @@ def backend():
 
 
 async def ask(backend, path=PATH, **body):
-    return await backend.send(Outgoing(path, json.dumps(ASKED | body).encode()))
+    return await backend.send(BackendRequest(path, json.dumps(ASKED | body).encode()))
 
 
 async def said(backend, path=PATH, **body):

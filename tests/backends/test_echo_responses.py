@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from router.core.errors import BackendError
-from router.core.ports import Outgoing
+from router.core.ports import BackendRequest
 from tests.support.echo.double import EchoDouble
 from tests.support.echo.kept import KeptResponses
 
@@ -36,7 +36,7 @@ async def client(backend, direct):
 
 
 async def ask(backend, method="POST", path=PATH, **body):
-    return await backend.send(Outgoing(path, json.dumps(ASKED | body).encode(), method=method))
+    return await backend.send(BackendRequest(path, json.dumps(ASKED | body).encode(), method=method))
 
 
 async def text_of(backend, **body):

@@ -9,7 +9,7 @@ import pytest
 from router.backends import LiteLLMBackend
 from router.backends.litellm.arguments import CHAT, EMBEDDING, TEXT, arguments, chat_arguments
 from router.core.errors import BackendError, SettingsError
-from router.core.ports import Outgoing
+from router.core.ports import BackendRequest
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
 
@@ -181,7 +181,7 @@ def backend(monkeypatch):
 )
 async def test_what_is_no_request(backend, raw):
     with pytest.raises(BackendError) as caught:
-        await backend.send(Outgoing("/chat/completions", raw))
+        await backend.send(BackendRequest("/chat/completions", raw))
     assert (caught.value.status, caught.value.code, caught.value.retryable) == (400, "invalid_request", False)
 
 
@@ -190,7 +190,7 @@ async def test_what_is_no_request(backend, raw):
 )
 async def test_what_is_not_served(backend, method, path):
     with pytest.raises(BackendError) as caught:
-        await backend.send(Outgoing(path, b"{}", method=method))
+        await backend.send(BackendRequest(path, b"{}", method=method))
     assert (caught.value.status, caught.value.code) == (404, "unknown_path")
 
 

@@ -9,7 +9,7 @@ import pytest
 from router.backends import FORWARDED_HEADERS, PassThroughBackend, Timeouts
 from router.backends.passthrough import forwarded_names
 from router.core.errors import BackendError, SettingsError
-from router.core.ports import Outgoing
+from router.core.ports import BackendRequest
 
 KEY = "sk-operator-0123456789"
 CHAT = "/chat/completions"
@@ -44,14 +44,14 @@ def sent_headers(origin) -> dict[str, str]:
 
 async def test_bytes_go_up_and_come_down_untouched(origin, answering, backend_at):
     backend = backend_at(await origin.start(answering(answer(200, WHOLE, "Content-Type: application/json"))))
-    got = await backend.send(Outgoing(CHAT, BODY))
+    got = await backend.send(BackendRequest(CHAT, BODY))
     assert (got.status, got.body, got.chunks) == (200, WHOLE, None)
     assert origin.requests[0][1] == BODY
 
 
 async def test_the_headers_come_from_the_configuration(origin, answering, backend_at):
     url = await origin.start(answering(answer(200, WHOLE)))
-    await backend_at(url, headers={"X-Team": "blue", "User-Agent": "acme"}).send(Outgoing(CHAT, BODY))
+    await backend_at(url, headers={"X-Team": "blue", "User-Agent": "acme"}).send(BackendRequest(CHAT, BODY))
     assert sent_headers(origin) == {
         "host": url.removeprefix("http://").removesuffix("/v1"),
         "accept": "application/json",
@@ -75,7 +75,7 @@ async def test_the_headers_come_from_the_configuration(origin, answering, backen
 )
 async def test_a_key_in_the_way_of_anthropic(origin, answering, backend_at, inbound, configured, version):
     backend = backend_at(await origin.start(answering(answer(200, WHOLE))), auth="x-api-key", headers=configured)
-    await backend.send(Outgoing("/messages", BODY, headers=(*inbound, ("anthropic-beta", "context-1m"))))
+    await backend.send(BackendRequest("/messages", BODY, headers=(*inbound, ("anthropic-beta", "context-1m"))))
     headers = {name.lower(): value for name, value in sent_headers(origin).items()}
     assert (headers["x-api-key"], headers["anthropic-version"], headers["anthropic-beta"]) == (
         KEY,
@@ -87,7 +87,7 @@ async def test_a_key_in_the_way_of_anthropic(origin, answering, backend_at, inbo
 
 async def test_without_that_no_version_is_made_up(origin, answering, backend_at):
     backend = backend_at(await origin.start(answering(answer(200, WHOLE))))
-    await backend.send(Outgoing(CHAT, BODY, headers=(("traceparent", "00-1"),)))
+    await backend.send(BackendRequest(CHAT, BODY, headers=(("traceparent", "00-1"),)))
     assert "anthropic-version" not in sent_headers(origin) and "x-api-key" not in sent_headers(origin)
 
 
@@ -104,14 +104,14 @@ async def test_without_that_no_version_is_made_up(origin, answering, backend_at)
 )
 async def test_a_kept_answer_is_asked_for_by_its_own_path(origin, answering, backend_at, method, path):
     backend = backend_at(await origin.start(answering(answer(200, WHOLE))))
-    got = await backend.send(Outgoing(path, b"", method=method))
+    got = await backend.send(BackendRequest(path, b"", method=method))
     assert got.body == WHOLE and origin.requests[0][1] == b""
     assert origin.requests[0][0].startswith(f"{method} /v1{path} HTTP/1.1\r\n".encode())
 
 
 async def test_a_kept_answer_may_come_as_a_stream(origin, answering, backend_at):
     backend = backend_at(await origin.start(answering(answer(200, EVENTS, "Content-Type: text/event-stream"))))
-    got = await backend.send(Outgoing("/responses/resp_1?stream=true&starting_after=3", b"", method="GET"))
+    got = await backend.send(BackendRequest("/responses/resp_1?stream=true&starting_after=3", b"", method="GET"))
     assert b"".join([chunk async for chunk in got.chunks]) == EVENTS
 
 
@@ -140,29 +140,29 @@ INBOUND = (
 
 async def test_a_clients_own_headers_stay_below(origin, answering, backend_at):
     backend = backend_at(await origin.start(answering(answer(200, WHOLE), answer(200, WHOLE))))
-    await backend.send(Outgoing(CHAT, BODY))
+    await backend.send(BackendRequest(CHAT, BODY))
     without = sent_headers(origin)
-    await backend.send(Outgoing(CHAT, BODY, headers=INBOUND))
+    await backend.send(BackendRequest(CHAT, BODY, headers=INBOUND))
     assert sent_headers(origin) == without
 
 
 async def test_listed_headers_are_passed_on(origin, answering, backend_at):
     backend = backend_at(await origin.start(answering(answer(200, WHOLE))))
     given = {name.title(): f"v-{name}" for name in FORWARDED_HEADERS}
-    await backend.send(Outgoing(CHAT, BODY, headers=tuple(given.items())))
+    await backend.send(BackendRequest(CHAT, BODY, headers=tuple(given.items())))
     assert given.items() <= sent_headers(origin).items()
 
 
 async def test_the_operators_own_value_wins(origin, answering, backend_at):
     url = await origin.start(answering(answer(200, WHOLE)))
     backend = backend_at(url, headers={"OpenAI-Beta": "ours"})
-    await backend.send(Outgoing(CHAT, BODY, headers=(("openai-beta", "theirs"),)))
+    await backend.send(BackendRequest(CHAT, BODY, headers=(("openai-beta", "theirs"),)))
     assert sent_headers(origin)["openai-beta"] == "ours"
 
 
 async def test_the_operator_may_choose_what_is_passed_on(origin, answering, backend_at):
     backend = backend_at(await origin.start(answering(answer(200, WHOLE))), forward=["X-Tenant"])
-    await backend.send(Outgoing(CHAT, BODY, headers=(("x-tenant", "a"), ("traceparent", "00-1"))))
+    await backend.send(BackendRequest(CHAT, BODY, headers=(("x-tenant", "a"), ("traceparent", "00-1"))))
     assert "traceparent" not in sent_headers(origin) and sent_headers(origin)["x-tenant"] == "a"
 
 
@@ -201,7 +201,7 @@ async def test_only_listed_headers_come_down(origin, answering, backend_at):
     ]
     backend = backend_at(await origin.start(answering(answer(200, WHOLE, *lines), answer(200, WHOLE, *lines))))
     for _ in range(2):
-        assert (await backend.send(Outgoing(CHAT, BODY))).headers == (
+        assert (await backend.send(BackendRequest(CHAT, BODY))).headers == (
             ("content-type", "application/json"),
             ("x-request-id", "req_1"),
             ("openai-processing-ms", "12"),
@@ -214,7 +214,7 @@ async def test_only_listed_headers_come_down(origin, answering, backend_at):
 
 async def test_get_has_no_body(origin, answering, backend_at):
     backend = backend_at(await origin.start(answering(answer(200, b'{"data":[]}'))))
-    got = await backend.send(Outgoing("/models", b"", method="GET"))
+    got = await backend.send(BackendRequest("/models", b"", method="GET"))
     assert got.body == b'{"data":[]}'
     assert origin.requests[0][0].startswith(b"GET /v1/models HTTP/1.1\r\n")
 
@@ -226,7 +226,7 @@ EVENTS = b'data: {"choices":[]}\n\ndata: [DONE]\n\n'
 @pytest.mark.parametrize("kind", ["text/event-stream; charset=utf-8", "application/json"])
 async def test_a_stream_is_what_was_asked_for_or_what_came(origin, answering, backend_at, asked, kind):
     backend = backend_at(await origin.start(answering(answer(200, EVENTS, f"Content-Type: {kind}"))))
-    got = await backend.send(Outgoing(CHAT, BODY, stream=asked))
+    got = await backend.send(BackendRequest(CHAT, BODY, stream=asked))
     if asked or kind.startswith("text/event-stream"):
         assert b"".join([chunk async for chunk in got.chunks]) == EVENTS
     else:
@@ -239,7 +239,7 @@ async def test_a_stream_that_is_cut_fails_where_it_is_read(origin, answering, ba
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
     cut = head + b"26\r\n" + EVENTS[:10]
     backend = backend_at(await origin.start(answering(cut, then_close=True)))
-    got = await backend.send(Outgoing(CHAT, BODY, stream=True))
+    got = await backend.send(BackendRequest(CHAT, BODY, stream=True))
     with pytest.raises(BackendError) as caught:
         async for _ in got.chunks:
             pass
@@ -249,7 +249,7 @@ async def test_a_stream_that_is_cut_fails_where_it_is_read(origin, answering, ba
 async def test_closing_an_answer_stops_the_provider(origin, answering, backend_at):
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n: hi\n\n"
     backend = backend_at(await origin.start(answering(head)))
-    got = await backend.send(Outgoing(CHAT, BODY, stream=True))
+    got = await backend.send(BackendRequest(CHAT, BODY, stream=True))
     await got.aclose()
     await got.aclose()
     await origin.left.wait()
@@ -266,9 +266,9 @@ async def test_a_whole_answer_without_a_length_never_looks_complete_when_it_was_
     backend = backend_at(await origin.start(script))
     for _ in range(len(text)):
         with pytest.raises(BackendError) as caught:
-            await backend.send(Outgoing(CHAT, BODY))
+            await backend.send(BackendRequest(CHAT, BODY))
         assert caught.value.code in ("reset", "truncated")
-    assert (await backend.send(Outgoing(CHAT, BODY))).body == WHOLE
+    assert (await backend.send(BackendRequest(CHAT, BODY))).body == WHOLE
 
 
 ERROR = b'{"error":{"message":"slow down","type":"rate_limit","param":null,"code":"rate"}}'
@@ -281,7 +281,7 @@ async def test_a_refusal_keeps_status_and_body(origin, answering, backend_at, st
     said = answer(status, ERROR, "Content-Type: application/json", "Retry-After: 3", "Set-Cookie: a=b")
     backend = backend_at(await origin.start(answering(said)))
     with pytest.raises(BackendError) as caught:
-        await backend.send(Outgoing(CHAT, BODY, stream=stream))
+        await backend.send(BackendRequest(CHAT, BODY, stream=stream))
     error = caught.value
     assert (error.status, error.code, error.body, error.retryable) == (status, "backend_status", ERROR, retryable)
     assert error.headers == (("content-type", "application/json"), ("retry-after", "3"))
@@ -295,7 +295,7 @@ async def test_the_provider_says_whether_asking_again_may_help(
 ):
     backend = backend_at(await origin.start(answering(answer(status, ERROR, f"X-Should-Retry: {advice}"))))
     with pytest.raises(BackendError) as caught:
-        await backend.send(Outgoing(CHAT, BODY))
+        await backend.send(BackendRequest(CHAT, BODY))
     assert caught.value.retryable is retryable
 
 
@@ -314,7 +314,7 @@ async def test_the_provider_says_whether_asking_again_may_help(
 async def test_what_no_client_could_read_is_not_relayed(origin, answering, backend_at, body):
     backend = backend_at(await origin.start(answering(answer(502, body))))
     with pytest.raises(BackendError) as caught:
-        await backend.send(Outgoing(CHAT, BODY))
+        await backend.send(BackendRequest(CHAT, BODY))
     assert (caught.value.status, caught.value.body) == (502, b"")
     assert caught.value.message == "main answered with status 502"
 
@@ -323,7 +323,7 @@ async def test_a_refusal_that_is_cut_is_still_that_refusal(origin, answering, ba
     said = b"HTTP/1.1 503 No\r\nContent-Length: 100\r\n\r\n{"
     backend = backend_at(await origin.start(answering(said, then_close=True)))
     with pytest.raises(BackendError) as caught:
-        await backend.send(Outgoing(CHAT, BODY, stream=True))
+        await backend.send(BackendRequest(CHAT, BODY, stream=True))
     assert (caught.value.status, caught.value.code, caught.value.body) == (503, "backend_status", b"")
 
 
@@ -332,7 +332,7 @@ async def test_a_redirect_is_not_followed(origin, answering, backend_at, status)
     said = answer(status, b"" if status == 304 else b"{}", f"Location: {origin.url}/elsewhere")
     backend = backend_at(await origin.start(answering(said)))
     with pytest.raises(BackendError, match="correct its base_url") as caught:
-        await backend.send(Outgoing(CHAT, BODY))
+        await backend.send(BackendRequest(CHAT, BODY))
     assert (caught.value.status, caught.value.code) == (502, "redirect")
     assert len(origin.requests) == 1
 
@@ -340,7 +340,7 @@ async def test_a_redirect_is_not_followed(origin, answering, backend_at, status)
 async def test_a_strange_status_is_no_status_for_a_client(origin, answering, backend_at):
     backend = backend_at(await origin.start(answering(answer(999, ERROR))))
     with pytest.raises(BackendError) as caught:
-        await backend.send(Outgoing(CHAT, BODY))
+        await backend.send(BackendRequest(CHAT, BODY))
     assert caught.value.status == 502
 
 
@@ -351,12 +351,12 @@ async def test_secrets_that_the_provider_repeats_are_struck_out(origin, answerin
         await origin.start(answering(answer(401, body))), headers={"X-Gateway-Token": f"Basic {other}"}
     )
     with pytest.raises(BackendError) as caught:
-        await backend.send(Outgoing(CHAT, BODY))
+        await backend.send(BackendRequest(CHAT, BODY))
     assert caught.value.body == b'{"error": {"message": "bad key [hidden] or [hidden]; application/json"}}'
 
 
 async def test_time_outs_are_the_backends_own(origin, answering, backend_at):
     backend = backend_at(await origin.start(answering(b"")), timeouts=Timeouts(first_byte_s=0.02))
     with pytest.raises(BackendError) as caught:
-        await backend.send(Outgoing(CHAT, BODY))
+        await backend.send(BackendRequest(CHAT, BODY))
     assert (caught.value.status, caught.value.code) == (504, "timeout_first_byte")

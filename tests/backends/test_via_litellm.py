@@ -12,7 +12,7 @@ import pytest
 
 from router.backends import LiteLLMBackend, Timeouts
 from router.core.errors import BackendError
-from router.core.ports import Outgoing
+from router.core.ports import BackendRequest
 
 # litellm leaves sockets to the garbage collector, and its types make pydantic warn.
 pytestmark = [
@@ -94,7 +94,7 @@ async def backend_at():
 
 
 async def ask(backend, path=CHAT, **body):
-    return await backend.send(Outgoing(path, json.dumps(body).encode(), stream=bool(body.get("stream"))))
+    return await backend.send(BackendRequest(path, json.dumps(body).encode(), stream=bool(body.get("stream"))))
 
 
 async def events_of(backend, path=CHAT, **body):

@@ -26,7 +26,7 @@ from router.assembly import snapshot_of
 from router.core.decide import decide
 from router.core.evidence import Evidence
 from router.core.tokens import count_tokens
-from router.engine.guarding import Guard
+from router.engine.guarding import FaultHandler
 from router.engine.snapshot import Snapshot
 from router.packs import load_pack
 from tests.bench.gateways import SHIPPED_PACK
@@ -139,7 +139,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         folder = Path(name)
         for title, path in packs(folder, [int(count) for count in arguments.leaves.split(",")], arguments.data):
             began = time.perf_counter()
-            snapshot = snapshot_of(load_pack(path), folder, Guard(print))
+            snapshot = snapshot_of(load_pack(path), folder, FaultHandler(print))
             print(
                 f"{title}: {len(snapshot.policy.tasks)} tasks, loaded and fitted in {time.perf_counter() - began:.1f} s"
             )

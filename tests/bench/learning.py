@@ -27,11 +27,11 @@ from router.core.levels import Asked, Dial, Levels, Trial
 from router.core.policy import ROOT, Instruction, Level, Metric, Policy, Task
 from router.core.tokens import count_tokens
 from router.engine.answer_evaluation import Answered
-from router.engine.guarding import Guard
+from router.engine.guarding import FaultHandler
 from router.engine.pipeline import Pipeline, Progress
 from router.engine.prepare import Call
 from router.engine.recorder import Recorder
-from router.engine.send import RetryBudget, Sender
+from router.engine.send import BackendSender, RetryBudget
 from router.packs import load_pack
 from router.stores import SqlLearningStore, SqlTraceStore, open_database
 from router.tuning.allocation import count_outcomes
@@ -81,9 +81,9 @@ def recording() -> list[tuple[str, str]]:
     policy = tuned_policy()
     of = preparer(snapshot(policy))
     of.shelf.tune("desk", Levels({}, b"salt", 0.02))
-    recorder = Recorder(MemoryTraceStore(10), Guard(lambda code: None), lambda lost: None, queue=1_000)
+    recorder = Recorder(MemoryTraceStore(10), FaultHandler(lambda code: None), lambda lost: None, queue=1_000)
     taken: list[Answered] = []
-    line = Pipeline(of, Sender(0, RetryBudget(0.0)), lambda model: (), recorder.put, examine=taken.append)
+    line = Pipeline(of, BackendSender(0, RetryBudget(0.0)), lambda model: (), recorder.put, examine=taken.append)
     call = Call(CHAT, body_bytes(), id="dec_1", tenant="t")
     look = of.prepare(call)
 

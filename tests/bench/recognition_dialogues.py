@@ -17,7 +17,7 @@ from statistics import fmean
 from router.classify import LinearRecogniser, cross_validate
 from router.classify.fit.training import Material
 from router.core.policy import ROOT
-from router.core.ports import State
+from router.core.ports import RecogniserState
 from tests.bench.recognition_metrics import share, spread
 from tests.bench.recognition_parts import begin, say
 from tests.bench.recognition_sets import Said, dialogues, openings, policy_of
@@ -50,7 +50,7 @@ def follow(recogniser: LinearRecogniser, spoken: Sequence[Sequence[Said]], way: 
     right: list[bool] = []
     opening: list[bool] = []
     for turns in spoken:
-        state: State | None = None
+        state: RecogniserState | None = None
         for turn in turns:
             if way == ALONE:
                 found = heaviest(recogniser.scores(turn.text))

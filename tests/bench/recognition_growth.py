@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from router.assembly import snapshot_of
 from router.core.decide import decide
 from router.core.evidence import Evidence
-from router.engine.guarding import Guard
+from router.engine.guarding import FaultHandler
 from router.engine.snapshot import Snapshot
 from router.packs import load_pack
 from tests.bench.decide import FORMS, messages
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         for leaves in SIZES:
             pack = write_pack(folder, synthetic_pack(leaves))
             began, used = time.perf_counter(), time.process_time()
-            snapshot = snapshot_of(load_pack(pack), None, Guard(print))
+            snapshot = snapshot_of(load_pack(pack), None, FaultHandler(print))
             say(
                 f"growth: {leaves} leaves, {time.perf_counter() - began:.1f} s, {time.process_time() - used:.1f} s of processor"
             )

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from router.classify import Artefact, LinearRecogniser, fit_policy
-from router.core.policy import ROOT, Policy, Settings, Task
+from router.core.policy import ROOT, Policy, PolicySettings, Task
 
 EXAMPLES = {
     "/billing/refund": """
@@ -104,7 +104,7 @@ def make_policy(examples: dict[str, tuple[str, ...]], **more: Any) -> Policy:
 def policy() -> Policy:
     return make_policy(
         {path: lines(text) for path, text in EXAMPLES.items()},
-        settings=Settings(threshold_domain=0.5, threshold_task=0.5),
+        settings=PolicySettings(threshold_domain=0.5, threshold_task=0.5),
         boilerplate=(r"(?m)^>.*$", r"(?i)sent from my \w+"),
     )
 

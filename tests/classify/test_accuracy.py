@@ -17,7 +17,7 @@ from sklearn.metrics import roc_auc_score
 
 from router.classify import LinearRecogniser, fit_policy
 from router.core.policy import Policy
-from router.core.ports import State
+from router.core.ports import RecogniserState
 from router.core.settle import settle
 from tests.classify.conftest import make_policy
 
@@ -92,7 +92,7 @@ def test_dialogues_by_openings_alone(dialogues: dict[str, list[list[dict[str, ob
     recogniser = LinearRecogniser(fit_policy(make_policy(examples)))
     right, alone = [], []
     for turns in dialogues["dev"]:
-        state: State | None = None
+        state: RecogniserState | None = None
         reply = ""
         for turn in turns:
             if "user" not in turn:

@@ -23,8 +23,8 @@ from router.classify.sentence_encoder import OnnxSource
 from router.classify.vectors import EncoderFailed, VectorEncoder, VectorScorer
 from router.core.errors import Degraded
 from router.core.evidence import Thresholds
-from router.core.policy import Cascade as Setting
-from router.core.policy import Policy, Settings
+from router.core.policy import EncoderCascade as Setting
+from router.core.policy import Policy, PolicySettings
 from router.core.settle import settle
 from tests.classify.conftest import EXAMPLES, lines, make_policy
 
@@ -81,7 +81,7 @@ def stub(module_stub: Stub) -> Iterator[Stub]:
 
 def policy_with(share: float, budget_s: float = 5.0, **settings: Any) -> Policy:
     examples = {path: lines(text) for path, text in EXAMPLES.items()}
-    return make_policy(examples, settings=Settings(cascade=Setting(NAME, share, budget_s), **settings))
+    return make_policy(examples, settings=PolicySettings(cascade=Setting(NAME, share, budget_s), **settings))
 
 
 @pytest.fixture(scope="module")
@@ -267,7 +267,7 @@ def test_fitted_and_served_probabilities_are_the_same(stub: Stub) -> None:
 
 
 def test_thresholds_are_of_both_models_and_those_of_the_first_are_kept(fitted: CrossValidation, stub: Stub) -> None:
-    plain = cross_validate(Material.of(dataclasses.replace(policy_with(0.4), settings=Settings()))).artefact
+    plain = cross_validate(Material.of(dataclasses.replace(policy_with(0.4), settings=PolicySettings()))).artefact
     assert fitted.artefact.second is not None
     assert fitted.artefact.second.alone == plain.thresholds
     assert fitted.artefact.blocks[0].arrays.keys() == plain.blocks[0].arrays.keys()
@@ -316,7 +316,7 @@ def test_a_fit_that_gets_no_vectors_fails_with_the_cause(stub: Stub, tmp_path: P
     stub.answer = down
     policy = make_policy(
         {"/a": ("one text", "another one"), "/b": ("something else", "anything")},
-        settings=Settings(cascade=Setting(NAME, 0.5, 1.0)),
+        settings=PolicySettings(cascade=Setting(NAME, 0.5, 1.0)),
     )
     with pytest.raises(Degraded, match="litellm:stub: connection refused"):
         recogniser_for(policy, tmp_path)
@@ -325,7 +325,7 @@ def test_a_fit_that_gets_no_vectors_fails_with_the_cause(stub: Stub, tmp_path: P
 def test_a_model_that_is_not_there_fails_the_process_with_the_cause_alone(tmp_path: Path) -> None:
     missing = Setting(f"onnx:{tmp_path / 'none.onnx'}", 0.5, 1.0)
     policy = make_policy(
-        {"/a": ("one text", "another one"), "/b": ("something else",)}, settings=Settings(cascade=missing)
+        {"/a": ("one text", "another one"), "/b": ("something else",)}, settings=PolicySettings(cascade=missing)
     )
     with pytest.raises(Degraded, match=r"none\.onnx: ") as caught:
         recogniser_for(policy, tmp_path, isolated=True)

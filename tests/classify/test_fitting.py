@@ -11,7 +11,7 @@ import pytest
 from router.classify import Artefact, LinearRecogniser, belief, cross_validate, fit_policy
 from router.classify.fit import fitting
 from router.classify.fit.training import Material
-from router.core.policy import Dialogue, DialogueTurn, Policy, Settings
+from router.core.policy import Dialogue, DialogueTurn, Policy, PolicySettings
 from tests.classify.conftest import EXAMPLES, lines, make_policy
 
 
@@ -43,7 +43,9 @@ def test_the_language_of_the_pack_decides_on_the_blocks() -> None:
     """The shipped table knows English; a pack it does not help is fitted without it, or at least not worse."""
     names = [
         block.name
-        for block in fit_policy(make_policy({"/a": ("refund me",) * 3}, settings=Settings(encoder="lexical"))).blocks
+        for block in fit_policy(
+            make_policy({"/a": ("refund me",) * 3}, settings=PolicySettings(encoder="lexical"))
+        ).blocks
     ]
     assert "lexical" in names and "static" not in names
     assert "static" in [block.name for block in fit_policy(make_policy({"/a": ("refund me", "money back")})).blocks]
@@ -51,12 +53,12 @@ def test_the_language_of_the_pack_decides_on_the_blocks() -> None:
 
 def test_an_unknown_encoder_is_refused() -> None:
     with pytest.raises(ValueError, match="psychic"):
-        fit_policy(make_policy({"/a": ("refund me",)}, settings=Settings(encoder="psychic")))
+        fit_policy(make_policy({"/a": ("refund me",)}, settings=PolicySettings(encoder="psychic")))
 
 
 def test_thresholds_by_hand_reach_the_artefact() -> None:
     policy = make_policy(
-        {"/a": ("refund me", "money back")}, settings=Settings(threshold_domain=0.7, threshold_task=0.8)
+        {"/a": ("refund me", "money back")}, settings=PolicySettings(threshold_domain=0.7, threshold_task=0.8)
     )
     assert fit_policy(policy).thresholds.by_depth == (0.7, 0.8)
     assert fit_policy(make_policy({}, settings=policy.settings)).thresholds.by_depth == (0.7, 0.8)

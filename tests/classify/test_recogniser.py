@@ -14,14 +14,14 @@ from router.classify import Artefact, LinearRecogniser
 from router.classify.artefact import ArtefactError, StoredBlock
 from router.core.evidence import Belief
 from router.core.policy import Policy
-from router.core.ports import Recogniser, State
+from router.core.ports import Recogniser, RecogniserState
 from router.core.settle import settle
 from tests.classify.conftest import EXAMPLES, lines
 
 
 def tasks(policy: Policy, recogniser: LinearRecogniser, *turns: str) -> tuple[str, ...]:
     """Return the paths that the last of these user turns settles on."""
-    state: State | None = None
+    state: RecogniserState | None = None
     belief = Belief({})
     for turn in turns:
         state, belief = recogniser.step(state, turn)
@@ -138,8 +138,8 @@ def test_one_sentence_has_no_sentence_masses(recogniser: LinearRecogniser) -> No
 @given(st.lists(st.text(max_size=60), max_size=4))
 def test_beliefs_are_well_formed_and_a_function_of_the_turns(artefact: Artefact, turns: list[str]) -> None:
     one, other = LinearRecogniser(artefact), LinearRecogniser(artefact)
-    state: State | None = None
-    again: State | None = None
+    state: RecogniserState | None = None
+    again: RecogniserState | None = None
     for turn in turns:
         other.step(None, turn[::-1])  # other traffic in between
         state, belief = one.step(state, turn, "what the assistant said")

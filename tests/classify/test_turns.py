@@ -8,7 +8,7 @@ import pytest
 
 from router.classify import Artefact, LinearRecogniser, fit_policy
 from router.core.policy import Policy
-from router.core.ports import State
+from router.core.ports import RecogniserState
 from router.core.settle import settle
 from tests.classify.conftest import EXAMPLES, lines, make_policy
 from tests.classify.test_cleaning import FAILING, JSON, TRACE
@@ -18,7 +18,7 @@ Paths = Callable[..., tuple[str, ...]]
 
 
 def settled(policy: Policy, recogniser: LinearRecogniser, *turns: str) -> tuple[str, ...]:
-    state: State | None = None
+    state: RecogniserState | None = None
     paths: tuple[str, ...] = ("/",)
     for turn in turns:
         state, belief = recogniser.step(state, turn)

@@ -9,7 +9,7 @@ import pytest
 
 from router.core.learning import DialKey
 from router.core.levels import Asked, Dial, Levels, Trial, choose_levels, draw, start_level
-from router.core.policy import ROOT, Instruction, Level, Policy, Settings, Task
+from router.core.policy import ROOT, Instruction, Level, Policy, PolicySettings, Task
 
 OFF, BRIEF, GUIDED, DETAILED = Level
 SOMEBODY = Asked("u", model="m")
@@ -54,7 +54,7 @@ def chosen(policy: Policy, state: Levels, asked: Asked = SOMEBODY) -> list[Level
     ],
 )
 def test_where_a_task_starts(task: Task, by_cue: dict[str, Level], complexity: str, level: Level) -> None:
-    assert start_level(task, Settings(levels=by_cue), complexity) is level
+    assert start_level(task, PolicySettings(levels=by_cue), complexity) is level
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,10 @@ from router.core.errors import Degraded
 from router.core.evidence import Certificate
 from router.engine.audits import Tightening
 from router.engine.explain import certificates_json, explanation
-from router.engine.guarding import Guard
+from router.engine.guarding import FaultHandler
 from router.engine.identity import Identifier
 from router.engine.prepare import RequestPreparer
-from router.engine.snapshot import Shelf, Snapshot
+from router.engine.snapshot import PolicyRegistry, Snapshot
 from tests.support.parts import Clock, WordRecogniser, body, call, small_policy, snapshot
 
 PACK = Path("desk.yaml")
@@ -158,8 +158,8 @@ def test_conversations_under_way_end_as_they_began_and_new_ones_are_held_to_more
     tightening: Tightening, audits: Audits
 ) -> None:
     before = tightening(PACK)
-    shelf = Shelf({"desk": before}, "desk")
-    of = RequestPreparer(shelf, Identifier(b"secret", ("x-session-id",)), Guard(audits.notes.append), Clock())
+    shelf = PolicyRegistry({"desk": before}, "desk")
+    of = RequestPreparer(shelf, Identifier(b"secret", ("x-session-id",)), FaultHandler(audits.notes.append), Clock())
 
     def look(session: str, *texts: str) -> Any:
         return of.prepare(call(body(*texts), headers={"x-session-id": session}))

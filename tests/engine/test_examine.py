@@ -15,10 +15,10 @@ import pytest
 from router.core.errors import BackendError, Degraded
 from router.core.learning import Compliance, Feedback
 from router.core.policy import AuxiliaryRule, Check, Judge, Level, Metric, Policy, Signal
-from router.core.store_ports import Located
+from router.core.store_ports import FeedbackSubject
 from router.engine.answer_evaluation import Answered, AnswerEvaluator
 from router.engine.answer_queue import JUDGE_WAITING, JUDGED_AT_ONCE, AnswerQueue
-from router.engine.guarding import Guard
+from router.engine.guarding import FaultHandler
 from router.engine.prepare import RequestPreparer
 from router.rewards import Appraiser
 from tests.support.parts import CHAT, body, call, instruction, preparer, small_policy, snapshot
@@ -69,10 +69,10 @@ class Desk:
         self.dropped: list[int] = []
         self.signals: list[tuple[str, str]] = []
         self.looked_up: list[dict[str, Any]] = []
-        self.before: Located | None = None
+        self.before: FeedbackSubject | None = None
         self.now = 5_000
         self.of: RequestPreparer = preparer(snapshot(of or policy()))
-        self.guard = Guard(self.faults.append)
+        self.guard = FaultHandler(self.faults.append)
         self.ids = 0
         appraisal = AnswerEvaluator(
             lambda known: Appraiser(known, lambda text: None),
@@ -98,7 +98,7 @@ class Desk:
             self.rows += [row] * fresh[-1]
         return fresh
 
-    def earlier(self, **asked: Any) -> Located | None:
+    def earlier(self, **asked: Any) -> FeedbackSubject | None:
         self.looked_up.append(asked)
         return self.before
 
@@ -202,7 +202,7 @@ def test_ids_follow_from_what_a_row_is_about_and_from_the_salt(desk: Desk) -> No
 
 
 def test_who_comes_back_speaks_of_the_conversation_before(desk: Desk) -> None:
-    desk.before = Located("desk", "c-old", "u-1", "dec_old", 100)
+    desk.before = FeedbackSubject("desk", "c-old", "u-1", "dec_old", 100)
     said = desk.say("I want a refund", user="ann")
     assert ("resolved", 0.0, "dec_old", "signal asked_again") in said
     row = next(row for row in desk.rows if row.decision == "dec_old")
@@ -401,7 +401,7 @@ def test_a_store_that_fails_costs_findings_and_nothing_else(desk: Desk, error: E
 
 
 def test_a_lookup_that_fails_costs_that_signal_only(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(**asked: Any) -> Located | None:
+    def fail(**asked: Any) -> FeedbackSubject | None:
         raise Degraded("store_locked")
 
     monkeypatch.setattr(desk.examiner._appraisal, "_earlier", fail)

@@ -13,12 +13,12 @@ import pytest
 
 from router.core.errors import RequestError
 from router.core.policy import Metric
-from router.core.store_ports import Target
+from router.core.store_ports import FeedbackTarget
 from router.engine.feedback_item import FeedbackItem, Receipt
 from router.engine.feedback_queue import BEHIND_MS, FeedbackQueue, Result
-from router.engine.guarding import Guard
+from router.engine.guarding import FaultHandler
 from router.engine.rate_limiter import RateLimiter
-from router.engine.snapshot import Shelf, Snapshot
+from router.engine.snapshot import PolicyRegistry, Snapshot
 from tests.support.feedback import ListStore
 from tests.support.parts import small_policy
 
@@ -39,7 +39,7 @@ def remark(decision: str = "d1", **more: Any) -> FeedbackItem:
     given: dict[str, Any] = {
         "id": f"id{next(NUMBERS)}",
         "tenant": "local",
-        "targets": (Target("decision", decision),),
+        "targets": (FeedbackTarget("decision", decision),),
         "named": decision,
         "metric": "resolved",
         "value": True,
@@ -71,13 +71,13 @@ async def desk() -> AsyncIterator[Callable[..., Desk]]:
 
         def begin(**more: Any) -> Desk:
             policy = replace(small_policy(), metrics=MappingProxyType(METRICS))
-            shelf = Shelf({"desk": Snapshot(policy, NoCues(), None)}, "desk")  # type: ignore[arg-type]
+            shelf = PolicyRegistry({"desk": Snapshot(policy, NoCues(), None)}, "desk")  # type: ignore[arg-type]
             store, noted = ListStore(), list[str]()
             store.add("d1")
             store.add("d2")
             store.add("theirs", tenant="acme")
             store.add("old", policy="gone")
-            intake = FeedbackQueue(store, shelf, Guard(noted.append), store.flush, **more)
+            intake = FeedbackQueue(store, shelf, FaultHandler(noted.append), store.flush, **more)
             intake.start()
             stack.push_async_callback(asyncio.to_thread, intake.close)
             return Desk(intake, store, noted)
@@ -99,12 +99,14 @@ async def test_what_is_acknowledged_is_stored_with_all_that_was_said(desk: Calla
 @pytest.mark.parametrize(
     ("target", "decision"),
     [
-        (Target("decision", "d1"), "d1"),
-        (Target("response", "resp_d1"), "d1"),
-        (Target("conversation", "conv_d1"), ""),
+        (FeedbackTarget("decision", "d1"), "d1"),
+        (FeedbackTarget("response", "resp_d1"), "d1"),
+        (FeedbackTarget("conversation", "conv_d1"), ""),
     ],
 )
-async def test_three_ways_to_name_what_it_is_about(desk: Callable[..., Desk], target: Target, decision: str) -> None:
+async def test_three_ways_to_name_what_it_is_about(
+    desk: Callable[..., Desk], target: FeedbackTarget, decision: str
+) -> None:
     at = desk()
     await at.put(remark(targets=(target,)))
     assert (at.store.rows[0].conversation, at.store.rows[0].decision) == ("conv_d1", decision)
@@ -130,9 +132,9 @@ async def test_values_that_fit(desk: Callable[..., Desk], metric: str, value: An
 BAD: dict[str, tuple[dict[str, Any], tuple[int, str, str]]] = {
     "unknown decision": ({"decision": "nope"}, (404, "decision_not_found", "decision")),
     "another tenant's decision": ({"decision": "theirs"}, (404, "decision_not_found", "decision")),
-    "unknown answer": ({"targets": (Target("response", "x"),)}, (404, "response_not_found", "response_id")),
+    "unknown answer": ({"targets": (FeedbackTarget("response", "x"),)}, (404, "response_not_found", "response_id")),
     "unknown conversation": (
-        {"targets": (Target("conversation", "x"), Target("conversation", "y"))},
+        {"targets": (FeedbackTarget("conversation", "x"), FeedbackTarget("conversation", "y"))},
         (404, "conversation_not_found", "conversation"),
     ),
     "a policy that is not the key's": ({"policies": frozenset({"sales"})}, (404, "decision_not_found", "decision")),
@@ -151,7 +153,7 @@ BAD: dict[str, tuple[dict[str, Any], tuple[int, str, str]]] = {
         (403, "token_not_for_this", "token"),
     ),
     "a token for another conversation": (
-        {"targets": (Target("conversation", "conv_d2"),), "granted": "d1"},
+        {"targets": (FeedbackTarget("conversation", "conv_d2"),), "granted": "d1"},
         (403, "token_not_for_this", "token"),
     ),
     "a token whose decision is gone": (
@@ -183,10 +185,15 @@ async def test_a_stranger_s_decision_and_none_at_all_are_told_in_the_same_words(
 
 
 @pytest.mark.parametrize(
-    "target", [Target("decision", "d1"), Target("response", "resp_d1"), Target("conversation", "conv_d1")]
+    "target",
+    [
+        FeedbackTarget("decision", "d1"),
+        FeedbackTarget("response", "resp_d1"),
+        FeedbackTarget("conversation", "conv_d1"),
+    ],
 )
 async def test_a_token_allows_its_decision_and_the_conversation_of_that(
-    desk: Callable[..., Desk], target: Target
+    desk: Callable[..., Desk], target: FeedbackTarget
 ) -> None:
     (receipt,) = await desk().put(remark(targets=(target,), granted="d1"))
     assert isinstance(receipt, Receipt)

@@ -12,7 +12,7 @@ from router.core.decide import decide
 from router.core.learning import DialKey
 from router.core.levels import Dial, Levels, Trial
 from router.core.policy import Level
-from router.engine.pins import Given
+from router.engine.pins import GivenLevel
 from router.engine.prepare import PreparedRequest, RequestPreparer
 from tests.support.parts import body, call, preparer, snapshot
 
@@ -25,11 +25,11 @@ def tuned(share: float = 1.0, level: Level | None = None, task: str = "/delivery
     return of
 
 
-def given(of: RequestPreparer, *texts: str, **more: Any) -> Given | None:
+def given(of: RequestPreparer, *texts: str, **more: Any) -> GivenLevel | None:
     return taken(of.prepare(call(body(*texts, metadata={"conversation_id": "c1"}), **more)))
 
 
-def taken(look: PreparedRequest) -> Given | None:
+def taken(look: PreparedRequest) -> GivenLevel | None:
     """What the answer to this would count for."""
     return look.given
 
@@ -41,7 +41,7 @@ def test_the_first_time_a_conversation_settles_on_a_task_counts_and_no_other() -
     assert (first.task, first.level, first.model, first.draw.challenger) == ("/delivery", Level.DETAILED, "m", True)
     assert given(of, "where is my parcel", "On its way.", "and when") is None
     moved = given(of, "where is my parcel", "On its way.", "then a refund")
-    assert moved == Given("/billing/refund", "", "m", Level.GUIDED, None, False)
+    assert moved == GivenLevel("/billing/refund", "", "m", Level.GUIDED, None, False)
 
 
 def test_a_conversation_takes_part_in_one_trial() -> None:

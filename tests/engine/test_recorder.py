@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from router.engine.guarding import Guard
+from router.engine.guarding import FaultHandler
 from router.engine.recorder import Recorder
 
 
@@ -40,7 +40,7 @@ def shelf() -> Shelf:
 
 
 def recorder(shelf: Shelf, lost: list[int], queue: int = 100) -> Recorder:
-    return Recorder(shelf, Guard(lambda code: None), lost.append, queue=queue, pause_s=0.01)  # type: ignore[arg-type]
+    return Recorder(shelf, FaultHandler(lambda code: None), lost.append, queue=queue, pause_s=0.01)  # type: ignore[arg-type]
 
 
 def test_what_is_put_is_written_in_order_without_being_asked(shelf: Shelf) -> None:

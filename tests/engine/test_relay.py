@@ -11,8 +11,8 @@ import pytest
 from router.assembly import WIRES
 from router.backends import EchoBackend
 from router.core.errors import BackendError
-from router.core.ports import Answer, Outgoing
-from router.engine.send import CLIENT_LEFT, Ending, Sent, Target, relay
+from router.core.ports import BackendAnswer, BackendRequest
+from router.engine.send import CLIENT_LEFT, BackendResult, BackendTarget, StreamEnding, relay
 
 FORMATS = list(WIRES)
 ASKED = {
@@ -28,7 +28,7 @@ async def whole(format_: str) -> bytes:
     """Return a whole stream, as the backend that ships sends it."""
     wire = WIRES[format_]
     body = json.dumps({"model": "echo", "stream": True} | ASKED[format_]).encode()
-    answer = await EchoBackend(name="echo", nonce="0").send(Outgoing(wire.path, body, stream=True, model="echo"))
+    answer = await EchoBackend(name="echo", nonce="0").send(BackendRequest(wire.path, body, stream=True, model="echo"))
     assert answer.chunks is not None
     return b"".join([chunk async for chunk in answer.chunks])
 
@@ -55,10 +55,10 @@ class Stream:
         self.closed = True
 
 
-async def relayed(format_: str, *chunks: bytes | BackendError) -> tuple[bytes, Ending, Stream]:
+async def relayed(format_: str, *chunks: bytes | BackendError) -> tuple[bytes, StreamEnding, Stream]:
     stream = Stream(*chunks[1:])
-    ending = Ending()
-    sent = Sent(Answer(200, chunks=stream), Target(None), 1, chunks[0])  # type: ignore[arg-type]
+    ending = StreamEnding()
+    sent = BackendResult(BackendAnswer(200, chunks=stream), BackendTarget(None), 1, chunks[0])  # type: ignore[arg-type]
     return b"".join([piece async for piece in relay(sent, WIRES[format_], ending)]), ending, stream
 
 
@@ -136,9 +136,11 @@ async def test_a_stream_that_fails_says_so_in_the_stream(format_: str) -> None:
 async def test_a_client_that_leaves_stops_the_backend(format_: str) -> None:
     bytes_ = await whole(format_)
     stream = Stream(bytes_)
-    ending = Ending()
+    ending = StreamEnding()
     first = bytes_[: bytes_.index(b"\n\n") + 4]
-    relaying = relay(Sent(Answer(200, chunks=stream), Target(None), 1, first), WIRES[format_], ending)  # type: ignore[arg-type]
+    relaying = relay(
+        BackendResult(BackendAnswer(200, chunks=stream), BackendTarget(None), 1, first), WIRES[format_], ending
+    )  # type: ignore[arg-type]
     await anext(relaying)
     await relaying.aclose()
     assert (ending.error, stream.closed) == (CLIENT_LEFT, True)

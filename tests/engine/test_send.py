@@ -7,19 +7,19 @@ from collections.abc import AsyncIterator
 import pytest
 
 from router.core.errors import BackendError
-from router.core.ports import Answer, Outgoing
-from router.engine.send import RetryBudget, Sender, Target
+from router.core.ports import BackendAnswer, BackendRequest
+from router.engine.send import BackendSender, BackendTarget, RetryBudget
 
 
 class Scripted:
     """A backend that answers from a list."""
 
-    def __init__(self, name: str, *script: Answer | BackendError) -> None:
+    def __init__(self, name: str, *script: BackendAnswer | BackendError) -> None:
         self.name = name
         self.script = list(script)
         self.calls = 0
 
-    async def send(self, outgoing: Outgoing) -> Answer:
+    async def send(self, outgoing: BackendRequest) -> BackendAnswer:
         self.calls += 1
         step = self.script.pop(0)
         if isinstance(step, BackendError):
@@ -35,7 +35,7 @@ def failed(status: int, *, retryable: bool = True, **headers: str) -> BackendErr
     return BackendError("no", status=status, headers=named, retryable=retryable)
 
 
-GOOD = Answer(200, body=b"{}")
+GOOD = BackendAnswer(200, body=b"{}")
 
 
 async def sent_through(*backends: Scripted, budget: RetryBudget | None = None) -> tuple[object, list[float]]:
@@ -44,9 +44,9 @@ async def sent_through(*backends: Scripted, budget: RetryBudget | None = None) -
     async def sleep(seconds: float) -> None:
         pauses.append(seconds)
 
-    sender = Sender(attempts=2, budget=budget or RetryBudget(), sleep=sleep)
+    sender = BackendSender(attempts=2, budget=budget or RetryBudget(), sleep=sleep)
     try:
-        sent = await sender.send(tuple(map(Target, backends)), lambda target: Outgoing("/x", b""))
+        sent = await sender.send(tuple(map(BackendTarget, backends)), lambda target: BackendRequest("/x", b""))
         return (sent.target.backend.name, sent.attempts), pauses
     except BackendError as error:
         return error.status, pauses
@@ -105,5 +105,5 @@ async def test_a_stream_that_fails_before_its_first_byte_is_tried_again() -> Non
     async def whole() -> AsyncIterator[bytes]:
         yield b"data"
 
-    backend = Scripted("a", *(Answer(200, chunks=chunks) for chunks in (broken(), empty(), whole())))
+    backend = Scripted("a", *(BackendAnswer(200, chunks=chunks) for chunks in (broken(), empty(), whole())))
     assert (await sent_through(backend))[0] == ("a", 3)

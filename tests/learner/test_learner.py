@@ -13,7 +13,7 @@ import pytest
 from router.core.learning import DialKey, Event, Feedback
 from router.core.policy import Level
 from router.engine.identity import Identifier
-from router.engine.snapshot import Shelf
+from router.engine.snapshot import PolicyRegistry
 from router.server.learner import GRACE_MS, Learner, Records
 from router.stores import Database, SqlFeedbackStore, SqlLearningStore, open_database
 from tests.support.parts import body, call, snapshot
@@ -77,7 +77,7 @@ async def test_every_replica_and_every_start_comes_to_the_same(database: Databas
     again.read_outcomes()
     told.read_outcomes()
     assert (again.state, again.tests, again.arms) == (told.state, told.tests, told.arms)
-    other_shelf = Shelf({"desk": snapshot(tuned_policy("auto"))}, "desk")
+    other_shelf = PolicyRegistry({"desk": snapshot(tuned_policy("auto"))}, "desk")
     shop.another(other_shelf).heed()
     assert other_shelf.levels("desk") == shop.levels
 
@@ -86,7 +86,7 @@ async def test_replicas_that_work_at_the_same_time_write_each_outcome_and_step_o
     fleet: tuple[Database, Database],
 ) -> None:
     shop = Shop(fleet[0], tuned_policy("auto"))
-    other_shelf = Shelf({"desk": snapshot(tuned_policy("auto"))}, "desk")
+    other_shelf = PolicyRegistry({"desk": snapshot(tuned_policy("auto"))}, "desk")
     other = Learner(SqlLearningStore(fleet[1]), other_shelf, b"salt", shop.guard, lambda: shop.now)
     for _ in range(24):
         await shop.days(0.5, better, every_h=12)

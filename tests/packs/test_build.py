@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from router.core.errors import Fault
-from router.core.policy import AuxiliaryRule, Check, Condition, Cue, Level, Metric, Settings
+from router.core.policy import AuxiliaryRule, Check, Condition, Cue, Level, Metric, PolicySettings
 from router.core.tokens import count_tokens
 from router.packs import Expected, Pack
 
@@ -140,7 +140,7 @@ def test_checks_keep_the_key_they_were_written_under(load: Load, written: str, c
 
 def test_an_empty_file_is_an_empty_policy(load: Load) -> None:
     policy = load({"pack.yaml": "# nothing yet"}).policy
-    assert policy.empty and policy.name == "pack" and policy.settings == Settings()
+    assert policy.empty and policy.name == "pack" and policy.settings == PolicySettings()
 
 
 def test_settings_are_understood(load: Load) -> None:
@@ -157,7 +157,7 @@ def test_settings_are_understood(load: Load) -> None:
           keep: redacted
           pin_idle: 2h
         """
-    assert load({"pack.yaml": text}).policy.settings == Settings(
+    assert load({"pack.yaml": text}).policy.settings == PolicySettings(
         Level.OFF, {"simple": Level.BRIEF}, 0, 1, 0.02, 0.03, None, 0.7, "before", "head", "redacted", 7200.0
     )
 

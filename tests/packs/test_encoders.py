@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from router.core.errors import Fault
-from router.core.policy import Cascade, Settings
+from router.core.policy import EncoderCascade, PolicySettings
 from router.packs import Pack
 
 Load = Callable[[Mapping[str, str | bytes]], Pack]
@@ -58,7 +58,7 @@ def test_what_is_written_is_what_reads(
     if cascade is not None:
         name, share, budget_s = cascade
         word = name if name.startswith("litellm:") else f"onnx:{tmp_path / name}"
-        wanted = Cascade(word, share, budget_s)
+        wanted = EncoderCascade(word, share, budget_s)
     assert (found.encoder, found.cascade) == (encoder, wanted)
 
 
@@ -110,9 +110,12 @@ def test_a_path_is_relative_to_the_pack_that_names_it(load: Load, tmp_path: Path
     files = {**base, "base/policy.yaml": "settings: {cascade: {encoder: 'onnx:models/mini'}}"}
     found = load({**files, "pack.yaml": "extends: base\nsettings: {cascade: {share: 0.4}}"})
     model = tmp_path / "base/models/mini/model.onnx"
-    assert found.policy.settings.cascade == Cascade(f"onnx:{model}", 0.4, 0.03)
+    assert found.policy.settings.cascade == EncoderCascade(f"onnx:{model}", 0.4, 0.03)
     assert model in found.files, "a changed model must be noticed"
-    assert load({**files, "pack.yaml": "extends: base\nsettings: {cascade: {share: 0}}"}).policy.settings == Settings()
+    assert (
+        load({**files, "pack.yaml": "extends: base\nsettings: {cascade: {share: 0}}"}).policy.settings
+        == PolicySettings()
+    )
 
 
 def test_the_tokenizer_may_lie_one_folder_up(load: Load, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Any
 
 import router
-from router.core.ports import Answer, Outgoing
+from router.core.ports import BackendAnswer, BackendRequest
 from tests.support.application import Start
 
 ROOM = str(Path(router.__file__).parent)
@@ -39,8 +39,8 @@ class Still:
 
     name = "echo"
 
-    async def send(self, outgoing: Outgoing) -> Answer:
-        return Answer(200, (("content-type", "application/json"),), ANSWER)
+    async def send(self, outgoing: BackendRequest) -> BackendAnswer:
+        return BackendAnswer(200, (("content-type", "application/json"),), ANSWER)
 
     async def aclose(self) -> None:
         pass

@@ -16,7 +16,7 @@ import numpy as np
 
 from router.core.learning import Assignment, DialKey, Event, Outcome
 from router.core.levels import Asked, Levels, choose_levels
-from router.core.policy import ROOT, Instruction, Level, Metric, Policy, Settings, Task
+from router.core.policy import ROOT, Instruction, Level, Metric, Policy, PolicySettings, Task
 from router.tuning.allocation import SD_DOMAIN, SD_OWN, SD_SHARED, SD_TASK, ArmKey, ArmStatistics, count_outcomes
 from router.tuning.candidates import Candidates
 from router.tuning.level_state import LevelState, advance_tests, fold, level_named
@@ -45,7 +45,7 @@ def pack() -> Policy:
             )
             tasks[path] = Task(path, instructions=lines, children=below)
     metric = Metric("resolved", "boolean", primary=True, default=1.0, horizon_s=HORIZON_MS / 1000)
-    return Policy("simulated", "1", tasks, settings=Settings(tuning="auto"), metrics={"resolved": metric})
+    return Policy("simulated", "1", tasks, settings=PolicySettings(tuning="auto"), metrics={"resolved": metric})
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,8 @@ from router.core.learning import Assignment, Due, Event, Feedback, Outcome, Sour
 from router.core.levels import Asked, Levels, choose_levels, draw
 from router.core.policy import Metric, Policy
 from router.core.trace import Trace
-from router.engine.guarding import Guard
-from router.engine.snapshot import Shelf
+from router.engine.guarding import FaultHandler
+from router.engine.snapshot import PolicyRegistry
 from router.server.learner import Learner, Records
 from router.stores import SqlFeedbackStore, SqlLearningStore, SqlTraceStore, open_database
 from router.stores.database import Database
@@ -108,8 +108,8 @@ def live(file: Path, days: int, manner: Manner, acknowledged: Path, commits: Con
     database = open_database(f"sqlite:///{file}", within_s=PATIENCE_S)
     try:
         store = Watched(database, (lambda: commits.send_bytes(b".")) if commits is not None else lambda: None)
-        shelf = Shelf({tuned.name: snapshot(tuned)}, tuned.name)
-        learner = Learner(store, shelf, SALT, Guard(faults.append), lambda: now_ms)
+        shelf = PolicyRegistry({tuned.name: snapshot(tuned)}, tuned.name)
+        learner = Learner(store, shelf, SALT, FaultHandler(faults.append), lambda: now_ms)
         newest = SqlTraceStore(database).recent(1)
         for day in range(int(newest[0]["at_ms"]) // DAY_MS if newest else 0, days):
             store.dice = manner.dice(day) if manner.troubled else None

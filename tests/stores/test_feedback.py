@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from router.core.errors import Degraded
 from router.core.learning import Feedback
-from router.core.store_ports import Located, Target
+from router.core.store_ports import FeedbackSubject, FeedbackTarget
 from router.core.trace import Trace
 from router.stores import Database, SqlFeedbackStore, SqlTraceStore, open_database
 
 Traces = Callable[..., Trace]
 Said = Callable[..., Feedback]
-ON_1 = Located("shop", "c1", "u1", "dec_1", 1_001)
+ON_1 = FeedbackSubject("shop", "c1", "u1", "dec_1", 1_001)
 
 
 @pytest.fixture
@@ -46,30 +46,32 @@ def decided(trace: Traces, traces: SqlTraceStore) -> None:
 @pytest.mark.parametrize(
     ("target", "found"),
     [
-        (Target("decision", "dec_1"), ON_1),
-        (Target("response", "chatcmpl-1"), ON_1),
-        (Target("response", "same"), Located("shop", "c1", "u3", "dec_3", 1_002)),
-        (Target("conversation", "c1"), Located("shop", "c1", "u3", "", 1_002)),
-        (Target("decision", "dec_4"), None),
-        (Target("conversation", "c2"), None),
-        (Target("decision", "dec_9"), None),
-        (Target("decision", "chatcmpl-1"), None),
-        (Target("response", "dec_1"), None),
-        (Target("response", ""), None),
-        (Target("conversation", "'; --"), None),
-        (Target("decision", "\ud800\0"), None),
+        (FeedbackTarget("decision", "dec_1"), ON_1),
+        (FeedbackTarget("response", "chatcmpl-1"), ON_1),
+        (FeedbackTarget("response", "same"), FeedbackSubject("shop", "c1", "u3", "dec_3", 1_002)),
+        (FeedbackTarget("conversation", "c1"), FeedbackSubject("shop", "c1", "u3", "", 1_002)),
+        (FeedbackTarget("decision", "dec_4"), None),
+        (FeedbackTarget("conversation", "c2"), None),
+        (FeedbackTarget("decision", "dec_9"), None),
+        (FeedbackTarget("decision", "chatcmpl-1"), None),
+        (FeedbackTarget("response", "dec_1"), None),
+        (FeedbackTarget("response", ""), None),
+        (FeedbackTarget("conversation", "'; --"), None),
+        (FeedbackTarget("decision", "\ud800\0"), None),
     ],
     ids=str,
 )
 @pytest.mark.usefixtures("decided")
-def test_a_target_is_found_within_the_tenant(store: SqlFeedbackStore, target: Target, found: Located | None) -> None:
+def test_a_target_is_found_within_the_tenant(
+    store: SqlFeedbackStore, target: FeedbackTarget, found: FeedbackSubject | None
+) -> None:
     assert store.locate("acme", [target]) == [found]
     assert store.locate("nobody", [target]) == [None]
 
 
 def test_many_targets_are_found_in_their_order(trace: Traces, traces: SqlTraceStore, store: SqlFeedbackStore) -> None:
     traces.write([trace(number, conversation=f"c{number}") for number in range(1_200)])
-    wanted = [Target(kind, f"{prefix}{n}") for n in range(1_300) for kind, prefix in KINDS]
+    wanted = [FeedbackTarget(kind, f"{prefix}{n}") for n in range(1_300) for kind, prefix in KINDS]
     found = store.locate("acme", wanted)
     assert [each is not None for each in found] == [n < 1_200 for n in range(1_300) for _ in KINDS]
     assert [each.decision for each in found[21:24]] == ["dec_7", "dec_7", ""]
@@ -183,7 +185,7 @@ def test_a_broken_store_is_degraded(feedback: Said, database: Database, store: S
     uses = (
         lambda: store.record([feedback(1)]),
         lambda: store.about("acme", ON_1),
-        lambda: store.locate("acme", [Target("decision", "dec_1")]),
+        lambda: store.locate("acme", [FeedbackTarget("decision", "dec_1")]),
         store.last_ms,
     )
     for use in uses:

@@ -12,7 +12,7 @@ import pytest
 from router.core.errors import Degraded
 from router.core.learning import Assignment, Compliance, DialKey, Event, Feedback, Outcome, Served
 from router.core.policy import Level
-from router.core.store_ports import Located
+from router.core.store_ports import FeedbackSubject
 from router.core.trace import Trace
 from router.core.usage import Usage
 from router.stores import Database, SqlFeedbackStore, SqlLearningStore, SqlTraceStore, open_database
@@ -118,8 +118,8 @@ def test_of_a_million_words_of_one_source_the_first_are_looked_at(
 @pytest.mark.parametrize(
     ("more", "found"),
     [
-        ({}, Located("shop", "c2", "u1", "dec_2", 1_002)),
-        ({"conversation": "c2"}, Located("shop", "c1", "u1", "dec_1", 1_001)),
+        ({}, FeedbackSubject("shop", "c2", "u1", "dec_2", 1_002)),
+        ({"conversation": "c2"}, FeedbackSubject("shop", "c1", "u1", "dec_1", 1_001)),
         ({"since_ms": 1_003}, None),
         ({"unit": "u9"}, None),
         ({"task": "/delivery"}, None),
@@ -133,7 +133,7 @@ def test_who_came_to_a_task_before_is_known(
     database: Database,
     store: SqlLearningStore,
     more: dict[str, Any],
-    found: Located | None,
+    found: FeedbackSubject | None,
 ) -> None:
     SqlTraceStore(database).write(
         [

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from router.core.decide import decide
 from router.core.evidence import Belief, Evidence, Thresholds
-from router.core.policy import Instruction, Level, Policy, Settings, Task
+from router.core.policy import Instruction, Level, Policy, PolicySettings, Task
 from router.core.trace import WITHHELD, Trace
 from router.stores.rows import NAME_CHARS, RowMaker, evidence_of, loaded
 
@@ -64,7 +64,7 @@ def policy() -> Policy:
     return Policy(
         name="shop",
         revision="rev",
-        settings=Settings(budget_tokens=35),
+        settings=PolicySettings(budget_tokens=35),
         tasks={
             "/": Task("/", instructions=(say("/", Level.BRIEF, 1), say("/", Level.GUIDED, 2)), children=("/billing",)),
             "/billing": Task(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from router.core.errors import Degraded
 from router.core.learning import Feedback
-from router.core.store_ports import Located, Target
+from router.core.store_ports import FeedbackSubject, FeedbackTarget
 
 
 class ListStore:
@@ -17,8 +17,8 @@ class ListStore:
     """
 
     def __init__(self) -> None:
-        self.known: dict[tuple[str, Target], Located] = {}
-        self.arriving: dict[tuple[str, Target], Located] = {}
+        self.known: dict[tuple[str, FeedbackTarget], FeedbackSubject] = {}
+        self.arriving: dict[tuple[str, FeedbackTarget], FeedbackSubject] = {}
         self.rows: list[Feedback] = []
         self.ids: set[tuple[str, str]] = set()
         self.newest_ms = 0
@@ -34,17 +34,17 @@ class ListStore:
     ) -> None:
         """Make a decision known with its answer `resp_ID` and its conversation `conv_ID`."""
         conversation = f"conv_{decision}"
-        located = Located(policy, conversation, unit or conversation, decision, 1000)
+        located = FeedbackSubject(policy, conversation, unit or conversation, decision, 1000)
         places = self.arriving if late else self.known
-        places[tenant, Target("decision", decision)] = located
-        places[tenant, Target("response", f"resp_{decision}")] = located
-        places[tenant, Target("conversation", conversation)] = located._replace(decision="")
+        places[tenant, FeedbackTarget("decision", decision)] = located
+        places[tenant, FeedbackTarget("response", f"resp_{decision}")] = located
+        places[tenant, FeedbackTarget("conversation", conversation)] = located._replace(decision="")
 
     def flush(self) -> None:
         self.flushed += 1
         self.known |= self.arriving
 
-    def locate(self, tenant: str, targets: Sequence[Target]) -> list[Located | None]:
+    def locate(self, tenant: str, targets: Sequence[FeedbackTarget]) -> list[FeedbackSubject | None]:
         return [self.known.get((tenant, target)) for target in targets]
 
     def record(self, rows: Sequence[Feedback]) -> list[bool]:
@@ -62,7 +62,7 @@ class ListStore:
                 self.rows.append(row)
         return news
 
-    def about(self, tenant: str, located: Located) -> list[Feedback]:
+    def about(self, tenant: str, located: FeedbackSubject) -> list[Feedback]:
         return [
             row
             for row in self.rows

@@ -8,12 +8,12 @@ from types import MappingProxyType
 from typing import Any
 
 from router.core.evidence import Belief, Certificate, Thresholds
-from router.core.policy import ROOT, Cue, CueValue, Instruction, Level, Policy, Settings, Task
+from router.core.policy import ROOT, Cue, CueValue, Instruction, Level, Policy, PolicySettings, Task
 from router.core.tokens import count_tokens
-from router.engine.guarding import Guard
+from router.engine.guarding import FaultHandler
 from router.engine.identity import Identifier
 from router.engine.prepare import Call, RequestPreparer
-from router.engine.snapshot import Shelf, Snapshot
+from router.engine.snapshot import PolicyRegistry, Snapshot
 from router.wire.chat import ChatCompletions
 
 CHAT = ChatCompletions()
@@ -51,7 +51,9 @@ def small_policy(revision: str = "rev-1", extra: str = "", **settings: Any) -> P
         "name": Cue("name", "text", limit=40, sources=(("metadata", "name"),), say="Name: {value}"),
         "queue": Cue("queue", "number", sources=(("metadata", "queue"),), say="Waiting: {value}", volatile=True),
     }
-    return Policy("desk", revision, MappingProxyType(tasks), settings=Settings(**settings), cues=MappingProxyType(cues))
+    return Policy(
+        "desk", revision, MappingProxyType(tasks), settings=PolicySettings(**settings), cues=MappingProxyType(cues)
+    )
 
 
 class WordRecogniser:
@@ -109,8 +111,10 @@ def preparer(
 ) -> RequestPreparer:
     first = first or snapshot()
     noted = faults if faults is not None else []
-    shelf = Shelf({first.policy.name: first}, first.policy.name)
-    return RequestPreparer(shelf, Identifier(b"secret", ("x-session-id",)), Guard(noted.append), clock or Clock())
+    shelf = PolicyRegistry({first.policy.name: first}, first.policy.name)
+    return RequestPreparer(
+        shelf, Identifier(b"secret", ("x-session-id",)), FaultHandler(noted.append), clock or Clock()
+    )
 
 
 def body(*texts: str, system: str = "", **more: Any) -> dict[str, Any]:

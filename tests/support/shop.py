@@ -16,12 +16,12 @@ from router.core.learning import DialKey, Event, Feedback
 from router.core.levels import Levels, usual_level
 from router.core.policy import Level, Metric, Policy
 from router.core.trace import Trace
-from router.engine.guarding import Guard
+from router.engine.guarding import FaultHandler
 from router.engine.identity import Identifier
 from router.engine.pipeline import Pipeline
 from router.engine.prepare import RequestPreparer
-from router.engine.send import RetryBudget, Sender, Target
-from router.engine.snapshot import Shelf
+from router.engine.send import BackendSender, BackendTarget, RetryBudget
+from router.engine.snapshot import PolicyRegistry
 from router.server.learner import Learner, Records
 from router.stores import Database, SqlFeedbackStore, SqlLearningStore, SqlTraceStore
 from router.tuning.level_state import say
@@ -47,23 +47,23 @@ class Shop:
         self.chance = random.Random(seed)
         self.faults: list[str] = []
         self.traces: list[Trace] = []
-        self.shelf = Shelf({policy.name: snapshot(policy)}, policy.name)
+        self.shelf = PolicyRegistry({policy.name: snapshot(policy)}, policy.name)
         self.store = SqlLearningStore(database)
-        self.guard = Guard(self.faults.append)
+        self.guard = FaultHandler(self.faults.append)
         self.learner = self.another()
         self.learner.heed()
         self.preparer = RequestPreparer(self.shelf, Identifier(b"secret"), self.guard, lambda: self.now / 1000)
-        target = Target(EchoBackend(name="echo", nonce="n"))
+        target = BackendTarget(EchoBackend(name="echo", nonce="n"))
         self.line = Pipeline(
             self.preparer,
-            Sender(0, RetryBudget(0.0)),
+            BackendSender(0, RetryBudget(0.0)),
             lambda model: (target,),
             self.traces.append,
             now_ms=lambda: self.now,
         )
         self.asked = 0
 
-    def another(self, shelf: Shelf | None = None) -> Learner:
+    def another(self, shelf: PolicyRegistry | None = None) -> Learner:
         """Another replica over the same database."""
         return Learner(self.store, shelf or self.shelf, b"salt", self.guard, lambda: self.now)
 

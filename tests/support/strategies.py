@@ -7,7 +7,7 @@ from types import MappingProxyType
 from hypothesis import strategies as st
 
 from router.core.evidence import Belief, Evidence, Thresholds
-from router.core.policy import ROOT, Condition, Cue, Instruction, Level, Policy, Settings, Task
+from router.core.policy import ROOT, Condition, Cue, Instruction, Level, Policy, PolicySettings, Task
 from router.core.tokens import count_tokens
 
 CUES = MappingProxyType(
@@ -90,7 +90,7 @@ def policies(draw: st.DrawFn) -> Policy:
         )
         for path in paths
     }
-    settings = Settings(
+    settings = PolicySettings(
         level=draw(st.sampled_from(list(Level))),
         levels=draw(st.sampled_from([{}, {"simple": Level.BRIEF, "complex": Level.DETAILED}])),
         budget_tokens=draw(st.integers(0, 120)),

@@ -11,7 +11,7 @@ import numpy as np
 
 from router.core.learning import Assignment, DialKey, Event, Outcome
 from router.core.levels import Asked, Levels, choose_levels
-from router.core.policy import ROOT, Instruction, Level, Metric, Policy, Settings, Task, lineage
+from router.core.policy import ROOT, Instruction, Level, Metric, Policy, PolicySettings, Task, lineage
 from router.tuning.allocation import ArmKey, ArmStatistics
 from router.tuning.candidates import DAY_MS
 from router.tuning.sequential_test import Comparison, SequentialTest
@@ -55,7 +55,7 @@ def pack(
         for path, below in children.items()
     }
     primary = {metric: Metric(metric, "boolean", primary=True, horizon_s=HORIZON_MS / 1000)} if metric else {}
-    return Policy("desk", "rev-1", built, settings=Settings(tuning=mode, holdout=0.0), metrics=primary)
+    return Policy("desk", "rev-1", built, settings=PolicySettings(tuning=mode, holdout=0.0), metrics=primary)
 
 
 def dial(task: str = BILLING, model: str = MODEL) -> DialKey:

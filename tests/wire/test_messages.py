@@ -8,7 +8,7 @@ import pytest
 
 from router.core.conversation import Conversation, Turn
 from router.core.errors import BackendError, RequestError
-from router.core.ports import Told
+from router.core.ports import AnswerMetadata
 from router.core.usage import Usage
 from router.wire.messages import CountTokens, Messages
 from router.wire.messages_stream import MessageGuard
@@ -219,7 +219,7 @@ def test_answers_are_watched_and_identified():
         "msg_2",
         Usage(3, 0, 0, 4),
     )
-    assert COUNT.read_answer(b'{"input_tokens": 12}') == Told()
+    assert COUNT.read_answer(b'{"input_tokens": 12}') == AnswerMetadata()
     with pytest.raises(BackendError):
         COUNT.read_answer(b"<html>")
 

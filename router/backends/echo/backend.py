@@ -21,7 +21,7 @@ import msgspec
 
 from router.backends.echo.formats import FORMATS, EchoFormat, EchoReply, refusal
 from router.backends.echo.readable import parameters_line
-from router.core.ports import Answer, Outgoing
+from router.core.ports import BackendAnswer, BackendRequest
 from router.core.tokens import count_tokens
 
 COUNTED = MappingProxyType({"/messages/count_tokens": "/messages", "/responses/input_tokens": "/responses"})
@@ -51,7 +51,7 @@ class EchoBackend:
         self._numbers = itertools.count(1)
         self._remembered_tokens = lru_cache(_REMEMBERED_BLOCKS)(count_tokens)
 
-    async def send(self, outgoing: Outgoing) -> Answer:
+    async def send(self, outgoing: BackendRequest) -> BackendAnswer:
         """Answer. Raises BackendError for what the API would refuse."""
         path, method = outgoing.path, outgoing.method
         if (method, path) == ("GET", "/models"):
@@ -98,14 +98,14 @@ class EchoBackend:
         return count_tokens(block) if len(block) <= _LONGEST_COUNTED else len(block) // _CHARACTERS_PER_TOKEN
 
 
-def json_answer(payload: Mapping[str, Any]) -> Answer:
+def json_answer(payload: Mapping[str, Any]) -> BackendAnswer:
     """Return a whole answer."""
-    return Answer(200, _JSON, _ENCODER.encode(payload))
+    return BackendAnswer(200, _JSON, _ENCODER.encode(payload))
 
 
-def stream_answer(events: Iterable[bytes]) -> Answer:
+def stream_answer(events: Iterable[bytes]) -> BackendAnswer:
     """Return an answer of events."""
-    return Answer(200, _EVENTS, chunks=_each(events))
+    return BackendAnswer(200, _EVENTS, chunks=_each(events))
 
 
 async def _each(events: Iterable[bytes]) -> AsyncIterator[bytes]:

@@ -31,7 +31,7 @@ from router.backends.litellm.formats import TRANSLATORS, Translation, count_by_a
 from router.backends.litellm.library import LoadedLiteLLM, load, translated
 from router.backends.litellm.stream import EventStream, LiteLLMChunks
 from router.core.errors import BackendError, SettingsError
-from router.core.ports import Answer, Outgoing
+from router.core.ports import BackendAnswer, BackendRequest
 
 _OWN = ("/chat/completions", "/completions", "/embeddings")
 _COUNT = "/messages/count_tokens"
@@ -96,7 +96,7 @@ class LiteLLMBackend:
         """Import litellm now, so that the first request need not wait. Raises BackendError when it is missing."""
         await self._loaded()
 
-    async def send(self, outgoing: Outgoing) -> Answer:
+    async def send(self, outgoing: BackendRequest) -> BackendAnswer:
         """Send and return as soon as the answer, or the first chunk of a stream, is there. Raises BackendError."""
         path = outgoing.path
         translate = TRANSLATORS.get(path)
@@ -118,7 +118,7 @@ class LiteLLMBackend:
                 answer, named=self._failure, errors=library.errors, timeouts=self._timeouts, ends=ends
             )
             await chunks.start()
-            return Answer(200, (_EVENTS,), chunks=EventStream(chunks, translation.events(chunks)))
+            return BackendAnswer(200, (_EVENTS,), chunks=EventStream(chunks, translation.events(chunks)))
         try:
             return _whole(translation.whole(answer))
         except library.errors as error:
@@ -129,7 +129,9 @@ class LiteLLMBackend:
         if self._library is not None:
             await self._library.litellm.close_litellm_async_clients()
 
-    async def _count(self, library: LoadedLiteLLM, counted: Translation, body: dict[str, Any], model: str) -> Answer:
+    async def _count(
+        self, library: LoadedLiteLLM, counted: Translation, body: dict[str, Any], model: str
+    ) -> BackendAnswer:
         try:
             if self._provider != "anthropic":
                 return _whole(await asyncio.to_thread(count_here, library, counted.asked, model))
@@ -211,8 +213,8 @@ def bridge_to(
     )
 
 
-def _whole(payload: Mapping[str, Any]) -> Answer:
-    return Answer(200, (_JSON,), msgspec.json.encode(payload))
+def _whole(payload: Mapping[str, Any]) -> BackendAnswer:
+    return BackendAnswer(200, (_JSON,), msgspec.json.encode(payload))
 
 
 def _decoded(raw: bytes) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from router.classify.fit.training import Material, TrainingSet, shipped, trainin
 from router.classify.static import StaticTable
 from router.classify.text import sentences
 from router.core.evidence import Certificate, Thresholds
-from router.core.policy import ROOT, Cascade, Policy
+from router.core.policy import ROOT, EncoderCascade, Policy
 
 SMALL_PACK = 1_000
 """Up to so many rows there are five folds instead of three: few examples suffer most from being made fewer."""
@@ -99,7 +99,7 @@ def key_of(material: Material) -> str:
     return material.digest(json.dumps(recipe))
 
 
-def _second_key(asked: Cascade | None) -> list[Any]:
+def _second_key(asked: EncoderCascade | None) -> list[Any]:
     if asked is None:
         return []
     return [

@@ -33,7 +33,7 @@ from router.classify.encoder import Doubles, Flags, Floats, Integers, Matrix
 from router.classify.fit.certify import Tolerance
 from router.classify.small_talk import small_talk
 from router.classify.text import last_question, tokens
-from router.core.policy import ROOT, Cascade, Dialogue, Policy
+from router.core.policy import ROOT, Dialogue, EncoderCascade, Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Material:
     boilerplate: tuple[str, ...]
     tolerance: Tolerance
     encoder: str = "static"
-    cascade: Cascade | None = None
+    cascade: EncoderCascade | None = None
     dialogues: tuple[Dialogue, ...] = ()
 
     @classmethod

@@ -41,7 +41,7 @@ from router.backends.echo.formats import (
     refusal,
 )
 from router.backends.http.limits import failed
-from router.core.ports import Answer, Outgoing
+from router.core.ports import BackendAnswer, BackendRequest
 from tests.support.echo.demands import calling, calling_events, demanded_call, demanded_json, response_stream
 from tests.support.echo.faults import Faults, faults_of
 from tests.support.echo.kept import KeptResponses
@@ -57,7 +57,7 @@ class EchoDouble(EchoBackend):
         super().__init__(**arguments)
         self._kept = KeptResponses()
 
-    async def send(self, outgoing: Outgoing) -> Answer:
+    async def send(self, outgoing: BackendRequest) -> BackendAnswer:
         """Answer. Raises BackendError for what the API would refuse, and for what the model's name asks."""
         path = outgoing.path
         if path.startswith("/responses/") and path not in COUNTED:
@@ -74,7 +74,7 @@ class EchoDouble(EchoBackend):
         answer = await self._answer(outgoing, body, faults)
         return self._damaged(answer, faults) if faults.any else answer
 
-    async def _answer(self, outgoing: Outgoing, body: dict[str, Any], faults: Faults) -> Answer:
+    async def _answer(self, outgoing: BackendRequest, body: dict[str, Any], faults: Faults) -> BackendAnswer:
         path = outgoing.path
         if path == "/embeddings":
             return json_answer(embeddings(body, self._tokens))
@@ -108,7 +108,7 @@ class EchoDouble(EchoBackend):
             return stream_answer(calling_events(path, whole, reply, body, call))
         return stream_answer(response_stream(whole) if path == "/responses" else form.events(reply, body))
 
-    def _damaged(self, answer: Answer, faults: Faults) -> Answer:
+    def _damaged(self, answer: BackendAnswer, faults: Faults) -> BackendAnswer:
         if answer.chunks is not None:
             return replace(answer, chunks=_damaged_stream(answer.chunks, faults))
         if faults.cut is not None:
