@@ -53,7 +53,7 @@ def shipped_pack() -> Path:
     return here if here.exists() else Path(__file__).parent / here
 
 
-def snapshot_of(pack: Pack, cache: Path | None, guard: FaultHandler, *, isolated: bool = False) -> Snapshot:
+def snapshot_of(pack: Pack, cache: Path | None, fault_handler: FaultHandler, *, isolated: bool = False) -> Snapshot:
     """Return the snapshot of a loaded pack.
 
     A recogniser that cannot be made leaves the snapshot without one: requests then get the general instructions.
@@ -62,14 +62,14 @@ def snapshot_of(pack: Pack, cache: Path | None, guard: FaultHandler, *, isolated
     recogniser: Recogniser | None = None
     faults: tuple[str, ...] = ()
     try:
-        recogniser = guard.run("fit_failed", recogniser_for, pack.policy, cache, isolated=isolated)
+        recogniser = fault_handler.run("fit_failed", recogniser_for, pack.policy, cache, isolated=isolated)
     except Degraded as fault:
         log.warning("%s is not recognised, only general instructions are sent: %s", pack.policy.name, fault)
         faults = (fault.code,)
     return Snapshot(pack.policy, DeclaredCues(pack.policy), recogniser, files=pack.files, faults=faults)
 
 
-def snapshot_builder(cache: Path | None, guard: FaultHandler, archive: Archive | None = None) -> Build:
+def snapshot_builder(cache: Path | None, fault_handler: FaultHandler, archive: Archive | None = None) -> Build:
     """Return the function with which a server builds snapshots, at its start and on reload.
 
     What is built is kept in the archive, so that a conversation can go on with it after a restart.
@@ -79,13 +79,16 @@ def snapshot_builder(cache: Path | None, guard: FaultHandler, archive: Archive |
         pack = load_pack(path)
         if archive is not None:
             archive.keep(path, pack)
-        return snapshot_of(pack, cache, guard, isolated=True)
+        return snapshot_of(pack, cache, fault_handler, isolated=True)
 
     return build
 
 
 def preparer_for(
-    shelf: PolicyRegistry, guard: FaultHandler, identifier: Identifier, clock: Callable[[], float] = time.time
+    registry: PolicyRegistry,
+    fault_handler: FaultHandler,
+    identifier: Identifier,
+    clock: Callable[[], float] = time.time,
 ) -> RequestPreparer:
-    """Return a preparer over a shelf."""
-    return RequestPreparer(shelf, identifier, guard, clock)
+    """Return a preparer over a registry."""
+    return RequestPreparer(registry, identifier, fault_handler, clock)

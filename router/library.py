@@ -66,12 +66,12 @@ class Router:
     """A pack, ready to wrap requests. Safe to share between threads; not bound to an event loop."""
 
     def __init__(self, pack: Pack, cache: Path | None = None, mid_conversation: MidConversation = "user_block") -> None:
-        guard = FaultHandler(lambda code: log.warning("degraded: %s", code))
-        snapshot = snapshot_of(pack, cache, guard)
+        fault_handler = FaultHandler(lambda code: log.warning("degraded: %s", code))
+        snapshot = snapshot_of(pack, cache, fault_handler)
         self.pack = pack
         self._capability = Capability(mid_conversation=mid_conversation)
-        self._looker: RequestPreparer = preparer_for(
-            PolicyRegistry({pack.policy.name: snapshot}, pack.policy.name), guard, Identifier(LIBRARY_SECRET)
+        self._preparer: RequestPreparer = preparer_for(
+            PolicyRegistry({pack.policy.name: snapshot}, pack.policy.name), fault_handler, Identifier(LIBRARY_SECRET)
         )
 
     @classmethod
@@ -104,8 +104,8 @@ class Router:
         """
         format_ = wire_named(wire)
         whole = body if isinstance(body, Mapping) else {"model": NAMELESS, _LISTS[wire]: list(body)}
-        look = self._look(whole, format_, context)
-        sent, decision = self._looker.weave(look, format_, capability=self._capability)
+        prepared = self._look(whole, format_, context)
+        sent, decision = self._preparer.weave(prepared, format_, capability=self._capability)
         woven = json.loads(sent)
         if whole is not body:
             del woven["model"]
@@ -136,4 +136,4 @@ class Router:
             raw = json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
         except (TypeError, ValueError) as error:
             raise RequestError(f"The body cannot be written as JSON: {error}", code="invalid_json") from error
-        return self._looker.prepare(Call(wire, raw, headers, metadata=metadata))
+        return self._preparer.prepare(Call(wire, raw, headers, metadata=metadata))

@@ -84,13 +84,13 @@ class PromptRouter(CustomLogger):
 
     def __init__(self, pack: Pack, cache: Path, capability: Capability | None = None) -> None:
         super().__init__()
-        guard = FaultHandler(lambda code: log.warning("degraded: %s", code))
-        snapshot = snapshot_of(pack, cache, guard)
+        fault_handler = FaultHandler(lambda code: log.warning("degraded: %s", code))
+        snapshot = snapshot_of(pack, cache, fault_handler)
         self._must_speak = any(instruction.required for instruction in pack.policy.tasks[ROOT].instructions)
         self._capability = capability or Capability()
-        self._looker = preparer_for(
+        self._preparer = preparer_for(
             PolicyRegistry({pack.policy.name: snapshot}, pack.policy.name),
-            guard,
+            fault_handler,
             Identifier(SECRET, CONVERSATION_HEADERS),
         )
 
@@ -114,8 +114,8 @@ class PromptRouter(CustomLogger):
                 _headers(data),
                 tenant=getattr(user_api_key_dict, "api_key", None) or "",
             )
-            look = await self._looker.prepare_in_time(call)
-            woven = msgspec.json.decode(self._looker.weave(look, wire, capability=self._capability).body)
+            prepared = await self._preparer.prepare_in_time(call)
+            woven = msgspec.json.decode(self._preparer.weave(prepared, wire, capability=self._capability).body)
         except RequestError as error:
             raise _refusal(error) from error
         except Exception as error:  # the border to a program that must not fail because of us
@@ -125,9 +125,9 @@ class PromptRouter(CustomLogger):
                 raise _refusal(blocked(fault)) from error
             return data
         _put(woven, fields, data)
-        _SEEN.set((call, look))
+        _SEEN.set((call, prepared))
         if call_type != _PASS_THROUGH:  # there, whatever is in `data` goes to the provider
-            _note(look.decision, data)
+            _note(prepared.decision, data)
         return data
 
     async def async_post_call_response_headers_hook(
@@ -145,11 +145,11 @@ class PromptRouter(CustomLogger):
         seen = _SEEN.get()
         if seen is None:
             return None
-        call, look = seen
+        call, prepared = seen
         answered = getattr(response, "id", None)  # a stream has none yet
         if call.wire.chains and isinstance(answered, str):
-            self._looker.remember(call.tenant, look, answered)
-        return {f"x-router-{name}": value for name, value in _told(look.decision).items()}
+            self._preparer.remember(call.tenant, prepared, answered)
+        return {f"x-router-{name}": value for name, value in _told(prepared.decision).items()}
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> PromptRouter:

@@ -45,7 +45,7 @@ from router.commands.frame import (
     settings_of,
 )
 from router.commands.show import plain
-from router.core.audit import ALARM_AT, AUDIT_RATE, Audit, Watch, draw_position, is_drawn, least_rate, name_of, watch
+from router.core.audit import ALARM_AT, AUDIT_RATE, Audit, AuditBet, draw_position, is_drawn, least_rate, name_of, watch
 from router.core.errors import Fault, did_you_mean
 from router.core.policy import ROOT
 from router.engine.audits import alarm_lines
@@ -141,7 +141,7 @@ def status_command(
     answer(json_wanted, found, status_table(found), *said, found=any(each.alarms for each in watches))
 
 
-def status_json(policy: str, watches: Sequence[Watch], audits: Sequence[Audit]) -> dict[str, Any]:
+def status_json(policy: str, watches: Sequence[AuditBet], audits: Sequence[Audit]) -> dict[str, Any]:
     """Return what the audits of a policy come to as JSON-ready data."""
     name = name_of([each.certificate for each in watches])
     return {

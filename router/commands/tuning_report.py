@@ -18,7 +18,7 @@ from rich.text import Text
 
 from router.commands.show import plain
 from router.core.errors import Degraded, SettingsError
-from router.core.learning import DialKey, Event, Outcome
+from router.core.learning import DialKey, ExperimentEvent, Outcome
 from router.core.levels import USUAL, Dial, Levels, moved_level, start_level, usual_level
 from router.core.policy import ROOT, Level, Policy
 from router.core.store_ports import LearningStore
@@ -97,7 +97,7 @@ class TuningReport:
         rewards = [outcome.reward for outcome in counted if outcome.reward is not None]
         return difference_interval(rewards, tuned, [1 - share] * len(tuned))
 
-    def history(self, task: str = ROOT) -> list[Event]:
+    def history(self, task: str = ROOT) -> list[ExperimentEvent]:
         """Return the log of a task and those below it. Raises Degraded."""
         below = tuple(path for path in self.policy.tasks if task in self.policy.lineages[path])
         return [event for event in self._store.events(self.policy.name) if event.key.task in (*below, task)]
@@ -107,7 +107,7 @@ class TuningReport:
         lines = (line for task in self.policy.tasks.values() for line in task.instructions if line.check)
         return obedience(self._store.compliance(self.policy.name), {line.id: digest(line) for line in lines})
 
-    def say(self, word: Word, key: DialKey, by: str, now_ms: int) -> Event:
+    def say(self, word: Word, key: DialKey, by: str, now_ms: int) -> ExperimentEvent:
         """Add a person's word to the log. Raises SettingsError where it would mean nothing, and Degraded."""
         for _ in range(ATTEMPTS):
             try:
@@ -322,7 +322,7 @@ def obedience_json(each: Obedience) -> dict[str, Any]:
     return {name: getattr(each, name) for name in Obedience.__slots__}
 
 
-def event_json(event: Event) -> dict[str, Any]:
+def event_json(event: ExperimentEvent) -> dict[str, Any]:
     """Return a line of the log as JSON-ready data."""
     return {
         "number": event.number,

@@ -71,7 +71,7 @@ class Alarm:
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class AuditBet:
     """The bet against the promise of one depth. `audits` and `wrong` count those at the threshold now in force.
 
     `deepest` says that this depth speaks for all below it, too.
@@ -115,7 +115,7 @@ class Watch:
         """Whether the last rung has alarmed: there is nothing stricter to move to."""
         return bool(self.alarms) and self.alarms[-1].threshold == self.threshold
 
-    def after(self, audit: Audit) -> Watch:
+    def after(self, audit: Audit) -> AuditBet:
         """Return the watch after one more audit. One made at another threshold says nothing about this one."""
         at = self.certificate.depth - 1
         if at >= len(audit.thresholds) or audit.thresholds[at] != self.threshold:
@@ -131,7 +131,7 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True)
-class InForce(Thresholds):
+class ThresholdsInForce(Thresholds):
     """Thresholds as decisions are made with them: a certificate's, moved by its audits. Traces store its name."""
 
     certificate: str = ""
@@ -198,14 +198,14 @@ def least_rate(audits: int, wrong: int) -> float:
     return low
 
 
-def watch(certificates: Sequence[Certificate], audits: Iterable[Audit]) -> tuple[Watch, ...]:
+def watch(certificates: Sequence[Certificate], audits: Iterable[Audit]) -> tuple[AuditBet, ...]:
     """Return the watch over each depth after these audits, given in the order in which they were recorded.
 
     Only audits under these certificates count, and each decision once: with the label that came first.
     """
     name = name_of(certificates)
     last = max((certificate.depth for certificate in certificates), default=0)
-    watches = [Watch(certificate, certificate.depth == last) for certificate in certificates]
+    watches = [AuditBet(certificate, certificate.depth == last) for certificate in certificates]
     seen: set[str] = set()
     for audit in audits:
         if audit.certificate != name or audit.decision in seen:
@@ -215,7 +215,7 @@ def watch(certificates: Sequence[Certificate], audits: Iterable[Audit]) -> tuple
     return tuple(watches)
 
 
-def in_force(thresholds: Thresholds, watches: Sequence[Watch]) -> InForce:
+def in_force(thresholds: Thresholds, watches: Sequence[AuditBet]) -> ThresholdsInForce:
     """Return the thresholds that are in force after the audits: nowhere laxer than those given."""
     by_depth = list(thresholds.by_depth)
     for each in watches:
@@ -224,4 +224,4 @@ def in_force(thresholds: Thresholds, watches: Sequence[Watch]) -> InForce:
         by_depth[first:upto] = [max(threshold, each.threshold) for threshold in by_depth[first:upto]]
     stricter = Thresholds(tuple(by_depth))
     by_task = {path: max(threshold, stricter.at(path)) for path, threshold in thresholds.by_task.items()}
-    return InForce(tuple(by_depth), thresholds.soft, by_task, name_of([each.certificate for each in watches]))
+    return ThresholdsInForce(tuple(by_depth), thresholds.soft, by_task, name_of([each.certificate for each in watches]))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
-from router.core.levels import NOBODY, Asked, Levels
+from router.core.levels import NOBODY, LevelQuery, Levels
 from router.core.policy import CueValue, Level
 
 MASS_FLOOR = 0.01
@@ -113,5 +113,5 @@ class Evidence:
     faults: tuple[str, ...] = ()
     nonce: str = ""
     tuned: Levels | None = None
-    asked: Asked = NOBODY
+    asked: LevelQuery = NOBODY
     auxiliary: str = ""

@@ -83,7 +83,7 @@ class Assignment:
     holdout: bool = False
 
 
-class Served(NamedTuple):
+class ServiceRecord(NamedTuple):
     """How a conversation was served from its assignment to its maturity: answers, failed ones, the slowest, tokens."""
 
     answers: int = 0
@@ -92,12 +92,12 @@ class Served(NamedTuple):
     tokens: int = 0
 
 
-class Due(NamedTuple):
+class MaturedAssignment(NamedTuple):
     """An assignment that has matured, with what was said of its conversation meanwhile, in the order of receipt."""
 
     assignment: Assignment
     feedback: tuple[Feedback, ...]
-    served: Served
+    served: ServiceRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ EventKind = Literal[
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class ExperimentEvent:
     """One line of the tuner's log. `words` says it in plain language, `by` who did it (`tuner`, or a person's name)."""
 
     at_ms: int

@@ -100,7 +100,7 @@ class Draw(NamedTuple):
     share: float
 
 
-class Asked(NamedTuple):
+class LevelQuery(NamedTuple):
     """For whom levels are chosen: the unit, the request's complexity and model, and whether a draw was made before.
 
     `moves` are those that the conversation was given already, by task; they stay.
@@ -113,7 +113,7 @@ class Asked(NamedTuple):
     moves: Mapping[str, int] = MappingProxyType({})
 
 
-NOBODY = Asked()
+NOBODY = LevelQuery()
 
 
 class _Choice(NamedTuple):
@@ -129,7 +129,7 @@ STAYS = _Choice(0, 0, None, "")
 """What a task chooses from that no dial moves."""
 
 
-class Chosen(NamedTuple):
+class ChosenLevels(NamedTuple):
     """The levels of the tasks that speak, the moves that led there, and the draw that was made, if one was.
 
     There are no moves where nothing is tuned, nor for tasks whose level was fixed.
@@ -183,13 +183,13 @@ def speaking(policy: Policy, paths: Sequence[str]) -> dict[str, str]:
 
 
 def choose_levels(
-    policy: Policy, paths: Sequence[str], levels: Levels | None, fixed: Mapping[str, Level], asked: Asked
-) -> Chosen:
+    policy: Policy, paths: Sequence[str], levels: Levels | None, fixed: Mapping[str, Level], asked: LevelQuery
+) -> ChosenLevels:
     """Return the level of every task on the lineages of the settled paths, and the draw that was made, if one was.
 
     `fixed` are levels that were decided before, as a trace has them; they stay, whatever the moves.
     """
-    chosen = Chosen({}, {}, None)
+    chosen = ChosenLevels({}, {}, None)
     tuned = None if levels is None or levels.held_out(asked.unit) else levels
     tasks = speaking(policy, paths)
     for path, settled in tasks.items():

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Protocol
 
 from router.core.evidence import Evidence
-from router.core.learning import Compliance, Due, Event, Feedback, Outcome
+from router.core.learning import Compliance, ExperimentEvent, Feedback, MaturedAssignment, Outcome
 from router.core.policy import CueValue, Level
 from router.core.trace import Trace
 
@@ -118,7 +118,7 @@ class FeedbackStore(Protocol):
 class LearningStore(Protocol):
     """Keeps what levels are tuned from. Assignments come in with the traces; all methods raise Degraded."""
 
-    def due(self, policy: str, upto_ms: int, limit: int) -> Sequence[Due]:
+    def due(self, policy: str, upto_ms: int, limit: int) -> Sequence[MaturedAssignment]:
         """Return assignments that have matured by then and have no outcome, in the order of maturity."""
         ...
 
@@ -140,11 +140,11 @@ class LearningStore(Protocol):
         """Return the outcomes of a policy with higher numbers, in the order of their numbers."""
         ...
 
-    def events(self, policy: str, after: int = 0) -> Sequence[Event]:
+    def events(self, policy: str, after: int = 0) -> Sequence[ExperimentEvent]:
         """Return the tuner's log of a policy, in the order of numbers."""
         ...
 
-    def append(self, events: Sequence[Event], last: int) -> bool:
+    def append(self, events: Sequence[ExperimentEvent], last: int) -> bool:
         """Add events to a policy's log if `last` is still the number of its newest; say whether that was so.
 
         One writer at a time in a fleet: an advisory lock is held meanwhile.

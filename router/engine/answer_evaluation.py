@@ -47,7 +47,7 @@ class Answered(NamedTuple):
     """
 
     wire: Wire
-    look: PreparedRequest
+    prepared: PreparedRequest
     tenant: str
     decision: str
     model: str
@@ -142,14 +142,14 @@ class AnswerEvaluator:
     def __init__(
         self,
         appraise: RulesOf,
-        guard: FaultHandler,
+        fault_handler: FaultHandler,
         *,
         earlier: _Earlier = never_before,
         salt: bytes = b"",
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._appraise = appraise
-        self.guard = guard
+        self.fault_handler = fault_handler
         self._earlier = earlier
         self._key = blake2b(salt, digest_size=32).digest()
         self.now_ms = now_ms
@@ -157,8 +157,8 @@ class AnswerEvaluator:
 
     def look_at(self, answered: Answered, text: str) -> _Findings:
         """Return what there is to say of an answer with these words. Raises Degraded."""
-        look = answered.look
-        decision, policy = look.decision, look.snapshot.policy
+        prepared = answered.prepared
+        decision, policy = prepared.decision, prepared.snapshot.policy
         found = _Findings()
         if decision.outcome == "skipped":  # a machine's own call is part of nobody's conversation
             return found
@@ -167,11 +167,11 @@ class AnswerEvaluator:
         for signal in appraiser.in_answer(text):
             about = ("answer", answered.decision, signal.metric)
             found.rows.append(self._said(answered.tenant, _here(answered, answered.decision), signal, about))
-        if len(look.decisions) > 1:
+        if len(prepared.decisions) > 1:
             found.rows += self._hear_turn(answered, appraiser)
-        if decision.task not in {ROOT, *(before.task for before in look.decisions[:-1])}:
+        if decision.task not in {ROOT, *(before.task for before in prepared.decisions[:-1])}:
             found.rows += self._look_back(answered, appraiser)
-        if text and policy.judge and appraiser.judges(look.identity.conversation):
+        if text and policy.judge and appraiser.judges(prepared.identity.conversation):
             found.judging = self._ask(answered, policy.judge, appraiser, text)
         return found
 
@@ -187,11 +187,11 @@ class AnswerEvaluator:
 
     def _check(self, answered: Answered, appraiser: AnswerRules, text: str, found: _Findings) -> None:
         """Run the checks of the instructions on an answer."""
-        look = answered.look
+        prepared = answered.prepared
         share, found.counts = appraiser.examine(
-            look.decision, look.evidence.cues, text, model=answered.model, whole=answered.whole
+            prepared.decision, prepared.evidence.cues, text, model=answered.model, whole=answered.whole
         )
-        for metric in look.snapshot.policy.metrics.values():
+        for metric in prepared.snapshot.policy.metrics.values():
             if metric.kind == "checks" and share is not None:
                 about = ("checks", answered.decision, metric.name)
                 here = _here(answered, answered.decision)
@@ -199,22 +199,22 @@ class AnswerEvaluator:
 
     def _hear_turn(self, answered: Answered, appraiser: AnswerRules) -> Iterator[Feedback]:
         """Yield what the newest user turn says of the conversation before it."""
-        look = answered.look
-        turn = len(look.decisions) - 1
-        for signal in appraiser.in_turn(_question(look), look.decision.tasks, look.decisions[-2].tasks):
+        prepared = answered.prepared
+        turn = len(prepared.decisions) - 1
+        for signal in appraiser.in_turn(_question(prepared), prepared.decision.tasks, prepared.decisions[-2].tasks):
             # A conversation's name may be used again for a later one, hence the time at which it began.
-            about = ("turn", look.identity.conversation, repr(look.pin.began_s), str(turn), signal.metric)
+            about = ("turn", prepared.identity.conversation, repr(prepared.pin.began_s), str(turn), signal.metric)
             yield self._said(answered.tenant, _here(answered), signal, about)
 
     def _look_back(self, answered: Answered, appraiser: AnswerRules) -> Iterator[Feedback]:
         """Yield what a user says of the conversation before who has come back to its task."""
-        identity, policy = answered.look.identity, answered.look.snapshot.policy.name
+        identity, policy = answered.prepared.identity, answered.prepared.snapshot.policy.name
         if identity.unit == identity.conversation:  # nobody knows who this is
             return
-        task = answered.look.decision.task
+        task = answered.prepared.decision.task
         for signal in appraiser.again:
             before = attempt(
-                self.guard,
+                self.fault_handler,
                 "earlier_failed",
                 self._earlier,
                 tenant=answered.tenant,
@@ -232,7 +232,7 @@ class AnswerEvaluator:
         about = ("judge", answered.decision, judge.metric)
         here = _here(answered, answered.decision)
         row = self._row(answered.tenant, here, judge.metric, 0.0, about, source="judge")
-        body = appraiser.prompt(_question(answered.look), text, answered.decision)
+        body = appraiser.prompt(_question(answered.prepared), text, answered.decision)
         return JudgeCall(row, judge.model, body, appraiser)
 
     def _said(self, tenant: str, of: FeedbackSubject, signal: Signal, about: tuple[str, ...]) -> Feedback:
@@ -266,25 +266,27 @@ class AnswerEvaluator:
         )
 
 
-def attempt(guard: FaultHandler, code: str, function: Callable[P, R], /, *given: P.args, **named: P.kwargs) -> R | None:
+def attempt(
+    fault_handler: FaultHandler, code: str, function: Callable[P, R], /, *given: P.args, **named: P.kwargs
+) -> R | None:
     """Return what a function returns; None where it fails, which is counted and logged."""
     try:
-        return guard.run(code, function, *given, **named)
+        return fault_handler.run(code, function, *given, **named)
     except Degraded as fault:
         if fault.code != code:  # that one the guard has counted and logged itself
-            guard.note(fault.code)
+            fault_handler.note(fault.code)
             log.warning("%s: %s", code, fault)
         return None
 
 
 def _here(answered: Answered, decision: str = "") -> FeedbackSubject:
     """Return the answer's conversation as feedback names it, or one decision in it."""
-    look = answered.look
+    prepared = answered.prepared
     return FeedbackSubject(
-        look.snapshot.policy.name, look.identity.conversation, look.identity.unit, decision, answered.at_ms
+        prepared.snapshot.policy.name, prepared.identity.conversation, prepared.identity.unit, decision, answered.at_ms
     )
 
 
-def _question(look: PreparedRequest) -> str:
+def _question(prepared: PreparedRequest) -> str:
     """Return the newest user turn; empty where the backend keeps it."""
-    return next((turn.text for turn in reversed(look.request.conversation.turns) if turn.role == "user"), "")
+    return next((turn.text for turn in reversed(prepared.request.conversation.turns) if turn.role == "user"), "")

@@ -76,7 +76,7 @@ class AnswerQueue:
         self._appraisal = appraisal
         self._record = record
         self._tally = tally
-        self._guard = appraisal.guard
+        self._fault_handler = appraisal.fault_handler
         self._ask = ask
         self._count_dropped = count_dropped
         self._count_signal = count_signal
@@ -95,7 +95,7 @@ class AnswerQueue:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._working = threading.Lock()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="examiner", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="answer_queue", daemon=True)
 
     def start(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         """Start the thread. The judge is asked in `loop`; without one nothing is judged."""
@@ -133,7 +133,7 @@ class AnswerQueue:
             self._thread.join()
         self.flush()
 
-    # ------------------------------------------------------------------------------------- in the examiner's own thread
+    # ---------------------------------------------------------------------------------------- in the queue's own thread
 
     def _run(self) -> None:
         pause = self._pause_s
@@ -153,7 +153,7 @@ class AnswerQueue:
             except IndexError:  # left out by whoever put the newest
                 break
             self._taken_bytes += _size(answered)
-            attempt(self._guard, "examine_failed", self._examine, answered)
+            attempt(self._fault_handler, "examine_failed", self._examine, answered)
             if len(self._rows) >= BATCH_ROWS:
                 self._store()
             time.sleep(0)  # the event loop comes first
@@ -173,7 +173,7 @@ class AnswerQueue:
         if found.judging is not None and self._ask is not None:
             if len(self._to_judge) >= JUDGE_WAITING:
                 self._to_judge.popleft()
-                self._guard.note("judge_dropped")
+                self._fault_handler.note("judge_dropped")
             self._to_judge.append(found.judging)
 
     def _send(self, judging: JudgeCall, loop: asyncio.AbstractEventLoop) -> None:
@@ -192,12 +192,12 @@ class AnswerQueue:
         self._asking -= 1
         error = None if reply.cancelled() else reply.exception()
         if error is not None:
-            self._guard.note("judge_failed")
+            self._fault_handler.note("judge_failed")
             log.warning("the judge %s gave no verdict: %s: %s", judging.model, type(error).__name__, error)
         elif not reply.cancelled():
-            value = attempt(self._guard, "judge_failed", judging.appraiser.verdict, reply.result())
+            value = attempt(self._fault_handler, "judge_failed", judging.appraiser.verdict, reply.result())
             if value is None:
-                self._guard.note("judge_unclear")
+                self._fault_handler.note("judge_unclear")
             else:
                 self._rows.append(replace(judging.row, value=value, at_ms=self._now_ms()))
 
@@ -206,18 +206,18 @@ class AnswerQueue:
         rows, self._rows = self._rows, []
         counts, self._counts = self._counts, {}
         if rows:
-            fresh = attempt(self._guard, "findings_lost", self._record, rows) or ()
+            fresh = attempt(self._fault_handler, "findings_lost", self._record, rows) or ()
             for row, new in zip(rows, fresh, strict=False):
                 if new and row.comment.startswith(SIGNAL):
                     self._count_signal(row.policy, row.comment.removeprefix(SIGNAL))
         if counts:
             told = [count._replace(answers=answers, held=held) for count, (answers, held) in counts.items()]
-            attempt(self._guard, "findings_lost", self._tally, told)
+            attempt(self._fault_handler, "findings_lost", self._tally, told)
 
 
 def _size(answered: Answered) -> int:
     """Return how many bytes an answer holds on to: its own, and those of the request, as they came and as read."""
-    return answered.size + 2 * len(answered.look.request.body)
+    return answered.size + 2 * len(answered.prepared.request.body)
 
 
 def _words(answered: Answered) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from router.core.audit import Audit, Watch, in_force, watch
+from router.core.audit import Audit, AuditBet, in_force, watch
 from router.core.errors import Degraded
 from router.core.evidence import Thresholds
 from router.engine.snapshot import Build, Snapshot
@@ -29,7 +29,7 @@ class _Audited:
     `made_of` is the snapshot as it was before any audit; it has a recogniser.
     """
 
-    def __init__(self, made_of: Snapshot, watches: Sequence[Watch]) -> None:
+    def __init__(self, made_of: Snapshot, watches: Sequence[AuditBet]) -> None:
         assert made_of.recogniser is not None
         self.made_of = made_of
         self.inline = made_of.recogniser.inline
@@ -39,7 +39,7 @@ class _Audited:
         self.step = made_of.recogniser.step
 
 
-def tighten(snapshot: Snapshot, watches: Sequence[Watch]) -> Snapshot:
+def tighten(snapshot: Snapshot, watches: Sequence[AuditBet]) -> Snapshot:
     """Return the snapshot with the thresholds in force after its audits; as it is where nothing was promised."""
     if snapshot.recogniser is None or not watches:
         return snapshot
@@ -62,7 +62,7 @@ class Tightening:
         self._note = note
         self._one_at_a_time = threading.Lock()
         self._known: dict[str, Sequence[Audit]] = {}
-        self._watches: dict[str, tuple[Watch, ...]] = {}
+        self._watches: dict[str, tuple[AuditBet, ...]] = {}
         self._told: set[tuple[str, str]] = set()
         self.unread: set[str] = set()
 
@@ -77,11 +77,11 @@ class Tightening:
         return tighten(snapshot, self._look(snapshot))
 
     @property
-    def watches(self) -> Mapping[str, tuple[Watch, ...]]:
+    def watches(self) -> Mapping[str, tuple[AuditBet, ...]]:
         """The watches of each policy, one a depth, as they were when the audits were last read."""
         return dict(self._watches)
 
-    def _look(self, snapshot: Snapshot) -> tuple[Watch, ...]:
+    def _look(self, snapshot: Snapshot) -> tuple[AuditBet, ...]:
         name = snapshot.policy.name
         with self._one_at_a_time:
             try:
@@ -100,7 +100,7 @@ class Tightening:
         return watches
 
 
-def alarm_lines(over: Watch) -> list[str]:
+def alarm_lines(over: AuditBet) -> list[str]:
     """Return a sentence for each alarm at one depth: what was found, and what was done about it."""
     lines = []
     for number, alarm in enumerate(over.alarms):

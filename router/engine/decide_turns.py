@@ -13,7 +13,7 @@ from router.core.decide import decide
 from router.core.decision import Decision, Reason, nothing
 from router.core.errors import Degraded, RequestError
 from router.core.evidence import Evidence
-from router.core.levels import NOBODY, Asked, Draw, Levels, usual_level
+from router.core.levels import NOBODY, Draw, LevelQuery, Levels, usual_level
 from router.core.policy import ROOT, Policy
 from router.engine.guarding import FaultHandler
 from router.engine.observe import Observed, PlacedRequest, TurnObservation
@@ -45,7 +45,7 @@ class Decided:
 
 
 def decide_turns(
-    placed: PlacedRequest, observed: Observed, tuned: Levels | None, asked: Asked, guard: FaultHandler
+    placed: PlacedRequest, observed: Observed, tuned: Levels | None, asked: LevelQuery, fault_handler: FaultHandler
 ) -> Decided:
     """Return the decision at every user turn, and what the conversation is given on the way."""
     memo, moves, drawn = placed.snapshot.decisions, placed.pin.moves, placed.pin.drawn
@@ -55,7 +55,9 @@ def decide_turns(
     for seen in observed.turns:
         found: _TurnDecision | None = memo.get(seen)
         if found is None or not _stands(found, moves):
-            found = _decide_turn(guard, placed.snapshot, seen, tuned, asked._replace(drawn=drawn, moves=moves or {}))
+            found = _decide_turn(
+                fault_handler, placed.snapshot, seen, tuned, asked._replace(drawn=drawn, moves=moves or {})
+            )
             decision = found.decision
             if tuned is not None and moves is not None and decision.moves:
                 task = decision.paths[0].path
@@ -76,27 +78,27 @@ def decide_turns(
 
 
 def _decide_turn(
-    guard: FaultHandler, snapshot: Snapshot, seen: TurnObservation, tuned: Levels | None, asked: Asked
+    fault_handler: FaultHandler, snapshot: Snapshot, seen: TurnObservation, tuned: Levels | None, asked: LevelQuery
 ) -> _TurnDecision:
     evidence = seen.evidence
     if tuned is not None or evidence.levels:
         evidence = replace(evidence, levels={}, tuned=tuned, asked=asked)
-    decision = _decide_or_less(guard, snapshot, evidence)
+    decision = _decide_or_less(fault_handler, snapshot, evidence)
     if tuned is not None:
         # From here on it follows from the levels that were given, however the dials turn.
         evidence = replace(evidence, levels=decision.levels, tuned=None, asked=NOBODY)
     return _TurnDecision(evidence, decision)
 
 
-def _decide_or_less(guard: FaultHandler, snapshot: Snapshot, evidence: Evidence) -> Decision:
+def _decide_or_less(fault_handler: FaultHandler, snapshot: Snapshot, evidence: Evidence) -> Decision:
     """Return the decision; where deciding fails, that without recognition, and where this fails too, nothing."""
     policy = snapshot.policy
     try:
-        return guard.run("decide_failed", decide, policy, evidence, snapshot.compose)
+        return fault_handler.run("decide_failed", decide, policy, evidence, snapshot.compose)
     except Degraded as fault:
         general = replace(evidence, belief=None, faults=(*evidence.faults, fault.code))
     try:
-        return guard.run("decide_failed", decide, policy, general, snapshot.compose)
+        return fault_handler.run("decide_failed", decide, policy, general, snapshot.compose)
     except Degraded as fault:
         if any(instruction.required for instruction in policy.tasks[ROOT].instructions):
             raise blocked(fault) from fault
@@ -135,7 +137,7 @@ def _stands(found: _TurnDecision, held: Mapping[str, int] | None) -> bool:
 
 
 def _given(
-    policy: Policy, decision: Decision, drawn: Draw | None, tuned: Levels, asked: Asked, evidence: Evidence
+    policy: Policy, decision: Decision, drawn: Draw | None, tuned: Levels, asked: LevelQuery, evidence: Evidence
 ) -> GivenLevel | None:
     task = drawn.task if drawn else decision.paths[0].path
     move = decision.moves.get(task)

@@ -12,35 +12,35 @@ from router.engine.prepare import PreparedRequest
 from router.engine.snapshot import Snapshot
 
 
-def explanation(look: PreparedRequest) -> dict[str, Any]:
+def explanation(prepared: PreparedRequest) -> dict[str, Any]:
     """Return everything about the newest user turn's decision as JSON-ready data."""
     return {
-        "policy": look.snapshot.policy.name,
-        **decision_json(look.decision),
-        "scores": scores_json(look.snapshot.policy, look.evidence),
-        "certificates": certificates_json(look.snapshot, look.evidence.thresholds),
-        "cues": dict(look.evidence.cues),
-        "on_switch": look.snapshot.policy.settings.on_switch,
-        "cache_lost_tokens": cache_lost_tokens(look),
+        "policy": prepared.snapshot.policy.name,
+        **decision_json(prepared.decision),
+        "scores": scores_json(prepared.snapshot.policy, prepared.evidence),
+        "certificates": certificates_json(prepared.snapshot, prepared.evidence.thresholds),
+        "cues": dict(prepared.evidence.cues),
+        "on_switch": prepared.snapshot.policy.settings.on_switch,
+        "cache_lost_tokens": cache_lost_tokens(prepared),
         "turns": [
             {"task": decision.task, "level": decision.level.word, "outcome": decision.outcome}
-            for decision in look.decisions
+            for decision in prepared.decisions
         ],
     }
 
 
-def cache_lost_tokens(look: PreparedRequest) -> int:
+def cache_lost_tokens(prepared: PreparedRequest) -> int:
     """Return how many tokens a provider must process anew because of where this decision's text stands, by estimate.
 
     None where text that is new is said at its own turn. With `on_switch: head` a switch changes the head, and with it
     the cached prefix of all that was said before.
     """
-    if look.snapshot.policy.settings.on_switch == "tail" or len(look.decisions) < 2:
+    if prepared.snapshot.policy.settings.on_switch == "tail" or len(prepared.decisions) < 2:
         return 0
-    *_, before, newest = look.decisions
+    *_, before, newest = prepared.decisions
     if before.text == newest.text:
         return 0
-    spoken = look.request.conversation
+    spoken = prepared.request.conversation
     asked = max(at for at, turn in enumerate(spoken.turns) if turn.role == "user")
     earlier = (spoken.system, before.text, *(turn.text for turn in spoken.turns[:asked]))
     return sum(map(count_tokens, earlier))

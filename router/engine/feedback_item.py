@@ -1,6 +1,6 @@
-"""A remark is feedback as it came: its form is checked, what it is about is not found yet. Pure.
+"""An item is feedback as it came: its form is checked, what it is about is not found yet. Pure.
 
-What a metric's value may be is the policy's to say, and the policy is the one of the decision that the remark is about;
+What a metric's value may be is the policy's to say, and the policy is the one of the decision that the item is about;
 so values are judged only when that is known (`measure`).
 """
 
@@ -45,21 +45,21 @@ class FeedbackItem:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What became of a remark: stored by now, or stored before under the same id (`new` is false)."""
+    """What became of an item: stored by now, or stored before under the same id (`new` is false)."""
 
     id: str
     new: bool
     located: FeedbackSubject
 
 
-def find(remark: FeedbackItem, found: dict[FeedbackTarget, FeedbackSubject | None]) -> FeedbackSubject:
-    """Return what a remark is about. Raises RequestError: 404 for nothing of this tenant's, 403 beyond a token."""
-    located = next(filter(None, map(found.get, remark.targets)), None)
-    if remark.granted:
-        _require_granted(remark, located, found.get(FeedbackTarget("decision", remark.granted)))
-    if located is None or (remark.policies is not None and located.policy not in remark.policies):
-        kind = remark.targets[0].kind
-        shown = remark.named[:SHOWN_CHARS]
+def find(item: FeedbackItem, found: dict[FeedbackTarget, FeedbackSubject | None]) -> FeedbackSubject:
+    """Return what an item is about. Raises RequestError: 404 for nothing of this tenant's, 403 beyond a token."""
+    located = next(filter(None, map(found.get, item.targets)), None)
+    if item.granted:
+        _require_granted(item, located, found.get(FeedbackTarget("decision", item.granted)))
+    if located is None or (item.policies is not None and located.policy not in item.policies):
+        kind = item.targets[0].kind
+        shown = item.named[:SHOWN_CHARS]
         raise RequestError(
             f'There is no {_NOUNS[kind]} "{shown}". An answer can be judged when it has ended; old ones are removed.',
             status=404,
@@ -73,23 +73,23 @@ def find(remark: FeedbackItem, found: dict[FeedbackTarget, FeedbackSubject | Non
 _NOUNS = {"decision": "decision", "response": "answer", "conversation": "conversation"}
 
 
-def _require_granted(remark: FeedbackItem, located: FeedbackSubject | None, granted: FeedbackSubject | None) -> None:
+def _require_granted(item: FeedbackItem, located: FeedbackSubject | None, granted: FeedbackSubject | None) -> None:
     """Refuse what the token does not allow: all but its decision and the conversation of that.
 
     In one sentence for what exists and what does not, so that a token tells nothing about others.
     """
-    if located is not None and located.decision == remark.granted:
+    if located is not None and located.decision == item.granted:
         return
     if located is not None and granted is not None and not located.decision:
         if (located.policy, located.conversation) == (granted.policy, granted.conversation):
             return
-    if granted is None and remark.targets == (FeedbackTarget("decision", remark.granted),):
+    if granted is None and item.targets == (FeedbackTarget("decision", item.granted),):
         return  # its own decision, which is not there: a 404
     raise outside_token()
 
 
 def outside_token() -> RequestError:
-    """Return the error for a remark on something else than its token is for."""
+    """Return the error for an item on something else than its token is for."""
     return RequestError(
         "This token is for feedback on another decision.",
         status=403,
@@ -100,20 +100,20 @@ def outside_token() -> RequestError:
     )
 
 
-def metric_of(policy: Policy, remark: FeedbackItem) -> Metric:
-    """Return the metric that a remark is of. Raises RequestError (400)."""
-    metric = policy.metrics.get(remark.metric)
+def metric_of(policy: Policy, item: FeedbackItem) -> Metric:
+    """Return the metric that an item is of. Raises RequestError (400)."""
+    metric = policy.metrics.get(item.metric)
     if metric is None:
-        hint = did_you_mean(remark.metric[:SHOWN_CHARS], policy.metrics)
+        hint = did_you_mean(item.metric[:SHOWN_CHARS], policy.metrics)
         raise RequestError(
-            f'The policy "{policy.name}" has no metric "{remark.metric[:SHOWN_CHARS]}" ({hint or "it has none"}).',
+            f'The policy "{policy.name}" has no metric "{item.metric[:SHOWN_CHARS]}" ({hint or "it has none"}).',
             code="unknown_metric",
             param="metric",
         )
-    if metric.kind == "checks" and remark.source not in CHECKERS:
+    if metric.kind == "checks" and item.source not in CHECKERS:
         raise RequestError(
             f'"{metric.name}" counts the checks that an answer passed; it takes feedback of source system or audit'
-            f" alone, not {remark.source}.",
+            f" alone, not {item.source}.",
             code="source_not_allowed",
             param="source",
         )
@@ -132,12 +132,12 @@ def measure(metric: Metric, value: bool | int | float) -> float:
     return float(value)
 
 
-def wanted(remarks: Sequence[FeedbackItem]) -> dict[str, list[FeedbackTarget]]:
-    """Return what has to be looked up for these remarks, by tenant, nothing twice."""
+def wanted(items: Sequence[FeedbackItem]) -> dict[str, list[FeedbackTarget]]:
+    """Return what has to be looked up for these items, by tenant, nothing twice."""
     targets: dict[str, dict[FeedbackTarget, None]] = {}
-    for remark in remarks:
-        asked = targets.setdefault(remark.tenant, {})
-        asked.update(dict.fromkeys(remark.targets))
-        if remark.granted:
-            asked[FeedbackTarget("decision", remark.granted)] = None
+    for item in items:
+        asked = targets.setdefault(item.tenant, {})
+        asked.update(dict.fromkeys(item.targets))
+        if item.granted:
+            asked[FeedbackTarget("decision", item.granted)] = None
     return {tenant: list(asked) for tenant, asked in targets.items()}

@@ -53,22 +53,22 @@ Result: TypeAlias = Receipt | RequestError
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    remarks: Sequence[FeedbackItem]
+    items: Sequence[FeedbackItem]
     done: asyncio.Future[list[Result]]
 
 
 class FeedbackQueue:
-    """Takes remarks in. `start` it in the event loop that will `put`, `close` it in a thread beside that loop.
+    """Takes items in. `start` it in the event loop that will `put`, `close` it in a thread beside that loop.
 
-    `flush` writes the decisions that are still waiting to be: they may be what a remark is about. `per_minute` caps
+    `flush` writes the decisions that are still waiting to be: they may be what an item is about. `per_minute` caps
     what one end user may say; None does not. `now_ms` is the wall clock.
     """
 
     def __init__(
         self,
         store: FeedbackStore,
-        shelf: PolicyRegistry,
-        guard: FaultHandler,
+        registry: PolicyRegistry,
+        fault_handler: FaultHandler,
         flush: Callable[[], None],
         *,
         per_minute: int | None = None,
@@ -76,14 +76,14 @@ class FeedbackQueue:
         queue: int = QUEUE_REMARKS,
     ) -> None:
         self._store = store
-        self._shelf = shelf
-        self._guard = guard
+        self._registry = registry
+        self._fault_handler = fault_handler
         self._flush = flush
-        self._caps = RateLimiter(per_minute) if per_minute else None
+        self._limiter = RateLimiter(per_minute) if per_minute else None
         self._now_ms = now_ms
         self._last_ms: int | None = None
         self._most = queue
-        self._waiting = 0  # remarks that were put and not answered; counted in the event loop alone
+        self._waiting = 0  # items that were put and not answered; counted in the event loop alone
         self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
         self._failing = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -91,30 +91,30 @@ class FeedbackQueue:
 
     @property
     def waiting(self) -> int:
-        """How many remarks were put and are not answered."""
+        """How many items were put and are not answered."""
         return self._waiting
 
     def start(self) -> None:
         """Start the storing thread."""
         self._loop = asyncio.get_running_loop()
-        self._thread = threading.Thread(target=self._run, args=(self._loop,), name="intake", daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(self._loop,), name="feedback", daemon=True)
         self._thread.start()
 
-    async def put(self, remarks: Sequence[FeedbackItem]) -> list[Result]:
-        """Store remarks and return what became of each, an error in place of those that cannot be stored as they are.
+    async def put(self, items: Sequence[FeedbackItem]) -> list[Result]:
+        """Store items and return what became of each, an error in place of those that cannot be stored as they are.
 
         Raises RequestError (503) when they cannot be stored now; then none is acknowledged.
         """
-        if not remarks:
+        if not items:
             return []
         loop = self._loop
         if loop is None:
             raise _unavailable("No feedback is taken now.", "feedback_unavailable")
-        if self._waiting + len(remarks) > self._most:
+        if self._waiting + len(items) > self._most:
             raise _unavailable("Too much feedback is waiting to be stored.", "feedback_queue_full")
         done: asyncio.Future[list[Result]] = loop.create_future()
-        self._waiting += len(remarks)
-        self._queue.put(_Waiting(remarks, done))
+        self._waiting += len(items)
+        self._queue.put(_Waiting(items, done))
         return await done
 
     def close(self) -> None:
@@ -125,7 +125,7 @@ class FeedbackQueue:
             self._thread.join()
             self._thread = None
 
-    # ------------------------------------------------------------------------------------------- in the intake's thread
+    # ------------------------------------------------------------------------------------------- in the queue's thread
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         open_ = True
@@ -144,7 +144,7 @@ class FeedbackQueue:
                 if waiting is None:
                     return group, False
                 group.append(waiting)
-                size += len(waiting.remarks)
+                size += len(waiting.items)
         except Empty:
             pass
         return group, True
@@ -152,10 +152,10 @@ class FeedbackQueue:
     def _try(self, group: Sequence[_Waiting]) -> list[Result] | None:
         """Return the results of a whole group, or None where nothing of it could be stored."""
         try:
-            results = self._guard.run(_UNFORESEEN, self._settle, [r for each in group for r in each.remarks])
+            results = self._fault_handler.run(_UNFORESEEN, self._settle, [r for each in group for r in each.items])
         except Degraded as fault:
             if fault.code != _UNFORESEEN:  # which the guard has counted
-                self._guard.note(fault.code)
+                self._fault_handler.note(fault.code)
             if not self._failing:
                 log.error("feedback cannot be stored: %s", fault)
             self._failing = True
@@ -165,16 +165,16 @@ class FeedbackQueue:
         self._failing = False
         return results
 
-    def _settle(self, remarks: Sequence[FeedbackItem]) -> list[Result]:
+    def _settle(self, items: Sequence[FeedbackItem]) -> list[Result]:
         """Find, judge and record. Raises Degraded; then nothing is stored."""
         at_ms = self._receipt_ms()
-        found = self._locate(remarks)
+        found = self._locate(items)
         results: list[Result] = []
         rows: list[Feedback] = []
         places: list[int] = []
-        for remark in remarks:
+        for item in items:
             try:
-                row, receipt = self._judge(remark, find(remark, found[remark.tenant]), at_ms)
+                row, receipt = self._judge(item, find(item, found[item.tenant]), at_ms)
             except RequestError as error:
                 results.append(error)
                 continue
@@ -200,15 +200,15 @@ class FeedbackQueue:
             self._last_ms = self._store.last_ms()
         now_ms = self._now_ms()
         if now_ms < self._last_ms - BEHIND_MS:
-            self._guard.note("clock_behind")
+            self._fault_handler.note("clock_behind")
         self._last_ms = max(now_ms, self._last_ms)
         return self._last_ms
 
-    def _locate(self, remarks: Sequence[FeedbackItem]) -> dict[str, dict[FeedbackTarget, FeedbackSubject | None]]:
+    def _locate(self, items: Sequence[FeedbackItem]) -> dict[str, dict[FeedbackTarget, FeedbackSubject | None]]:
         """PreparedRequest everything up, and what is not there once more when all decisions have been written."""
         found: dict[str, dict[FeedbackTarget, FeedbackSubject | None]] = {}
         flushed = False
-        for tenant, targets in wanted(remarks).items():
+        for tenant, targets in wanted(items).items():
             known = found[tenant] = dict(zip(targets, self._store.locate(tenant, targets), strict=True))
             missing = [target for target, located in known.items() if located is None]
             if missing:
@@ -218,56 +218,56 @@ class FeedbackQueue:
                 known.update(zip(missing, self._store.locate(tenant, missing), strict=True))
         return found
 
-    def _judge(self, remark: FeedbackItem, located: FeedbackSubject, at_ms: int) -> tuple[Feedback, Receipt]:
-        """Return the row of a remark and its receipt. Raises RequestError."""
-        metric = metric_of(self._policy(located.policy), remark)
-        value = measure(metric, remark.value)
-        self._count(remark, located)
+    def _judge(self, item: FeedbackItem, located: FeedbackSubject, at_ms: int) -> tuple[Feedback, Receipt]:
+        """Return the row of an item and its receipt. Raises RequestError."""
+        metric = metric_of(self._policy(located.policy), item)
+        value = measure(metric, item.value)
+        self._count(item, located)
         row = Feedback(
-            id=remark.id,
+            id=item.id,
             at_ms=at_ms,
-            tenant=remark.tenant,
+            tenant=item.tenant,
             policy=located.policy,
             conversation=located.conversation,
             unit=located.unit,
             decision=located.decision,
             metric=metric.name,
             value=value,
-            source=remark.source,
-            comment=remark.comment,
-            said_at_ms=remark.said_at_ms,
+            source=item.source,
+            comment=item.comment,
+            said_at_ms=item.said_at_ms,
         )
-        return row, Receipt(remark.id, True, located)
+        return row, Receipt(item.id, True, located)
 
     def _policy(self, name: str) -> Policy:
-        if name not in self._shelf.names:
+        if name not in self._registry.names:
             raise RequestError(
                 f'This was decided under the policy "{name}", which is not served any more.',
                 status=410,
                 code="policy_not_served",
                 param="decision",
             )
-        return self._shelf.current(name).policy
+        return self._registry.current(name).policy
 
-    def _count(self, remark: FeedbackItem, located: FeedbackSubject) -> None:
-        """Count a remark of an end user. Raises RequestError (429)."""
-        if self._caps is None or remark.source != "user":
+    def _count(self, item: FeedbackItem, located: FeedbackSubject) -> None:
+        """Count an item of an end user. Raises RequestError (429)."""
+        if self._limiter is None or item.source != "user":
             return
-        wait_s = self._caps.take(_name(remark.tenant, located.unit))
+        wait_s = self._limiter.take(_name(item.tenant, located.unit))
         if wait_s:
-            raise too_often(self._caps.per_minute, wait_s)
+            raise too_often(self._limiter.per_minute, wait_s)
 
     def _uncount(self, row: Feedback) -> None:
-        if self._caps is not None and row.source == "user":
-            self._caps.give_back(_name(row.tenant, row.unit))
+        if self._limiter is not None and row.source == "user":
+            self._limiter.give_back(_name(row.tenant, row.unit))
 
     # ----------------------------------------------------------------------------------------------- in the event loop
 
     def _answer(self, group: Sequence[_Waiting], results: list[Result] | None) -> None:
         begin = 0
         for waiting in group:
-            end = begin + len(waiting.remarks)
-            self._waiting -= len(waiting.remarks)
+            end = begin + len(waiting.items)
+            self._waiting -= len(waiting.items)
             if not waiting.done.done():  # a sender that has gone away waits no more; the rows stay
                 if results is None:
                     waiting.done.set_exception(_unavailable("It could not be stored.", "feedback_unavailable"))

@@ -81,11 +81,11 @@ class Observed:
 _NOTHING: Mapping[int, TurnObservation] = MappingProxyType({})
 
 
-def observe(placed: PlacedRequest, request: Request, guard: FaultHandler, late: str = "") -> Observed:
+def observe(placed: PlacedRequest, request: Request, fault_handler: FaultHandler, late: str = "") -> Observed:
     """Return what is known at each user turn, those first that the backend keeps.
 
-    With `late`, turns that are not known yet go without recognition, and that is their fault code. `guard` turns what
-    breaks on the way into a fault and counts it.
+    With `late`, turns that are not known yet go without recognition, and that is their fault code. `fault_handler`
+    turns what breaks on the way into a fault and counts it.
     """
     snapshot, nonce = placed.snapshot, placed.identity.nonce
     found = [_revived(each, placed.cues, nonce) for each in placed.earlier] if placed.earlier else []
@@ -110,7 +110,7 @@ def observe(placed: PlacedRequest, request: Request, guard: FaultHandler, late: 
         # What was missing stays missing, even where a recogniser that came too late has found it in the meantime.
         seen = None if number in placed.pin.faulted else snapshot.observations.get(name)
         if seen is None:
-            seen = _gather(placed, name, number, state, (turn.text, reply), cues, guard, late, rule)
+            seen = _gather(placed, name, number, state, (turn.text, reply), cues, fault_handler, late, rule)
             if seen.evidence.faults == snapshot.missing:
                 snapshot.observations.put(name, seen)
             else:
@@ -132,7 +132,7 @@ def _gather(
     state: RecogniserState | None,
     said: tuple[str, str],
     cues: Mapping[str, CueValue],
-    guard: FaultHandler,
+    fault_handler: FaultHandler,
     late: str,
     rule: AuxiliaryRule | None,
 ) -> TurnObservation:
@@ -145,18 +145,18 @@ def _gather(
     faults = snapshot.missing
     known, belief, thresholds = dict(cues), None, snapshot.thresholds
     try:
-        known |= guard.run("cue_detector_failed", snapshot.cues.detect, said[0], number)
+        known |= fault_handler.run("cue_detector_failed", snapshot.cues.detect, said[0], number)
     except Degraded as fault:
         faults = (*faults, fault.code)
     if late:
         faults = (*faults, late)
     elif snapshot.recogniser is not None:
         try:
-            state, belief = guard.run("recogniser_failed", snapshot.recogniser.step, state, *said)
+            state, belief = fault_handler.run("recogniser_failed", snapshot.recogniser.step, state, *said)
         except Degraded as fault:
             faults = (*faults, fault.code)
         if belief is not None and belief.shortfall is not None:
-            guard.note(belief.shortfall.code)
+            fault_handler.note(belief.shortfall.code)
             faults = (*faults, belief.shortfall.code)
             thresholds = belief.shortfall.thresholds.stricter(thresholds)
             belief = Belief(belief.mass, belief.sentences)

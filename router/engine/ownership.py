@@ -95,7 +95,7 @@ class Ownership:
             return []
         for wait_s in patience_s:
             await asyncio.sleep(wait_s)
-            found = [owner for owner, ending in self._streaming.values() if ending.told.id == answer]
+            found = [owner for owner, ending in self._streaming.values() if ending.answer_metadata.id == answer]
             try:
                 found += await asyncio.to_thread(self._ask, answer)
             except Degraded as fault:

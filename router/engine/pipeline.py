@@ -48,7 +48,7 @@ class Progress:
     """
 
     call: Call
-    look: PreparedRequest
+    prepared: PreparedRequest
     decision: Decision
     target: BackendTarget | None = None
     attempts: int = 0
@@ -56,7 +56,7 @@ class Progress:
     first_ms: float = 0.0
     ended_ms: int = 0
     hides_usage: bool = False
-    told: AnswerMetadata = field(default_factory=AnswerMetadata)
+    answer_metadata: AnswerMetadata = field(default_factory=AnswerMetadata)
 
 
 @dataclass(frozen=True)
@@ -79,18 +79,18 @@ class Pipeline:
 
     async def run(self, call: Call) -> Reply:
         """Serve one request. Raises RequestError; what a backend does wrong is a Reply in the wire's own shape."""
-        look = await self.preparer.prepare_in_time(call)
-        progress = Progress(call, look, look.decided.decisions[-1])
+        prepared = await self.preparer.prepare_in_time(call)
+        progress = Progress(call, prepared, prepared.decided.decisions[-1])
         try:
-            if look.request.conversation.stored:
-                await self._require(call, look.request)
-            targets = self._targets(look)
+            if prepared.request.conversation.stored:
+                await self._require(call, prepared.request)
+            targets = self._targets(prepared)
             sent = await self.sender.send(targets, lambda target: self._outgoing(progress, target))
             progress.target, progress.attempts = sent.target, sent.attempts
-            progress.first_ms = look.stages.mark("send")
+            progress.first_ms = prepared.stages.mark("send")
             if sent.answer.chunks is not None:
                 return self._reply(progress, sent, chunks=self._relay(progress, sent))
-            progress.told = call.wire.read_answer(sent.answer.body)
+            progress.answer_metadata = call.wire.read_answer(sent.answer.body)
         except BackendError as error:
             self._finish(progress, error.status, error.code)
             body = call.wire.error_body(error)
@@ -109,10 +109,12 @@ class Pipeline:
 
     async def count(self, call: Call) -> Reply:
         """Ask what a request would cost, our text included. Nothing is answered, so nothing is recorded."""
-        look = await self.preparer.prepare_in_time(call, keep=False)
-        await self._require(call, look.request)
-        progress = Progress(call, look, look.decision)
-        answer = (await self.sender.send(self._targets(look), lambda target: self._outgoing(progress, target))).answer
+        prepared = await self.preparer.prepare_in_time(call, keep=False)
+        await self._require(call, prepared.request)
+        progress = Progress(call, prepared, prepared.decision)
+        answer = (
+            await self.sender.send(self._targets(prepared), lambda target: self._outgoing(progress, target))
+        ).answer
         call.wire.read_answer(answer.body)
         return Reply(answer.status, answer.headers, answer.body, id=call.id)
 
@@ -133,32 +135,32 @@ class Pipeline:
         if stored and self.ownership is not None:
             await self.ownership.require(call.tenant, stored)
 
-    def _targets(self, look: PreparedRequest) -> tuple[BackendTarget, ...]:
+    def _targets(self, prepared: PreparedRequest) -> tuple[BackendTarget, ...]:
         """Return the targets of the policy's model for the task if that is a known alias, else the client's."""
-        model = look.decided.decisions[-1].model
+        model = prepared.decided.decisions[-1].model
         if model:
             try:
                 return self.resolve(model)
             except RequestError:
                 pass
-        return self.resolve(look.request.model)
+        return self.resolve(prepared.request.model)
 
     def _outgoing(self, progress: Progress, target: BackendTarget) -> BackendRequest:
-        call, look = progress.call, progress.look
+        call, prepared = progress.call, progress.prepared
         progress.target = target
         progress.attempts += 1
-        model = target.model or look.request.model
+        model = target.model or prepared.request.model
         capability = target.takes(call.wire.name)
         # A request to which nothing is added leaves as it came; so usage is asked for only beside text of ours.
-        ask = capability.usage_in_streams and not look.request.tells_usage
-        progress.hides_usage = ask and any(decision.mix for decision in look.decided.decisions)
+        ask = capability.usage_in_streams and not prepared.request.tells_usage
+        progress.hides_usage = ask and any(decision.mix for decision in prepared.decided.decisions)
         body, progress.decision = self.preparer.weave(
-            look, call.wire, target.model, capability, ask_usage=progress.hides_usage
+            prepared, call.wire, target.model, capability, ask_usage=progress.hides_usage
         )
-        overhead_ms = look.stages.mark("weave")
+        overhead_ms = prepared.stages.mark("weave")
         progress.overhead_ms = progress.overhead_ms or overhead_ms
-        self.watch(WatchedRequest(call.wire, look, target.backend.name, model, body))
-        return BackendRequest(call.wire.path, body, call.forward, look.request.stream, model)
+        self.watch(WatchedRequest(call.wire, prepared, target.backend.name, model, body))
+        return BackendRequest(call.wire.path, body, call.forward, prepared.request.stream, model)
 
     def _reply(
         self, progress: Progress, sent: BackendResult, chunks: AsyncGenerator[bytes, None] | None = None
@@ -168,7 +170,7 @@ class Pipeline:
 
     async def _relay(self, progress: Progress, sent: BackendResult) -> AsyncGenerator[bytes, None]:
         """Pass a stream on and record what became of it."""
-        heard = self.examine is not None and progress.look.snapshot.policy.heard
+        heard = self.examine is not None and progress.prepared.snapshot.policy.heard
         ending = StreamEnding(kept=[] if heard else None)
         wire, tenant = progress.call.wire, progress.call.tenant
         ownership = self.ownership if wire.chains else None
@@ -177,39 +179,44 @@ class Pipeline:
                 async for chunk in relay(sent, wire, ending, progress.hides_usage):
                     yield chunk
         finally:
-            progress.told = ending.told
+            progress.answer_metadata = ending.answer_metadata
             self._finish(progress, CLIENT_GONE if ending.error == CLIENT_LEFT else sent.answer.status, ending.error)
             if not ending.error and ending.kept:
                 self._examine(progress, sent, ending.kept)
 
     def _examine(self, progress: Progress, sent: BackendResult, pieces: list[bytes]) -> None:
         """Hand on an answer to be examined, where its policy wants to hear of it."""
-        call, look, target = progress.call, progress.look, progress.target
-        if self.examine is None or target is None or not look.placed.snapshot.policy.heard:
+        call, prepared, target = progress.call, progress.prepared, progress.target
+        if self.examine is None or target is None or not prepared.placed.snapshot.policy.heard:
             return
         size = sum(map(len, pieces))
         self.examine(
             Answered(
                 wire=call.wire,
-                look=look,
+                prepared=prepared,
                 tenant=call.tenant,
                 decision=call.id,
-                model=target.model or look.request.model,
+                model=target.model or prepared.request.model,
                 at_ms=progress.ended_ms,
                 pieces=pieces,
                 size=size,
-                stream=look.request.stream,
+                stream=prepared.request.stream,
                 whole=size < KEPT_BYTES,
                 status=sent.answer.status,
             )
         )
 
     def _finish(self, progress: Progress, status: int, error: str = "") -> None:
-        call, look, target, told = progress.call, progress.look, progress.target, progress.told
-        policy, identity, decided = look.placed.snapshot.policy, look.placed.identity, look.decided
-        total_ms = look.stages.total_ms
-        if told.id and call.wire.chains:
-            self.preparer.remember(call.tenant, look, told.id)
+        call, prepared, target, answer_metadata = (
+            progress.call,
+            progress.prepared,
+            progress.target,
+            progress.answer_metadata,
+        )
+        policy, identity, decided = prepared.placed.snapshot.policy, prepared.placed.identity, prepared.decided
+        total_ms = prepared.stages.total_ms
+        if answer_metadata.id and call.wire.chains:
+            self.preparer.remember(call.tenant, prepared, answer_metadata.id)
         at_ms = progress.ended_ms = self.now_ms()
         self.record(
             Trace(
@@ -221,23 +228,25 @@ class Pipeline:
                 unit=identity.unit,
                 turn=len(decided.decisions) - 1,
                 wire=call.wire.name,
-                model=(target.model if target else "") or look.request.model,
+                model=(target.model if target else "") or prepared.request.model,
                 backend=target.backend.name if target else "",
-                stream=look.request.stream,
+                stream=prepared.request.stream,
                 decision=progress.decision,
                 evidence=decided.evidence,
                 cues=withhold(policy, decided.evidence.cues),
                 status=status,
                 error=error,
-                response_id=told.id,
+                response_id=answer_metadata.id,
                 attempts=progress.attempts,
-                usage=told.usage,
+                usage=answer_metadata.usage,
                 retry=_retry(call),
                 overhead_ms=progress.overhead_ms,
                 first_ms=progress.first_ms,
                 total_ms=total_ms,
-                stages=look.stages.laps,
-                assignment=_assignment(call, look, decided.given, at_ms - round(total_ms)) if decided.given else None,
+                stages=prepared.stages.laps,
+                assignment=_assignment(call, prepared, decided.given, at_ms - round(total_ms))
+                if decided.given
+                else None,
             )
         )
 
@@ -250,12 +259,12 @@ def reply_to(sent: BackendResult, wire: Wire, id_: str) -> Reply:
     return Reply(answer.status, answer.headers, chunks=relay(sent, wire), id=id_)
 
 
-def _assignment(call: Call, look: PreparedRequest, given: GivenLevel, at_ms: int) -> Assignment | None:
+def _assignment(call: Call, prepared: PreparedRequest, given: GivenLevel, at_ms: int) -> Assignment | None:
     """Return the level that a conversation was given at a task, as the tuner reads it; None where nothing is tuned.
 
     `at_ms` is when the request came: how long an answer takes must not move its conversation among the others.
     """
-    policy, identity = look.placed.snapshot.policy, look.placed.identity
+    policy, identity = prepared.placed.snapshot.policy, prepared.placed.identity
     if policy.primary is None:
         return None
     draw = given.draw

@@ -34,7 +34,7 @@ class WatchedRequest(NamedTuple):
     """A request as it came, with all that was decided about it, and the body that is sent for it."""
 
     wire: Wire
-    look: PreparedRequest
+    prepared: PreparedRequest
     backend: str
     model: str
     sent: bytes
@@ -59,7 +59,7 @@ class PrefixWatch:
 
     def put(self, sighting: WatchedRequest) -> None:
         """Take note of a request. Never blocks."""
-        if sighting.look.request.conversation.continues or self._bytes > WAITING_BYTES:
+        if sighting.prepared.request.conversation.continues or self._bytes > WAITING_BYTES:
             return
         self._bytes += 2 * len(sighting.sent)
         self._waiting.append(sighting)
@@ -72,16 +72,16 @@ class PrefixWatch:
             self._bytes = 0
 
     def _compare(self, seen: WatchedRequest) -> None:
-        look, policy = seen.look, seen.look.snapshot.policy.name
+        prepared, policy = seen.prepared, seen.prepared.snapshot.policy.name
         key = (
             policy,
-            look.identity.conversation,
-            repr(look.pin.began_s),
-            name_pin(look.snapshot.policy, look.pin),
+            prepared.identity.conversation,
+            repr(prepared.pin.began_s),
+            name_pin(prepared.snapshot.policy, prepared.pin),
             seen.backend,
             seen.model,
         )
-        came, sent = seen.wire.prompt(look.request.body), seen.wire.prompt(seen.sent)
+        came, sent = seen.wire.prompt(prepared.request.body), seen.wire.prompt(seen.sent)
         before = self._known.get(key)
         if (
             before is not None
@@ -90,8 +90,8 @@ class PrefixWatch:
             and _digest(sent[: before.sent]) != before.sent_digest
         ):
             self._count(policy)
-        if any(piece.volatile for piece in look.decision.mix):
-            came, sent = _lasting(came, sent, look.request.conversation)
+        if any(piece.volatile for piece in prepared.decision.mix):
+            came, sent = _lasting(came, sent, prepared.request.conversation)
         self._known[key] = _Prefix(len(came), _digest(came), len(sent), _digest(sent))
         self._known.move_to_end(key)
         if len(self._known) > CONVERSATIONS_WATCHED:

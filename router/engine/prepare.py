@@ -15,7 +15,7 @@ from typing import NamedTuple
 from router.core.decision import Decision, Reason
 from router.core.errors import Degraded
 from router.core.evidence import Evidence
-from router.core.levels import Asked
+from router.core.levels import LevelQuery
 from router.core.policy import CueValue
 from router.core.ports import Capability, Request, Weaving, Wire
 from router.engine.decide_turns import Decided, blocked, decide_turns, required_only, with_notes
@@ -126,7 +126,7 @@ class _Woven(NamedTuple):
 
 
 class RequestPreparer:
-    """Prepares requests under the policies of a shelf, in three values that are made once and never changed.
+    """Prepares requests under the policies of a registry, in three values that are made once and never changed.
 
         placed = self._place(call, request)
         observed = observe(placed, request, guard)
@@ -137,11 +137,11 @@ class RequestPreparer:
     """
 
     def __init__(
-        self, shelf: PolicyRegistry, identifier: Identifier, guard: FaultHandler, clock: Callable[[], float]
+        self, registry: PolicyRegistry, identifier: Identifier, fault_handler: FaultHandler, clock: Callable[[], float]
     ) -> None:
-        self.shelf = shelf
+        self.registry = registry
         self._identifier = identifier
-        self._guard = guard
+        self._fault_handler = fault_handler
         self._clock = clock
         self.pins = Pins()
         self.threads = Threads()
@@ -162,14 +162,14 @@ class RequestPreparer:
 
         A thread that comes too late has changed nothing, and what is prepared in its place is prepared anew.
         """
-        recogniser = self.shelf.current(call.policy).recogniser
+        recogniser = self.registry.current(call.policy).recogniser
         try:
             if recogniser is None or recogniser.inline:
                 prepared = self._prepare(call)
             else:
                 prepared = await asyncio.wait_for(asyncio.to_thread(self._prepare, call), recogniser.deadline_s)
         except TimeoutError:
-            self._guard.note("recogniser_late")
+            self._fault_handler.note("recogniser_late")
             prepared = self._prepare(call, "recogniser_late")
         if keep:
             self.keep(prepared)
@@ -180,10 +180,12 @@ class RequestPreparer:
         request = call.wire.parse(call.body)
         stages.mark("parse")
         placed = self._place(call, request)
-        observed = observe(placed, request, self._guard, late)
+        observed = observe(placed, request, self._fault_handler, late)
         stages.mark("observe")
-        tuned = None if placed.pin.moves is None else self.shelf.levels(placed.snapshot.policy.name)
-        decided = decide_turns(placed, observed, tuned, Asked(placed.identity.unit, model=request.model), self._guard)
+        tuned = None if placed.pin.moves is None else self.registry.levels(placed.snapshot.policy.name)
+        decided = decide_turns(
+            placed, observed, tuned, LevelQuery(placed.identity.unit, model=request.model), self._fault_handler
+        )
         if placed.notes:
             decided = with_notes(decided, placed.notes)
         if call.off:  # so nothing is tuned by it, and the conversation is given nothing
@@ -223,7 +225,7 @@ class RequestPreparer:
 
     def take_up(self, links: Iterable[Link]) -> None:
         """Remember again what was decided before a restart, by the traces in the order of time."""
-        for link, thread in rebuild(links, self.pins, self.shelf):
+        for link, thread in rebuild(links, self.pins, self.registry):
             self.threads.keep(link.tenant, link.response_id, thread)
 
     def weave(
@@ -251,7 +253,9 @@ class RequestPreparer:
             ask_usage,
         )
         try:
-            return _Woven(self._guard.run("weave_failed", wire.weave, prepared.request, decisions, weaving), decision)
+            return _Woven(
+                self._fault_handler.run("weave_failed", wire.weave, prepared.request, decisions, weaving), decision
+            )
         except Degraded as fault:
             if any(piece.required for each in decisions for piece in each.mix):
                 raise blocked(fault) from fault
@@ -274,7 +278,7 @@ class RequestPreparer:
                 asked += 1
         # Tool results, and the beginning of an answer, keep what was decided about the user turn that they go on from.
         answering = not turns or turns[-1].role == "user"
-        snapshot = self.shelf.current(call.policy)
+        snapshot = self.registry.current(call.policy)
         policy = snapshot.policy
         cues, faults = snapshot.cues.read(call.headers, metadata)
         user = request.user or call.user
@@ -293,14 +297,14 @@ class RequestPreparer:
         pin = self.pins.find(policy.name, identity.conversation, asked - 1, lasting, now, answering=answering)
         new = pin is None
         if pin is None:
-            moves: Mapping[str, int] | None = None if self.shelf.levels(policy.name) is None else {}
+            moves: Mapping[str, int] | None = None if self.registry.levels(policy.name) is None else {}
             timeline: Timeline = ((0, lasting),)
             moment = (asked - 1, passing)
             pin = Pin(policy.revision, now, now, policy.settings.pin_idle_s, timeline, moment=moment, moves=moves)
         else:
             if pin.revision != policy.revision:
-                # Where the old revision is gone from the shelf, the conversation moves on to the present one.
-                earlier = self.shelf.pinned(policy.name, pin.revision)
+                # Where the old revision is gone from the registry, the conversation moves on to the present one.
+                earlier = self.registry.pinned(policy.name, pin.revision)
                 if earlier is not None:
                     snapshot = earlier
                     cues, faults = snapshot.cues.read(call.headers, metadata)
@@ -332,7 +336,7 @@ class RequestPreparer:
         thread = self.threads.find(call.tenant, continues)
         if thread is None or self._clock() - thread.pin.seen_s > thread.pin.idle_s:
             return None
-        return thread if thread.snapshot.policy.name == self.shelf.current(call.policy).policy.name else None
+        return thread if thread.snapshot.policy.name == self.registry.current(call.policy).policy.name else None
 
     def _resume(self, call: Call, request: Request, thread: Thread, metadata: Mapping[str, object]) -> PlacedRequest:
         """Return where a request belongs whose earlier turns the backend keeps: each of its turns has its own cues."""

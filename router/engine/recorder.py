@@ -30,13 +30,13 @@ class Recorder:
     def __init__(
         self,
         store: TraceStore,
-        guard: FaultHandler,
+        fault_handler: FaultHandler,
         count_dropped: Callable[[int], None],
         queue: int = QUEUE_TRACES,
         pause_s: float = PAUSE_S,
     ) -> None:
         self._store = store
-        self._guard = guard
+        self._fault_handler = fault_handler
         self._count_dropped = count_dropped
         self._limit = queue
         self._pause_s = pause_s
@@ -83,6 +83,6 @@ class Recorder:
 
     def _write(self, batch: list[Trace]) -> None:
         try:
-            self._guard.run("store_failed", self._store.write, batch)
+            self._fault_handler.run("store_failed", self._store.write, batch)
         except Degraded:
             self._count_dropped(len(batch))

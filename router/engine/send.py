@@ -152,7 +152,7 @@ class StreamEnding:
     guard: StreamGuard | None = None
 
     @property
-    def told(self) -> AnswerMetadata:
+    def answer_metadata(self) -> AnswerMetadata:
         """What the stream has said of the answer by now."""
         return AnswerMetadata() if self.guard is None else AnswerMetadata(self.guard.response_id, self.guard.usage)
 

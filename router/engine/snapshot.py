@@ -1,6 +1,6 @@
 """What requests are decided with: immutable snapshots, replaced whole.
 
-A snapshot is one revision of one policy with everything made from it. A shelf holds the current snapshot of each
+A snapshot is one revision of one policy with everything made from it. A registry holds the current snapshot of each
 policy with how its levels stand, and for a while the earlier revisions that running conversations are pinned to.
 
 A pack whose files changed is built completely, then swapped in (`Reloader`); one that cannot be loaded changes nothing
@@ -172,7 +172,7 @@ class PolicyRegistry:
         self._levels[name] = levels
 
     def pinned(self, name: str, revision: str) -> Snapshot | None:
-        """Return an earlier revision if it is still on the shelf."""
+        """Return an earlier revision if it is still in the registry."""
         current = self._current[name]
         return current if current.policy.revision == revision else self._old[name].get(revision)
 
@@ -182,7 +182,7 @@ class PolicyRegistry:
         return name in self._current and self.pinned(name, snapshot.policy.revision) is snapshot
 
     def keep_old(self, snapshot: Snapshot) -> None:
-        """Put an earlier revision on the shelf, for conversations that began on it."""
+        """Put an earlier revision in the registry, for conversations that began on it."""
         self._old[snapshot.policy.name][snapshot.policy.revision] = snapshot
 
     def swap(self, name: str, snapshot: Snapshot) -> bool:
@@ -210,12 +210,12 @@ class _Reloaded:
 
 
 class Reloader:
-    """Reloads packs into a shelf. `faults` names the policies whose files do not load at present, and why."""
+    """Reloads packs into a registry. `faults` names the policies whose files do not load at present, and why."""
 
     def __init__(
-        self, shelf: PolicyRegistry, packs: dict[str, Path], build: Build, note: Callable[[str], None]
+        self, registry: PolicyRegistry, packs: dict[str, Path], build: Build, note: Callable[[str], None]
     ) -> None:
-        self._shelf = shelf
+        self._registry = registry
         self._packs = packs
         self._build = build
         self._note = note
@@ -225,7 +225,7 @@ class Reloader:
     @property
     def files(self) -> tuple[Path, ...]:
         """The files and folders whose change calls for a reload."""
-        return tuple(path for name in self._packs for path in (self._packs[name], *self._shelf.current(name).files))
+        return tuple(path for name in self._packs for path in (self._packs[name], *self._registry.current(name).files))
 
     async def reload(self) -> tuple[_Reloaded, ...]:
         """Reload every pack and return what came of each."""
@@ -233,7 +233,7 @@ class Reloader:
             return tuple([await self._reload(name, path) for name, path in self._packs.items()])
 
     async def _reload(self, name: str, path: Path) -> _Reloaded:
-        before = self._shelf.current(name)
+        before = self._registry.current(name)
         try:
             snapshot = await asyncio.to_thread(self._build, path)
         except PolicyError as error:
@@ -243,7 +243,7 @@ class Reloader:
                 name, before, f'{path}: the policy "{name}" is now called "{snapshot.policy.name}"; restart'
             )
         self.faults.pop(name, None)
-        changed = self._shelf.swap(name, snapshot)
+        changed = self._registry.swap(name, snapshot)
         if changed:
             self._note("reloaded")
             log.info("policy %s is now at revision %s", name, snapshot.policy.revision)

@@ -47,7 +47,7 @@ class Link:
     evidence: Evidence
 
 
-def rebuild(links: Iterable[Link], pins: Pins, shelf: PolicyRegistry) -> Iterator[tuple[Link, Thread]]:
+def rebuild(links: Iterable[Link], pins: Pins, registry: PolicyRegistry) -> Iterator[tuple[Link, Thread]]:
     """Yield the threads of the answers, given their traces in the order of time.
 
     The evidence of a trace lacks the nonce and free text; whoever goes on from it brings both. A conversation that has
@@ -57,7 +57,7 @@ def rebuild(links: Iterable[Link], pins: Pins, shelf: PolicyRegistry) -> Iterato
     for link in links:
         found = seen.setdefault((link.tenant, link.policy, link.conversation), [])
         pin = pins.last(link.policy, link.conversation)
-        snapshot = shelf.pinned(link.policy, link.revision) if pin is not None else None
+        snapshot = registry.pinned(link.policy, link.revision) if pin is not None else None
         if pin is None or snapshot is None or link.turn > len(found):
             continue
         del found[link.turn :]

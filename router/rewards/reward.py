@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from math import fsum
 
-from router.core.learning import REPLACES_WITHIN_MS, SOURCES, Due, Feedback, Served, Source
+from router.core.learning import REPLACES_WITHIN_MS, SOURCES, Feedback, MaturedAssignment, ServiceRecord, Source
 from router.core.levels import draw
 from router.core.policy import Judge, Metric, Policy
 
@@ -41,7 +41,7 @@ TOKENS_HALF = 4_000.0
 JUDGED, AUDITED = "judge", "audit"
 
 
-def reward_of(policy: Policy, due: Due, salt: bytes = b"") -> tuple[float | None, dict[str, float]]:
+def reward_of(policy: Policy, due: MaturedAssignment, salt: bytes = b"") -> tuple[float | None, dict[str, float]]:
     """Return the reward of a matured conversation in [0, 1], 1 being good, and its guardrails in [0, 1], 1 being bad.
 
     The reward is the value of the policy's primary metric, None where nothing says how it went. A declared guardrail
@@ -63,7 +63,7 @@ def reward_of(policy: Policy, due: Due, salt: bytes = b"") -> tuple[float | None
     return reward, guards
 
 
-def built_in(served: Served) -> dict[str, float]:
+def built_in(served: ServiceRecord) -> dict[str, float]:
     """Return the guardrails that need no feedback, each in [0, 1], 1 being bad.
 
     `failures` is the share of answers that failed. `slow` and `tokens` are x / (x + half): bounded without a cap, so

@@ -18,7 +18,7 @@ from router.core.store_ports import FeedbackSubject
 from router.engine.explain import explanation
 from router.engine.identity import HeaderView
 from router.engine.prepare import Call
-from router.server.composition import Parts
+from router.server.composition import Components
 from router.server.feedback import feedback_json
 from router.server.keys import Caller
 from router.server.settings import Scope
@@ -29,7 +29,7 @@ ANTHROPIC_VERSION = "anthropic-version"
 """The header that every Anthropic client sends, and no other."""
 
 
-def admin_routes(parts: Parts) -> APIRouter:
+def admin_routes(parts: Components) -> APIRouter:
     """Return the routes over these parts."""
     routes = APIRouter()
     _add_probes(routes, parts)
@@ -39,7 +39,7 @@ def admin_routes(parts: Parts) -> APIRouter:
     return routes
 
 
-def _add_probes(routes: APIRouter, parts: Parts) -> None:
+def _add_probes(routes: APIRouter, parts: Components) -> None:
     @routes.get("/health/live")
     async def live() -> dict[str, str]:
         """Say that the process answers. Touches nothing else."""
@@ -51,9 +51,9 @@ def _add_probes(routes: APIRouter, parts: Parts) -> None:
         return {
             "status": "ready",
             "version": __version__,
-            "policies": {name: parts.shelf.current(name).policy.revision for name in parts.shelf.names},
+            "policies": {name: parts.registry.current(name).policy.revision for name in parts.registry.names},
             "degraded": [
-                f"{name}: {fault}" for name in parts.shelf.names for fault in parts.shelf.current(name).faults
+                f"{name}: {fault}" for name in parts.registry.names for fault in parts.registry.current(name).faults
             ],
             "reload_faults": dict(parts.reloader.faults),
         }
@@ -66,11 +66,11 @@ def _add_probes(routes: APIRouter, parts: Parts) -> None:
         return Response(parts.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-def _admit(parts: Parts, request: Request, scope: Scope) -> Caller:
+def _admit(parts: Components, request: Request, scope: Scope) -> Caller:
     return parts.keyring.admit(HeaderView(request.scope["headers"]), scope)
 
 
-def _add_questions(routes: APIRouter, parts: Parts) -> None:
+def _add_questions(routes: APIRouter, parts: Components) -> None:
     @routes.get("/v1/models")
     async def models(request: Request) -> dict[str, Any]:
         """List the model aliases and, where any name may be asked for, what the backend behind it lists."""
@@ -86,7 +86,7 @@ def _add_questions(routes: APIRouter, parts: Parts) -> None:
     async def model(name: str, request: Request) -> dict[str, Any]:
         """Describe one model alias."""
         _admit(parts, request, "infer")
-        parts.line.resolve(name)
+        parts.pipeline.resolve(name)
         return anthropic_model_json(name) if ANTHROPIC_VERSION in request.headers else model_json(name)
 
     @routes.post("/v1/router/explain")
@@ -100,11 +100,13 @@ def _add_questions(routes: APIRouter, parts: Parts) -> None:
         policy = caller.policy_for(request.scope.get("router.policy") or headers.get("x-router-policy"))
         body = await request.body()
         wire = wire_named(request.query_params.get("wire") or _wire_of(headers, body))
-        look = await parts.line.preparer.prepare_in_time(Call(wire, body, headers, caller.tenant, policy), keep=False)
-        return JSONResponse(explanation(look))
+        prepared = await parts.pipeline.preparer.prepare_in_time(
+            Call(wire, body, headers, caller.tenant, policy), keep=False
+        )
+        return JSONResponse(explanation(prepared))
 
 
-def _add_levels(routes: APIRouter, parts: Parts) -> None:
+def _add_levels(routes: APIRouter, parts: Components) -> None:
     @routes.get("/v1/router/levels")
     async def levels(request: Request) -> dict[str, Any]:
         """Return how the levels of every policy stand, the evidence so far, and what a person is asked."""
@@ -112,18 +114,18 @@ def _add_levels(routes: APIRouter, parts: Parts) -> None:
         return {"policies": await asyncio.to_thread(_levels_json, parts)}
 
 
-def _levels_json(parts: Parts) -> list[dict[str, Any]]:
+def _levels_json(parts: Components) -> list[dict[str, Any]]:
     now_ms = time.time_ns() // 1_000_000
     found = []
     for name, records in parts.learner.all_records().items():
-        policy = parts.shelf.current(name).policy
+        policy = parts.registry.current(name).policy
         dials = statuses(policy, records.state, records.tests, records.arms, now_ms)
         rows = [each.as_data() for each in dials]
         found.append({"policy": name, "mode": policy.settings.tuning, "last": records.state.last, "dials": rows})
     return found
 
 
-def _add_decisions(routes: APIRouter, parts: Parts) -> None:
+def _add_decisions(routes: APIRouter, parts: Components) -> None:
     @routes.get("/v1/router/decisions/{decision_id}")
     async def decision(decision_id: str, request: Request) -> JSONResponse:
         """Return a recorded decision of the caller's tenant, with the feedback on it and on its conversation."""
@@ -135,11 +137,11 @@ def _add_decisions(routes: APIRouter, parts: Parts) -> None:
         policy = found["policy"]
         about = FeedbackSubject(policy, found["conversation"], found["unit"], found["id"], found["at_ms"])
         said = await asyncio.to_thread(parts.feedback.store.about, caller.tenant, about)
-        metrics = parts.shelf.current(policy).policy.metrics if policy in parts.shelf.names else {}
+        metrics = parts.registry.current(policy).policy.metrics if policy in parts.registry.names else {}
         return JSONResponse({**found, "feedback": [feedback_json(each, metrics) for each in said]})
 
 
-async def _upstream_models(parts: Parts) -> list[dict[str, Any]]:
+async def _upstream_models(parts: Components) -> list[dict[str, Any]]:
     """Return the models of the backend that answers to every name; none where it does not tell."""
     any_name = parts.settings.models.get("*")
     if any_name is None or any_name.model:

@@ -22,11 +22,11 @@ from router.core.errors import RequestError, RouterError
 from router.core.ports import Wire
 from router.server.admin import admin_routes
 from router.server.background import running
-from router.server.composition import Parts
+from router.server.composition import Components
 from router.server.feedback import PATH as FEEDBACK_PATH
 from router.server.feedback import SCRIPT_PATH, FeedbackRoute, script_route
 from router.server.request_body import bounded_receive
-from router.server.request_guard import EdgeGuard
+from router.server.request_guard import RequestGuard
 from router.server.routes import STORED_PATH, InferenceRoute, Serve, StoredResponseRoute
 from router.server.settings import LimitSettings
 from router.wire.faults import error_body, status_of
@@ -81,7 +81,7 @@ class _Application(FastAPI):
         return self._by_path.get(path) or (self._stored if STORED_PATH.fullmatch(path) else None)
 
 
-def build_app(parts: Parts) -> EdgeGuard:
+def build_app(parts: Components) -> RequestGuard:
     """Return the whole ASGI application over these parts."""
     settings = parts.settings
     sign = parts.feedback.tokens.sign if settings.feedback.tokens else None
@@ -90,11 +90,11 @@ def build_app(parts: Parts) -> EdgeGuard:
         named = _id_header(wire)
         return InferenceRoute(wire, serve, parts.keyring, settings.limits, parts.new_id, settings.headers, named, sign)
 
-    routes = [route_of(wire, parts.line.run) for wire in WIRES.values()]
-    routes += [route_of(wire, parts.line.count) for wire in COUNTING]
-    routes += [route_of(wire, parts.line.pass_on) for wire in (COMPLETIONS, EMBEDDINGS, MODERATIONS, COMPACT)]
+    routes = [route_of(wire, parts.pipeline.run) for wire in WIRES.values()]
+    routes += [route_of(wire, parts.pipeline.count) for wire in COUNTING]
+    routes += [route_of(wire, parts.pipeline.pass_on) for wire in (COMPLETIONS, EMBEDDINGS, MODERATIONS, COMPACT)]
     by_path: dict[str, ASGIApp] = {f"/v1{route.wire.path}": route for route in routes}
-    by_path[FEEDBACK_PATH] = FeedbackRoute(parts.feedback, parts.keyring, settings, parts.shelf.default)
+    by_path[FEEDBACK_PATH] = FeedbackRoute(parts.feedback, parts.keyring, settings, parts.registry.default)
     by_path[SCRIPT_PATH] = script_route
     stored = StoredResponseRoute(
         WIRES["responses"],
@@ -102,7 +102,7 @@ def build_app(parts: Parts) -> EdgeGuard:
         settings.limits,
         parts.new_id,
         parts.ownership,
-        parts.line.sender,
+        parts.pipeline.sender,
         parts.backends,
         default=(settings.models.get("*") or next(iter(settings.models.values()))).backend,
     )
@@ -126,7 +126,7 @@ def build_app(parts: Parts) -> EdgeGuard:
     app.add_exception_handler(RouterError, _router_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
-    return EdgeGuard(app, settings.limits, settings.allowed_hosts, _shaped, parts.telemetry)
+    return RequestGuard(app, settings.limits, settings.allowed_hosts, _shaped, parts.telemetry)
 
 
 def _id_header(wire: Wire) -> bytes:

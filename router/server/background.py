@@ -18,7 +18,7 @@ from typing import TypeAlias
 from router.backends import LiteLLMBackend
 from router.core.errors import BackendError, Degraded
 from router.engine.snapshot import Reloader
-from router.server.composition import Parts
+from router.server.composition import Components
 
 log = logging.getLogger("router.server")
 
@@ -47,12 +47,12 @@ Signature: TypeAlias = tuple[tuple[int, int, int] | None, ...]
 
 
 @asynccontextmanager
-async def running(parts: Parts) -> AsyncIterator[None]:
+async def running(parts: Components) -> AsyncIterator[None]:
     """Run what belongs to the parts while the application serves."""
     parts.recorder.start()
-    parts.feedback.intake.start()
+    parts.feedback.queue.start()
     loop = asyncio.get_running_loop()
-    parts.examiner.start(loop)
+    parts.answer_queue.start(loop)
     wake = asyncio.Event()
     with suppress(NotImplementedError, ValueError, RuntimeError):  # no signals outside the main thread, or on Windows
         loop.add_signal_handler(signal.SIGHUP, wake.set)
@@ -73,8 +73,8 @@ async def running(parts: Parts) -> AsyncIterator[None]:
         await asyncio.gather(*tasks, return_exceptions=True)
         for backend in parts.backends.values():
             await backend.aclose()
-        await asyncio.to_thread(parts.feedback.intake.close)
-        await asyncio.to_thread(parts.examiner.close)
+        await asyncio.to_thread(parts.feedback.queue.close)
+        await asyncio.to_thread(parts.answer_queue.close)
         await asyncio.to_thread(parts.recorder.close)
         await asyncio.to_thread(_store_pins, parts)
         await asyncio.to_thread(parts.database.close)
@@ -120,24 +120,24 @@ async def _prepare(backend: LiteLLMBackend) -> None:
         log.error("backend %s: %s", backend.name, error)
 
 
-async def _reload_when(parts: Parts, wake: asyncio.Event) -> None:
+async def _reload_when(parts: Components, wake: asyncio.Event) -> None:
     while True:
         await wake.wait()
         wake.clear()
         await parts.reloader.reload()
 
 
-async def _keep_pins(parts: Parts) -> None:
+async def _keep_pins(parts: Components) -> None:
     """Store what running conversations keep, and compare what was sent with what was sent before."""
     for round_ in itertools.count(1):
         await asyncio.sleep(PINS_EVERY_S)
         await asyncio.to_thread(_store_pins, parts, forget=round_ % FORGET_EVERY == 0)
 
 
-def _store_pins(parts: Parts, *, forget: bool = False) -> None:
+def _store_pins(parts: Components, *, forget: bool = False) -> None:
     parts.prefixes.look()
-    shelf = parts.shelf
-    records = parts.line.preparer.pins.changed({name: shelf.current(name).policy for name in shelf.names})
+    registry = parts.registry
+    records = parts.pipeline.preparer.pins.changed({name: registry.current(name).policy for name in registry.names})
     try:
         parts.pins.write(records)
         if forget:
@@ -147,35 +147,35 @@ def _store_pins(parts: Parts, *, forget: bool = False) -> None:
         log.error("%s", fault)
 
 
-async def _heed_audits(parts: Parts) -> None:
+async def _heed_audits(parts: Components) -> None:
     """Take up the thresholds that new audits have moved; also after a reload, which may have read them too soon."""
-    shelf = parts.shelf
+    registry = parts.registry
     heeded: object = None
     while True:
         await asyncio.sleep(AUDITS_EVERY_S)
         try:
-            now = (await asyncio.to_thread(parts.audits.last), shelf.revisions)
+            now = (await asyncio.to_thread(parts.audits.last), registry.revisions)
         except Degraded as fault:
             parts.telemetry.note(fault.code)
             continue
         if now == heeded and not parts.tightening.unread:
             continue
         heeded = now
-        for name in shelf.names:
-            before = shelf.current(name)
+        for name in registry.names:
+            before = registry.current(name)
             after = await asyncio.to_thread(parts.tightening.again, before)
-            if shelf.current(name) is before and shelf.swap(name, after):
+            if registry.current(name) is before and registry.swap(name, after):
                 log.info("policy %s is now at revision %s", name, after.policy.revision)
 
 
-async def _learn(parts: Parts) -> None:
+async def _learn(parts: Components) -> None:
     """Have the levels follow the tuner's log, and do the tuner's work now and then."""
     for round_ in itertools.count(1):
         await asyncio.sleep(LEVELS_EVERY_S)
         await asyncio.to_thread(parts.learner.advance if round_ % TUNE_EVERY == 0 else parts.learner.heed)
 
 
-async def _sweep(parts: Parts) -> None:
+async def _sweep(parts: Components) -> None:
     """Remove decisions, and what was said of them, that are too old or too much."""
     while True:
         try:

@@ -70,11 +70,11 @@ log = logging.getLogger("router.server")
 
 
 @dataclass(frozen=True)
-class Parts:
+class Components:
     """Everything that runs behind one address."""
 
     settings: Settings
-    shelf: PolicyRegistry
+    registry: PolicyRegistry
     reloader: Reloader
     database: Database
     store: SqlTraceStore
@@ -83,13 +83,13 @@ class Parts:
     prefixes: PrefixWatch
     tightening: Tightening
     learner: Learner
-    examiner: AnswerQueue
+    answer_queue: AnswerQueue
     feedback: FeedbackParts
     retention: Retention
     recorder: Recorder
     telemetry: Telemetry
     metrics: Metrics
-    line: Pipeline
+    pipeline: Pipeline
     ownership: Ownership
     keyring: Keyring
     backends: Mapping[str, Backend]
@@ -97,28 +97,28 @@ class Parts:
     new_id: Callable[[], str]
 
 
-def compose(settings: Settings) -> Parts:
+def compose(settings: Settings) -> Components:
     """Build everything. Raises PolicyError for a pack and SettingsError for settings that cannot be used."""
     salt = load_salt(settings)
     telemetry = Telemetry()
-    guard = FaultHandler(telemetry.note)
+    fault_handler = FaultHandler(telemetry.note)
     archive = Archive(settings.data / "revisions")
-    build = snapshot_builder(settings.data / "recognisers", guard, archive)
+    build = snapshot_builder(settings.data / "recognisers", fault_handler, archive)
     paths = settings.packs or (shipped_pack(),)
     built = [build(path) for path in paths]
     database = open_database(database_url(settings))
     store, audits, pins = SqlTraceStore(database), SqlAuditStore(database), SqlPinStore(database)
     tightening = Tightening(build, audits.read, telemetry.note)
-    shelf = _shelf([tightening.again(snapshot) for snapshot in built], paths)
+    registry = _registry([tightening.again(snapshot) for snapshot in built], paths)
     learning, said = SqlLearningStore(database), telemetry.counting_feedback(SqlFeedbackStore(database))
-    learner = Learner(learning, shelf, salt, guard)
+    learner = Learner(learning, registry, salt, fault_handler)
     learner.heed()
     backends = {name: backend_of(name, chosen) for name, chosen in settings.backends.items()}
     aliases = ModelTable(settings.models, settings.backends)
-    recorder = Recorder(telemetry.counting_traces(store), guard, telemetry.note_lost)
+    recorder = Recorder(telemetry.counting_traces(store), fault_handler, telemetry.note_lost)
     prefixes = PrefixWatch(telemetry.note_prefix_break)
     identifier = Identifier(salt, settings.conversation_headers)
-    preparer = preparer_for(shelf, guard, identifier)
+    preparer = preparer_for(registry, fault_handler, identifier)
     resume(pins, store, preparer, archive, build, telemetry.note)
     keyring = Keyring(settings)
     ownership = Ownership(
@@ -126,9 +126,9 @@ def compose(settings: Settings) -> Parts:
     )
     sender = BackendSender(settings.retries.attempts, RetryBudget(settings.retries.budget))
     resolve = target_finder(aliases, backends)
-    examiner = AnswerQueue(
+    answer_queue = AnswerQueue(
         AnswerEvaluator(
-            lambda policy: Appraiser(policy, detect_language, salt), guard, earlier=learning.earlier, salt=salt
+            lambda policy: Appraiser(policy, detect_language, salt), fault_handler, earlier=learning.earlier, salt=salt
         ),
         said.record,
         learning.tally,
@@ -136,19 +136,19 @@ def compose(settings: Settings) -> Parts:
         count_dropped=telemetry.note_unexamined,
         count_signal=telemetry.note_signal,
     )
-    line = Pipeline(
+    pipeline = Pipeline(
         preparer=preparer,
         sender=sender,
         resolve=resolve,
         record=recorder.put,
         watch=prefixes.put,
-        examine=examiner.put,
+        examine=answer_queue.put,
         ownership=ownership,
     )
-    return Parts(
+    return Components(
         settings=settings,
-        shelf=shelf,
-        reloader=Reloader(shelf, dict(zip(shelf.names, paths, strict=True)), tightening, telemetry.note),
+        registry=registry,
+        reloader=Reloader(registry, dict(zip(registry.names, paths, strict=True)), tightening, telemetry.note),
         database=database,
         store=store,
         audits=audits,
@@ -156,21 +156,21 @@ def compose(settings: Settings) -> Parts:
         prefixes=prefixes,
         tightening=tightening,
         learner=learner,
-        examiner=examiner,
+        answer_queue=answer_queue,
         feedback=feedback_parts(
             settings,
             salt,
             store=said,
-            shelf=shelf,
+            registry=registry,
             identifier=identifier,
-            guard=guard,
+            fault_handler=fault_handler,
             flush=recorder.flush,
         ),
         retention=Retention(database, settings.retention.days, settings.retention.size),
         recorder=recorder,
         telemetry=telemetry,
-        metrics=Metrics(__version__, telemetry, shelf, tightening, learner),
-        line=line,
+        metrics=Metrics(__version__, telemetry, registry, tightening, learner),
+        pipeline=pipeline,
         ownership=ownership,
         keyring=keyring,
         backends=backends,
@@ -253,7 +253,7 @@ def target_finder(aliases: ModelTable, backends: Mapping[str, Backend]) -> Calla
     return find
 
 
-def _shelf(snapshots: list[Snapshot], paths: tuple[Path, ...]) -> PolicyRegistry:
+def _registry(snapshots: list[Snapshot], paths: tuple[Path, ...]) -> PolicyRegistry:
     by_name: dict[str, Snapshot] = {}
     for snapshot, path in zip(snapshots, paths, strict=True):
         name = snapshot.policy.name
@@ -276,9 +276,9 @@ def resume(
     note: Callable[[str], None],
 ) -> None:
     """Let the preparer go on with the conversations that were under way. `note` counts a fault by its code."""
-    shelf = preparer.shelf
+    registry = preparer.registry
     try:
-        records = [record for record in pins.read(time.time()) if record.policy in shelf.revisions]
+        records = [record for record in pins.read(time.time()) if record.policy in registry.revisions]
         began = min((record.began_s for record in records), default=time.time())
         chained = store.chained(int(began * 1000), CHAINED_TAKEN_UP)
     except Degraded as fault:
@@ -287,7 +287,7 @@ def resume(
         return
     wanted = dict.fromkeys((record.policy, record.revision) for record in reversed(records))  # the last used first
     for name, revision in list(wanted)[:OLD_REVISIONS_KEPT]:
-        kept = None if shelf.pinned(name, revision) else archive.find(name, revision)
+        kept = None if registry.pinned(name, revision) else archive.find(name, revision)
         if kept is not None:
             try:
                 snapshot = build(kept)
@@ -295,8 +295,10 @@ def resume(
                 log.warning("revision %s of policy %s cannot be loaded again: %s", revision, name, error)
             else:
                 if (snapshot.policy.name, snapshot.policy.revision) == (name, revision):
-                    shelf.keep_old(snapshot)
-    preparer.pins.restore(records, lambda name, revision: (shelf.pinned(name, revision) or shelf.current(name)).policy)
+                    registry.keep_old(snapshot)
+    preparer.pins.restore(
+        records, lambda name, revision: (registry.pinned(name, revision) or registry.current(name)).policy
+    )
     preparer.take_up(map(_link, chained))
 
 

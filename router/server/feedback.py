@@ -35,7 +35,7 @@ from router.engine.identity import HeaderView, Identifier
 from router.engine.rate_limiter import RateLimiter
 from router.engine.snapshot import PolicyRegistry
 from router.packs.words import seconds
-from router.server.feedback_forms import FeedbackForm, FeedbackSender, FormReader, read_form, remark_of
+from router.server.feedback_forms import FeedbackForm, FeedbackSender, FormReader, item_of, read_form
 from router.server.feedback_forms import read_body as read_forms
 from router.server.keys import Caller, FeedbackTokens, Keyring, looks_like_token
 from router.server.request_body import read_body
@@ -56,10 +56,10 @@ _encode = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True)
 class FeedbackParts:
-    """What takes feedback in. `start` and `close` the intake with the application."""
+    """What takes feedback in. `start` and `close` the queue with the application."""
 
     store: FeedbackStore
-    intake: FeedbackQueue
+    queue: FeedbackQueue
     tokens: FeedbackTokens
     reading: FormReader
 
@@ -69,9 +69,9 @@ def feedback_parts(
     salt: bytes,
     *,
     store: FeedbackStore,
-    shelf: PolicyRegistry,
+    registry: PolicyRegistry,
     identifier: Identifier,
-    guard: FaultHandler,
+    fault_handler: FaultHandler,
     flush: Callable[[], None],
 ) -> FeedbackParts:
     """Return what takes feedback in. The last four are as in `FeedbackQueue`; `identifier` is the one of requests."""
@@ -80,7 +80,7 @@ def feedback_parts(
     tokens = FeedbackTokens(secrets, seconds(chosen.expires))
     return FeedbackParts(
         store=store,
-        intake=FeedbackQueue(store, shelf, guard, flush, per_minute=chosen.per_minute),
+        queue=FeedbackQueue(store, registry, fault_handler, flush, per_minute=chosen.per_minute),
         tokens=tokens,
         reading=FormReader(identifier.conversation_of, tokens.verify, new_feedback_id),
     )
@@ -95,7 +95,7 @@ class FeedbackRoute:
     """POST and, for browsers, OPTIONS."""
 
     def __init__(self, parts: FeedbackParts, keyring: Keyring, settings: Settings, default_policy: str) -> None:
-        self._intake = parts.intake
+        self._queue = parts.queue
         self._reading = parts.reading
         self._keyring = keyring
         self._limits: LimitSettings = settings.limits
@@ -157,37 +157,37 @@ class FeedbackRoute:
             self._reading.verify(token)  # before a body is waited for
         body = await read_body(receive, self._limits)
         sender = None if caller is None else FeedbackSender(caller.tenant, self._policies(caller))
-        items, form, of_body = read_forms(body)
+        listed, form, of_body = read_forms(body)
         token = of_body if of_body is not None else token
         if form is not None:
-            result = (await self._intake.put([self._remark(form, sender, refusal, token)]))[0]
+            result = (await self._queue.put([self._item(form, sender, refusal, token)]))[0]
             if isinstance(result, RequestError):
                 raise result
             return 200, {"object": "feedback", **_told(result)}
         results: list[Result | None] = []
-        remarks: list[FeedbackItem] = []
-        for item in items:
+        items: list[FeedbackItem] = []
+        for raw in listed:
             try:
-                remarks.append(self._remark(read_form(item), sender, refusal, token))
+                items.append(self._item(read_form(raw), sender, refusal, token))
                 results.append(None)
             except RequestError as error:
                 results.append(error)
-        stored = iter(await self._intake.put(remarks))
+        stored = iter(await self._queue.put(items))
         return _batch_answer([next(stored) if result is None else result for result in results])
 
-    def _remark(
+    def _item(
         self, form: FeedbackForm, sender: FeedbackSender | None, refusal: RequestError | None, token: str | None
     ) -> FeedbackItem:
-        """Return the remark of a form. Raises RequestError: 401 without key and token, 429 over a token's cap."""
+        """Return the item of a form. Raises RequestError: 401 without key and token, 429 over a token's cap."""
         own = form.token if form.token is not None else token
         if own is None and refusal is not None:
             raise refusal
-        remark = remark_of(form, self._reading, sender, own)
-        if remark.granted:
-            wait_s = self._by_token.take(remark.granted)
+        item = item_of(form, self._reading, sender, own)
+        if item.granted:
+            wait_s = self._by_token.take(item.granted)
             if wait_s:
                 raise too_often(self._by_token.per_minute, wait_s)
-        return remark
+        return item
 
     def _policies(self, caller: Caller) -> frozenset[str] | None:
         if caller.policies is None:

@@ -1,4 +1,4 @@
-"""The form of feedback: what a body may hold, key by key, and how it becomes remarks. Pure.
+"""The form of feedback: what a body may hold, key by key, and how it becomes items. Pure.
 
 A body is one object, a list of them, or `{"feedback": [...]}`. In a batch each item stands for itself: one that is
 wrong keeps no other from being stored. Whether a value fits its metric is not known here but in
@@ -126,10 +126,8 @@ def read_form(written: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[Any] =
     return form
 
 
-def remark_of(
-    form: FeedbackForm, reading: FormReader, sender: FeedbackSender | None, token: str | None
-) -> FeedbackItem:
-    """Return the remark that a form makes, checked but for what its policy has to say. Raises RequestError.
+def item_of(form: FeedbackForm, reading: FormReader, sender: FeedbackSender | None, token: str | None) -> FeedbackItem:
+    """Return the item that a form makes, checked but for what its policy has to say. Raises RequestError.
 
     A `token` narrows what the sender may do; without a sender it is what lets them in.
     """

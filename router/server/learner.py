@@ -1,7 +1,7 @@
 """Learning at work: what matured becomes outcomes, outcomes evidence, evidence steps, and steps levels.
 
     assignments, feedback  ->  outcomes  ->  tests and arms ->  events  ->  state  ->  levels
-          (store)            written once      folds, here       the log     a fold    the shelf
+          (store)            written once      folds, here       the log     a fold    registry
 
 Nothing is kept here that could not be worked out again from the store, so every replica, and every start, comes to the
 same. Any replica may do the tuner's work: outcomes are written once whoever writes them, and events are only added
@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from router.core.errors import Degraded
-from router.core.learning import Due, Event, Outcome
+from router.core.learning import ExperimentEvent, MaturedAssignment, Outcome
 from router.core.policy import Policy
 from router.core.store_ports import LearningStore
 from router.engine.guarding import FaultHandler
@@ -53,7 +53,7 @@ class Records:
         self.arms: Mapping[ArmKey, ArmStatistics] = {}
         self._last = 0
 
-    def read_log(self) -> Sequence[Event]:
+    def read_log(self) -> Sequence[ExperimentEvent]:
         """Fold in what is new in the log, and return it. Raises Degraded, and ValueError for a log that is corrupt."""
         events = self._store.events(self.policy, self.state.last)
         if events:
@@ -73,23 +73,23 @@ class Records:
 
 
 class Learner:
-    """Learns for the policies of a shelf that have a primary metric.
+    """Learns for the policies of a registry that have a primary metric.
 
-    `salt` keys the draws: equal in all replicas. `guard` counts what fails. `now_ms` is the wall clock.
+    `salt` keys the draws: equal in all replicas. `fault_handler` counts what fails. `now_ms` is the wall clock.
     """
 
     def __init__(
         self,
         store: LearningStore,
-        shelf: PolicyRegistry,
+        registry: PolicyRegistry,
         salt: bytes,
-        guard: FaultHandler,
+        fault_handler: FaultHandler,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._store = store
-        self._shelf = shelf
+        self._registry = registry
         self._salt = salt
-        self._guard = guard
+        self._fault_handler = fault_handler
         self._now_ms = now_ms
         self._one_at_a_time = threading.Lock()
         self._records: dict[str, Records] = {}
@@ -112,26 +112,26 @@ class Learner:
 
     def _for_each(self, work: Callable[[Policy, Records], None]) -> None:
         with self._one_at_a_time:
-            for name in self._shelf.names:
-                policy = self._shelf.current(name).policy
+            for name in self._registry.names:
+                policy = self._registry.current(name).policy
                 if policy.primary is not None:
                     self._attempt(policy, work)
 
     def _attempt(self, policy: Policy, work: Callable[[Policy, Records], None]) -> None:
         records = self._records.setdefault(policy.name, Records(policy.name, self._store))
         try:
-            self._guard.run(FROZEN, work, policy, records)
+            self._fault_handler.run(FROZEN, work, policy, records)
         except Degraded as fault:
             if fault.code != FROZEN:
-                self._guard.note(fault.code)
+                self._fault_handler.note(fault.code)
             log.error("policy %s: its levels stay as they are: %s", policy.name, fault)
 
     def _heed(self, policy: Policy, records: Records) -> None:
         for event in records.read_log():
             log.info("policy %s: %s", policy.name, event.words or event.kind)
         now = (records.state.last, policy.revision)
-        if self._told.get(policy.name) != now or self._shelf.levels(policy.name) is None:
-            self._shelf.tune(policy.name, records.state.levels(self._salt, policy.settings.holdout))
+        if self._told.get(policy.name) != now or self._registry.levels(policy.name) is None:
+            self._registry.tune(policy.name, records.state.levels(self._salt, policy.settings.holdout))
             self._told[policy.name] = now
 
     def _advance(self, policy: Policy, records: Records) -> None:
@@ -144,7 +144,7 @@ class Learner:
         if events and self._store.append(events, records.state.last):
             self._heed(policy, records)
 
-    def _outcomes(self, policy: Policy, due: Sequence[Due]) -> list[Outcome]:
+    def _outcomes(self, policy: Policy, due: Sequence[MaturedAssignment]) -> list[Outcome]:
         """Return what matured as outcomes. A trial counts a unit once: its arm is no draw any more given the first."""
         counted_units = {
             (trial, unit)

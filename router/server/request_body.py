@@ -30,7 +30,7 @@ class ClientGone(RequestError):
 
 
 async def read_body(receive: Receive, limits: LimitSettings) -> bytes:
-    """Return the whole body of a request that EdgeGuard let pass.
+    """Return the whole body of a request that RequestGuard let pass.
 
     Raises RequestError: 413 when more comes than `body_bytes`, 408 when it is not there in time or comes too slowly;
     ClientGone when the client gives up.

@@ -1,6 +1,6 @@
 """The request guard: what is refused before anything looks at a request.
 
-`EdgeGuard` stands in front of all routing and looks at the head alone:
+`RequestGuard` stands in front of all routing and looks at the head alone:
 
     more than `in_flight` requests    503, retry-after; health and metrics are always answered
     headers too large                 431
@@ -40,7 +40,7 @@ _WATCHED = frozenset({b"host", b"origin", b"content-length", b"transfer-encoding
 _NO_RETRY = {"x-should-retry": "false"}
 
 
-class EdgeGuard:
+class RequestGuard:
     """An ASGI application in front of another. `hosts` are the names that are answered, None for all.
 
     `shape` makes the body of an error at a path, `telemetry` has the number of requests under way. Anything that is not

@@ -12,7 +12,7 @@ from typing import Any
 import uvicorn
 
 from router.server.app import build_app
-from router.server.composition import Parts, compose
+from router.server.composition import Components, compose
 from router.server.keys import require_safe_binding
 from router.server.protocol import protocol_for
 from router.server.settings import Settings
@@ -30,7 +30,7 @@ GC_ALLOCATIONS = 50_000
 class _Announcing(uvicorn.Server):
     """A server that says how to use it once it listens."""
 
-    parts: Parts
+    parts: Components
     json_lines: bool = False
 
     async def startup(self, sockets: Any = None) -> None:
@@ -74,14 +74,14 @@ def serve(config: Path | None, environ: Mapping[str, str], overrides: Mapping[st
     server.run()
 
 
-def announcement(parts: Parts, address: str, json_lines: bool) -> str:
+def announcement(parts: Components, address: str, json_lines: bool) -> str:
     """Return what is printed when the proxy is ready."""
     backends = sorted({f"{name} ({chosen.type})" for name, chosen in parts.settings.backends.items()})
     if json_lines:
         return json.dumps(
-            {"event": "ready", "address": address, "policies": list(parts.shelf.names), "backends": backends}
+            {"event": "ready", "address": address, "policies": list(parts.registry.names), "backends": backends}
         )
-    policies = ", ".join(f"{name}@{parts.shelf.current(name).policy.revision}" for name in parts.shelf.names)
+    policies = ", ".join(f"{name}@{parts.registry.current(name).policy.revision}" for name in parts.registry.names)
     key = ' -H "authorization: Bearer $ROUTER_API_KEY"' if parts.settings.keys else ""
     model = next((alias for alias in parts.settings.models if "*" not in alias), "echo")
     body = json.dumps(

@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from router.core.audit import Watch
+from router.core.audit import AuditBet
 from router.core.learning import Feedback
 from router.core.store_ports import FeedbackStore, TraceStore
 from router.core.trace import Trace
@@ -187,11 +187,11 @@ class Metrics(Collector):
     """What `/metrics` shows: the counts, what is served, how audits and the learning of levels stand."""
 
     def __init__(
-        self, version: str, telemetry: Telemetry, shelf: PolicyRegistry, tightening: Tightening, learner: Learner
+        self, version: str, telemetry: Telemetry, registry: PolicyRegistry, tightening: Tightening, learner: Learner
     ) -> None:
         self._version = version
         self._telemetry = telemetry
-        self._shelf = shelf
+        self._policies = registry
         self._tightening = tightening
         self._learner = learner
         self._registry = CollectorRegistry(auto_describe=False)
@@ -207,7 +207,7 @@ class Metrics(Collector):
         """Yield the metric families; called by the registry."""
         yield from self._telemetry.families()
         build = GaugeMetricFamily("router_build", "Version and revisions.", labels=("version", "policy", "revision"))
-        for policy, revision in self._shelf.revisions.items():
+        for policy, revision in self._policies.revisions.items():
             build.add_metric((self._version, policy, revision), 1)
         yield build
         yield from _audit_metrics(self._tightening.watches)
@@ -250,7 +250,7 @@ class _CountedTraces:
         self._store.close()
 
 
-def _audit_metrics(watches: Mapping[str, Sequence[Watch]]) -> Iterator[Metric]:
+def _audit_metrics(watches: Mapping[str, Sequence[AuditBet]]) -> Iterator[Metric]:
     """Yield what audits have come to, by policy and depth. Counts begin anew with every fit, as the watches do."""
     labels = ("policy", "depth")
     alarms = CounterMetricFamily("router_audit_alarms", "Alarms of the audits.", labels=labels)

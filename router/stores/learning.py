@@ -14,7 +14,7 @@ from sqlalchemy import Connection, and_, bindparam, case, func, insert, or_, sel
 from sqlalchemy.sql import Select
 from sqlalchemy.sql.selectable import Subquery
 
-from router.core.learning import Compliance, Due, Event, Feedback, Outcome, Served
+from router.core.learning import Compliance, ExperimentEvent, Feedback, MaturedAssignment, Outcome, ServiceRecord
 from router.core.store_ports import FeedbackSubject
 from router.stores.database import Database, Insertion, lock, try_lock
 from router.stores.rows import (
@@ -53,7 +53,7 @@ class SqlLearningStore:
             .values(settled=1)
         )
 
-    def due(self, policy: str, upto_ms: int, limit: int) -> list[Due]:
+    def due(self, policy: str, upto_ms: int, limit: int) -> list[MaturedAssignment]:
         """Return assignments that have matured by then and have no outcome, in the order of maturity.
 
         At most `limit`, with the feedback on each conversation received by its maturity, and how it was served by then.
@@ -62,14 +62,14 @@ class SqlLearningStore:
         matured = _matured(policy, upto_ms, limit)
         chosen = matured.subquery()
 
-        def ask(connection: Connection) -> list[Due]:
+        def ask(connection: Connection) -> list[MaturedAssignment]:
             rows = connection.execute(matured).mappings().all()
             if not rows:
                 return []
             said = _said(connection, chosen)
             served = _served(connection, chosen)
             return [
-                Due(loaded_assignment(row), tuple(said.get(key, ())), served.get(key, Served()))
+                MaturedAssignment(loaded_assignment(row), tuple(said.get(key, ())), served.get(key, ServiceRecord()))
                 for row in rows
                 for key in [(row["conversation"], row["task"])]
             ]
@@ -133,13 +133,13 @@ class SqlLearningStore:
         ordered = query.order_by(outcomes.c.number).limit(limit)
         return self._read(lambda connection: [loaded_outcome(row) for row in connection.execute(ordered).mappings()])
 
-    def events(self, policy: str, after: int = 0) -> list[Event]:
+    def events(self, policy: str, after: int = 0) -> list[ExperimentEvent]:
         """Return the tuner's log of a policy, in the order of numbers. Raises Degraded."""
         query = select(experiments).where(experiments.c.policy == policy, experiments.c.number > after)
         ordered = query.order_by(experiments.c.number)
         return self._read(lambda connection: [loaded_event(row) for row in connection.execute(ordered).mappings()])
 
-    def append(self, events: Sequence[Event], last: int) -> bool:
+    def append(self, events: Sequence[ExperimentEvent], last: int) -> bool:
         """Add events to a policy's log if `last` is still the number of its newest; say whether that was so.
 
         False as well where another process is adding just now. All events are of one policy. Raises Degraded.
@@ -240,7 +240,7 @@ def _said(connection: Connection, chosen: Subquery) -> dict[_Key, list[Feedback]
     return said
 
 
-def _served(connection: Connection, chosen: Subquery) -> dict[_Key, Served]:
+def _served(connection: Connection, chosen: Subquery) -> dict[_Key, ServiceRecord]:
     """Return how the conversations of chosen assignments were served from then on up to their maturity.
 
     A client that went away (499, nginx's word for it) was not failed by anybody.
@@ -268,6 +268,6 @@ def _served(connection: Connection, chosen: Subquery) -> dict[_Key, Served]:
         .group_by(chosen.c.conversation, chosen.c.task)
     )
     return {
-        (conversation, task): Served(int(answers), int(failures), float(slowest_ms), int(tokens))
+        (conversation, task): ServiceRecord(int(answers), int(failures), float(slowest_ms), int(tokens))
         for conversation, task, answers, failures, slowest_ms, tokens in connection.execute(query)
     }

@@ -18,9 +18,9 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from router.core.audit import InForce
+from router.core.audit import ThresholdsInForce
 from router.core.evidence import Evidence, Thresholds
-from router.core.learning import Assignment, Compliance, DialKey, Event, Feedback, Outcome
+from router.core.learning import Assignment, Compliance, DialKey, ExperimentEvent, Feedback, Outcome
 from router.core.policy import CueValue, Level
 from router.core.trace import WITHHELD, Trace, loaded_belief, stored_belief
 from router.core.usage import Usage
@@ -150,13 +150,13 @@ def loaded_evidence(stored: Mapping[str, Any]) -> Evidence:
 
 def _stored_thresholds(thresholds: Thresholds) -> dict[str, Any]:
     stored = {"by_depth": thresholds.by_depth, "soft": thresholds.soft, "by_task": dict(thresholds.by_task)}
-    return stored | {"certificate": thresholds.certificate} if isinstance(thresholds, InForce) else stored
+    return stored | {"certificate": thresholds.certificate} if isinstance(thresholds, ThresholdsInForce) else stored
 
 
 def _loaded_thresholds(stored: Mapping[str, Any]) -> Thresholds:
     by_depth, soft, by_task = tuple(stored["by_depth"]), stored["soft"], stored["by_task"]
     if "certificate" in stored:
-        return InForce(by_depth, soft, by_task, stored["certificate"])
+        return ThresholdsInForce(by_depth, soft, by_task, stored["certificate"])
     return Thresholds(by_depth, soft, by_task)
 
 
@@ -314,7 +314,7 @@ def loaded_outcome(row: Mapping[str, Any] | Any) -> Outcome:
     )
 
 
-def event_row(given: Event) -> Row:
+def event_row(given: ExperimentEvent) -> Row:
     """Return the row of an event, without its number: the database counts."""
     return {
         "at_ms": given.at_ms,
@@ -327,9 +327,9 @@ def event_row(given: Event) -> Row:
     }
 
 
-def loaded_event(row: Mapping[str, Any] | Any) -> Event:
+def loaded_event(row: Mapping[str, Any] | Any) -> ExperimentEvent:
     """Return the event that `event_row` wrote."""
-    return Event(
+    return ExperimentEvent(
         at_ms=row["at_ms"],
         policy=row["policy"],
         kind=row["kind"],

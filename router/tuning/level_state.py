@@ -19,7 +19,7 @@ from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
-from router.core.learning import DialKey, Event, Outcome
+from router.core.learning import DialKey, ExperimentEvent, Outcome
 from router.core.levels import Dial, Levels, Trial
 from router.core.policy import Level, Policy, lineage
 from router.tuning.sequential_test import SequentialTest, advance, new_test
@@ -83,7 +83,7 @@ class DialState:
     k: int = 0
     ended: int = 0
     rests: tuple[Cooldown, ...] = ()
-    history: tuple[Event, ...] = ()
+    history: tuple[ExperimentEvent, ...] = ()
 
     def resting(self, incumbent: Level, challenger: Level, text: str, now_ms: int) -> Cooldown | None:
         """Return why a challenger is left alone now, if it is."""
@@ -137,7 +137,7 @@ def covers(word: DialKey, key: DialKey) -> bool:
     return word.model in (ANY, key.model) and word.task in lineage(key.task)
 
 
-def fold(events: Iterable[Event], state: LevelState | None = None) -> LevelState:
+def fold(events: Iterable[ExperimentEvent], state: LevelState | None = None) -> LevelState:
     """Return the state after these events, in the order of the log.
 
     Raises ValueError for an event without its facts.
@@ -187,7 +187,7 @@ def level_named(word: Any) -> Level:
     return Level[str(word).upper()]
 
 
-def _said(dial: DialState, event: Event) -> DialState:
+def _said(dial: DialState, event: ExperimentEvent) -> DialState:
     """Apply a person's word to one dial."""
     running, facts = dial.running, event.facts
     known = replace(dial, history=(*dial.history, event))
@@ -203,7 +203,7 @@ def _said(dial: DialState, event: Event) -> DialState:
     return known
 
 
-def _moved(dial: DialState, event: Event) -> DialState:
+def _moved(dial: DialState, event: ExperimentEvent) -> DialState:
     """Apply the tuner's own event to its dial."""
     facts, running = event.facts, dial.running
     if event.kind == "started":
@@ -225,7 +225,7 @@ def _moved(dial: DialState, event: Event) -> DialState:
     return dial
 
 
-def _started(dial: DialState, event: Event) -> DialState:
+def _started(dial: DialState, event: ExperimentEvent) -> DialState:
     facts = event.facts
     running = RunningTrial(
         id=str(facts["trial"]),
@@ -243,7 +243,7 @@ def _started(dial: DialState, event: Event) -> DialState:
     return replace(dial, running=running, k=max(dial.k, running.k))
 
 
-def _rested(dial: DialState, incumbent: Level, challenger: Level, event: Event) -> DialState:
+def _rested(dial: DialState, incumbent: Level, challenger: Level, event: ExperimentEvent) -> DialState:
     until = int(event.facts.get("rests_until_ms", 0))
     kept = tuple(rest for rest in dial.rests if rest.until_ms > event.at_ms)
     if until <= event.at_ms:
@@ -260,7 +260,7 @@ def _touches(word: DialKey, key: DialKey) -> bool:
 Word = Literal["accepted", "rejected", "frozen", "thawed", "reset"]
 
 
-def say(policy: Policy, state: LevelState, word: Word, key: DialKey, by: str, now_ms: int) -> Event:
+def say(policy: Policy, state: LevelState, word: Word, key: DialKey, by: str, now_ms: int) -> ExperimentEvent:
     """Return a person's word as the event to be appended.
 
     Raises ValueError, in words for that person, where it would mean nothing: no such task, nothing proposed there,
@@ -274,7 +274,7 @@ def say(policy: Policy, state: LevelState, word: Word, key: DialKey, by: str, no
         raise ValueError(f"the policy {policy.name} has no task {key.task}{hint}")
     facts = _facts(state, word, key)
     said = tell(word, key, facts, by)
-    return Event(now_ms, policy.name, word, key, MappingProxyType(facts), said, by)
+    return ExperimentEvent(now_ms, policy.name, word, key, MappingProxyType(facts), said, by)
 
 
 def _facts(state: LevelState, word: Word, key: DialKey) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from router.core.learning import DialKey, Event, EventKind
+from router.core.learning import DialKey, EventKind, ExperimentEvent
 from router.core.policy import Policy
 from router.tuning.allocation import LEAST_SHARE, ArmKey, ArmStatistics, Candidate, share_of
 from router.tuning.candidates import DAY_MS, DAYS_MOST, MATURED, Candidates
@@ -79,7 +79,7 @@ def refresh(
     tests: Mapping[str, SequentialTest],
     arms: Mapping[ArmKey, ArmStatistics],
     now_ms: int,
-) -> list[Event]:
+) -> list[ExperimentEvent]:
     """Return what is to be appended to the log now, in order; nothing where all may go on as it is.
 
     `tests` are those of the running trials by id (`level_state.advance_tests`), `arms` the statistics of all matured
@@ -101,7 +101,7 @@ class _Refresh:
         self.now_ms = now_ms
         self.state = state
         self.candidates = Candidates(policy, state, arms, now_ms)
-        self.events: list[Event] = []
+        self.events: list[ExperimentEvent] = []
 
     def tend(self, key: DialKey, running: RunningTrial, test: SequentialTest) -> None:
         """Decide about one running trial."""
@@ -182,7 +182,9 @@ class _Refresh:
     def write(self, kind: EventKind, key: DialKey, facts: Mapping[str, Any], by: str = "") -> None:
         """Add an event, with its words, and let the state follow."""
         said = tell(kind, key, facts, by)
-        event = Event(self.now_ms, self.policy.name, kind, key, MappingProxyType(dict(facts)), said, by or "tuner")
+        event = ExperimentEvent(
+            self.now_ms, self.policy.name, kind, key, MappingProxyType(dict(facts)), said, by or "tuner"
+        )
         self.events.append(event)
         self.state = fold([event], self.state)
         self.candidates = self.candidates.after(self.state)

@@ -23,7 +23,7 @@ import numpy as np
 from router.core.decide import decide
 from router.core.evidence import Belief, Evidence
 from router.core.learning import Assignment, DialKey, Outcome
-from router.core.levels import Asked, Dial, Levels, Trial
+from router.core.levels import Dial, LevelQuery, Levels, Trial
 from router.core.policy import ROOT, Instruction, Level, Metric, Policy, Task
 from router.core.tokens import count_tokens
 from router.engine.answer_evaluation import Answered
@@ -66,7 +66,7 @@ def choosing() -> list[tuple[str, str]]:
     key = DialKey("/billing", "m")
     tuned = Levels({key: Dial(None, Trial("t", Level.DETAILED, 0.5, policy.texts["/billing"]))}, b"salt" * 8, 0.02)
     plain = Evidence(belief, cues)
-    drawn = replace(plain, tuned=tuned, asked=Asked("unit", model="m"))
+    drawn = replace(plain, tuned=tuned, asked=LevelQuery("unit", model="m"))
     held = replace(drawn, levels=decide(policy, drawn).levels)
     times = {
         name: microseconds(lambda evidence=evidence: decide(policy, evidence))  # type: ignore[misc]
@@ -80,17 +80,17 @@ def recording() -> list[tuple[str, str]]:
     """Time what a request pays for being recorded and examined."""
     policy = tuned_policy()
     of = preparer(snapshot(policy))
-    of.shelf.tune("desk", Levels({}, b"salt", 0.02))
+    of.registry.tune("desk", Levels({}, b"salt", 0.02))
     recorder = Recorder(MemoryTraceStore(10), FaultHandler(lambda code: None), lambda lost: None, queue=1_000)
     taken: list[Answered] = []
     line = Pipeline(of, BackendSender(0, RetryBudget(0.0)), lambda model: (), recorder.put, examine=taken.append)
     call = Call(CHAT, body_bytes(), id="dec_1", tenant="t")
-    look = of.prepare(call)
+    prepared = of.prepare(call)
 
     def finish() -> None:
-        line._finish(Progress(call, look, look.decision), 200)
+        line._finish(Progress(call, prepared, prepared.decision), 200)
 
-    answered = Answered(CHAT, look, "t", "dec_1", "m", 0, [b"x"], 1, False)
+    answered = Answered(CHAT, prepared, "t", "dec_1", "m", 0, [b"x"], 1, False)
     return [
         ("record: trace and assignment made and queued", f"{microseconds(finish):.1f} us"),
         ("examine: the answer handed on", f"{microseconds(lambda: taken.append(answered)):.1f} us and its record"),

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from router.classify import recogniser_for
 from router.commands.main import app
-from router.core.audit import Audit, InForce, draw_position, name_of
+from router.core.audit import Audit, ThresholdsInForce, draw_position, name_of
 from router.core.decision import Decision, Settled
 from router.core.evidence import Belief, Evidence, Thresholds
 from router.core.trace import Trace
@@ -88,7 +88,7 @@ def record(run: Run, pack: Path, tmp_path: Path) -> Callable[..., Result]:
 
 
 def trace(number: int, task: str = "/billing/refund", outcome: str = "classified", **more: Any) -> Trace:
-    thresholds = more.pop("thresholds", InForce((0.6, 0.5), certificate="cafe"))
+    thresholds = more.pop("thresholds", ThresholdsInForce((0.6, 0.5), certificate="cafe"))
     return Trace(
         id=f"dec_{number}",
         at_ms=more.pop("at_ms", time.time_ns() // 1_000_000 - number * HOUR_MS),
@@ -290,7 +290,7 @@ def served(data: Path, support_pack: Path, recognisers: Path) -> tuple[Threshold
     return fitted.thresholds, name_of(fitted.certificates)
 
 
-def label_wrongly(run: Run, traces: SqlTraceStore, pack: Path, thresholds: InForce, count: int) -> None:
+def label_wrongly(run: Run, traces: SqlTraceStore, pack: Path, thresholds: ThresholdsInForce, count: int) -> None:
     decided = [
         trace(n, "/delivery/track_parcel", policy="customer-support", thresholds=thresholds) for n in range(count)
     ]
@@ -313,7 +313,7 @@ def test_status_tells_of_an_alarm_and_ends_with_findings(
     run: Run, traces: SqlTraceStore, support_pack: Path, served: tuple[Thresholds, str]
 ) -> None:
     thresholds, name = served
-    label_wrongly(run, traces, support_pack, InForce(thresholds.by_depth, certificate=name), 10)
+    label_wrongly(run, traces, support_pack, ThresholdsInForce(thresholds.by_depth, certificate=name), 10)
     result = run("status", support_pack, "--json")
     assert result.exit_code == 1
     for depth in json.loads(result.stdout)["depths"]:
@@ -328,7 +328,7 @@ def test_status_tells_of_an_alarm_and_ends_with_findings(
 def test_labels_of_another_fit_are_told_and_do_not_count(
     run: Run, traces: SqlTraceStore, support_pack: Path, served: tuple[Thresholds, str]
 ) -> None:
-    label_wrongly(run, traces, support_pack, InForce(served[0].by_depth, certificate="another"), 10)
+    label_wrongly(run, traces, support_pack, ThresholdsInForce(served[0].by_depth, certificate="another"), 10)
     result = run("status", support_pack)
     assert result.exit_code == 0 and "10 labels of earlier fits" in result.stdout
 

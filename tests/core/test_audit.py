@@ -17,8 +17,8 @@ from router.core.audit import (
     AUDIT_RATE,
     ODDS_RATIOS,
     Audit,
-    InForce,
-    Watch,
+    AuditBet,
+    ThresholdsInForce,
     draw_position,
     evidence_against,
     in_force,
@@ -159,7 +159,9 @@ def test_what_is_wrong_at_each_depth(
 # ----------------------------------------------------------------------------------------------------- the fold
 
 
-def run_until_alarm(over: Watch, at: tuple[float, ...], settled: tuple[str, ...] = WRONG_DOMAIN) -> tuple[Watch, int]:
+def run_until_alarm(
+    over: AuditBet, at: tuple[float, ...], settled: tuple[str, ...] = WRONG_DOMAIN
+) -> tuple[AuditBet, int]:
     """Feed wrong audits until the watch alarms once more."""
     before, number = len(over.alarms), 0
     while len(over.alarms) == before:
@@ -170,7 +172,7 @@ def run_until_alarm(over: Watch, at: tuple[float, ...], settled: tuple[str, ...]
 
 
 def test_an_alarm_moves_the_threshold_up_one_rung_and_begins_anew() -> None:
-    over, number = run_until_alarm(Watch(DOMAIN, deepest=False), (0.6, 0.5))
+    over, number = run_until_alarm(AuditBet(DOMAIN, deepest=False), (0.6, 0.5))
     assert (over.threshold, over.rung, over.audits, over.wrong, over.evidence) == (0.7, 1, 0, 0, 1.0)
     assert (over.alarms[0].threshold, over.alarms[0].audits, over.alarms[0].wrong) == (0.6, number, number)
     late = over.after(audit(99, WRONG_DOMAIN, thresholds=(0.6, 0.5)))
@@ -179,7 +181,7 @@ def test_an_alarm_moves_the_threshold_up_one_rung_and_begins_anew() -> None:
 
 
 def test_equal_rungs_are_one_and_the_last_one_stays() -> None:
-    over = Watch(DOMAIN, deepest=False)
+    over = AuditBet(DOMAIN, deepest=False)
     assert over.rungs == (0.6, 0.7, 0.8, 0.9)
     for threshold in over.rungs:
         assert (over.threshold, over.exhausted) == (threshold, False)
@@ -191,7 +193,7 @@ def test_equal_rungs_are_one_and_the_last_one_stays() -> None:
 
 @pytest.mark.parametrize("changes", [{"basis": "hand"}, {"ladder": ()}, {"ladder": (0.6, 0.6)}])
 def test_without_a_stricter_rung_an_alarm_is_told_and_the_threshold_stays(changes: dict[str, Any]) -> None:
-    over, _ = run_until_alarm(Watch(dataclasses.replace(DOMAIN, **changes), deepest=True), (0.6, 0.5))
+    over, _ = run_until_alarm(AuditBet(dataclasses.replace(DOMAIN, **changes), deepest=True), (0.6, 0.5))
     assert (over.threshold, over.exhausted, len(over.alarms)) == (0.6, True, 1)
 
 
@@ -254,8 +256,8 @@ def test_thresholds_in_force_are_those_of_the_rungs_and_never_laxer() -> None:
     base = Thresholds((0.6, 0.5), 0.3, {"/a/x": 0.9, "/a/y": 0.52, "/b": 0.61})
     untouched = in_force(base, watch(BOTH, ()))
     assert (untouched.by_depth, untouched.soft, untouched.by_task) == (base.by_depth, base.soft, base.by_task)
-    assert isinstance(untouched, InForce) and untouched.certificate == name_of(BOTH)
-    moved = in_force(base, [Watch(DOMAIN, False, rung=1), Watch(TASK, True, rung=2)])
+    assert isinstance(untouched, ThresholdsInForce) and untouched.certificate == name_of(BOTH)
+    moved = in_force(base, [AuditBet(DOMAIN, False, rung=1), AuditBet(TASK, True, rung=2)])
     assert moved.by_depth == (0.7, 0.65)
     assert moved.by_task == {"/a/x": 0.9, "/a/y": 0.65, "/b": 0.7}
     assert moved.at("/a/z/deep") == 0.65
@@ -263,7 +265,7 @@ def test_thresholds_in_force_are_those_of_the_rungs_and_never_laxer() -> None:
 
 def test_in_a_flat_tree_one_watch_moves_all() -> None:
     flat = dataclasses.replace(TASK, depth=1)
-    moved = in_force(Thresholds((0.5, 0.5)), [Watch(flat, True, rung=1)])
+    moved = in_force(Thresholds((0.5, 0.5)), [AuditBet(flat, True, rung=1)])
     assert moved.by_depth == (0.55, 0.55)
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from router.core.learning import DialKey
-from router.core.levels import Asked, Dial, Levels, Trial, choose_levels, draw, start_level
+from router.core.levels import Dial, LevelQuery, Levels, Trial, choose_levels, draw, start_level
 from router.core.policy import ROOT, Instruction, Level, Policy, PolicySettings, Task
 
 OFF, BRIEF, GUIDED, DETAILED = Level
-SOMEBODY = Asked("u", model="m")
+SOMEBODY = LevelQuery("u", model="m")
 SETTLED = ["/billing/refund"]
 SPEAKING = (ROOT, "/billing", "/billing/refund")
 
@@ -35,7 +35,7 @@ def trial(policy: Policy, node: str, challenger: Level, share: float = 1.0, name
     return Trial(name, challenger, share, policy.texts[node])
 
 
-def chosen(policy: Policy, state: Levels, asked: Asked = SOMEBODY) -> list[Level]:
+def chosen(policy: Policy, state: Levels, asked: LevelQuery = SOMEBODY) -> list[Level]:
     return list(choose_levels(policy, SETTLED, state, {}, asked)[0].values())
 
 
@@ -87,7 +87,7 @@ def test_the_nearest_dial_is_followed_and_other_models_are_not_touched() -> None
     policy = desk()
     dials = {DialKey("/billing", "m"): Dial(DETAILED), DialKey("/billing/refund", "m"): Dial(BRIEF)}
     assert chosen(policy, Levels(dials)) == [GUIDED, DETAILED, BRIEF]
-    assert chosen(policy, Levels(dials), Asked("u", model="other")) == [GUIDED] * 3
+    assert chosen(policy, Levels(dials), LevelQuery("u", model="other")) == [GUIDED] * 3
 
 
 def test_levels_that_a_conversation_has_stay_and_end_its_part_in_the_trial() -> None:
@@ -110,7 +110,7 @@ def test_levels_that_a_conversation_has_stay_and_end_its_part_in_the_trial() -> 
 def test_a_dial_moves_requests_of_each_complexity_from_where_they_start(level: Level | None, said: list[Level]) -> None:
     policy = desk(levels={"": GUIDED, "simple": BRIEF, "complex": DETAILED})
     state = levels(policy, "/billing/refund", level)
-    asked = [Asked("u", complexity, "m") for complexity in ("simple", "standard", "complex")]
+    asked = [LevelQuery("u", complexity, "m") for complexity in ("simple", "standard", "complex")]
     found = [choose_levels(policy, SETTLED, state, {}, each) for each in asked]
     assert [each.levels["/billing/refund"] for each in found] == said
     kept = [choose_levels(policy, SETTLED, None, {}, each._replace(moves=found[0].moves)) for each in asked]
@@ -120,8 +120,8 @@ def test_a_dial_moves_requests_of_each_complexity_from_where_they_start(level: L
 def test_nothing_is_drawn_for_a_request_whose_complexity_leaves_no_choice() -> None:
     policy = desk(levels={"": GUIDED, "complex": DETAILED})
     state = levels(policy, "/billing/refund", None, trial(policy, "/billing/refund", DETAILED))
-    assert choose_levels(policy, SETTLED, state, {}, Asked("u", "complex", "m")).draw is None
-    assert choose_levels(policy, SETTLED, state, {}, Asked("u", "simple", "m")).draw is not None
+    assert choose_levels(policy, SETTLED, state, {}, LevelQuery("u", "complex", "m")).draw is None
+    assert choose_levels(policy, SETTLED, state, {}, LevelQuery("u", "simple", "m")).draw is not None
 
 
 def test_a_trial_moves_all_that_follow_and_says_what_it_drew() -> None:
@@ -137,7 +137,7 @@ def test_a_trial_moves_all_that_follow_and_says_what_it_drew() -> None:
 def test_a_task_of_high_stakes_is_drawn_for_with_care(stakes: str, share: float) -> None:
     policy = desk(stakes=stakes)
     state = levels(policy, "/billing", None, trial(policy, "/billing", DETAILED, share=0.9))
-    asked = [Asked(f"unit{number}", model="m") for number in range(4_000)]
+    asked = [LevelQuery(f"unit{number}", model="m") for number in range(4_000)]
     draws = [choose_levels(policy, SETTLED, state, {}, each).draw for each in asked]
     assert {each.share for each in draws if each} == {share}
     assert abs(sum(each.challenger for each in draws if each) / len(draws) - share) < 0.03
@@ -184,7 +184,7 @@ def test_units_held_out_stay_where_the_pack_starts() -> None:
     held = [unit for unit in units if state.held_out(unit)]
     assert 0.01 < len(held) / len(units) < 0.03
     for unit in units[:500]:
-        said = chosen(policy, state, Asked(unit, model="m"))
+        said = chosen(policy, state, LevelQuery(unit, model="m"))
         assert said == ([GUIDED] * 3 if unit in held else [GUIDED, DETAILED, DETAILED])
 
 

@@ -10,8 +10,6 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 
-import pytest
-
 from tests.docs.pages import page, rows
 from tests.docs.scan import modules
 from tests.support.serving import ROOT
@@ -58,7 +56,6 @@ def named() -> set[str]:
     return {name for row in entries() for name in _SPAN.findall(row.rstrip().rstrip("|").rpartition(" | ")[2])}
 
 
-@pytest.mark.xfail(reason="names are being settled")
 def test_no_public_class_has_the_name_of_another() -> None:
     assert [name for name, times in classes().items() if times > 1] == []
 

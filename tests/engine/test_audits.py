@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from router.core.audit import Audit, InForce, name_of
+from router.core.audit import Audit, ThresholdsInForce, name_of
 from router.core.errors import Degraded
 from router.core.evidence import Certificate
 from router.engine.audits import Tightening
@@ -158,22 +158,22 @@ def test_conversations_under_way_end_as_they_began_and_new_ones_are_held_to_more
     tightening: Tightening, audits: Audits
 ) -> None:
     before = tightening(PACK)
-    shelf = PolicyRegistry({"desk": before}, "desk")
-    of = RequestPreparer(shelf, Identifier(b"secret", ("x-session-id",)), FaultHandler(audits.notes.append), Clock())
+    registry = PolicyRegistry({"desk": before}, "desk")
+    of = RequestPreparer(registry, Identifier(b"secret", ("x-session-id",)), FaultHandler(audits.notes.append), Clock())
 
-    def look(session: str, *texts: str) -> Any:
+    def prepared(session: str, *texts: str) -> Any:
         return of.prepare(call(body(*texts), headers={"x-session-id": session}))
 
-    first = look("one", "a refund please")
+    first = prepared("one", "a refund please")
     assert first.decision.task == "/billing/refund"
     audits.add(20, "/billing/refund", "/billing")
-    assert shelf.swap("desk", tightening.again(before))
-    later = look("one", "a refund please", "Of course.", "thanks")
+    assert registry.swap("desk", tightening.again(before))
+    later = prepared("one", "a refund please", "Of course.", "thanks")
     assert [decision.task for decision in later.decisions] == ["/billing/refund"] * 2
     assert later.decisions[0] == first.decision
-    other = look("two", "a refund please")
+    other = prepared("two", "a refund please")
     assert (other.decision.task, other.decision.revision) == ("/billing", "rev-1+0.1")
-    assert isinstance(other.evidence.thresholds, InForce)
+    assert isinstance(other.evidence.thresholds, ThresholdsInForce)
     assert other.evidence.thresholds.by_depth == (0.5, 0.92)
     assert [row["in_force"] for row in explanation(other)["certificates"]] == [0.5, 0.92]
 

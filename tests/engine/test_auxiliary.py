@@ -40,9 +40,9 @@ def in_format(name: str, *texts: str, **more: Any) -> bytes:
 def prompt(of: RequestPreparer, name: str, given: bytes) -> tuple[str, list[bytes]]:
     """The outcome, and the parts that a provider caches."""
     wire = WIRES[name]
-    look = of.prepare(Call(wire, given))
-    woven = of.weave(look, wire, capability=Capability("user_block")).body
-    return look.decision.outcome, [bytes(part) for part in wire.prompt(woven)]
+    prepared = of.prepare(Call(wire, given))
+    woven = of.weave(prepared, wire, capability=Capability("user_block")).body
+    return prepared.decision.outcome, [bytes(part) for part in wire.prompt(woven)]
 
 
 @pytest.mark.parametrize("rule", [TYPED, UNTYPED])
@@ -68,9 +68,9 @@ def test_a_call_that_is_skipped_says_what_is_required_and_no_more(name: str, rul
 
 def test_a_call_of_a_machine_without_required_text_leaves_as_it_came() -> None:
     of = under(TYPED)
-    look = of.prepare(call(body(TITLE)))
-    assert look.decision.outcome == "skipped" and look.decision.model is None
-    assert of.weave(look, WIRES["chat"]).body == look.request.body
+    prepared = of.prepare(call(body(TITLE)))
+    assert prepared.decision.outcome == "skipped" and prepared.decision.model is None
+    assert of.weave(prepared, WIRES["chat"]).body == prepared.request.body
 
 
 def test_what_people_can_type_counts_in_no_conversation_that_is_under_way() -> None:

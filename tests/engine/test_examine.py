@@ -60,7 +60,7 @@ def whole(text: str) -> bytes:
 
 
 class Desk:
-    """An examiner over lists, and conversations that are answered by hand."""
+    """An answer_queue over lists, and conversations that are answered by hand."""
 
     def __init__(self, of: Policy | None = None, **more: Any) -> None:
         self.rows: list[Feedback] = []
@@ -72,16 +72,16 @@ class Desk:
         self.before: FeedbackSubject | None = None
         self.now = 5_000
         self.of: RequestPreparer = preparer(snapshot(of or policy()))
-        self.guard = FaultHandler(self.faults.append)
+        self.fault_handler = FaultHandler(self.faults.append)
         self.ids = 0
         appraisal = AnswerEvaluator(
             lambda known: Appraiser(known, lambda text: None),
-            self.guard,
+            self.fault_handler,
             earlier=self.earlier,
             salt=b"salt",
             now_ms=lambda: self.now,
         )
-        self.examiner = AnswerQueue(
+        self.answer_queue = AnswerQueue(
             appraisal,
             self.record,
             self.counts.extend,
@@ -109,15 +109,15 @@ class Desk:
         fields = {key: more.pop(key) for key in ("stream", "whole", "status", "size") if key in more}
         fields.setdefault("size", sum(map(len, pieces)))
         fields.setdefault("stream", False)
-        look = self.of.prepare(call(body(*texts, **more)))
-        self.examiner.put(Answered(CHAT, look, "acme", id_, "m", 9_000_000, pieces, **fields))
+        prepared = self.of.prepare(call(body(*texts, **more)))
+        self.answer_queue.put(Answered(CHAT, prepared, "acme", id_, "m", 9_000_000, pieces, **fields))
         return id_
 
     def say(self, *texts: str, **more: Any) -> list[tuple[str, float, str, str]]:
         """Examine one answer and return the rows it gave: metric, value, decision, comment."""
         before = len(self.rows)
         self.put(*texts, **more)
-        self.examiner.flush()
+        self.answer_queue.flush()
         return [(row.metric, row.value, row.decision, row.comment) for row in self.rows[before:]]
 
 
@@ -153,7 +153,7 @@ def test_of_a_cut_answer_only_what_is_certain_counts(desk: Desk) -> None:
 def test_compliance_is_summed_up_also_of_what_was_not_said(desk: Desk) -> None:
     for answer in ("Only 5 EUR", "Nothing on Monday"):
         desk.put("I want a refund", answer=answer)
-    desk.examiner.flush()
+    desk.answer_queue.flush()
     told = {count.instruction.rpartition(":")[2]: count for count in desk.counts}
     assert {name: (c.said, c.answers, c.held) for name, c in told.items()} == {
         "short": (True, 2, 2),
@@ -271,7 +271,7 @@ async def until(true: Callable[[], Any]) -> None:
 
 async def judged(court: Court, answers: int = 1, **more: Any) -> Desk:
     desk = Desk(policy(judge=JUDGE), ask=court, pause_s=0.005, **more)
-    desk.examiner.start(asyncio.get_running_loop())
+    desk.answer_queue.start(asyncio.get_running_loop())
     for number in range(answers):
         desk.put(f"Question {number}", answer=f"Answer {number}")
     return desk
@@ -281,7 +281,7 @@ async def test_the_judge_speaks_of_an_answer_within_the_metrics_range() -> None:
     court = Court()
     desk = await judged(court)
     await until(lambda: desk.rows)
-    await asyncio.to_thread(desk.examiner.close)
+    await asyncio.to_thread(desk.answer_queue.close)
     (row,) = desk.rows
     assert (row.metric, row.value, row.source, row.decision) == ("quality", 4.0, "judge", "dec_1")
     ((model, sent),) = court.asked
@@ -299,7 +299,7 @@ async def test_the_judge_speaks_of_an_answer_within_the_metrics_range() -> None:
 async def test_a_judge_that_fails_is_counted(reply: str | BaseException, fault: str) -> None:
     desk = await judged(Court(reply))
     await until(lambda: desk.faults)
-    await asyncio.to_thread(desk.examiner.close)
+    await asyncio.to_thread(desk.answer_queue.close)
     assert (desk.faults, desk.rows) == ([fault], [])
 
 
@@ -310,7 +310,7 @@ async def test_few_calls_to_the_judge_are_under_way_and_few_wait() -> None:
     await until(lambda: court.under_way == JUDGED_AT_ONCE and desk.faults.count("judge_dropped") >= 50)
     court.gate.set()
     await until(lambda: len(desk.rows) + desk.faults.count("judge_dropped") == JUDGE_WAITING + JUDGED_AT_ONCE + 50)
-    await asyncio.to_thread(desk.examiner.close)
+    await asyncio.to_thread(desk.answer_queue.close)
     assert court.most == JUDGED_AT_ONCE
     assert set(desk.faults) == {"judge_dropped"}
 
@@ -325,10 +325,10 @@ async def test_nothing_is_judged_once_the_loop_is_gone() -> None:
     desk = Desk(policy(judge=JUDGE), ask=court, pause_s=0.005)
     gone = asyncio.new_event_loop()
     gone.close()
-    desk.examiner.start(gone)
+    desk.answer_queue.start(gone)
     desk.put("Hello")
-    await asyncio.to_thread(desk.examiner.flush)
-    await asyncio.to_thread(desk.examiner.close)
+    await asyncio.to_thread(desk.answer_queue.flush)
+    await asyncio.to_thread(desk.answer_queue.close)
     assert (court.asked, desk.rows, desk.faults) == ([], [], [])
 
 
@@ -345,22 +345,22 @@ def test_the_thread_examines_without_being_asked_and_closing_does_the_rest() -> 
         stored.set()
         return fresh
 
-    desk.examiner._record = tell
-    desk.examiner.start()
+    desk.answer_queue._record = tell
+    desk.answer_queue.start()
     desk.put("I want a refund")
     assert stored.wait(20)
     for _ in range(20):
         desk.put("I want a refund")
-    desk.examiner.close()
+    desk.answer_queue.close()
     assert len(desk.rows) == 21
-    desk.examiner.close()  # a second time changes nothing
+    desk.answer_queue.close()  # a second time changes nothing
 
 
 def test_when_too_much_waits_the_oldest_is_left_out_and_counted() -> None:
     desk = Desk(queue=3)
     for number in range(5):
         desk.put("I want a refund", id_=f"dec_{number}")
-    desk.examiner.flush()
+    desk.answer_queue.flush()
     assert [row.decision for row in desk.rows] == ["dec_2", "dec_3", "dec_4"]
     assert sum(desk.dropped) == 2
 
@@ -369,12 +369,12 @@ def test_what_waits_is_bounded_in_bytes_too() -> None:
     desk = Desk(queue_bytes=3_000)
     for size in (1_200, 1_200, 1_200, 300, 15_000):
         desk.put("I want a refund", size=size)
-    desk.examiner.flush()
+    desk.answer_queue.flush()
     assert [row.decision for row in desk.rows] == ["dec_5"]
     assert sum(desk.dropped) == 4
     for size in (1_200, 1_200):
         desk.put("I want a refund", size=size)
-    desk.examiner.flush()
+    desk.answer_queue.flush()
     assert len(desk.rows) == 3 and sum(desk.dropped) == 4
 
 
@@ -382,7 +382,7 @@ def test_a_large_request_counts_as_what_it_holds_on_to() -> None:
     desk = Desk(queue_bytes=100_000)
     for _ in range(3):
         desk.put("I want a refund", system="x" * 30_000)
-    desk.examiner.flush()
+    desk.answer_queue.flush()
     assert (len(desk.rows), sum(desk.dropped)) == (1, 2)
 
 
@@ -393,10 +393,10 @@ def test_a_store_that_fails_costs_findings_and_nothing_else(desk: Desk, error: E
     def fail(rows: Sequence[Any]) -> list[bool]:
         raise error
 
-    record, desk.examiner._record = desk.examiner._record, fail
+    record, desk.answer_queue._record = desk.answer_queue._record, fail
     assert desk.say("I want a refund") == []
     assert desk.faults == [code]
-    desk.examiner._record = record
+    desk.answer_queue._record = record
     assert len(desk.say("I want a refund")) == 1
 
 
@@ -404,20 +404,20 @@ def test_a_lookup_that_fails_costs_that_signal_only(desk: Desk, monkeypatch: pyt
     def fail(**asked: Any) -> FeedbackSubject | None:
         raise Degraded("store_locked")
 
-    monkeypatch.setattr(desk.examiner._appraisal, "_earlier", fail)
+    monkeypatch.setattr(desk.answer_queue._appraisal, "_earlier", fail)
     assert desk.say("I want a refund", user="ann") == [("checks", 1.0, "dec_1", "")]
     assert desk.faults == ["store_locked"]
 
 
 def test_an_answer_on_which_we_break_costs_that_answer_only(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    look_at = desk.examiner._appraisal.look_at
+    look_at = desk.answer_queue._appraisal.look_at
 
     def fail(answered: Answered, text: str) -> Any:
         if "break" in text:
             raise ZeroDivisionError
         return look_at(answered, text)
 
-    monkeypatch.setattr(desk.examiner._appraisal, "look_at", fail)
+    monkeypatch.setattr(desk.answer_queue._appraisal, "look_at", fail)
     desk.put("I want a refund", answer="break")
     assert len(desk.say("I want a refund")) == 1
     assert desk.faults == ["examine_failed"]

@@ -57,11 +57,11 @@ bodies = st.fixed_dictionaries(
 def test_a_near_valid_body_is_woven_losslessly_or_refused(body: dict[str, Any]) -> None:
     seen = preparer()
     try:
-        look = seen.prepare(Call(CHAT, json.dumps(body).encode()))
+        prepared = seen.prepare(Call(CHAT, json.dumps(body).encode()))
     except RequestError as error:
         assert 400 <= error.status < 500 and error.message
         return
-    woven = json.loads(seen.weave(look, CHAT).body)
+    woven = json.loads(seen.weave(prepared, CHAT).body)
     assert {name: value for name, value in woven.items() if name != "messages"} == {
         name: value for name, value in body.items() if name != "messages"
     }

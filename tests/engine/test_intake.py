@@ -35,7 +35,7 @@ class NoCues:
     pass
 
 
-def remark(decision: str = "d1", **more: Any) -> FeedbackItem:
+def item(decision: str = "d1", **more: Any) -> FeedbackItem:
     given: dict[str, Any] = {
         "id": f"id{next(NUMBERS)}",
         "tenant": "local",
@@ -54,11 +54,11 @@ class Desk:
     def __init__(self, intake: FeedbackQueue, store: ListStore, noted: list[str]) -> None:
         self.intake, self.store, self.noted = intake, store, noted
 
-    async def put(self, *remarks: FeedbackItem) -> list[Result]:
-        return await self.intake.put(remarks)
+    async def put(self, *items: FeedbackItem) -> list[Result]:
+        return await self.intake.put(items)
 
     async def refused(self, one: FeedbackItem) -> tuple[int, str, str | None]:
-        """Put a remark that is refused; return status, code and param. Nothing may have been stored."""
+        """Put an item that is refused; return status, code and param. Nothing may have been stored."""
         before = len(self.store.rows)
         (error,) = await self.put(one)
         assert isinstance(error, RequestError) and len(self.store.rows) == before
@@ -71,13 +71,13 @@ async def desk() -> AsyncIterator[Callable[..., Desk]]:
 
         def begin(**more: Any) -> Desk:
             policy = replace(small_policy(), metrics=MappingProxyType(METRICS))
-            shelf = PolicyRegistry({"desk": Snapshot(policy, NoCues(), None)}, "desk")  # type: ignore[arg-type]
+            registry = PolicyRegistry({"desk": Snapshot(policy, NoCues(), None)}, "desk")  # type: ignore[arg-type]
             store, noted = ListStore(), list[str]()
             store.add("d1")
             store.add("d2")
             store.add("theirs", tenant="acme")
             store.add("old", policy="gone")
-            intake = FeedbackQueue(store, shelf, FaultHandler(noted.append), store.flush, **more)
+            intake = FeedbackQueue(store, registry, FaultHandler(noted.append), store.flush, **more)
             intake.start()
             stack.push_async_callback(asyncio.to_thread, intake.close)
             return Desk(intake, store, noted)
@@ -87,7 +87,7 @@ async def desk() -> AsyncIterator[Callable[..., Desk]]:
 
 async def test_what_is_acknowledged_is_stored_with_all_that_was_said(desk: Callable[..., Desk]) -> None:
     at = desk(now_ms=lambda: 5000)
-    (receipt,) = await at.put(remark(id="a", metric="csat", value=4, comment="thanks", said_at_ms=4000, source="agent"))
+    (receipt,) = await at.put(item(id="a", metric="csat", value=4, comment="thanks", said_at_ms=4000, source="agent"))
     assert isinstance(receipt, Receipt) and receipt.new and receipt.located.decision == "d1"
     (row,) = at.store.rows
     assert (row.id, row.at_ms, row.tenant, row.policy, row.decision) == ("a", 5000, "local", "desk", "d1")
@@ -108,7 +108,7 @@ async def test_three_ways_to_name_what_it_is_about(
     desk: Callable[..., Desk], target: FeedbackTarget, decision: str
 ) -> None:
     at = desk()
-    await at.put(remark(targets=(target,)))
+    await at.put(item(targets=(target,)))
     assert (at.store.rows[0].conversation, at.store.rows[0].decision) == ("conv_d1", decision)
 
 
@@ -125,7 +125,7 @@ async def test_three_ways_to_name_what_it_is_about(
 )
 async def test_values_that_fit(desk: Callable[..., Desk], metric: str, value: Any, stored: float) -> None:
     at = desk()
-    await at.put(remark(metric=metric, value=value))
+    await at.put(item(metric=metric, value=value))
     assert at.store.rows[0].value == stored and isinstance(at.store.rows[0].value, float)
 
 
@@ -166,21 +166,19 @@ BAD: dict[str, tuple[dict[str, Any], tuple[int, str, str]]] = {
 @pytest.mark.parametrize("name", BAD)
 async def test_what_cannot_be_stored_is_told_and_nothing_is_stored(desk: Callable[..., Desk], name: str) -> None:
     given, told = BAD[name]
-    assert await desk().refused(remark(**given)) == told
+    assert await desk().refused(item(**given)) == told
 
 
 async def test_errors_name_the_way_out(desk: Callable[..., Desk]) -> None:
     at = desk()
-    said = [
-        str(error) for error in await at.put(remark(metric="resolvd"), remark("old"), remark(metric="csat", value=9))
-    ]
+    said = [str(error) for error in await at.put(item(metric="resolvd"), item("old"), item(metric="csat", value=9))]
     assert 'did you mean "resolved"?' in said[0]
     assert '"gone"' in said[1]
     assert "1 to 5" in said[2]
 
 
 async def test_a_stranger_s_decision_and_none_at_all_are_told_in_the_same_words(desk: Callable[..., Desk]) -> None:
-    theirs, none = await desk().put(remark("theirs", named="x"), remark("nope", named="x"))
+    theirs, none = await desk().put(item("theirs", named="x"), item("nope", named="x"))
     assert vars(theirs) == vars(none)
 
 
@@ -195,21 +193,21 @@ async def test_a_stranger_s_decision_and_none_at_all_are_told_in_the_same_words(
 async def test_a_token_allows_its_decision_and_the_conversation_of_that(
     desk: Callable[..., Desk], target: FeedbackTarget
 ) -> None:
-    (receipt,) = await desk().put(remark(targets=(target,), granted="d1"))
+    (receipt,) = await desk().put(item(targets=(target,), granted="d1"))
     assert isinstance(receipt, Receipt)
 
 
 async def test_one_bad_remark_keeps_no_other_from_being_stored(desk: Callable[..., Desk]) -> None:
     at = desk()
-    results = await at.put(remark(id="a"), remark("nope"), remark(id="b"), remark(metric="x"), remark(id="c"))
+    results = await at.put(item(id="a"), item("nope"), item(id="b"), item(metric="x"), item(id="c"))
     assert [isinstance(result, Receipt) for result in results] == [True, False, True, False, True]
     assert [row.id for row in at.store.rows] == ["a", "b", "c"]
 
 
 async def test_an_id_counts_once_and_contradictions_are_all_kept_in_their_order(desk: Callable[..., Desk]) -> None:
     at = desk()
-    first = await at.put(remark(id="a", value=True), remark(id="a", value=False))
-    again = await at.put(remark(id="a", value=False), remark(id="b", value=False))
+    first = await at.put(item(id="a", value=True), item(id="a", value=False))
+    again = await at.put(item(id="a", value=False), item(id="b", value=False))
     assert [r.new for r in (*first, *again) if isinstance(r, Receipt)] == [True, False, False, True]
     assert [(row.id, row.value) for row in at.store.rows] == [("a", 1.0), ("b", 0.0)]
 
@@ -217,19 +215,19 @@ async def test_an_id_counts_once_and_contradictions_are_all_kept_in_their_order(
 async def test_a_decision_that_is_still_being_written_is_found(desk: Callable[..., Desk]) -> None:
     at = desk()
     at.store.add("fresh", late=True)
-    results = await at.put(remark("fresh"), remark("nope"), remark("d1"))
+    results = await at.put(item("fresh"), item("nope"), item("d1"))
     assert [isinstance(result, Receipt) for result in results] == [True, False, True]
     assert at.store.flushed == 1
-    await at.put(remark("fresh"))
+    await at.put(item("fresh"))
     assert at.store.flushed == 1  # what is found needs none
 
 
 async def test_what_waits_is_stored_in_one_transaction(desk: Callable[..., Desk]) -> None:
     at = desk()
     at.store.gate.clear()
-    first = asyncio.create_task(at.put(remark()))
+    first = asyncio.create_task(at.put(item()))
     assert await asyncio.to_thread(at.store.entered.wait, 10)
-    rest = [asyncio.create_task(at.put(remark(), remark())) for _ in range(50)]
+    rest = [asyncio.create_task(at.put(item(), item())) for _ in range(50)]
     while at.intake.waiting < 101:
         await asyncio.sleep(0)
     assert not first.done()  # no word before it is stored
@@ -241,25 +239,25 @@ async def test_what_waits_is_stored_in_one_transaction(desk: Callable[..., Desk]
 async def test_a_full_queue_refuses_and_what_waits_is_stored_all_the_same(desk: Callable[..., Desk]) -> None:
     at = desk(queue=3)
     at.store.gate.clear()
-    waiting = asyncio.create_task(at.put(remark(), remark(), remark()))
+    waiting = asyncio.create_task(at.put(item(), item(), item()))
     assert await asyncio.to_thread(at.store.entered.wait, 10)
     with pytest.raises(RequestError) as caught:
-        await at.put(remark())
+        await at.put(item())
     assert (caught.value.status, caught.value.code) == (503, "feedback_queue_full")
     assert caught.value.headers["retry-after"] == "1"
     at.store.gate.set()
-    assert len(await waiting) == 3 and len(await at.put(remark())) == 1
+    assert len(await waiting) == 3 and len(await at.put(item())) == 1
 
 
 async def test_a_store_that_fails_acknowledges_nothing_and_heals(desk: Callable[..., Desk]) -> None:
     at = desk(per_minute=1)
     at.store.fails = 1
     with pytest.raises(RequestError) as caught:
-        await at.put(remark(id="a"))
+        await at.put(item(id="a"))
     assert (caught.value.status, caught.value.code) == (503, "feedback_unavailable")
     assert caught.value.headers["retry-after"] == "1"
     assert at.noted == ["store_failed"] and not at.store.rows
-    (receipt,) = await at.put(remark(id="a"))  # nor was it counted against the user
+    (receipt,) = await at.put(item(id="a"))  # nor was it counted against the user
     assert isinstance(receipt, Receipt) and receipt.new
 
 
@@ -270,10 +268,10 @@ async def test_what_nobody_foresaw_is_counted_and_the_intake_goes_on(
     with monkeypatch.context() as broken:
         broken.setattr(at.store, "locate", lambda tenant, targets: 1 / 0)
         with pytest.raises(RequestError) as caught:
-            await at.put(remark())
+            await at.put(item())
         assert caught.value.status == 503
     assert at.noted == ["feedback_failed"]
-    assert len(await at.put(remark())) == 1
+    assert len(await at.put(item())) == 1
 
 
 async def test_times_of_receipt_never_go_back_not_even_across_a_restart(desk: Callable[..., Desk]) -> None:
@@ -281,14 +279,14 @@ async def test_times_of_receipt_never_go_back_not_even_across_a_restart(desk: Ca
     at = desk(now_ms=lambda: next(times))
     at.store.newest_ms = 5000  # what an earlier run has stored
     for _ in range(4):
-        await at.put(remark())
+        await at.put(item())
     assert [row.at_ms for row in at.store.rows] == [5000, 7000, 7000, 8000]
     assert at.noted == ["clock_behind"]
 
 
 async def test_an_end_user_says_so_much_in_a_minute_and_others_are_not_touched(desk: Callable[..., Desk]) -> None:
     at = desk(per_minute=3)
-    results = await at.put(*(remark("d1") for _ in range(5)), remark("d2"), remark("d1", source="agent"))
+    results = await at.put(*(item("d1") for _ in range(5)), item("d2"), item("d1", source="agent"))
     told = [result.code if isinstance(result, RequestError) else "stored" for result in results]
     assert told == ["stored"] * 3 + ["feedback_rate_limit"] * 2 + ["stored"] * 2
     refused = results[3]
@@ -299,18 +297,18 @@ async def test_an_end_user_says_so_much_in_a_minute_and_others_are_not_touched(d
 async def test_what_is_sent_again_is_not_counted_again(desk: Callable[..., Desk]) -> None:
     at = desk(per_minute=2)
     for _ in range(10):
-        (result,) = await at.put(remark(id="a"))
+        (result,) = await at.put(item(id="a"))
         assert isinstance(result, Receipt)
 
 
 async def test_a_sender_that_goes_away_leaves_its_rows_and_no_trouble(desk: Callable[..., Desk]) -> None:
     at = desk()
     at.store.gate.clear()
-    gone = asyncio.create_task(at.put(remark(id="a")))
+    gone = asyncio.create_task(at.put(item(id="a")))
     assert await asyncio.to_thread(at.store.entered.wait, 10)
     gone.cancel()
     at.store.gate.set()
-    (receipt,) = await at.put(remark(id="a"))
+    (receipt,) = await at.put(item(id="a"))
     assert isinstance(receipt, Receipt) and not receipt.new
     assert at.intake.waiting == 0
 
@@ -318,14 +316,14 @@ async def test_a_sender_that_goes_away_leaves_its_rows_and_no_trouble(desk: Call
 async def test_closing_stores_what_waits_and_refuses_the_rest(desk: Callable[..., Desk]) -> None:
     at = desk()
     at.store.gate.clear()
-    waiting = [asyncio.create_task(at.put(remark())) for _ in range(20)]
+    waiting = [asyncio.create_task(at.put(item())) for _ in range(20)]
     assert await asyncio.to_thread(at.store.entered.wait, 10)
     closing = asyncio.create_task(asyncio.to_thread(at.intake.close))
     at.store.gate.set()
     await closing
     assert len(await asyncio.gather(*waiting)) == len(at.store.rows) == 20
     with pytest.raises(RequestError) as caught:
-        await at.put(remark())
+        await at.put(item())
     assert caught.value.status == 503
 
 

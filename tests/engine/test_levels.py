@@ -19,9 +19,9 @@ from tests.support.parts import body, call, preparer, snapshot
 
 def tuned(share: float = 1.0, level: Level | None = None, task: str = "/delivery") -> RequestPreparer:
     of = preparer()
-    policy = of.shelf.current().policy
+    policy = of.registry.current().policy
     trial = Trial("t1", Level.DETAILED, share, policy.texts[task])
-    of.shelf.tune("desk", Levels({DialKey(task, "m"): Dial(level, trial)}, b"s"))
+    of.registry.tune("desk", Levels({DialKey(task, "m"): Dial(level, trial)}, b"s"))
     return of
 
 
@@ -29,9 +29,9 @@ def given(of: RequestPreparer, *texts: str, **more: Any) -> GivenLevel | None:
     return taken(of.prepare(call(body(*texts, metadata={"conversation_id": "c1"}), **more)))
 
 
-def taken(look: PreparedRequest) -> GivenLevel | None:
+def taken(prepared: PreparedRequest) -> GivenLevel | None:
     """What the answer to this would count for."""
-    return look.given
+    return prepared.given
 
 
 def test_the_first_time_a_conversation_settles_on_a_task_counts_and_no_other() -> None:
@@ -46,12 +46,12 @@ def test_the_first_time_a_conversation_settles_on_a_task_counts_and_no_other() -
 
 def test_a_conversation_takes_part_in_one_trial() -> None:
     of = tuned()
-    policy = of.shelf.current().policy
+    policy = of.registry.current().policy
     both = {
         DialKey(task, "m"): Dial(None, Trial(task, Level.DETAILED, 1.0, policy.texts[task]))
         for task in ("/delivery", "/billing")
     }
-    of.shelf.tune("desk", Levels(both, b"s"))
+    of.registry.tune("desk", Levels(both, b"s"))
     first = given(of, "where is my parcel")
     second = given(of, "where is my parcel", "On its way.", "then a refund")
     assert first is not None and first.draw is not None
@@ -61,10 +61,10 @@ def test_a_conversation_takes_part_in_one_trial() -> None:
 def test_a_conversation_that_began_untuned_stays_so() -> None:
     of = preparer()
     assert given(of, "where is my parcel") is None
-    policy = of.shelf.current().policy
-    of.shelf.tune("desk", Levels({DialKey("/delivery", "m"): Dial(Level.DETAILED)}, b"s"))
-    look = of.prepare(call(body("where is my parcel", "Soon.", "ok", metadata={"conversation_id": "c1"})))
-    assert taken(look) is None and set(look.decision.levels.values()) == {Level.GUIDED}
+    policy = of.registry.current().policy
+    of.registry.tune("desk", Levels({DialKey("/delivery", "m"): Dial(Level.DETAILED)}, b"s"))
+    prepared = of.prepare(call(body("where is my parcel", "Soon.", "ok", metadata={"conversation_id": "c1"})))
+    assert taken(prepared) is None and set(prepared.decision.levels.values()) == {Level.GUIDED}
     assert policy.texts  # the policy itself knows nothing of what is tuned
 
 
@@ -81,14 +81,14 @@ def test_what_is_remembered_of_a_tuned_conversation_does_not_outlive_its_pin() -
         for pin in pins:
             pin.moves = None
     for _ in range(2):
-        look = of.prepare(call(asked))
-        assert look.decision.level is Level.GUIDED and not look.evidence.levels
+        prepared = of.prepare(call(asked))
+        assert prepared.decision.level is Level.GUIDED and not prepared.evidence.levels
 
 
 def test_what_was_said_stays_when_the_dial_turns() -> None:
     of = tuned(share=0.0, level=Level.BRIEF)
     before = of.prepare(call(body("where is my parcel", metadata={"conversation_id": "c1"}))).decision
-    of.shelf.tune("desk", Levels({DialKey("/delivery", "m"): Dial(Level.DETAILED)}, b"s"))
+    of.registry.tune("desk", Levels({DialKey("/delivery", "m"): Dial(Level.DETAILED)}, b"s"))
     grown = of.prepare(call(body("where is my parcel", "Soon.", "ok", metadata={"conversation_id": "c1"})))
     new = of.prepare(call(body("where is my parcel", metadata={"conversation_id": "c2"})))
     assert grown.decisions[0] == before and grown.decision.level is Level.BRIEF
@@ -109,10 +109,10 @@ def test_a_user_gets_the_same_in_every_conversation() -> None:
 
 def test_the_trace_of_a_tuned_decision_decides_to_itself() -> None:
     of = tuned()
-    look = of.prepare(call(body("where is my parcel")))
-    assert look.decision.level is Level.DETAILED
-    again = decide(look.snapshot.policy, look.evidence)
-    assert (again.levels, again.mix) == (look.decision.levels, look.decision.mix)
+    prepared = of.prepare(call(body("where is my parcel")))
+    assert prepared.decision.level is Level.DETAILED
+    again = decide(prepared.snapshot.policy, prepared.evidence)
+    assert (again.levels, again.mix) == (prepared.decision.levels, prepared.decision.mix)
 
 
 @pytest.mark.parametrize("tuned_before", [True, False])
@@ -120,22 +120,22 @@ def test_levels_outlive_a_restart(tuned_before: bool) -> None:
     of = tuned() if tuned_before else preparer()
     asked = body("where is my parcel", metadata={"conversation_id": "c1"})
     said = of.prepare(call(asked)).decision
-    records = of.pins.changed({"desk": of.shelf.current().policy})
+    records = of.pins.changed({"desk": of.registry.current().policy})
     after = preparer(snapshot())
-    after.shelf.tune("desk", Levels({DialKey("/delivery", "m"): Dial(Level.BRIEF)}, b"s"))
+    after.registry.tune("desk", Levels({DialKey("/delivery", "m"): Dial(Level.BRIEF)}, b"s"))
     after.pins.restore(records)
-    look = after.prepare(call(json.loads(json.dumps(asked))))
-    assert look.decision.levels == said.levels and taken(look) is None
+    prepared = after.prepare(call(json.loads(json.dumps(asked))))
+    assert prepared.decision.levels == said.levels and taken(prepared) is None
 
 
 def test_what_an_earlier_release_stored_by_complexity_says_the_same_again() -> None:
     of = tuned()
     asked = body("where is my parcel", metadata={"conversation_id": "c1", "complexity": "complex"})
     said = of.prepare(call(asked)).decision
-    (record,) = of.pins.changed({"desk": of.shelf.current().policy})
+    (record,) = of.pins.changed({"desk": of.registry.current().policy})
     old = replace(record, moves={}, levels={"complex": said.levels, "simple": {"/delivery": Level.OFF}})
     after = preparer(snapshot())
-    after.shelf.tune("desk", Levels({DialKey("/delivery", "m"): Dial(Level.BRIEF)}, b"s"))
-    after.pins.restore([old], lambda name, revision: after.shelf.current(name).policy)
+    after.registry.tune("desk", Levels({DialKey("/delivery", "m"): Dial(Level.BRIEF)}, b"s"))
+    after.pins.restore([old], lambda name, revision: after.registry.current(name).policy)
     assert said.levels["/delivery"] is Level.DETAILED
     assert after.prepare(call(asked)).decision.levels == said.levels

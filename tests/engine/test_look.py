@@ -50,7 +50,7 @@ def test_what_is_sent_grows_at_its_end_only(
     history: list[str] = []
     for number, text in enumerate(said):
         if number and happens[number] == "reload":
-            seen.shelf.swap("desk", snapshot(small_policy(f"rev-{number + 1}", " Changed.")))
+            seen.registry.swap("desk", snapshot(small_policy(f"rev-{number + 1}", " Changed.")))
         elif number and plain and "reload" not in happens and happens[number] in ("restart", "forget"):
             seen = preparer()
         metadata = dict(cues[number])
@@ -104,12 +104,12 @@ def test_a_conversation_keeps_its_revision_until_it_was_idle_for_long() -> None:
     clock = Clock()
     seen = preparer(clock=clock)
     sent_messages(seen, body("hello"))
-    seen.shelf.swap("desk", snapshot(small_policy("rev-2", " New.")))
+    seen.registry.swap("desk", snapshot(small_policy("rev-2", " New.")))
     pinned = seen.prepare(call(body("hello", "hi", "refund")))
     fresh = seen.prepare(call(body("good day")))
     clock.now += 3601
     woken = seen.prepare(call(body("hello", "hi", "refund", "ok", "thanks")))
-    assert [look.decision.revision for look in (pinned, fresh, woken)] == ["rev-1", "rev-2", "rev-2"]
+    assert [prepared.decision.revision for prepared in (pinned, fresh, woken)] == ["rev-1", "rev-2", "rev-2"]
 
 
 def test_a_growing_conversation_costs_one_step_a_call() -> None:
@@ -136,9 +136,9 @@ def test_a_machines_own_call_decides_nothing_for_a_person_with_the_same_words() 
 
 
 def test_switched_off_keeps_only_what_is_required() -> None:
-    look = preparer().prepare(call(body("refund"), off=True))
-    assert look.decision.outcome == "bypassed"
-    assert [piece.id for piece in look.decision.mix] == ["/billing/refund:required.1"]
+    prepared = preparer().prepare(call(body("refund"), off=True))
+    assert prepared.decision.outcome == "bypassed"
+    assert [piece.id for piece in prepared.decision.mix] == ["/billing/refund:required.1"]
     seen = preparer()
     woven = seen.weave(seen.prepare(call(body("refund"), off=True)), CHAT).body
     assert b"Promise nothing" in woven and b"Be polite" not in woven
@@ -149,9 +149,9 @@ def test_a_failing_recogniser_costs_the_specific_instructions_only_and_is_counte
     recogniser = WordRecogniser()
     recogniser.fail = ValueError("broken")
     seen = preparer(snapshot(recogniser=recogniser), faults=faults)
-    look = seen.prepare(call(body("refund")))
-    assert (look.decision.outcome, look.decision.task) == ("unavailable", "/")
-    assert look.decision.text == "Be polite."
+    prepared = seen.prepare(call(body("refund")))
+    assert (prepared.decision.outcome, prepared.decision.task) == ("unavailable", "/")
+    assert prepared.decision.text == "Be polite."
     assert faults == ["recogniser_failed"]
 
 
@@ -176,9 +176,9 @@ async def test_a_slow_recogniser_is_not_waited_for() -> None:
 
     faults: list[str] = []
     seen = preparer(snapshot(recogniser=Slow(inline=False)), faults=faults)
-    look: PreparedRequest = await seen.prepare_in_time(call(body("refund")))
+    prepared: PreparedRequest = await seen.prepare_in_time(call(body("refund")))
     release.set()
-    assert look.decision.outcome == "unavailable"
+    assert prepared.decision.outcome == "unavailable"
     assert faults == ["recogniser_late"]
 
 
@@ -215,19 +215,19 @@ def test_a_weave_that_fails_sends_the_request_as_it_came_unless_that_loses_requi
     required: str, goes_out: bool
 ) -> None:
     seen = preparer()
-    look = seen.prepare(call(body(required)))
+    prepared = seen.prepare(call(body(required)))
 
     class Broken:
         def weave(self, *_: Any) -> bytes:
             raise ValueError("broken")
 
     if goes_out:
-        body_, decision = seen.weave(look, Broken())  # type: ignore[arg-type]
-        assert body_ == look.request.body
+        body_, decision = seen.weave(prepared, Broken())  # type: ignore[arg-type]
+        assert body_ == prepared.request.body
         assert decision.outcome == "bypassed"
     else:
         with pytest.raises(RequestError) as caught:
-            seen.weave(look, Broken())  # type: ignore[arg-type]
+            seen.weave(prepared, Broken())  # type: ignore[arg-type]
         assert caught.value.status == 503
 
 

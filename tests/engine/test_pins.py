@@ -96,14 +96,14 @@ def test_a_conversation_goes_on_as_it_began_after_a_restart_with_another_pack() 
     old = preparer(snapshot(small_policy("rev-1")), clock)
     sent_messages(old, body(*talk[:1], **context))
     context["metadata"]["tier"] = "pro"
-    recogniser = old.shelf.current().recogniser
+    recogniser = old.registry.current().recogniser
     assert recogniser is not None
     recogniser.fail = RuntimeError("gone")  # type: ignore[attr-defined]
     before = sent_messages(old, body(*talk[:3], **context))
-    records = old.pins.changed({"desk": old.shelf.current().policy})
+    records = old.pins.changed({"desk": old.registry.current().policy})
 
     new = preparer(snapshot(small_policy("rev-2", " Changed.")), clock)
-    new.shelf.keep_old(snapshot(small_policy("rev-1")))
+    new.registry.keep_old(snapshot(small_policy("rev-1")))
     new.pins.restore(records)
     after = sent_messages(new, body(*talk[:5], **context))
     assert after[: len(before)] == before and "Say where the parcel is." in after[-1]["content"]

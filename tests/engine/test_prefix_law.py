@@ -61,17 +61,17 @@ class World:
     def happens(self, what: str) -> None:
         if what == "reload":
             self.revision += 1
-            self.router.shelf.swap("desk", self._now())
+            self.router.registry.swap("desk", self._now())
         elif what == "restart":
-            records = self.router.pins.changed({"desk": self.router.shelf.current().policy})
+            records = self.router.pins.changed({"desk": self.router.registry.current().policy})
             self.stored |= {(record.conversation, record.first): record for record in records}
             self.router = preparer(self._now(), self.clock)
             for number in range(1, self.revision):
-                self.router.shelf.keep_old(snapshot(small_policy(f"rev-{number}", f" In {number}.")))
+                self.router.registry.keep_old(snapshot(small_policy(f"rev-{number}", f" In {number}.")))
             self.router.pins.restore(self.stored.values())
         elif what == "evict":
-            shelf = self.router.shelf
-            for snapshot_ in (shelf.current(), *shelf._old["desk"].values()):
+            registry = self.router.registry
+            for snapshot_ in (registry.current(), *registry._old["desk"].values()):
                 snapshot_.observations._entries.clear()
                 snapshot_.decisions._entries.clear()
         elif what == "tier":
@@ -80,16 +80,16 @@ class World:
             self.complexity = "complex" if self.complexity == "simple" else "simple"
         elif what == "tune":
             self.steps += 1
-            self.levels = turned(self.router.shelf.current().policy, self.steps)
+            self.levels = turned(self.router.registry.current().policy, self.steps)
         if self.steps:
-            self.router.shelf.tune("desk", self.levels)
+            self.router.registry.tune("desk", self.levels)
 
     def send(self, history: list[Move], system: str, capability: Capability) -> list[bytes]:
         facts = {"tier": self.tier, "complexity": self.complexity, "conversation_id": "c1"}
         body = written(self.wire.name, history, system, metadata=facts)
         call = Call(self.wire, json.dumps(body).encode())
-        look = self.router.prepare(call)
-        return [bytes(part) for part in self.wire.prompt(self.router.weave(look, self.wire, "m", capability).body)]
+        prepared = self.router.prepare(call)
+        return [bytes(part) for part in self.wire.prompt(self.router.weave(prepared, self.wire, "m", capability).body)]
 
     def _now(self) -> Any:
         return snapshot(small_policy(f"rev-{self.revision}", f" In {self.revision}."))

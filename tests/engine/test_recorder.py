@@ -35,48 +35,48 @@ class Shelf:
 
 
 @pytest.fixture
-def shelf() -> Shelf:
+def registry() -> Shelf:
     return Shelf()
 
 
-def recorder(shelf: Shelf, lost: list[int], queue: int = 100) -> Recorder:
-    return Recorder(shelf, FaultHandler(lambda code: None), lost.append, queue=queue, pause_s=0.01)  # type: ignore[arg-type]
+def recorder(registry: Shelf, lost: list[int], queue: int = 100) -> Recorder:
+    return Recorder(registry, FaultHandler(lambda code: None), lost.append, queue=queue, pause_s=0.01)  # type: ignore[arg-type]
 
 
-def test_what_is_put_is_written_in_order_without_being_asked(shelf: Shelf) -> None:
-    keeping = recorder(shelf, [])
+def test_what_is_put_is_written_in_order_without_being_asked(registry: Shelf) -> None:
+    keeping = recorder(registry, [])
     keeping.start()
     keeping.put(1)  # type: ignore[arg-type]
-    assert shelf.wrote.wait(10)
+    assert registry.wrote.wait(10)
     keeping.close()
-    assert shelf.kept == [1]
+    assert registry.kept == [1]
 
 
-def test_closing_writes_the_rest_and_closes_the_store(shelf: Shelf) -> None:
-    keeping = recorder(shelf, [])
+def test_closing_writes_the_rest_and_closes_the_store(registry: Shelf) -> None:
+    keeping = recorder(registry, [])
     for trace in range(50):
         keeping.put(trace)  # type: ignore[arg-type]
     keeping.close()
-    assert (shelf.kept, shelf.closed) == (list(range(50)), True)
+    assert (registry.kept, registry.closed) == (list(range(50)), True)
 
 
-def test_a_full_queue_drops_the_oldest_and_counts_them(shelf: Shelf) -> None:
+def test_a_full_queue_drops_the_oldest_and_counts_them(registry: Shelf) -> None:
     lost: list[int] = []
-    keeping = recorder(shelf, lost, queue=10)
+    keeping = recorder(registry, lost, queue=10)
     for trace in range(25):
         keeping.put(trace)  # type: ignore[arg-type]
     keeping.close()
-    assert shelf.kept == list(range(15, 25))
+    assert registry.kept == list(range(15, 25))
     assert sum(lost) == 15
 
 
-def test_a_store_that_fails_costs_its_batch_and_later_ones_are_kept(shelf: Shelf) -> None:
+def test_a_store_that_fails_costs_its_batch_and_later_ones_are_kept(registry: Shelf) -> None:
     lost: list[int] = []
-    keeping = recorder(shelf, lost)
-    shelf.fail = True
+    keeping = recorder(registry, lost)
+    registry.fail = True
     keeping.put(1)  # type: ignore[arg-type]
     keeping.flush()
-    shelf.fail = False
+    registry.fail = False
     keeping.put(2)  # type: ignore[arg-type]
     keeping.close()
-    assert (shelf.kept, sum(lost)) == ([2], 1)
+    assert (registry.kept, sum(lost)) == ([2], 1)

@@ -25,12 +25,12 @@ def test_a_shortfall_is_counted_and_decides_by_the_stricter_thresholds() -> None
     faults: list[str] = []
     recogniser = Short()
     seen = preparer(snapshot(recogniser=recogniser), faults=faults)
-    look = seen.prepare(call(body("refund")))
+    prepared = seen.prepare(call(body("refund")))
     assert faults == ["encoder_late"]
-    assert look.evidence.faults == ("encoder_late",)
-    assert look.evidence.thresholds == Thresholds((0.94, 0.92), 0.3)
-    assert look.evidence.belief is not None and look.evidence.belief.shortfall is None
-    assert look.decision.task == "/billing", "the domain's .95 is enough, the task's .9 is not"
+    assert prepared.evidence.faults == ("encoder_late",)
+    assert prepared.evidence.thresholds == Thresholds((0.94, 0.92), 0.3)
+    assert prepared.evidence.belief is not None and prepared.evidence.belief.shortfall is None
+    assert prepared.decision.task == "/billing", "the domain's .95 is enough, the task's .9 is not"
 
 
 def test_what_was_decided_without_stays_so_in_its_conversation() -> None:

@@ -16,9 +16,9 @@ RESPONSES = Responses()
 
 
 def sent(of: RequestPreparer, given: dict[str, Any], answer: str, tenant: str = "") -> dict[str, Any]:
-    look = of.prepare(Call(RESPONSES, json.dumps({"model": "m", **given}).encode(), tenant=tenant))
-    of.remember(tenant, look, answer)
-    return dict(json.loads(of.weave(look, RESPONSES).body), decision=look.decision)
+    prepared = of.prepare(Call(RESPONSES, json.dumps({"model": "m", **given}).encode(), tenant=tenant))
+    of.remember(tenant, prepared, answer)
+    return dict(json.loads(of.weave(prepared, RESPONSES).body), decision=prepared.decision)
 
 
 def test_a_chained_request_says_the_same_head_and_only_what_is_new() -> None:
@@ -80,7 +80,7 @@ def test_a_reload_or_an_idle_hour_between_two_answers() -> None:
     clock = Clock()
     seen = preparer(clock=clock)
     first = sent(seen, {"input": "I want a refund"}, "resp_1")
-    seen.shelf.swap("desk", snapshot(small_policy("rev-2", " Changed.")))
+    seen.registry.swap("desk", snapshot(small_policy("rev-2", " Changed.")))
     second = sent(seen, {"input": "ok", "previous_response_id": "resp_1"}, "resp_2")
     assert second["instructions"] == first["instructions"]
     clock.now += 10**6
@@ -96,7 +96,7 @@ def test_after_a_restart_the_traces_tell_how_to_go_on() -> None:
     links = [traced(old, "resp_1", 0), traced(old, "resp_2", 1), replace(traced(old, "resp_2", 3), response_id="gap")]
 
     new = preparer(snapshot(small_policy("rev-2", " Changed.")), clock)
-    new.shelf.keep_old(snapshot())
+    new.registry.keep_old(snapshot())
     new.pins.restore(old.pins.changed({"desk": small_policy()}))
     new.take_up(links)
     third = sent(new, {"input": "ok", "previous_response_id": "resp_2", **asked}, "resp_3")

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 import pytest
 
-from router.core.learning import DialKey, Event, Feedback
+from router.core.learning import DialKey, ExperimentEvent, Feedback
 from router.core.policy import Level
 from router.engine.identity import Identifier
 from router.engine.snapshot import PolicyRegistry
@@ -77,17 +77,17 @@ async def test_every_replica_and_every_start_comes_to_the_same(database: Databas
     again.read_outcomes()
     told.read_outcomes()
     assert (again.state, again.tests, again.arms) == (told.state, told.tests, told.arms)
-    other_shelf = PolicyRegistry({"desk": snapshot(tuned_policy("auto"))}, "desk")
-    shop.another(other_shelf).heed()
-    assert other_shelf.levels("desk") == shop.levels
+    other_registry = PolicyRegistry({"desk": snapshot(tuned_policy("auto"))}, "desk")
+    shop.another(other_registry).heed()
+    assert other_registry.levels("desk") == shop.levels
 
 
 async def test_replicas_that_work_at_the_same_time_write_each_outcome_and_step_once(
     fleet: tuple[Database, Database],
 ) -> None:
     shop = Shop(fleet[0], tuned_policy("auto"))
-    other_shelf = PolicyRegistry({"desk": snapshot(tuned_policy("auto"))}, "desk")
-    other = Learner(SqlLearningStore(fleet[1]), other_shelf, b"salt", shop.guard, lambda: shop.now)
+    other_registry = PolicyRegistry({"desk": snapshot(tuned_policy("auto"))}, "desk")
+    other = Learner(SqlLearningStore(fleet[1]), other_registry, b"salt", shop.fault_handler, lambda: shop.now)
     for _ in range(24):
         await shop.days(0.5, better, every_h=12)
         shop.now += GRACE_MS
@@ -98,7 +98,7 @@ async def test_replicas_that_work_at_the_same_time_write_each_outcome_and_step_o
     assert trials and len(set(trials)) == len(trials)
     other.heed()
     shop.learner.heed()
-    assert other_shelf.levels("desk") == shop.levels
+    assert other_registry.levels("desk") == shop.levels
     assert not shop.faults
 
 
@@ -108,7 +108,7 @@ async def test_a_user_counts_once_in_a_trial(database: Database) -> None:
     assert shop.log("started")
     for number in range(50):
         asked = body("where is my parcel", user="regular", metadata={"conversation_id": f"again{number}"})
-        await shop.line.run(replace(call(asked), id=f"dec_again{number}"))
+        await shop.pipeline.run(replace(call(asked), id=f"dec_again{number}"))
     shop.flush()
     shop.now += 4 * DAY_MS
     shop.learner.advance()
@@ -133,7 +133,7 @@ async def test_observe_draws_nothing_and_freezing_holds_all_still(database: Data
     shop = Shop(database, tuned_policy("observe"))
     await shop.days(10, better)
     assert not shop.log() and not shop.levels.dials
-    shop.shelf.swap("desk", snapshot(tuned_policy("auto", "rev-2")))
+    shop.registry.swap("desk", snapshot(tuned_policy("auto", "rev-2")))
     shop.word("frozen", DialKey("/", "*"))
     await shop.days(10, better)
     assert [event.kind for event in shop.log()] == ["frozen"]
@@ -146,7 +146,7 @@ async def test_a_new_text_begins_the_evidence_anew(database: Database) -> None:
     shop = Shop(database, tuned_policy())
     await shop.days(8, better)
     [first] = shop.log("started")
-    shop.shelf.swap("desk", snapshot(tuned_policy("suggest", "rev-2", " Anew.")))
+    shop.registry.swap("desk", snapshot(tuned_policy("suggest", "rev-2", " Anew.")))
     changed = replace(
         tuned_policy("suggest", "rev-3"),
         tasks=MappingProxyType(
@@ -156,7 +156,7 @@ async def test_a_new_text_begins_the_evidence_anew(database: Database) -> None:
             }
         ),
     )
-    shop.shelf.swap("desk", snapshot(changed))
+    shop.registry.swap("desk", snapshot(changed))
     await shop.days(1, better)
     [stopped] = shop.log("stopped")
     assert (stopped.facts["trial"], stopped.facts["why"]) == (first.facts["trial"], "voided")
@@ -166,11 +166,11 @@ async def test_a_log_that_cannot_be_read_leaves_the_levels_as_they_were(database
     shop = Shop(database, tuned_policy("auto"))
     await shop.days(22, better)
     assert shop.in_force is Level.DETAILED
-    assert shop.store.append([Event(shop.now, "desk", "started", KEY, {"trial": "t"})], shop.log()[-1].number)
+    assert shop.store.append([ExperimentEvent(shop.now, "desk", "started", KEY, {"trial": "t"})], shop.log()[-1].number)
     shop.learner.advance()
     assert shop.faults == ["tuner_frozen"] and shop.in_force is Level.DETAILED
     asked = body("where is my parcel", user="new", metadata={"conversation_id": "new"})
-    reply = await shop.line.run(replace(call(asked), id="dec_new"))
+    reply = await shop.pipeline.run(replace(call(asked), id="dec_new"))
     assert reply.status == 200
 
 

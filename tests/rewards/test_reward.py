@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.core.learning import REPLACES_WITHIN_MS, SOURCES, Assignment, Due, Feedback, Served
+from router.core.learning import REPLACES_WITHIN_MS, SOURCES, Assignment, Feedback, MaturedAssignment, ServiceRecord
 from router.core.policy import Judge, Level, Metric, Policy, Task
 from router.rewards.reward import (
     built_in,
@@ -32,12 +32,12 @@ def said(metric="resolved", value=1.0, source="user", at_ms=0, decision="", id_=
     return Feedback(id_, at_ms, "t", "p", "c", "u", decision, metric, value, source)
 
 
-ONE_ANSWER = Served(1)
+ONE_ANSWER = ServiceRecord(1)
 
 
 def due(*feedback, served=ONE_ANSWER, conversation="c"):
     assignment = Assignment("d", 0, "t", "p", conversation, "u", "/a", "", "m", Level.GUIDED, "x", 72 * 3_600_000)
-    return Due(assignment, feedback, served)
+    return MaturedAssignment(assignment, feedback, served)
 
 
 def policy(*metrics, judge=None):
@@ -118,14 +118,15 @@ def test_the_order_in_which_rows_are_handed_in_does_not_matter(rows, shuffler, p
 
 def test_guardrails_are_bad_at_one():
     pack = policy(RESOLVED, ESCALATED)
-    _, guards = reward_of(pack, due(said("escalated", 1, "system"), served=Served(4, 1, 10_000.0, 12_000)))
+    _, guards = reward_of(pack, due(said("escalated", 1, "system"), served=ServiceRecord(4, 1, 10_000.0, 12_000)))
     assert guards == {"failures": 0.25, "slow": 0.5, "tokens": 0.75, "escalated": 1.0}
     assert "escalated" not in reward_of(pack, due())[1]  # nothing is known of it
     assert reward_of(policy(RESOLVED, replace(ESCALATED, default=0.0)), due())[1]["escalated"] == 0.0
 
 
 @pytest.mark.parametrize(
-    ("served", "failures"), [(Served(), 0.0), (Served(0, 2), 1.0), (Served(3, 3), 1.0), (Served(4, 0), 0.0)]
+    ("served", "failures"),
+    [(ServiceRecord(), 0.0), (ServiceRecord(0, 2), 1.0), (ServiceRecord(3, 3), 1.0), (ServiceRecord(4, 0), 0.0)],
 )
 def test_the_share_of_failed_answers(served, failures):
     assert built_in(served)["failures"] == failures
@@ -133,7 +134,7 @@ def test_the_share_of_failed_answers(served, failures):
 
 @given(st.floats(0, 1e12), st.floats(0, 1e12), st.integers(0, 10**12))
 def test_worse_is_never_less(slow, more, tokens):
-    low, high = built_in(Served(1, 0, slow, tokens)), built_in(Served(1, 0, slow + more, tokens + 1))
+    low, high = built_in(ServiceRecord(1, 0, slow, tokens)), built_in(ServiceRecord(1, 0, slow + more, tokens + 1))
     assert low["slow"] <= high["slow"] <= 1.0
     assert low["tokens"] <= high["tokens"] <= 1.0
 

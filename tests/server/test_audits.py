@@ -20,7 +20,7 @@ POLICY = "customer-support"
 
 def hardly_settled(running: Running) -> str:
     """Return the example of the pack that passes its domain's threshold with the least to spare."""
-    snapshot = running.parts.shelf.current()
+    snapshot = running.parts.registry.current()
     recogniser = snapshot.recogniser
     domains = snapshot.policy.tasks["/"].children
     found = []
@@ -60,7 +60,7 @@ async def label_all(running: Running, data: Path, task: str) -> None:
 async def revision_after(running: Running, before: str) -> str:
     """Wait for another revision, as an operator's probe would."""
     async with asyncio.timeout(20):
-        while (now := running.parts.shelf.current().policy.revision) == before:
+        while (now := running.parts.registry.current().policy.revision) == before:
             await asyncio.sleep(0.02)
     return now
 
@@ -71,8 +71,8 @@ async def test_wrong_decisions_move_the_threshold_of_a_running_server(
     caplog.set_level(logging.WARNING, "router.engine")
     data = tmp_path / "data"
     running = await start()
-    shelf = running.parts.shelf
-    before, thresholds = shelf.current().policy.revision, shelf.current().recogniser.thresholds
+    registry = running.parts.registry
+    before, thresholds = registry.current().policy.revision, registry.current().recogniser.thresholds
     text = hardly_settled(running)
     seen = [await ask(running, text, f"s{number}") for number in range(12)]
     assert len({headers["x-router-task"] for headers in seen} - {"/"}) == 1
@@ -103,9 +103,9 @@ async def test_wrong_decisions_move_the_threshold_of_a_running_server(
     assert (domain["rung"], domain["audits"], domain["threshold"]) == (rounds, 0, new["by_depth"][0])
 
     again = await start()  # another server over the same folder begins where this one stands
-    assert again.parts.shelf.current().policy.revision == after
+    assert again.parts.registry.current().policy.revision == after
     await again.parts.reloader.reload()
-    assert again.parts.shelf.current().policy.revision == after
+    assert again.parts.registry.current().policy.revision == after
 
 
 async def test_right_decisions_move_nothing(start: Start, tmp_path: Path) -> None:
@@ -118,13 +118,13 @@ async def test_right_decisions_move_nothing(start: Start, tmp_path: Path) -> Non
     async with asyncio.timeout(20):
         while not seen.watches[POLICY][0].audits:
             await asyncio.sleep(0.02)
-    assert "+" not in running.parts.shelf.current().policy.revision
+    assert "+" not in running.parts.registry.current().policy.revision
     assert [each.wrong for each in seen.watches[POLICY]] == [0, 0]
 
 
 async def test_a_broken_table_of_audits_costs_no_answer(start: Start, tmp_path: Path) -> None:
     running = await start()
-    before = running.parts.shelf.current()
+    before = running.parts.registry.current()
     connection = sqlite3.connect(tmp_path / "data" / "router.db")
     with connection:
         connection.execute("DROP TABLE audits")
@@ -133,7 +133,7 @@ async def test_a_broken_table_of_audits_costs_no_answer(start: Start, tmp_path: 
         while 'router_degraded_total{code="audits_failed"}' not in (await running.client.get("/metrics")).text:
             await asyncio.sleep(0.05)
     assert (await running.ask("hello")).status_code == 200
-    assert running.parts.shelf.current() is before
+    assert running.parts.registry.current() is before
     (reloaded,) = await running.parts.reloader.reload()
     assert (reloaded.changed, reloaded.fault) == (False, "")
 

@@ -11,7 +11,7 @@ import pytest
 
 from router.core.errors import RequestError
 from router.server.request_body import ClientGone, bounded_receive, read_body, watch_disconnect
-from router.server.request_guard import ALWAYS_ANSWERED, HEALTH, EdgeGuard, HostList
+from router.server.request_guard import ALWAYS_ANSWERED, HEALTH, HostList, RequestGuard
 from router.server.settings import LimitSettings
 
 LIMITS = LimitSettings(body_bytes=1000, header_bytes=1024, body_deadline_s=0.3, body_bytes_per_s=1_000_000, in_flight=2)
@@ -32,7 +32,9 @@ async def untouched() -> dict:
     raise AssertionError("a refused request's body must not be read")
 
 
-async def ask(guard: EdgeGuard, *headers: tuple[bytes, bytes], path: str = "/v1/x", receive: Any = untouched) -> Answer:
+async def ask(
+    guard: RequestGuard, *headers: tuple[bytes, bytes], path: str = "/v1/x", receive: Any = untouched
+) -> Answer:
     sent: list[dict] = []
 
     async def send(message: dict) -> None:
@@ -78,7 +80,7 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 async def test_refused_before_the_body_is_read(name: str) -> None:
     status, code, headers = REFUSED[name]
-    answer = await ask(EdgeGuard(reached, LIMITS, ["localhost"], shape), *headers)
+    answer = await ask(RequestGuard(reached, LIMITS, ["localhost"], shape), *headers)
     assert (answer.status, answer.code) == (status, code)
     assert answer.headers[b"content-length"] == b"%d" % len(answer.body)
     assert answer.headers[b"content-type"] == b"application/json"
@@ -99,24 +101,24 @@ async def test_refused_before_the_body_is_read(name: str) -> None:
     ids=["plain", "no body", "chunked", "largest", "identity", "own page", "repeated header"],
 )
 async def test_let_through(headers: list) -> None:
-    assert (await ask(EdgeGuard(reached, LIMITS, ["localhost"], shape), *headers)).code == "reached"
+    assert (await ask(RequestGuard(reached, LIMITS, ["localhost"], shape), *headers)).code == "reached"
 
 
 async def test_without_a_list_every_host_and_page_is_answered() -> None:
     headers = [*without(b"host"), (b"host", b"evil.example"), (b"origin", b"https://other.example")]
-    assert (await ask(EdgeGuard(reached, LIMITS, None, shape), *headers)).code == "reached"
+    assert (await ask(RequestGuard(reached, LIMITS, None, shape), *headers)).code == "reached"
 
 
 @pytest.mark.parametrize(
     ("path", "code"), [*((path, "reached") for path in sorted(HEALTH)), ("/metrics", "host_not_allowed")]
 )
 async def test_probes_call_by_address(path: str, code: str) -> None:
-    guard = EdgeGuard(reached, LIMITS, ["localhost"], shape)
+    guard = RequestGuard(reached, LIMITS, ["localhost"], shape)
     assert (await ask(guard, (b"host", b"10.1.2.3:8080"), path=path)).code == code
 
 
 async def test_unsupported_encoding_says_what_is() -> None:
-    answer = await ask(EdgeGuard(reached, LIMITS, None, shape), *HEAD, (b"content-encoding", b"br"))
+    answer = await ask(RequestGuard(reached, LIMITS, None, shape), *HEAD, (b"content-encoding", b"br"))
     assert answer.headers[b"accept-encoding"] == b"identity"
 
 
@@ -152,7 +154,7 @@ async def test_a_full_house_refuses_and_still_shows_that_it_lives() -> None:
             await leave.wait()
         await reached(scope, receive, send)
 
-    guard = EdgeGuard(stay, LIMITS, None, shape)
+    guard = RequestGuard(stay, LIMITS, None, shape)
     first = [asyncio.create_task(ask(guard, *HEAD)) for _ in range(2)]
     while len(inside) < 2:
         await asyncio.sleep(0)
@@ -171,7 +173,7 @@ async def test_a_failing_application_gives_its_place_back() -> None:
     async def fail(scope: dict, receive: Any, send: Any) -> None:
         raise RuntimeError("broken")
 
-    guard = EdgeGuard(fail, LIMITS, None, shape)
+    guard = RequestGuard(fail, LIMITS, None, shape)
     with pytest.raises(RuntimeError, match="broken"):
         await ask(guard, *HEAD)
     assert guard.in_flight == 0
@@ -183,7 +185,7 @@ async def test_what_is_not_http_passes() -> None:
     async def note(scope: dict, receive: Any, send: Any) -> None:
         seen.append(scope["type"])
 
-    await EdgeGuard(note, LIMITS, [], shape)({"type": "lifespan"}, untouched, untouched)
+    await RequestGuard(note, LIMITS, [], shape)({"type": "lifespan"}, untouched, untouched)
     assert seen == ["lifespan"]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from router.core.learning import DialKey, Event
+from router.core.learning import DialKey, ExperimentEvent
 from router.stores import SqlLearningStore
 from router.stores.schema import assignments
 from tests.support.application import Running, Start
@@ -89,7 +89,7 @@ async def ask(desk: Running, *turns: str, stream: bool = False, user: str = "ann
     answer = await desk.client.post("/v1/chat/completions", json={"model": "m", "messages": messages, **more})
     assert answer.status_code == 200
     await asyncio.to_thread(desk.parts.recorder.flush)
-    await asyncio.to_thread(desk.parts.examiner.flush)
+    await asyncio.to_thread(desk.parts.answer_queue.flush)
     return answer.headers["x-router-decision"]
 
 
@@ -130,7 +130,7 @@ async def test_the_judge_is_asked_through_the_model_table(desk: Running, judge: 
     assert judge[0].asked[0]["model"] == "strong" and "about parcels?" in json.dumps(judge[0].asked[0])
     found: list[tuple[str, Any, str, str]] = []
     for _ in range(100):
-        await asyncio.to_thread(desk.parts.examiner.flush)
+        await asyncio.to_thread(desk.parts.answer_queue.flush)
         found = await said(desk, decision)
         if any(source == "judge" for _, _, source, _ in found):
             break
@@ -171,10 +171,12 @@ async def test_levels_follow_the_log_that_another_replica_writes(desk: Running) 
         DialKey("/parcel", "m"),
         {"trial": "t", "kind": "up", "incumbent": "guided", "challenger": "detailed"},
     )
-    text = desk.parts.shelf.current().policy.texts["/parcel"]
+    text = desk.parts.registry.current().policy.texts["/parcel"]
     numbers = {"share": 0.1, "alpha": 0.025, "margin": 0.0, "text": text, "k": 1, "metric": "resolved"}
-    started = Event(1, "desk", "started", key, {**facts, **numbers})
-    assert store.append([started, Event(2, "desk", "stepped", key, {**facts, "from": "guided", "to": "detailed"})], 0)
+    started = ExperimentEvent(1, "desk", "started", key, {**facts, **numbers})
+    assert store.append(
+        [started, ExperimentEvent(2, "desk", "stepped", key, {**facts, "from": "guided", "to": "detailed"})], 0
+    )
     await asyncio.to_thread(desk.parts.learner.heed)
     answer = await desk.client.post(
         "/v1/chat/completions", json={"model": "m", "messages": [{"role": "user", "content": "where is my parcel"}]}

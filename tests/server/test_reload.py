@@ -34,7 +34,7 @@ async def until(running: Running, revision_is_not: str) -> str:
 @pytest.mark.parametrize("through", ["file", "SIGHUP"])
 async def test_a_changed_pack_is_taken_up(start: Start, pack: Path, through: str) -> None:
     running = await start(packs=[pack])
-    before = running.parts.shelf.current().policy.revision
+    before = running.parts.registry.current().policy.revision
     assert "First text." in (await running.ask("hello")).text
     pack.write_text(PACK.format(text="Second text."))
     if through == "SIGHUP":
@@ -47,7 +47,7 @@ async def test_a_changed_pack_is_taken_up(start: Start, pack: Path, through: str
 
 async def test_a_broken_pack_changes_nothing_but_the_news_about_it(start: Start, pack: Path) -> None:
     running = await start(packs=[pack])
-    before = running.parts.shelf.current().policy.revision
+    before = running.parts.registry.current().policy.revision
     pack.write_text("name: desk\nbreif: x\n")
     await running.parts.reloader.reload()
     ready = (await running.client.get("/health/ready")).json()
@@ -61,13 +61,13 @@ async def test_a_broken_pack_changes_nothing_but_the_news_about_it(start: Start,
 
 async def test_a_hundred_reloads_under_load_fail_no_request_and_mix_no_revisions(start: Start, pack: Path) -> None:
     running = await start(packs=[pack])
-    texts = {running.parts.shelf.current().policy.revision: "First text."}
+    texts = {running.parts.registry.current().policy.revision: "First text."}
     answers = []
     for number in range(100):
         pack.write_text(PACK.format(text=f"Text {number}."))
         asking = (running.ask(f"question {number} {worker}") for worker in range(5))
         _, *asked = await asyncio.gather(running.parts.reloader.reload(), *asking)
-        texts[running.parts.shelf.current().policy.revision] = f"Text {number}."
+        texts[running.parts.registry.current().policy.revision] = f"Text {number}."
         answers += asked
     assert {answer.status_code for answer in answers} == {200}
     assert len(texts) == 101

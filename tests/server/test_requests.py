@@ -144,7 +144,7 @@ async def test_the_right_instructions_are_added_and_told(start: Start) -> None:
     headers = answer.headers
     assert headers["x-router-outcome"] == "classified"
     assert headers["x-router-task"].startswith("/")
-    assert headers["x-router-revision"] == running.parts.shelf.current().policy.revision
+    assert headers["x-router-revision"] == running.parts.registry.current().policy.revision
     assert headers["x-router-decision"] == headers["x-request-id"]
     assert headers["x-router-level"] in ("brief", "guided", "detailed")
 
@@ -171,7 +171,7 @@ async def test_every_decision_is_recorded_without_the_users_words(start: Start) 
 async def test_a_stored_decision_is_made_again_from_its_evidence(start: Start) -> None:
     """Law 1, over the shipped pack and a talk with switches: what is stored decides to itself."""
     running = await start()
-    policy = running.parts.shelf.current().policy
+    policy = running.parts.registry.current().policy
     for text in ("My blender arrived broken and I want my money back", "hello", "what is 2+2", "cancel order 20391"):
         answer = await running.ask(text, metadata={"tier": "pro"})
         await running.client.get("/metrics")  # writes what is queued
@@ -271,7 +271,7 @@ async def test_health_and_metrics_tell_what_runs(start: Start) -> None:
     await running.ask("Where is my parcel?")
     ready = (await running.client.get("/health/ready")).json()
     assert (await running.client.get("/health/live")).json() == {"status": "live"}
-    assert ready["policies"] == {"customer-support": running.parts.shelf.current().policy.revision}
+    assert ready["policies"] == {"customer-support": running.parts.registry.current().policy.revision}
     metrics = (await running.client.get("/metrics")).text
     for name in (
         "router_requests_total",

@@ -98,7 +98,7 @@ async def test_a_tenant_goes_on_from_its_own_answer_whole_or_streamed_by_any_of_
 async def test_an_answer_is_its_tenants_while_it_is_still_being_streamed(start: Start) -> None:
     running = await start(TWO)
     body = json.dumps({"model": "echo", "input": ASKED, "stream": True}).encode()
-    reply = await running.parts.line.run(Call(WIRES["responses"], body, tenant="shop", id="dec_1"))
+    reply = await running.parts.pipeline.run(Call(WIRES["responses"], body, tenant="shop", id="dec_1"))
     assert reply.chunks is not None
     created = await anext(reply.chunks)
     answer = json.loads(created.partition(b"data: ")[2].partition(b"\n")[0])["response"]["id"]

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from router.core.learning import Assignment, DialKey, Event, Outcome
-from router.core.levels import Asked, Levels, choose_levels
+from router.core.learning import Assignment, DialKey, ExperimentEvent, Outcome
+from router.core.levels import LevelQuery, Levels, choose_levels
 from router.core.policy import ROOT, Instruction, Level, Metric, Policy, PolicySettings, Task
 from router.tuning.allocation import SD_DOMAIN, SD_OWN, SD_SHARED, SD_TASK, ArmKey, ArmStatistics, count_outcomes
 from router.tuning.candidates import Candidates
@@ -109,7 +109,7 @@ class Simulated:
 
     def _conversation(self, number: int, at: int, luck: float, levels: Levels) -> Outcome:
         leaf, unit = self.world.leaves[at], f"u{number}"
-        chosen, _, draw = choose_levels(self.policy, [leaf], levels, {}, Asked(unit, "", MODEL))
+        chosen, _, draw = choose_levels(self.policy, [leaf], levels, {}, LevelQuery(unit, "", MODEL))
         self.regret += float(self.world.best()[at] - self.world.worth[at, chosen[leaf]])
         at_ms = number * DAY_MS // PER_DAY
         node = draw.node if draw else leaf
@@ -134,7 +134,7 @@ class Simulated:
         )
         return Outcome(assignment, float(luck < self.world.worth[at, chosen[leaf]]), number=number)
 
-    def _write(self, events: Iterable[Event], arms: dict[ArmKey, ArmStatistics], now_ms: int) -> None:
+    def _write(self, events: Iterable[ExperimentEvent], arms: dict[ArmKey, ArmStatistics], now_ms: int) -> None:
         for event in events:
             kind = event.facts.get("kind")
             if event.kind == "started" and kind != "holdback":
@@ -149,7 +149,7 @@ class Simulated:
                 self.wrong += self._is_wrong(event, Candidates(self.policy, self.state, arms, now_ms))
             self.state = fold([event], self.state)
 
-    def _is_wrong(self, event: Event, candidates: Candidates) -> bool:
+    def _is_wrong(self, event: ExperimentEvent, candidates: Candidates) -> bool:
         """Say whether a step makes the tasks that it moves worse in truth (by more than its margin)."""
         moves = candidates.moves(
             DialKey(*event.key), level_named(event.facts["incumbent"]), level_named(event.facts["challenger"])

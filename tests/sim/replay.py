@@ -22,8 +22,8 @@ from sqlalchemy import select
 
 from router.core.decision import Decision, Settled
 from router.core.evidence import Evidence
-from router.core.learning import Assignment, Due, Event, Feedback, Outcome, Source
-from router.core.levels import Asked, Levels, choose_levels, draw
+from router.core.learning import Assignment, ExperimentEvent, Feedback, MaturedAssignment, Outcome, Source
+from router.core.levels import LevelQuery, Levels, choose_levels, draw
 from router.core.policy import Metric, Policy
 from router.core.trace import Trace
 from router.engine.guarding import FaultHandler
@@ -87,14 +87,14 @@ class Watched(SqlLearningStore):
         self.told = told
         self.dice: np.random.Generator | None = None
 
-    def due(self, policy: str, upto_ms: int, limit: int) -> list[Due]:
+    def due(self, policy: str, upto_ms: int, limit: int) -> list[MaturedAssignment]:
         return super().due(policy, upto_ms, limit if self.dice is None else int(self.dice.integers(20, 300)))
 
     def settle(self, given: Sequence[Outcome]) -> None:
         super().settle(given)
         self.told()
 
-    def append(self, events: Sequence[Event], last: int) -> bool:
+    def append(self, events: Sequence[ExperimentEvent], last: int) -> bool:
         written = super().append(events, last)
         self.told()
         return written
@@ -108,8 +108,8 @@ def live(file: Path, days: int, manner: Manner, acknowledged: Path, commits: Con
     database = open_database(f"sqlite:///{file}", within_s=PATIENCE_S)
     try:
         store = Watched(database, (lambda: commits.send_bytes(b".")) if commits is not None else lambda: None)
-        shelf = PolicyRegistry({tuned.name: snapshot(tuned)}, tuned.name)
-        learner = Learner(store, shelf, SALT, FaultHandler(faults.append), lambda: now_ms)
+        registry = PolicyRegistry({tuned.name: snapshot(tuned)}, tuned.name)
+        learner = Learner(store, registry, SALT, FaultHandler(faults.append), lambda: now_ms)
         newest = SqlTraceStore(database).recent(1)
         for day in range(int(newest[0]["at_ms"]) // DAY_MS if newest else 0, days):
             store.dice = manner.dice(day) if manner.troubled else None
@@ -141,7 +141,7 @@ def _serve(database: Database, store: Watched, tuned: Policy, day: int, acknowle
         store.told()
 
 
-def _traces(tuned: Policy, log: list[Event], day: int) -> list[Trace]:
+def _traces(tuned: Policy, log: list[ExperimentEvent], day: int) -> list[Trace]:
     """Return the decisions of a day, with the levels of its morning: what the tuner wrote later was not known then."""
     levels = fold(event for event in log if event.at_ms <= day * DAY_MS).levels(SALT, tuned.settings.holdout)
     return [_trace(tuned, levels, number) for number in range(day * PER_DAY, (day + 1) * PER_DAY)]
@@ -149,7 +149,7 @@ def _traces(tuned: Policy, log: list[Event], day: int) -> list[Trace]:
 
 def _trace(tuned: Policy, levels: Levels, number: int) -> Trace:
     task, unit = TASKS[number % len(TASKS)], f"u{int(draw(SALT, str(number), 'user') * USERS)}"
-    chosen, _, drawn = choose_levels(tuned, [task], levels, {}, Asked(unit, "", MODEL))
+    chosen, _, drawn = choose_levels(tuned, [task], levels, {}, LevelQuery(unit, "", MODEL))
     at_ms = number * DAY_MS // PER_DAY
     node = drawn.node if drawn else task
     assignment = Assignment(
@@ -241,7 +241,7 @@ def _batches(rows: list, size: int, dice: np.random.Generator | None) -> Iterato
 class Ended:
     """What a life has come to: the log and the outcomes without their numbers, the evidence of all trials, feedback."""
 
-    events: tuple[Event, ...]
+    events: tuple[ExperimentEvent, ...]
     outcomes: tuple[Outcome, ...]
     tests: tuple[tuple[str, SequentialTest], ...]
     levels: Levels

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from router.core.audit import Audit, InForce
+from router.core.audit import Audit, ThresholdsInForce
 from router.core.decision import Decision, Settled
 from router.core.errors import Degraded
 from router.core.evidence import Belief, Evidence
@@ -17,7 +17,7 @@ from router.core.trace import Trace
 from router.stores import Database, SqlAuditStore, SqlTraceStore, evidence_of, open_database
 
 Traces = Callable[..., Trace]
-PROMISED = InForce((0.6, 0.5), 0.3, {"/billing": 0.7}, "cafe")
+PROMISED = ThresholdsInForce((0.6, 0.5), 0.3, {"/billing": 0.7}, "cafe")
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import select
 
 from router.core.errors import Degraded, SettingsError
-from router.core.learning import Assignment, Compliance, DialKey, Event, Feedback, Outcome
+from router.core.learning import Assignment, Compliance, DialKey, ExperimentEvent, Feedback, Outcome
 from router.core.trace import Trace
 from router.stores import (
     EXPORTED,
@@ -46,7 +46,7 @@ def full(
     SqlFeedbackStore(database).record([feedback(n, comment="Grüße") for n in range(5)])
     learning = SqlLearningStore(database)
     learning.settle([Outcome(given[0], 0.5), Outcome(given[1], None, {"slow": 1.0})])
-    learning.append([Event(1, "shop", "started", DialKey("/", "fast"))], 0)
+    learning.append([ExperimentEvent(1, "shop", "started", DialKey("/", "fast"))], 0)
     learning.tally([Compliance("shop", f"i{n}", "t", "m", n % 2 == 0, True, 2, 1) for n in range(5)])
     return database
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from router.core.errors import Degraded
-from router.core.learning import Assignment, Compliance, DialKey, Event, Feedback, Outcome, Served
+from router.core.learning import Assignment, Compliance, DialKey, ExperimentEvent, Feedback, Outcome, ServiceRecord
 from router.core.policy import Level
 from router.core.store_ports import FeedbackSubject
 from router.core.trace import Trace
@@ -34,8 +34,10 @@ def traces(database: Database) -> SqlTraceStore:
     return SqlTraceStore(database)
 
 
-def event(kind: str = "started", policy: str = "shop", **changes: object) -> Event:
-    return dataclasses.replace(Event(5_000, policy, kind, KEY, {"share": 0.1}, "It begins.", "ann"), **changes)
+def event(kind: str = "started", policy: str = "shop", **changes: object) -> ExperimentEvent:
+    return dataclasses.replace(
+        ExperimentEvent(5_000, policy, kind, KEY, {"share": 0.1}, "It begins.", "ann"), **changes
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------- due
@@ -161,7 +163,7 @@ def test_it_is_known_how_a_conversation_was_served_by_then(
         ]
     )
     (due,) = store.due("shop", 9_999, 10)
-    assert due.served == Served(answers=4, failures=3, slowest_ms=9.25, tokens=123)
+    assert due.served == ServiceRecord(answers=4, failures=3, slowest_ms=9.25, tokens=123)
 
 
 def test_of_a_conversation_whose_decisions_are_gone_nothing_is_known(
@@ -170,7 +172,7 @@ def test_of_a_conversation_whose_decisions_are_gone_nothing_is_known(
     SqlTraceStore(database).write([trace(1, assignment=assignment(1))])
     database.write(lambda connection: connection.exec_driver_sql("DELETE FROM decisions"), "failed", "no")
     (due,) = store.due("shop", 9_999, 10)
-    assert due.served == Served()
+    assert due.served == ServiceRecord()
 
 
 def test_what_is_due_is_found_by_an_index(sqlite: Database) -> None:

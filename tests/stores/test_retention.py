@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 
 from router.core.audit import Audit
 from router.core.errors import Degraded
-from router.core.learning import Assignment, DialKey, Event, Feedback, Outcome
+from router.core.learning import Assignment, DialKey, ExperimentEvent, Feedback, Outcome
 from router.core.trace import Trace
 from router.stores import (
     Database,
@@ -106,7 +106,7 @@ def test_what_levels_and_thresholds_rest_on_stays(trace: Traces, assignment: Ass
     learning, audits = SqlLearningStore(database), SqlAuditStore(database)
     SqlTraceStore(database).write([trace(1, at_ms=OLD_MS, assignment=given)])
     learning.settle([Outcome(given, 0.5, {"slow": 0.25})])
-    learning.append([Event(OLD_MS, "shop", "started", DialKey("/", "fast"))], 0)
+    learning.append([ExperimentEvent(OLD_MS, "shop", "started", DialKey("/", "fast"))], 0)
     audits.record([Audit("dec_1", "shop", "cafe", (0.6,), ("/billing",), ("/billing",), "ann", OLD_MS)])
     before = (learning.outcomes("shop"), learning.events("shop"), audits.read("shop"))
     assert Retention(database, KEPT_DAYS).sweep(NOW_MS).decisions == 1

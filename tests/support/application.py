@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from router.server.composition import Parts
+from router.server.composition import Components
 
 Start = Callable[..., Awaitable["Running"]]
 
@@ -15,7 +15,7 @@ Start = Callable[..., Awaitable["Running"]]
 class Running:
     """An application that runs, a client for it, and its parts."""
 
-    def __init__(self, parts: Parts, client: httpx.AsyncClient, stop: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, parts: Components, client: httpx.AsyncClient, stop: Callable[[], Awaitable[None]]) -> None:
         self.parts = parts
         self.client = client
         self.stop = stop

@@ -111,9 +111,9 @@ def preparer(
 ) -> RequestPreparer:
     first = first or snapshot()
     noted = faults if faults is not None else []
-    shelf = PolicyRegistry({first.policy.name: first}, first.policy.name)
+    registry = PolicyRegistry({first.policy.name: first}, first.policy.name)
     return RequestPreparer(
-        shelf, Identifier(b"secret", ("x-session-id",)), FaultHandler(noted.append), clock or Clock()
+        registry, Identifier(b"secret", ("x-session-id",)), FaultHandler(noted.append), clock or Clock()
     )
 
 
@@ -131,5 +131,5 @@ def call(given: Mapping[str, Any], **more: Any) -> Call:
 
 def sent_messages(of: RequestPreparer, given: Mapping[str, Any], **more: Any) -> list[dict[str, Any]]:
     """What would leave for this body."""
-    look = of.prepare(call(given, **more))
-    return json.loads(of.weave(look, CHAT).body)["messages"]
+    prepared = of.prepare(call(given, **more))
+    return json.loads(of.weave(prepared, CHAT).body)["messages"]

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from router.backends import EchoBackend
-from router.core.learning import DialKey, Event, Feedback
+from router.core.learning import DialKey, ExperimentEvent, Feedback
 from router.core.levels import Levels, usual_level
 from router.core.policy import Level, Metric, Policy
 from router.core.trace import Trace
@@ -47,12 +47,14 @@ class Shop:
         self.chance = random.Random(seed)
         self.faults: list[str] = []
         self.traces: list[Trace] = []
-        self.shelf = PolicyRegistry({policy.name: snapshot(policy)}, policy.name)
+        self.registry = PolicyRegistry({policy.name: snapshot(policy)}, policy.name)
         self.store = SqlLearningStore(database)
-        self.guard = FaultHandler(self.faults.append)
+        self.fault_handler = FaultHandler(self.faults.append)
         self.learner = self.another()
         self.learner.heed()
-        self.preparer = RequestPreparer(self.shelf, Identifier(b"secret"), self.guard, lambda: self.now / 1000)
+        self.preparer = RequestPreparer(
+            self.registry, Identifier(b"secret"), self.fault_handler, lambda: self.now / 1000
+        )
         target = BackendTarget(EchoBackend(name="echo", nonce="n"))
         self.line = Pipeline(
             self.preparer,
@@ -63,9 +65,9 @@ class Shop:
         )
         self.asked = 0
 
-    def another(self, shelf: PolicyRegistry | None = None) -> Learner:
+    def another(self, registry: PolicyRegistry | None = None) -> Learner:
         """Another replica over the same database."""
-        return Learner(self.store, shelf or self.shelf, b"salt", self.guard, lambda: self.now)
+        return Learner(self.store, registry or self.registry, b"salt", self.fault_handler, lambda: self.now)
 
     async def days(self, days: float, goes: Goes, per_day: int = 100, every_h: int = 8) -> None:
         """Serve so many conversations a day, of which `goes(level)` end well, and let the tuner work now and then."""
@@ -103,25 +105,25 @@ class Shop:
         SqlTraceStore(self.database).write(self.traces)
         del self.traces[:-1]
 
-    def log(self, *kinds: str) -> list[Event]:
+    def log(self, *kinds: str) -> list[ExperimentEvent]:
         events = self.store.events("desk")
         return [event for event in events if event.kind in kinds] if kinds else list(events)
 
     def word(self, word: Any, key: DialKey = KEY) -> None:
         records = Records("desk", self.store)
         records.read_log()
-        event = say(self.shelf.current().policy, records.state, word, key, "ann", self.now)
+        event = say(self.registry.current().policy, records.state, word, key, "ann", self.now)
         assert self.store.append([event], records.state.last)
 
     @property
     def levels(self) -> Levels:
-        found = self.shelf.levels("desk")
+        found = self.registry.levels("desk")
         assert found is not None
         return found
 
     @property
     def in_force(self) -> Level:
-        policy = self.shelf.current().policy
+        policy = self.registry.current().policy
         return usual_level(policy, KEY.task, self.levels.choice(policy, KEY).move)
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from router.core.learning import Assignment, DialKey, Event, Outcome
-from router.core.levels import Asked, Levels, choose_levels
+from router.core.learning import Assignment, DialKey, ExperimentEvent, Outcome
+from router.core.levels import LevelQuery, Levels, choose_levels
 from router.core.policy import ROOT, Instruction, Level, Metric, Policy, PolicySettings, Task, lineage
 from router.tuning.allocation import ArmKey, ArmStatistics
 from router.tuning.candidates import DAY_MS
@@ -104,7 +104,7 @@ def arms(
     }
 
 
-def numbered(events: Iterable[Event], after: int = 0) -> list[Event]:
+def numbered(events: Iterable[ExperimentEvent], after: int = 0) -> list[ExperimentEvent]:
     """Return events as the store numbers them."""
     return [replace(event, number=after + i + 1) for i, event in enumerate(events)]
 
@@ -122,7 +122,7 @@ def drawn(
     """Return matured conversations at a task, levels chosen as the router does, rewards drawn by level."""
     found = []
     for unit in units:
-        chosen, _, draw = choose_levels(policy, [leaf], levels, {}, Asked(f"u{unit}", "", MODEL))
+        chosen, _, draw = choose_levels(policy, [leaf], levels, {}, LevelQuery(f"u{unit}", "", MODEL))
         node, level = draw.node if draw else leaf, chosen[leaf]
         found.append(
             outcome(
@@ -165,9 +165,9 @@ FACTS: dict[str, Any] = {
 }
 
 
-def event(what: str, key: DialKey | None = None, at_ms: int = T0, by: str = "tuner", **facts: Any) -> Event:
+def event(what: str, key: DialKey | None = None, at_ms: int = T0, by: str = "tuner", **facts: Any) -> ExperimentEvent:
     given = {**FACTS, **facts} if what not in ("frozen", "thawed", "reset") else facts
-    return Event(at_ms, "desk", what, key or dial(), given, by=by)
+    return ExperimentEvent(at_ms, "desk", what, key or dial(), given, by=by)
 
 
 STARTED = event("started")

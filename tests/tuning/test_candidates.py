@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from router.core.learning import DialKey, Event
+from router.core.learning import DialKey, ExperimentEvent
 from router.core.policy import Level, Policy
 from router.tuning.allocation import ArmKey, ArmStatistics
 from router.tuning.candidates import DAY_MS, Candidates
@@ -89,7 +89,7 @@ def test_children_come_after_their_domain_has_nothing_left_to_try() -> None:
 def test_a_child_waits_where_only_another_childs_trial_keeps_the_domain_from_trying() -> None:
     policy = pack()
     text = policy.texts[BILLING]
-    log: list[Event] = []
+    log: list[ExperimentEvent] = []
     for k, challenger in enumerate(("detailed", "brief"), 1):
         facts = {"trial": f"t{k}", "challenger": challenger, "text": text, "k": k}
         log += [event("started", **facts), event("stopped", **facts, why="futile", rests_until_ms=T0 + 90 * DAY_MS)]

@@ -11,7 +11,7 @@ import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from router.core.learning import DialKey, Event, Outcome
+from router.core.learning import DialKey, ExperimentEvent, Outcome
 from router.core.policy import ROOT, Level, Policy, lineage
 from router.tuning.allocation import ArmKey, ArmStatistics, count_outcomes
 from router.tuning.candidates import DAY_MS, MATURED
@@ -55,12 +55,12 @@ STEPS = st.one_of(
 class Town:
     """A router in which days pass. Every refresh is looked at by `watch`."""
 
-    def __init__(self, watch: Callable[[Town, list[Event], LevelState], None]) -> None:
+    def __init__(self, watch: Callable[[Town, list[ExperimentEvent], LevelState], None]) -> None:
         self.watch = watch
         self.mode, self.text = "auto", ""
         self.now_ms = T0
         self.units = 0
-        self.log: list[Event] = []
+        self.log: list[ExperimentEvent] = []
         self.outcomes: list[Outcome] = []
         self.tests: dict[str, SequentialTest] = {}
         self.arms: dict[ArmKey, ArmStatistics] = {}
@@ -100,7 +100,7 @@ class Town:
         self.write(events)
         self.watch(self, events, before)
 
-    def write(self, events: list[Event]) -> None:
+    def write(self, events: list[ExperimentEvent]) -> None:
         events = numbered(events, self.state.last)
         self.log += events
         self.state = fold(events, self.state)
@@ -116,7 +116,7 @@ SCENES = st.lists(STEPS, min_size=3, max_size=8)
 town = settings(max_examples=40, deadline=None)
 
 
-def alone(town: Town, events: list[Event], before: LevelState) -> None:
+def alone(town: Town, events: list[ExperimentEvent], before: LevelState) -> None:
     for one, other in combinations(town.state.running, 2):
         assert one[1:] != other[1:] or (one.task not in lineage(other.task) and other.task not in lineage(one.task))
 
@@ -127,7 +127,7 @@ def test_never_two_trials_on_one_lineage(steps) -> None:
     Town(alone).live(steps)
 
 
-def certified(town: Town, events: list[Event], before: LevelState) -> None:
+def certified(town: Town, events: list[ExperimentEvent], before: LevelState) -> None:
     for event in events:
         running = before.dial(event.key).running
         if event.kind not in ("stepped", "proposed"):
@@ -148,7 +148,7 @@ def test_never_a_step_without_a_certificate(steps) -> None:
     Town(certified).live(steps)
 
 
-def wrongs_undone(town: Town, events: list[Event], before: LevelState) -> None:
+def wrongs_undone(town: Town, events: list[ExperimentEvent], before: LevelState) -> None:
     for key, running in before.running.items():
         bets = town.bets_before[running.id]
         bad = bets.evidence_for >= ROLLBACK_AT if running.kind == "holdback" else bets.evidence_against >= HARM_ALARM
@@ -162,7 +162,7 @@ def test_harm_never_goes_on(steps) -> None:
     Town(wrongs_undone).live(steps)
 
 
-def frozen(town: Town, events: list[Event], before: LevelState) -> None:
+def frozen(town: Town, events: list[ExperimentEvent], before: LevelState) -> None:
     for event in events:
         if before.held(event.key) is not None:
             assert event.kind == "stopped" and event.facts["why"] in ("voided", "metric", "rejected")
@@ -183,7 +183,7 @@ def test_what_is_frozen_holds(steps) -> None:
     Town(frozen).live(steps)
 
 
-def settled(town: Town, events: list[Event], before: LevelState) -> None:
+def settled(town: Town, events: list[ExperimentEvent], before: LevelState) -> None:
     assert refresh(town.policy, town.state, town.tests, town.arms, town.now_ms) == []
     for key, standing in before.dials.items():
         assert town.state.dial(key).k >= standing.k

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from router.core.learning import DialKey, Event
+from router.core.learning import DialKey, ExperimentEvent
 from router.core.levels import Dial, Trial
 from router.core.policy import ROOT, Level
 from router.tuning.candidates import DAY_MS
@@ -16,7 +16,7 @@ from tests.tuning.desk import BILLING, HELD_BACK, INVOICE, MODEL, REFUND, SHIPPI
 OFF, BRIEF, GUIDED, DETAILED = Level
 
 
-def standing(*events: Event, key: DialKey | None = None):
+def standing(*events: ExperimentEvent, key: DialKey | None = None):
     return fold(events).dial(key or dial())
 
 
@@ -127,7 +127,7 @@ def test_a_word_covers_its_task_and_those_below(word: DialKey, covered: bool) ->
 
 
 def test_an_event_without_its_facts_is_named() -> None:
-    broken = Event(T0, "desk", "started", dial(), {"trial": "t"}, number=17)
+    broken = ExperimentEvent(T0, "desk", "started", dial(), {"trial": "t"}, number=17)
     with pytest.raises(ValueError, match=r"event 17 \(started /billing\) lacks a fact: 'kind'"):
         fold([broken])
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from router.core.learning import DialKey, Event
+from router.core.learning import DialKey, ExperimentEvent
 from router.core.policy import ROOT, Level, Policy
 from router.tuning.allocation import ArmKey, ArmStatistics
 from router.tuning.candidates import DAY_MS
@@ -27,7 +27,7 @@ class Desk:
     def __init__(self, mode: str = "auto", record: Mapping[Any, Any] = PROMISING, **more: Any) -> None:
         self.policy: Policy = pack(mode, **more)
         self.arms: dict[ArmKey, ArmStatistics] = arms(self.policy, record, T0)
-        self.log: list[Event] = []
+        self.log: list[ExperimentEvent] = []
         self.refresh(0)
 
     @property
@@ -42,13 +42,13 @@ class Desk:
         return [event.kind for event in events]
 
     def say(self, word: str, key: DialKey | None = None, by: str = "ann") -> None:
-        self.log.append(Event(T0, "desk", word, key or dial(), {}, by=by))
+        self.log.append(ExperimentEvent(T0, "desk", word, key or dial(), {}, by=by))
 
     @property
     def facts(self) -> Mapping[str, Any]:
         return self.log[-1].facts
 
-    def last(self, kind: str) -> Event:
+    def last(self, kind: str) -> ExperimentEvent:
         return next(event for event in reversed(self.log) if event.kind == kind)
 
 
