@@ -6,7 +6,6 @@ Exit codes as elsewhere: 0 good, 1 a proposal waits for a word, 2 could not run.
 from __future__ import annotations
 
 import getpass
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -21,9 +20,7 @@ from router.commands.frame import (
     ConfigOption,
     DataOption,
     JsonOption,
-    SinceOption,
     answer,
-    moment_before,
     note,
     now_ms,
     opened,
@@ -49,10 +46,8 @@ from router.core.errors import SettingsError, did_you_mean
 from router.core.learning import DialKey
 from router.core.policy import ROOT
 from router.packs import Pack, load_pack
-from router.rewards.reward import drawn_for_audit
 from router.server.settings import Settings
-from router.server.settings_source import load_salt
-from router.stores import SqlFeedbackStore, SqlLearningStore
+from router.stores import SqlLearningStore
 from router.tuning.level_state import Word, covers, level_named
 
 app = App(help="How levels stand, the evidence so far, and the steps that it supports.")
@@ -169,30 +164,6 @@ def diff_command(
     print(unified(files), end="")
     if not files:
         note("the pack says what tuning has found: there is nothing to change")
-
-
-@app.command("audits")
-def audits_command(
-    since: SinceOption = "7d",
-    pack: PackOption = None,
-    config: ConfigOption = None,
-    data: DataOption = None,
-) -> None:
-    """Write the judged answers that a person is to judge as well, as JSON Lines: they take the judge's errors out."""
-    settings = settings_of(config, data)
-    policy = served_pack(pack, settings).policy
-    if policy.judge is None:
-        raise SettingsError(f"the policy {policy.name} has no judge")
-    since_ms = moment_before(since)
-    with opened(settings) as database:
-        judged = SqlFeedbackStore(database).judged(policy.name, policy.judge.metric, since_ms)
-    salt = load_salt(settings)
-    drawn = [row for row in judged if drawn_for_audit(row.conversation, policy.judge.audit, salt)]
-    for row in drawn:  # what the judge said is left out: it would lead the auditor
-        line = {"decision": row.decision, "conversation": row.conversation, "metric": row.metric, "source": "audit"}
-        print(json.dumps({**line, "value": None}))
-    said = "put a value into each line, and send it to /v1/feedback before the conversation's horizon"
-    note(f"to judge: {len(drawn)}; {said}")
 
 
 def _word_command(word: Word, help_: str) -> None:

@@ -188,15 +188,13 @@ class Signal:
 class Judge:
     """A model that is asked how good an answer was, for a share `rate` of conversations, by a `rubric`.
 
-    It says `metric`, 0 to 1. Of the judged conversations a share `audit` is drawn for a person to judge as well; with
-    these the judge's errors are taken out of the mean.
+    It says `metric`, best at the rubric's best.
     """
 
     model: str
     metric: str
     rubric: str
     rate: float = 0.1
-    audit: float = 0.1
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,10 @@ def build(draft: PackDraft, faults: list[Fault]) -> tuple[Policy, tuple[PackTest
     built.places.update({f"signal:{name}": node.place for name, (_, node) in draft.signals.items()})
     built.places.update({f"pack:auxiliary.{name}": node.place for name, (_, node) in draft.auxiliary.items()})
     if draft.judge:
-        built.places["pack:judge"] = draft.judge[1].place
+        judge_form, judge_node = draft.judge
+        built.places["pack:judge"] = judge_node.place
+        if judge_form.audit is not None:
+            built.places["pack:judge.audit"] = judge_node.at("audit").place
     built.places["pack:settings"] = draft.settings_node.place
     for key, lines in (("boilerplate", draft.boilerplate), ("unrelated", draft.unrelated)):
         built.places.update({f"pack:{key}.{i}": line.place for i, line in enumerate(distinct(lines), 1)})

@@ -46,8 +46,8 @@ class Pack:
 
     `files` are all files that were read and the folders that they were found in, for whoever watches for changes.
     `places` maps to (file, line): a task by its path, an instruction by its id, an example as `/path:example.3`, and
-    `cue:name`, `metric:name`, `signal:name`, `pack:settings`, `pack:judge`, `pack:boilerplate.1`, `pack:unrelated.1`
-    and `pack:dialogues.1`.
+    `cue:name`, `metric:name`, `signal:name`, `pack:settings`, `pack:judge`, `pack:judge.audit`, `pack:boilerplate.1`,
+    `pack:unrelated.1` and `pack:dialogues.1`.
     """
 
     policy: Policy

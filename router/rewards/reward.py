@@ -11,23 +11,18 @@ One conversation, one number, whatever was said how often. Who wins where words 
 
 "Last" and "latest" go by the time of receipt, ties by id, so the order in which rows are handed in does not matter.
 
-The judge's metric is different, because a model's opinion is biased and people's words are given for few and unusual
-conversations. Of the judged conversations a share q is drawn for a person to judge as well, by a keyed hash, and
-f + (xi/q)(Y - f) stands for Y: f what the judge says, Y the person, xi whether the conversation was drawn. Its mean is
-the mean of Y however wrong the judge is (prediction-powered inference, Angelopoulos et al. 2023, arXiv 2301.09633; the
-estimator of Robins, Rotnitzky and Zhao 1994). It lies between 1 - 1/q and 1/q and is mapped onto [0, 1] by a straight
-line, which keeps the order of means and divides their differences by 2/q - 1. Other sources say nothing to this
-metric: that they spoke would be a choice of theirs, not a draw.
+A primary metric that a judge says is the judge's alone: it has a value where the judge was asked, which a draw decides,
+and none elsewhere. That others spoke would be a choice of theirs, and people choose few and unusual conversations.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from math import fsum
 
 from router.core.learning import REPLACES_WITHIN_MS, SOURCES, Feedback, MaturedAssignment, ServiceRecord, Source
 from router.core.levels import draw
-from router.core.policy import Judge, Metric, Policy
+from router.core.policy import Metric, Policy
 
 FAILURES, SLOW, TOKENS = "failures", "slow", "tokens"
 """The guardrails that every policy has, beside those that its metrics declare."""
@@ -38,21 +33,20 @@ SLOW_HALF_MS = 10_000.0
 TOKENS_HALF = 4_000.0
 """A conversation of so many tokens counts as half dear: a few turns with a mix of the default budget."""
 
-JUDGED, AUDITED = "judge", "audit"
+_JUDGED = "judge"  # what the draw of conversations to judge is keyed with
 
 
-def reward_of(policy: Policy, due: MaturedAssignment, salt: bytes = b"") -> tuple[float | None, dict[str, float]]:
+def reward_of(policy: Policy, due: MaturedAssignment) -> tuple[float | None, dict[str, float]]:
     """Return the reward of a matured conversation in [0, 1], 1 being good, and its guardrails in [0, 1], 1 being bad.
 
     The reward is the value of the policy's primary metric, None where nothing says how it went. A declared guardrail
-    of which nothing is known is left out; the built-in ones are always there. `salt` keys the draw of the audits.
+    of which nothing is known is left out; the built-in ones are always there.
     """
     primary = policy.primary
     reward = None
     if primary is not None:
-        judge = policy.judge
-        if judge is not None and judge.metric == primary.name:
-            reward = judged_value(primary, judge, due.assignment.conversation, due.feedback, salt)
+        if policy.judge is not None and policy.judge.metric == primary.name:
+            reward = said_by("judge", primary, (row for row in due.feedback if row.metric == primary.name))
         else:
             reward = value_of(primary, due.feedback)
     guards = built_in(due.served)
@@ -89,27 +83,6 @@ def value_of(metric: Metric, feedback: Iterable[Feedback]) -> float | None:
     return goodness(metric, metric.default)
 
 
-def judged_value(
-    metric: Metric, judge: Judge, conversation: str, feedback: Sequence[Feedback], salt: bytes = b""
-) -> float | None:
-    """Return the judge's value with its errors taken out, mapped onto [0, 1].
-
-    None where the judge was not asked, or where a person's judgement was drawn and has not come.
-    """
-    words = [row for row in feedback if row.metric == metric.name]
-    judged = said_by("judge", metric, words)
-    if judged is None or judge.audit <= 0.0:
-        return judged
-    value = judged
-    if drawn_for_audit(conversation, judge.audit, salt):
-        audited = said_by("audit", metric, words)
-        if audited is None:
-            return None
-        value = judged + (audited - judged) / judge.audit
-    lowest, highest = 1.0 - 1.0 / judge.audit, 1.0 / judge.audit
-    return min(max((value - lowest) / (highest - lowest), 0.0), 1.0)
-
-
 def said_by(source: Source, metric: Metric, words: Iterable[Feedback]) -> float | None:
     """Return what one source says of a conversation by a metric, in [0, 1]; None where it said nothing.
 
@@ -141,12 +114,7 @@ def value_at(metric: Metric, share: float) -> float:
 
 def drawn_for_judge(conversation: str, rate: float, salt: bytes = b"") -> bool:
     """Say whether the judge is asked about a conversation: a keyed hash of it, the same at each of its answers."""
-    return draw(salt, conversation, JUDGED) < rate
-
-
-def drawn_for_audit(conversation: str, rate: float, salt: bytes = b"") -> bool:
-    """Say whether a judged conversation is for a person to judge as well; independent of `drawn_for_judge`."""
-    return draw(salt, conversation, AUDITED) < rate
+    return draw(salt, conversation, _JUDGED) < rate
 
 
 def _received(row: Feedback) -> tuple[int, str]:

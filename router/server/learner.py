@@ -154,7 +154,7 @@ class Learner:
         outcomes = []
         for each in due:
             given = each.assignment
-            reward, guards = reward_of(policy, each, self._salt)
+            reward, guards = reward_of(policy, each)
             repeated = (given.trial, given.unit) in counted_units
             if given.trial:
                 counted_units.add((given.trial, given.unit))

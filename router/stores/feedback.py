@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import Connection, exists, func, or_, select
+from sqlalchemy import Connection, func, or_, select
 from sqlalchemy.sql import ColumnElement, Select
 
 from router.core.audit import Audit
@@ -107,28 +107,6 @@ class SqlFeedbackStore:
             query = query.where(or_(feedback.c.decision == located.decision, feedback.c.decision == ""))
         newest = query.order_by(feedback.c.number.desc()).limit(limit)
         return self._read(newest)[::-1]
-
-    def judged(self, policy: str, metric: str, since_ms: int) -> list[Feedback]:
-        """Return what judges have said by a metric since then where no audit has, in the order of receipt.
-
-        Raises Degraded.
-        """
-        audit = feedback.alias("audit")
-        audited = exists().where(
-            audit.c.tenant == feedback.c.tenant,
-            audit.c.conversation == feedback.c.conversation,
-            audit.c.policy == policy,
-            audit.c.metric == metric,
-            audit.c.source == "audit",
-        )
-        query = select(feedback).where(
-            feedback.c.at_ms >= since_ms,
-            feedback.c.policy == policy,
-            feedback.c.metric == metric,
-            feedback.c.source == "judge",
-            ~audited,
-        )
-        return self._read(query.order_by(feedback.c.number))
 
     def last_ms(self) -> int:
         """Return when the newest feedback was received; 0 where there is none. Raises Degraded."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +13,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from router.commands.main import app
-from router.core.learning import Compliance, Feedback, Source
+from router.core.learning import Compliance
 from router.core.policy import Policy
 from router.packs import load_pack
 from router.rewards.checks import digest
-from router.stores import SqlFeedbackStore, SqlLearningStore, open_database
+from router.stores import SqlLearningStore, open_database
 from tests.support.shop import Shop, better
 
 PACK = """\
@@ -188,30 +187,3 @@ def test_a_pack_without_a_primary_metric_says_what_to_add(folder: Path) -> None:
     result: Any = CliRunner().invoke(app, ["tune", "--pack", str(file), "--data", str(folder / "data")])
     assert result.exit_code == 0 and "no primary metric" in result.output
     assert replace(load_pack(file).policy).primary is None
-
-
-def test_judged_answers_are_drawn_for_a_person_until_they_are_judged(folder: Path) -> None:
-    file = folder / "judged.yaml"
-    judge = "judge: {model: strong, metric: quality, rate: 1.0, audit: 0.5, rubric: Is it polite?}\n"
-    file.write_text("name: judged\nbrief: Be polite.\nmetrics: {quality: {type: number, range: [0, 1]}}\n" + judge)
-    now = time.time_ns() // 1_000_000
-    url = f"sqlite:///{folder / 'data' / 'router.db'}"
-
-    def said(number: int, source: Source) -> Feedback:
-        of = f"c{number}"
-        return Feedback(f"{source}{number}", now, "t", "judged", of, of, f"d{number}", "quality", 0.5, source)
-
-    def tell(rows: list[Feedback]) -> None:
-        database = open_database(url)
-        SqlFeedbackStore(database).record(rows)
-        database.close()
-
-    def drawn() -> list[dict[str, Any]]:
-        words = ["tune", "audits", "--pack", str(file), "--data", str(folder / "data")]
-        return [json.loads(line) for line in CliRunner().invoke(app, words).stdout.splitlines()]
-
-    tell([said(number, "judge") for number in range(200)])
-    first = drawn()
-    assert 60 < len(first) < 140 and {line["source"] for line in first} == {"audit"} and first == drawn()
-    tell([said(int(first[0]["conversation"][1:]), "audit")])
-    assert drawn() == first[1:]

@@ -82,6 +82,14 @@ CASES = [
         "solved is judged",
     ),
     (
+        "idle_key",
+        "warning",
+        5,
+        "tasks:\n",
+        "judge: {model: m, metric: solved, rubric: r, audit: 0.1}\ntasks:\n",
+        "judge.audit changes nothing",
+    ),
+    (
         "signal_too_late",
         "hint",
         5,

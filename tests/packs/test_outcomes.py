@@ -52,7 +52,7 @@ def test_the_judge_and_how_often_it_is_asked(load: Load) -> None:
     assert load({"pack.yaml": METRICS + judge}).policy.judge == Judge("critic", "csat", "Is it right?\nIs it kind?")
     judge += "  rate: 1\n  audit: 0\n"
     assert load({"pack.yaml": METRICS + judge}).policy.judge == Judge(
-        "critic", "csat", "Is it right?\nIs it kind?", 1.0, 0.0
+        "critic", "csat", "Is it right?\nIs it kind?", 1.0
     )
     assert load({"pack.yaml": METRICS}).policy.judge is None
 

@@ -264,7 +264,6 @@ MEANINGFUL = [
     ("model: fine", "model: finer"),
     ("metric: csat", "metric: solved"),
     ("Good?", "Bad?"),
-    ("rate: 0.5", "rate: 0.5, audit: 0"),
     ("level: brief, error", "level: brief, tuning: auto, error"),
     ("level: brief, error", "level: brief, holdout: 0, error"),
     ("complexity: core", "complexity: core\n    level: brief"),
@@ -313,6 +312,7 @@ MEANINGLESS = [
     ("type: boolean", "type: boolean, better: high, guardrail: false, horizon: 3d"),
     ("default: 3}", "default: 3.0, range: [1, 5]}"),
     ("rate: 0.5", "audit: 0.1, rate: 0.5"),
+    ("rate: 0.5", "rate: 0.5, audit: 0"),  # of earlier releases
     ("complexity: core", "complexity: core\n    stakes: normal"),
     ("temperature: 0.5", "temperature: 5e-1"),
     ("when: {tier: pro}", "when: {tier: [pro]}"),

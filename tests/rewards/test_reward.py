@@ -1,8 +1,6 @@
 """The reward of a matured conversation: whose word counts, what stands in where nobody spoke, and the judge's."""
 
-import random
 from dataclasses import replace
-from statistics import fmean, pvariance
 
 import pytest
 from hypothesis import given
@@ -12,10 +10,8 @@ from router.core.learning import REPLACES_WITHIN_MS, SOURCES, Assignment, Feedba
 from router.core.policy import Judge, Level, Metric, Policy, Task
 from router.rewards.reward import (
     built_in,
-    drawn_for_audit,
     drawn_for_judge,
     goodness,
-    judged_value,
     reward_of,
     value_at,
     value_of,
@@ -146,28 +142,12 @@ def test_a_policy_without_a_primary_metric_has_no_reward():
 # ------------------------------------------------------------------------------------------------------ the judge
 
 QUALITY = Metric("quality", "number", primary=True)
-ASKED = Judge("judge", "quality", "good?", rate=0.5, audit=0.25)
+ASKED = Judge("judge", "quality", "good?", rate=0.5)
 
 
-def conversation_that(drawn):
-    return next(c for c in map(str, range(1000)) if drawn_for_audit(c, ASKED.audit, b"salt") is drawn)
-
-
-def test_a_judged_conversation_that_is_not_drawn_counts_as_judged():
-    name = conversation_that(drawn=False)
+def test_the_judge_is_taken_at_its_word_and_others_choice_to_speak_counts_for_nothing():
     rows = [said("quality", 0.5, "judge"), said("quality", 0.0, "user"), said("quality", 1.0, "audit")]
-    reward, _ = reward_of(policy(QUALITY, judge=ASKED), due(*rows, conversation=name), b"salt")
-    assert reward == pytest.approx((0.5 + 3) / 7)  # from [-3, 4] onto [0, 1]; the others' word was their choice
-
-
-@pytest.mark.parametrize(
-    ("audited", "reward"),
-    [((), None), ((said("quality", 1.0, "audit"),), (0.5 + 4 * 0.5 + 3) / 7)],
-)
-def test_a_conversation_that_is_drawn_for_an_audit_waits_for_it(audited, reward):
-    rows = (said("quality", 0.5, "judge"), *audited)
-    found, _ = reward_of(policy(QUALITY, judge=ASKED), due(*rows, conversation=conversation_that(drawn=True)), b"salt")
-    assert found == (None if reward is None else pytest.approx(reward))
+    assert reward_of(policy(QUALITY, judge=ASKED), due(*rows))[0] == 0.5
 
 
 def test_without_a_judgement_there_is_no_reward():
@@ -175,35 +155,10 @@ def test_without_a_judgement_there_is_no_reward():
     assert reward_of(policy(replace(QUALITY, default=1.0), judge=ASKED), due(*rows))[0] is None
 
 
-def test_without_audits_the_judge_is_taken_at_its_word():
-    rows = [said("quality", 0.25, "judge")]
-    assert judged_value(QUALITY, replace(ASKED, audit=0.0), "c", rows) == 0.25
-
-
-def test_audits_take_out_the_judges_errors():
-    """A judge that calls everything good, and a truth of 0.3: the corrected mean is the truth's, spread not bias."""
-    truth = random.Random(7)
-    values, q = [], ASKED.audit
-    for name in map(str, range(20_000)):
-        rows = [said("quality", 0.9, "judge"), said("quality", float(truth.random() < 0.3), "audit")]
-        value = judged_value(QUALITY, ASKED, name, rows, b"salt")
-        values.append(value * (2 / q - 1) + 1 - 1 / q)  # back from [0, 1]
-    standard_error = (pvariance(values) / len(values)) ** 0.5
-    assert abs(fmean(values) - 0.3) < 4 * standard_error < 0.06
-
-
-@given(st.floats(0, 1), st.floats(0, 1), st.floats(0.01, 1), st.text(max_size=5))
-def test_a_corrected_value_stays_in_bounds(judged, audited, share, name):
-    rows = [said("quality", judged, "judge"), said("quality", audited, "audit")]
-    assert 0.0 <= judged_value(QUALITY, replace(ASKED, audit=share), name, rows) <= 1.0
-
-
-def test_the_two_draws_are_independent_and_keyed():
+def test_the_draw_for_the_judge_is_keyed():
     names = [str(n) for n in range(20_000)]
     judged = [name for name in names if drawn_for_judge(name, 0.5)]
-    audited = [name for name in judged if drawn_for_audit(name, 0.25)]
     assert len(judged) == pytest.approx(10_000, abs=300)
-    assert len(audited) == pytest.approx(2_500, abs=200)
     assert judged != [name for name in names if drawn_for_judge(name, 0.5, b"other")]
     assert not any(drawn_for_judge(name, 0.0) for name in names)
     assert all(drawn_for_judge(name, 1.0) for name in names)

@@ -28,7 +28,7 @@ metrics:
 signals:
   thanks: {user_says: ['thank you'], says: {resolved: true}}
   complaint: {user_says: ['useless'], says: {resolved: false}}
-judge: {model: judge, metric: quality, rate: 1.0, audit: 0.5, rubric: Is the answer about parcels?}
+judge: {model: judge, metric: quality, rate: 1.0, rubric: Is the answer about parcels?}
 tasks:
   parcel:
     examples: [where is my parcel, track my parcel, my delivery is late, has it shipped]

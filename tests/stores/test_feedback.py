@@ -99,14 +99,6 @@ def test_of_very_much_the_newest_is_read(feedback: Said, store: SqlFeedbackStore
     assert store.about("acme", ON_1, limit=10) == said[20:]
 
 
-def test_what_a_judge_said_waits_for_an_audit(feedback: Said, store: SqlFeedbackStore) -> None:
-    judged = [feedback(n, conversation=f"c{n}", source="judge", metric="quality") for n in range(4)]
-    audit = feedback(9, conversation="c2", source="audit", metric="quality")
-    others = [feedback(10, source="judge"), feedback(11, source="judge", metric="quality", policy="bank"), feedback(12)]
-    store.record([*judged, audit, *others])
-    assert store.judged("shop", "quality", judged[1].at_ms) == [judged[1], judged[3]]
-
-
 def test_an_id_of_a_tenant_counts_once_and_stays_as_it_was(feedback: Said, store: SqlFeedbackStore) -> None:
     assert store.record([feedback(1), feedback(1, value=0.0), feedback(2)]) == [True, False, True]
     assert store.record([feedback(2, value=0.0), feedback(3), feedback(1)]) == [False, True, False]

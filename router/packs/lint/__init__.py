@@ -10,6 +10,7 @@ from router.packs.lint.common import Finding
 from router.packs.lint.sense import (
     dead_cues,
     deaf_signals,
+    idle_keys,
     primary_metric,
     silent_metrics,
     thresholds_by_hand,
@@ -39,6 +40,7 @@ RULES = (
     primary_metric,
     silent_metrics,
     deaf_signals,
+    idle_keys,
 )
 
 

@@ -167,3 +167,11 @@ def typed_rules(pack: Pack) -> Iterator[Finding]:
             message = f"people can type what the rule {rule.name} looks for, and then get required instructions alone"
             fix = "add what an app says: stream: false, max_tokens_below or system_contains"
             yield found(pack, f"pack:auxiliary.{rule.name}", "typed_rule", "warning", message, fix)
+
+
+def idle_keys(pack: Pack) -> Iterator[Finding]:
+    """Find keys of earlier releases, which are read and change nothing."""
+    if "pack:judge.audit" in pack.places:
+        message = "judge.audit changes nothing any more: the judge is taken at its word"
+        fix = "remove audit; to have people's word instead, make a metric primary that they say"
+        yield found(pack, "pack:judge.audit", "idle_key", "warning", message, fix)
