@@ -163,10 +163,10 @@ def status_json(policy: str, watches: Sequence[AuditBet], audits: Sequence[Audit
                     {"at_ms": alarm.at_ms, "threshold": alarm.threshold, "audits": alarm.audits, "wrong": alarm.wrong}
                     for alarm in each.alarms
                 ],
-                "rung": each.rung,
-                "rungs": list(each.rungs),
+                "step": each.step,
+                "steps": list(each.steps),
                 "threshold": each.threshold,
-                "exhausted": each.exhausted,
+                "silent": each.silent,
             }
             for each in watches
         ],
@@ -182,7 +182,7 @@ def status_table(found: Mapping[str, Any]) -> Table:
         box=SIMPLE,
         padding=(0, 1, 0, 0),
     )
-    for heading in ("depth", "accepted", "audits", "wrong", "rate", "at least", "evidence", "rung", "threshold"):
+    for heading in ("depth", "accepted", "audits", "wrong", "rate", "at least", "evidence", "step", "threshold"):
         table.add_column(heading, justify="right")
     for row in found["depths"]:
         table.add_row(
@@ -193,12 +193,12 @@ def status_table(found: Mapping[str, Any]) -> Table:
             "–" if row["rate"] is None else f"{100 * row['rate']:.1f} %",
             f"{100 * row['rate_at_least']:.1f} %",
             f"{row['evidence']:.3g}",
-            f"{row['rung']} of {len(row['rungs']) - 1}",
-            f"{row['threshold']:.3f}",
+            f"{row['step']} of {len(row['steps']) - 1}",
+            "silent" if row["silent"] else f"{row['threshold']:.3f}",
         )
     table.caption = (
         "Counted are audits of decisions made at the threshold in force.\n"
-        f"Evidence of {found['alarm_at']:g} alarms and moves the threshold up a rung."
+        f"Evidence of {found['alarm_at']:g} alarms and moves the threshold a step up."
     )
     return table
 

@@ -20,6 +20,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.text import Text
 from rich.tree import Tree
 
+from router.core.audit import SILENT
 from router.core.policy import ROOT, lineage
 
 BAR_CELLS = 10
@@ -56,7 +57,9 @@ def _promises(certificates: Sequence[Mapping[str, Any]]) -> Text:
     for found in certificates:
         below = " and below" if found is certificates[-1] and len(certificates) > 1 else ""
         text.append(f"\n  depth {found['depth']}{below}: {found['promise']}")
-        moved = f", now {found['in_force']:.3f} after audits" if found["in_force"] != found["threshold"] else ""
+        moved = "" if found["in_force"] == found["threshold"] else f", now {found['in_force']:.3f} after audits"
+        if found["in_force"] == SILENT:
+            moved = ", now silent after audits"
         text.append(
             f"\n    threshold {found['threshold']:.3f}{moved}; of {found['rows']:,} examples it acts on"
             f" {100 * found['coverage']:.0f} %, wrongly on {100 * found['wrong']:.1f} %",

@@ -5,7 +5,11 @@ decisions are drawn by chance, a person or a strong model says what each was abo
 promise "wrong for at most alpha of all messages". A wrong decision multiplies the stake, one that was not wrong costs
 a little of it. While the promise holds no way of betting gains on average, so the stake ever reaches ALARM_AT with a
 probability of at most 1 / ALARM_AT, however often somebody looks (Ville 1939). There it alarms, and the threshold of
-that depth moves up one rung of the certificate's ladder. Thresholds never move down; a new fit starts anew.
+that depth moves one step up, to the one for half the accepted rate, with a bet of its own. Where that one alarms too,
+the examples tell nothing of this traffic any more, nor does any threshold chosen by them: the depth falls silent, which
+is never wrong, and what is above it speaks. So no broken promise stays in force once it is found, and a depth that
+keeps its promise at either threshold falls silent with a probability of at most 1 / ALARM_AT. Thresholds never move
+down; a new fit starts anew.
 
 The bet is the test martingale for a bounded mean of Waudby-Smith & Ramdas (2024, "Estimating means of bounded random
 variables by betting"), the product of 1 + lambda * (error - alpha), with the stake spread evenly over a grid of lambda:
@@ -36,6 +40,9 @@ ALARM_AT = 20.0
 
 ODDS_RATIOS = tuple(2.0 ** (step / 2) for step in range(1, 13))
 """How much worse than promised the odds of an error may be: from 1.4 to 64 times, evenly on a log scale."""
+
+SILENT = 2.0
+"""The threshold of a depth that has fallen silent: above any probability, so nothing is settled there."""
 
 _LOG_MOST = 700.0  # the exponential of more does not fit a double
 _HALVINGS = 60
@@ -79,26 +86,24 @@ class AuditBet:
 
     certificate: Certificate
     deepest: bool
-    rung: int = 0
+    step: int = 0
     audits: int = 0
     wrong: int = 0
     alarms: tuple[Alarm, ...] = ()
 
     @property
-    def rungs(self) -> tuple[float, ...]:
-        """The thresholds to go through, the certificate's own first.
+    def steps(self) -> tuple[float, ...]:
+        """The thresholds to go through: the certificate's own, the stricter one, silence.
 
         One that the operator set by hand stays where it is: its alarm is told, and theirs to act on.
         """
         own = self.certificate.threshold
-        if self.certificate.basis == "hand":
-            return (own,)
-        return (own, *sorted({threshold for threshold in self.certificate.ladder if threshold > own}))
+        return (own,) if self.certificate.basis == "hand" else (own, self.certificate.stricter, SILENT)
 
     @property
     def threshold(self) -> float:
         """The threshold in force."""
-        return self.rungs[self.rung]
+        return self.steps[self.step]
 
     @property
     def evidence(self) -> float:
@@ -111,9 +116,9 @@ class AuditBet:
         return self.wrong / self.audits if self.audits else None
 
     @property
-    def exhausted(self) -> bool:
-        """Whether the last rung has alarmed: there is nothing stricter to move to."""
-        return bool(self.alarms) and self.alarms[-1].threshold == self.threshold
+    def silent(self) -> bool:
+        """Whether nothing is settled at this depth any more."""
+        return self.threshold == SILENT
 
     def after(self, audit: Audit) -> AuditBet:
         """Return the watch after one more audit. One made at another threshold says nothing about this one."""
@@ -122,12 +127,13 @@ class AuditBet:
             return self
         wrong = is_wrong(audit.settled, audit.label, self.certificate.depth, below=self.deepest)
         now = replace(self, audits=self.audits + 1, wrong=self.wrong + wrong)
-        if not wrong or now.exhausted or now.evidence < ALARM_AT:  # only an error adds to the evidence
+        # Only an error adds to the evidence, and each threshold alarms once: one by hand stays after it has.
+        if not wrong or len(self.alarms) > self.step or now.evidence < ALARM_AT:
             return now
         alarms = (*self.alarms, Alarm(self.threshold, now.audits, now.wrong, audit.at_ms))
-        if self.rung + 1 == len(self.rungs):
+        if self.step + 1 == len(self.steps):
             return replace(now, alarms=alarms)
-        return replace(self, rung=self.rung + 1, audits=0, wrong=0, alarms=alarms)
+        return replace(self, step=self.step + 1, audits=0, wrong=0, alarms=alarms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +147,7 @@ def name_of(certificates: Sequence[Certificate]) -> str:
     """Return the name of what is promised: another fit, or another accepted rate, has another one."""
     said = []
     for each in certificates:
-        rates = (each.alpha, each.delta, each.threshold, each.coverage, each.wrong, *each.ladder)
+        rates = (each.alpha, each.delta, each.threshold, each.coverage, each.wrong, each.stricter)
         said.append((each.depth, each.basis, each.rows, [float(rate) for rate in rates]))
     return blake2b(repr(said).encode(), digest_size=8).hexdigest()
 

@@ -81,8 +81,8 @@ class Certificate:
     if traffic is like the examples. `basis` says what the promise rests on: `certified` (that statement), `expected`
     (too few rows for it: wrong for at most `alpha` on average over fits), `default` (too few rows for either),
     `hand` (set in the pack; nothing is promised). `coverage` and `wrong` are the shares of the `rows` that were acted
-    on, and acted on wrongly, at this threshold. `ladder` holds the thresholds for alpha/2, alpha/4, ... : where an
-    alarm of the audits moves to.
+    on, and acted on wrongly, at this threshold. `stricter` is the threshold that an alarm of the audits moves to: the
+    one for alpha / 2, or half the way to 1 where that one is no stricter.
     """
 
     depth: int
@@ -93,7 +93,7 @@ class Certificate:
     rows: int
     coverage: float
     wrong: float
-    ladder: tuple[float, ...] = ()
+    stricter: float
 
 
 @dataclass(frozen=True, slots=True)

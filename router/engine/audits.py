@@ -1,6 +1,6 @@
 """Audits at work: decisions are made with the thresholds that the audits have left in force.
 
-A tightened snapshot is a revision of its own (`3f2a9c41d07b+0.1`: the rungs, by depth), taken up like a changed pack:
+A tightened snapshot is a revision of its own (`3f2a9c41d07b+0.1`: the steps, by depth), taken up like a changed pack:
 whole, by one assignment, and conversations under way end as they began. What was said stays said.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from router.core.audit import Audit, AuditBet, in_force, watch
+from router.core.audit import SILENT, Audit, AuditBet, in_force, watch
 from router.core.errors import Degraded
 from router.core.evidence import Thresholds
 from router.engine.snapshot import Build, Snapshot
@@ -44,8 +44,8 @@ def tighten(snapshot: Snapshot, watches: Sequence[AuditBet]) -> Snapshot:
     if snapshot.recogniser is None or not watches:
         return snapshot
     policy = snapshot.policy
-    if any(each.rung for each in watches):
-        policy = replace(policy, revision=f"{policy.revision}+{'.'.join(str(each.rung) for each in watches)}")
+    if any(each.step for each in watches):
+        policy = replace(policy, revision=f"{policy.revision}+{'.'.join(str(each.step) for each in watches)}")
     return replace(snapshot, policy=policy, recogniser=_Audited(snapshot, watches))
 
 
@@ -108,14 +108,14 @@ def alarm_lines(over: AuditBet) -> list[str]:
             f"audits at depth {over.certificate.depth}: {alarm.wrong} of {alarm.audits} decisions were wrong, "
             f"too many for the accepted {100 * over.certificate.alpha:g} %"
         )
-        if number + 1 < len(over.rungs):
-            said = f"the threshold moved from {alarm.threshold:.3f} to {over.rungs[number + 1]:.3f}"
-        elif over.certificate.basis == "hand":
+        if over.certificate.basis == "hand":
             said = f"the threshold was set by hand and stays at {alarm.threshold:.3f}: raise it in the pack"
-        else:
+        elif over.steps[number + 1] == SILENT:
             said = (
-                f"the threshold stays at {alarm.threshold:.3f}, the last rung: "
+                f"{alarm.threshold:.3f} was not strict enough: nothing is settled at this depth any more; "
                 "traffic is no longer like the examples, so add some of what is recognised wrongly"
             )
+        else:
+            said = f"the threshold moved from {alarm.threshold:.3f} to {over.steps[number + 1]:.3f}"
         lines.append(f"{found}; {said}")
     return lines

@@ -101,7 +101,7 @@ def certificates_json(snapshot: Snapshot, thresholds: Thresholds) -> list[dict[s
             "rows": each.rows,
             "coverage": each.coverage,
             "wrong": each.wrong,
-            "ladder": list(each.ladder),
+            "stricter": each.stricter,
             "promise": promise(each),
         }
         for each in certificates

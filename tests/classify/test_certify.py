@@ -12,7 +12,6 @@ from router.classify.belief import Tree
 from router.classify.fit.certify import (
     DEFAULT_THRESHOLD,
     LEAST_THRESHOLD,
-    STEPS,
     HeldOutRows,
     Tolerance,
     allowed,
@@ -138,14 +137,19 @@ def test_high_stakes_are_stricter_never_laxer() -> None:
     assert without_rows.at("/a/x") > without_rows.at("/a/y")
 
 
-def test_the_ladder_only_grows_stricter() -> None:
+def test_an_alarm_has_something_stricter_to_move_to() -> None:
     draw = np.random.default_rng(0)
     sure = draw.random(2_000)
     truths = tuple("/a/x" if right else "/b/z" for right in draw.random(2_000) < 0.5 + sure / 2)
     rows = HeldOutRows(np.column_stack([np.round(sure, 4), np.zeros((2_000, 2))]), truths)
-    for certificate in certificates(rows, TREE, Tolerance(0.1, 0.1))[1]:
-        steps = (certificate.threshold, *certificate.ladder)
-        assert len(steps) == STEPS + 1 and list(steps) == sorted(steps)
+    easy = judged(([0.9, 0.0, 0.0], "/a/x", 2_000))
+    few = judged(([0.9, 0.0, 0.0], "/a/x", 5))
+    for some in (rows, easy, few):
+        for certificate in certificates(some, TREE, Tolerance(0.1, 0.1))[1]:
+            assert certificate.threshold < certificate.stricter <= 1.0
+    half = certificates(rows, TREE, Tolerance(0.05, 0.05))[1][0].threshold
+    assert certificates(rows, TREE, Tolerance(0.1, 0.1))[1][0].stricter == half
+    assert [each.stricter for each in certificates(easy, TREE, Tolerance())[1]] == [0.75, 0.75]
 
 
 def test_a_possibility_is_named_earlier_than_it_is_acted_on() -> None:

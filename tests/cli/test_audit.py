@@ -306,7 +306,7 @@ def test_status_without_audits_is_calm(run: Run, support_pack: Path, served: tup
     assert (found["policy"], found["labels"], found["alarm_at"]) == ("customer-support", 0, 20)
     for depth, threshold in zip(found["depths"], served[0].by_depth, strict=True):
         assert (depth["audits"], depth["rate"], depth["rate_at_least"], depth["evidence"]) == (0, None, 0, 1)
-        assert (depth["rung"], depth["threshold"], depth["alarms"]) == (0, threshold, [])
+        assert (depth["step"], depth["threshold"], depth["alarms"]) == (0, threshold, [])
 
 
 def test_status_tells_of_an_alarm_and_ends_with_findings(
@@ -317,8 +317,8 @@ def test_status_tells_of_an_alarm_and_ends_with_findings(
     result = run("status", support_pack, "--json")
     assert result.exit_code == 1
     for depth in json.loads(result.stdout)["depths"]:
-        assert (depth["rung"], depth["threshold"]) == (1, depth["rungs"][1])
-        assert depth["alarms"][0]["threshold"] == depth["rungs"][0]
+        assert (depth["step"], depth["threshold"]) == (1, depth["steps"][1])
+        assert depth["alarms"][0]["threshold"] == depth["steps"][0]
         assert depth["alarms"][0]["wrong"] == depth["alarms"][0]["audits"]
     shown = run("status", support_pack)
     assert shown.exit_code == 1

@@ -14,11 +14,12 @@ from typer.testing import CliRunner
 
 from router.commands.main import app
 from router.commands.show import explanation_view
+from router.core.audit import SILENT
 from router.core.evidence import Certificate, Thresholds
 from router.engine.explain import certificates_json
 from tests.support.parts import WordRecogniser, small_policy, snapshot
 
-SURE = Certificate(1, "certified", 0.01, 0.05, 0.61, 1418, 0.535, 0.0049, (0.7, 0.8))
+SURE = Certificate(1, "certified", 0.01, 0.05, 0.61, 1418, 0.535, 0.0049, 0.7)
 
 
 def shown(certificates: tuple[Certificate, ...], in_force: tuple[float, ...]) -> str:
@@ -56,6 +57,7 @@ def test_a_promise_is_shown_with_its_depth_figures_and_assumption() -> None:
 
 def test_a_threshold_that_audits_have_moved_is_shown_as_it_is_now() -> None:
     assert "threshold 0.610, now 0.700 after audits" in shown((SURE,), (0.7,))
+    assert "threshold 0.610, now silent after audits" in shown((SURE,), (SILENT,))
 
 
 def test_nothing_is_said_where_nothing_was_fitted() -> None:
@@ -74,5 +76,5 @@ def test_the_command_shows_them(
         return
     certificates = json.loads(said)["certificates"]
     assert [each["depth"] for each in certificates] == [1, 2]
-    wanted = {"basis", "alpha", "delta", "rows", "coverage", "wrong", "threshold", "in_force", "ladder", "promise"}
+    wanted = {"basis", "alpha", "delta", "rows", "coverage", "wrong", "threshold", "in_force", "stricter", "promise"}
     assert all(wanted <= set(each) for each in certificates)

@@ -18,8 +18,8 @@ from tests.evaluate.conftest import policy_of
 
 THRESHOLDS = Thresholds((0.5, 0.7))
 CERTIFICATES = (
-    Certificate(1, "certified", 0.01, 0.05, 0.5, 100, 0.0, 0.0),
-    Certificate(2, "expected", 0.03, 0.05, 0.7, 100, 0.0, 0.0),
+    Certificate(1, "certified", 0.01, 0.05, 0.5, 100, 0.0, 0.0, 0.75),
+    Certificate(2, "expected", 0.03, 0.05, 0.7, 100, 0.0, 0.0, 0.85),
 )
 PATHS = ("/billing/refund", "/billing/invoice", "/delivery/track", "/greeting")
 POLICY = policy_of(*PATHS)

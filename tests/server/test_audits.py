@@ -100,7 +100,7 @@ async def test_wrong_decisions_move_the_threshold_of_a_running_server(
     status = await audit("status", support_pack, "--data", data, "--json")
     domain = json.loads(status.stdout)["depths"][0]
     assert status.exit_code == 1
-    assert (domain["rung"], domain["audits"], domain["threshold"]) == (rounds, 0, new["by_depth"][0])
+    assert (domain["step"], domain["audits"], domain["threshold"]) == (rounds, 0, new["by_depth"][0])
 
     again = await start()  # another server over the same folder begins where this one stands
     assert again.parts.registry.current().policy.revision == after

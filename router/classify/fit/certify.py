@@ -48,9 +48,6 @@ LEAST_SOFT = 0.3
 SOFT_SHARE = 0.6
 """Of the task threshold, where there are too few rows for any promise."""
 
-STEPS = 4
-"""Rungs of the ladder: an alarm halves the accepted rate, at most so often."""
-
 DEEPEST = 1_000
 
 Basis: TypeAlias = Literal["certified", "expected", "default", "hand"]
@@ -162,7 +159,6 @@ def certificates(rows: HeldOutRows, tree: Tree, tolerance: Tolerance) -> tuple[T
         walks.append(_Descent(settled, wrong))
         alpha, hand = rates[depth - 1], by_hand[depth - 1]
         threshold, basis = certify(wrong, alpha, delta)
-        rungs = [certify(wrong, alpha / 2**step, delta)[0] for step in range(1, STEPS + 1)]
         if hand is not None:
             threshold, basis = hand, "hand"
         found.append(
@@ -175,7 +171,7 @@ def certificates(rows: HeldOutRows, tree: Tree, tolerance: Tolerance) -> tuple[T
                 rows=len(wrong),
                 coverage=_share(settled >= threshold),
                 wrong=_share((wrong >= threshold) & (wrong > 0.0)),
-                ladder=tuple(max(threshold, *rungs[: at + 1]) for at in range(STEPS)),
+                stricter=_one_step(threshold, certify(wrong, alpha / 2, delta)),
             )
         )
     soft, basis = certify(
@@ -190,6 +186,16 @@ def certificates(rows: HeldOutRows, tree: Tree, tolerance: Tolerance) -> tuple[T
     if not deep:
         by_depth = (*by_depth, by_depth[0] if by_hand[1] is None else by_hand[1])
     return Thresholds(by_depth, soft, strict), tuple(found)
+
+
+def _one_step(threshold: float, halved: tuple[float, Basis]) -> float:
+    """Return the threshold that an alarm moves to: the one for half the accepted rate.
+
+    Rows that are all easy give the same one for any rate, and too few rows none; then it is half the way to 1, for an
+    alarm must change something.
+    """
+    strict, basis = halved
+    return strict if basis != "default" and strict > threshold else max(threshold, (1.0 + threshold) / 2)
 
 
 def _stricter(walks: Sequence[_Descent], found: list[Certificate], at: int, tolerance: Tolerance) -> float:
