@@ -44,7 +44,7 @@ class Reply:
 class Progress:
     """How far one request has come: what the trace will tell. `decision` is the one that was sent.
 
-    `ended_ms` is when it ended, by the wall clock.
+    `kept` says that its conversation keeps what was decided. `ended_ms` is when it ended, by the wall clock.
     """
 
     call: Call
@@ -56,6 +56,7 @@ class Progress:
     first_ms: float = 0.0
     ended_ms: int = 0
     hides_usage: bool = False
+    kept: bool = False
     answer_metadata: AnswerMetadata = field(default_factory=AnswerMetadata)
 
 
@@ -79,11 +80,13 @@ class Pipeline:
 
     async def run(self, call: Call) -> Reply:
         """Serve one request. Raises RequestError; what a backend does wrong is a Reply in the wire's own shape."""
-        prepared = await self.preparer.prepare_in_time(call)
+        prepared = await self.preparer.prepare_in_time(call, keep=False)
         progress = Progress(call, prepared, prepared.decided.decisions[-1])
         try:
             if prepared.request.conversation.stored:
                 await self._require(call, prepared.request)
+            self.preparer.keep(prepared)  # not before: who names another tenant's answer leaves no trace in its pin
+            progress.kept = True
             targets = self._targets(prepared)
             sent = await self.sender.send(targets, lambda target: self._outgoing(progress, target))
             progress.target, progress.attempts = sent.target, sent.attempts
@@ -214,7 +217,7 @@ class Pipeline:
             progress.answer_metadata,
         )
         policy, identity, decided = prepared.placed.snapshot.policy, prepared.placed.identity, prepared.decided
-        total_ms = prepared.stages.total_ms
+        total_ms = (time.perf_counter() - prepared.stages.started) * 1e3
         if answer_metadata.id and call.wire.chains:
             self.preparer.remember(call.tenant, prepared, answer_metadata.id)
         at_ms = progress.ended_ms = self.now_ms()
@@ -245,7 +248,7 @@ class Pipeline:
                 total_ms=total_ms,
                 stages=prepared.stages.laps,
                 assignment=_assignment(call, prepared, decided.given, at_ms - round(total_ms))
-                if decided.given
+                if decided.given and progress.kept  # what the conversation was not given will be given again
                 else None,
             )
         )

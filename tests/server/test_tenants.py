@@ -186,3 +186,17 @@ async def test_a_refusal_is_recorded_as_what_it_was(start: Start) -> None:
         await ask(running, "bank", previous_response_id="resp_never_seen")
     metrics = (await running.client.get("/metrics")).text
     assert 'router_errors_total{backend="",code="not_found"} 1.0' in metrics
+
+
+async def test_a_refused_request_leaves_nothing_in_the_pins(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    running = await start(TWO)
+    first = await ask(running, "shop")
+    kept: list[object] = []
+    for change in ("keep", "use"):
+        monkeypatch.setattr(running.parts.pipeline.preparer.pins, change, lambda *pin: kept.append(pin))
+    for way in WAYS.values():
+        with pytest.raises(openai.NotFoundError):
+            await ask(running, "bank", **way(first.id))
+    assert not kept
+    await ask(running, "shop", previous_response_id=first.id)
+    assert kept
