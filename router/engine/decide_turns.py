@@ -44,11 +44,13 @@ class Decided:
     drawn: bool
 
 
-def decide_turns(
-    placed: PlacedRequest, observed: Observed, tuned: Levels | None, asked: LevelQuery, fault_handler: FaultHandler
-) -> Decided:
-    """Return the decision at every user turn, and what the conversation is given on the way."""
-    memo, moves, drawn = placed.snapshot.decisions, placed.pin.moves, placed.pin.drawn
+def decide_turns(placed: PlacedRequest, observed: Observed, model: str, fault_handler: FaultHandler) -> Decided:
+    """Return the decision at every user turn, and what the conversation is given on the way.
+
+    `model` is the one that the client asks for.
+    """
+    memo, moves, drawn, tuned = placed.snapshot.decisions, placed.pin.moves, placed.pin.drawn, placed.tuned
+    asked = LevelQuery(placed.identity.unit, model=model)
     decisions: list[Decision] = []
     evidence, draw = observed.turns[-1].evidence, None
     fresh: set[str] = set()  # tasks at which the conversation is given a level for the first time
@@ -67,8 +69,8 @@ def decide_turns(
                 moves = {**moves, **decision.moves} if moves.keys() - decision.moves else decision.moves
                 draw = decision.draw or draw
                 drawn = drawn or decision.draw is not None
-            if seen.evidence.faults == placed.snapshot.missing:
-                memo.put(seen, found)
+        if seen.evidence.faults == placed.snapshot.missing:
+            memo.keep(seen, found)
         decisions.append(found.decision)
         evidence = found.evidence
     given = None
@@ -94,8 +96,9 @@ def _decide_or_less(fault_handler: FaultHandler, snapshot: Snapshot, evidence: E
     """Return the decision; where deciding fails, that without recognition, and where this fails too, nothing."""
     policy = snapshot.policy
     try:
-        return fault_handler.run("decide_failed", decide, policy, evidence, snapshot.compose)
-    except Degraded as fault:
+        return decide(policy, evidence, snapshot.compose)
+    except Exception as error:  # noqa: BLE001  fail open
+        fault = fault_handler.degraded("decide_failed", error)
         general = replace(evidence, belief=None, faults=(*evidence.faults, fault.code))
     try:
         return fault_handler.run("decide_failed", decide, policy, general, snapshot.compose)

@@ -1,7 +1,7 @@
 """Fail open: what breaks inside us becomes a fault that is counted, never an answer that is lost.
 
-This is the one place of the engine where every exception is caught. Errors that speak to the client or the operator
-(RouterError other than Degraded) pass through unchanged.
+Errors that speak to the client or the operator (RouterError other than Degraded) pass through unchanged. The steps of
+a request catch what breaks themselves and hand it to `degraded`; what is off its way goes through `run`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ log = logging.getLogger("router.engine")
 
 
 class FaultHandler:
-    """Runs a function and turns its failure into `Degraded`. `note` counts a fault by its code."""
+    """Turns failures nobody foresaw into `Degraded`. `note` counts a fault by its code."""
 
     def __init__(self, count: Callable[[str], None]) -> None:
         self.note = count
@@ -31,6 +31,17 @@ class FaultHandler:
         except RouterError:
             raise
         except Exception as error:
-            self.note(code)
-            log.warning("%s: %s: %s", code, type(error).__name__, error)
-            raise Degraded(code, f"{type(error).__name__}: {error}") from error
+            raise self.degraded(code, error) from error
+
+    def degraded(self, code: str, error: Exception) -> Degraded:
+        """Return a failure as a fault: counted and logged, with `code` where it is none of ours yet.
+
+        Raises a RouterError that speaks to the client or the operator as it is.
+        """
+        if isinstance(error, Degraded):
+            return error
+        if isinstance(error, RouterError):
+            raise error
+        self.note(code)
+        log.warning("%s: %s: %s", code, type(error).__name__, error)
+        return Degraded(code, f"{type(error).__name__}: {error}")

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from types import MappingProxyType
 
-from router.core.errors import Degraded
 from router.core.evidence import Belief, Evidence
+from router.core.levels import Levels
 from router.core.policy import AuxiliaryRule, CueValue
 from router.core.ports import RecogniserState, Request
 from router.core.trace import WITHHELD
@@ -49,6 +49,7 @@ class PlacedRequest:
     `turn`; of the turns, those `earlier` ones are kept by the backend. It is decided with `cues`, which are `lasting`
     ones and `passing` ones; those before it with what `timeline` says. `answering` is false where a turn that was
     decided before goes on, as with tool results. `notes` are the codes of what was amiss, with the words for people.
+    `tuned` says how the dials stand, None where nothing is tuned, or was not when the conversation began.
     """
 
     snapshot: Snapshot
@@ -63,6 +64,7 @@ class PlacedRequest:
     answering: bool
     earlier: tuple[TurnObservation, ...]
     notes: tuple[tuple[str, str], ...]
+    tuned: Levels | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,10 +113,10 @@ def observe(placed: PlacedRequest, request: Request, fault_handler: FaultHandler
         seen = None if number in placed.pin.faulted else snapshot.observations.get(name)
         if seen is None:
             seen = _gather(placed, name, number, state, (turn.text, reply), cues, fault_handler, late, rule)
-            if seen.evidence.faults == snapshot.missing:
-                snapshot.observations.put(name, seen)
-            else:
-                kept[number] = seen
+        if seen.evidence.faults == snapshot.missing:
+            snapshot.observations.keep(name, seen)
+        else:
+            kept[number] = seen
         if rule is not None:
             aside = rule.of_call
             if rule.typed:
@@ -145,16 +147,16 @@ def _gather(
     faults = snapshot.missing
     known, belief, thresholds = dict(cues), None, snapshot.thresholds
     try:
-        known |= fault_handler.run("cue_detector_failed", snapshot.cues.detect, said[0], number)
-    except Degraded as fault:
-        faults = (*faults, fault.code)
+        known |= snapshot.cues.detect(said[0], number)
+    except Exception as error:  # noqa: BLE001  fail open: it becomes a fault, here and below
+        faults = (*faults, fault_handler.degraded("cue_detector_failed", error).code)
     if late:
         faults = (*faults, late)
     elif snapshot.recogniser is not None:
         try:
-            state, belief = fault_handler.run("recogniser_failed", snapshot.recogniser.step, state, *said)
-        except Degraded as fault:
-            faults = (*faults, fault.code)
+            state, belief = snapshot.recogniser.step(state, *said)
+        except Exception as error:  # noqa: BLE001
+            faults = (*faults, fault_handler.degraded("recogniser_failed", error).code)
         if belief is not None and belief.shortfall is not None:
             fault_handler.note(belief.shortfall.code)
             faults = (*faults, belief.shortfall.code)

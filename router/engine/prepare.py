@@ -13,9 +13,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from router.core.decision import Decision, Reason
-from router.core.errors import Degraded
 from router.core.evidence import Evidence
-from router.core.levels import LevelQuery
 from router.core.policy import CueValue
 from router.core.ports import Capability, Request, Weaving, Wire
 from router.engine.decide_turns import Decided, blocked, decide_turns, required_only, with_notes
@@ -65,11 +63,6 @@ class _Stages:
         self.laps[stage] = self.laps.get(stage, 0.0) + (now - self._at) * 1e3
         self._at = now
         return (now - self.started) * 1e3
-
-    @property
-    def total_ms(self) -> float:
-        """Milliseconds since the start."""
-        return (perf_counter() - self.started) * 1e3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -152,7 +145,7 @@ class RequestPreparer:
         `late` is the fault with which recognition is left out, where it was asked already and did not answer in time.
         Without `keep` the conversation forgets it: what is only explained, or counted, is not answered.
         """
-        prepared = self._prepare(call, late)
+        prepared = self._prepare(call, self.registry.current(call.policy), late)
         if keep:
             self.keep(prepared)
         return prepared
@@ -162,30 +155,29 @@ class RequestPreparer:
 
         A thread that comes too late has changed nothing, and what is prepared in its place is prepared anew.
         """
-        recogniser = self.registry.current(call.policy).recogniser
+        snapshot = self.registry.current(call.policy)
+        recogniser = snapshot.recogniser
         try:
             if recogniser is None or recogniser.inline:
-                prepared = self._prepare(call)
+                prepared = self._prepare(call, snapshot)
             else:
-                prepared = await asyncio.wait_for(asyncio.to_thread(self._prepare, call), recogniser.deadline_s)
+                working = asyncio.to_thread(self._prepare, call, snapshot)
+                prepared = await asyncio.wait_for(working, recogniser.deadline_s)
         except TimeoutError:
             self._fault_handler.note("recogniser_late")
-            prepared = self._prepare(call, "recogniser_late")
+            prepared = self._prepare(call, snapshot, "recogniser_late")
         if keep:
             self.keep(prepared)
         return prepared
 
-    def _prepare(self, call: Call, late: str = "") -> PreparedRequest:
+    def _prepare(self, call: Call, snapshot: Snapshot, late: str = "") -> PreparedRequest:
         stages = _Stages()
         request = call.wire.parse(call.body)
         stages.mark("parse")
-        placed = self._place(call, request)
+        placed = self._place(call, request, snapshot)
         observed = observe(placed, request, self._fault_handler, late)
         stages.mark("observe")
-        tuned = None if placed.pin.moves is None else self.registry.levels(placed.snapshot.policy.name)
-        decided = decide_turns(
-            placed, observed, tuned, LevelQuery(placed.identity.unit, model=request.model), self._fault_handler
-        )
+        decided = decide_turns(placed, observed, request.model, self._fault_handler)
         if placed.notes:
             decided = with_notes(decided, placed.notes)
         if call.off:  # so nothing is tuned by it, and the conversation is given nothing
@@ -253,10 +245,9 @@ class RequestPreparer:
             ask_usage,
         )
         try:
-            return _Woven(
-                self._fault_handler.run("weave_failed", wire.weave, prepared.request, decisions, weaving), decision
-            )
-        except Degraded as fault:
+            return _Woven(wire.weave(prepared.request, decisions, weaving), decision)
+        except Exception as error:  # noqa: BLE001  fail open
+            fault = self._fault_handler.degraded("weave_failed", error)
             if any(piece.required for each in decisions for piece in each.mix):
                 raise blocked(fault) from fault
             reasons = (Reason(fault.code, str(fault)),)
@@ -264,12 +255,12 @@ class RequestPreparer:
 
     # ------------------------------------------------------------------------------------------------------- placing
 
-    def _place(self, call: Call, request: Request) -> PlacedRequest:
-        """Find the policy, the conversation and the facts that a request is decided with."""
+    def _place(self, call: Call, request: Request, snapshot: Snapshot) -> PlacedRequest:
+        """Find the conversation and the facts that a request is decided with, `snapshot` being the policy in force."""
         metadata = {**request.metadata, **call.metadata} if call.metadata else request.metadata
         continues = request.conversation.continues
         if continues:
-            thread = self._thread(call, continues)
+            thread = self._thread(call, continues, snapshot.policy.name)
             if thread is not None:
                 return self._resume(call, request, thread, metadata)
         turns, asked = request.conversation.turns, 0
@@ -278,7 +269,6 @@ class RequestPreparer:
                 asked += 1
         # Tool results, and the beginning of an answer, keep what was decided about the user turn that they go on from.
         answering = not turns or turns[-1].role == "user"
-        snapshot = self.registry.current(call.policy)
         policy = snapshot.policy
         cues, faults = snapshot.cues.read(call.headers, metadata)
         user = request.user or call.user
@@ -295,9 +285,10 @@ class RequestPreparer:
         lasting, passing = _parted(snapshot, cues) if snapshot.volatile else (cues, _NO_CUES)
         now = self._clock()
         pin = self.pins.find(policy.name, identity.conversation, asked - 1, lasting, now, answering=answering)
+        levels = self.registry.levels(policy.name)
         new = pin is None
         if pin is None:
-            moves: Mapping[str, int] | None = None if self.registry.levels(policy.name) is None else {}
+            moves: Mapping[str, int] | None = None if levels is None else {}
             timeline: Timeline = ((0, lasting),)
             moment = (asked - 1, passing)
             pin = Pin(policy.revision, now, now, policy.settings.pin_idle_s, timeline, moment=moment, moves=moves)
@@ -329,14 +320,15 @@ class RequestPreparer:
             answering,
             (),
             notes,
+            None if pin.moves is None else levels,
         )
 
-    def _thread(self, call: Call, continues: str) -> Thread | None:
+    def _thread(self, call: Call, continues: str, policy: str) -> Thread | None:
         """Find what is known of the turns that the backend keeps, while it holds and under the same policy."""
         thread = self.threads.find(call.tenant, continues)
         if thread is None or self._clock() - thread.pin.seen_s > thread.pin.idle_s:
             return None
-        return thread if thread.snapshot.policy.name == self.registry.current(call.policy).policy.name else None
+        return thread if thread.snapshot.policy.name == policy else None
 
     def _resume(self, call: Call, request: Request, thread: Thread, metadata: Mapping[str, object]) -> PlacedRequest:
         """Return where a request belongs whose earlier turns the backend keeps: each of its turns has its own cues."""
@@ -355,6 +347,7 @@ class RequestPreparer:
             False,
             thread.observations,
             _notes(faults),
+            None if thread.pin.moves is None else self.registry.levels(thread.snapshot.policy.name),
         )
 
 

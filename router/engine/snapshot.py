@@ -10,7 +10,6 @@ but the news about it. Building reads files and may fit a recogniser, so it runs
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
@@ -18,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from router.core.compose import Mix, compose
 from router.core.decision import Settled
@@ -44,31 +43,19 @@ V = TypeVar("V")
 _PATH = itemgetter(0)
 
 
-class _Memo(Generic[V]):
-    """A bounded map; the least recently used entry goes first. A miss only costs time."""
-
-    __slots__ = ("_entries", "_limit")
+class _Memo(OrderedDict[Hashable, V]):
+    """A bounded map; what was not used for longest goes first. A miss only costs time."""
 
     def __init__(self, limit: int = MEMO_ENTRIES) -> None:
-        self._entries: OrderedDict[Hashable, V] = OrderedDict()
+        super().__init__()
         self._limit = limit
 
-    def get(self, key: Hashable) -> V | None:
-        """Return the value under `key` and mark it as used."""
-        value = self._entries.get(key)
-        if value is not None:
-            with contextlib.suppress(KeyError):  # another thread has just dropped it
-                self._entries.move_to_end(key)
-        return value
-
-    def put(self, key: Hashable, value: V) -> None:
-        """Remember a value."""
-        self._entries[key] = value
-        if len(self._entries) > self._limit:
-            self._entries.popitem(last=False)
-
-    def __len__(self) -> int:
-        return len(self._entries)
+    def keep(self, key: Hashable, value: V) -> None:
+        """Remember a value, or that it was used again."""
+        self.pop(key, None)  # not `move_to_end`: another thread may have just dropped it
+        self[key] = value
+        if len(self) > self._limit:
+            self.popitem(last=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +110,7 @@ class Snapshot:
         mix = self._mixes.get(key)
         if mix is None:
             mix = compose(policy, paths, evidence, levels, possible)
-            self._mixes.put(key, mix)
+        self._mixes.keep(key, mix)
         return mix
 
 

@@ -72,8 +72,8 @@ class World:
         elif what == "evict":
             registry = self.router.registry
             for snapshot_ in (registry.current(), *registry._old["desk"].values()):
-                snapshot_.observations._entries.clear()
-                snapshot_.decisions._entries.clear()
+                snapshot_.observations.clear()
+                snapshot_.decisions.clear()
         elif what == "tier":
             self.tier = "pro" if self.tier == "free" else "free"
         elif what == "complexity":

@@ -69,8 +69,8 @@ async def test_a_whole_stream_passes_byte_for_byte_however_it_is_cut(format_: st
     out, ending, closed = await relayed(format_, *(stream[at : at + size] for at in range(0, len(stream), size)))
     assert out == stream
     assert ending.error == "" and closed.closed
-    assert ending.told.id and ending.told.id.encode() in stream
-    assert (ending.told.usage is None) == (format_ == "chat")  # it was not asked for it
+    assert ending.answer_metadata.id and ending.answer_metadata.id.encode() in stream
+    assert (ending.answer_metadata.usage is None) == (format_ == "chat")  # it was not asked for it
 
 
 @pytest.mark.parametrize("format_", FORMATS)

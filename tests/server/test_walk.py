@@ -23,10 +23,10 @@ from tests.support.application import Start
 
 ROOM = str(Path(router.__file__).parent)
 
-MOST_CALLS = 196
-MOST_FILES = 42
-MOST_CHANGES = 119
-DEEPEST = 14
+MOST_CALLS = 186
+MOST_FILES = 41
+MOST_CHANGES = 107
+DEEPEST = 13
 
 ANSWER = (
     b'{"id":"chatcmpl-1","object":"chat.completion","model":"m","choices":[{"index":0,"finish_reason":"stop",'
