@@ -1,4 +1,4 @@
-"""RulesOf one answer: what its checks, the signals in it and around it, and the judge are to say of it.
+"""Evaluation of one answer: what its checks, the signals in it and around it, and the judge are to say of it.
 
 What is found says one of four things, and every row has an id that follows from what it is about, so that an answer
 examined twice, or a turn that a client sends again, counts once:
@@ -120,7 +120,7 @@ class JudgeCall(NamedTuple):
     row: Feedback
     model: str
     body: bytes
-    appraiser: AnswerRules
+    rules: AnswerRules
 
 
 @dataclass(slots=True)
@@ -135,25 +135,25 @@ class _Findings:
 class AnswerEvaluator:
     """Looks at answers, one at a time. Called from one thread at a time.
 
-    `appraise` makes the appraiser of a policy. `salt` keys the ids of rows, so that nobody can send one of them first.
+    `rules_of` compiles the rules of a policy. `salt` keys the ids of rows, so that nobody can send one of them first.
     `now_ms` is the clock by which feedback is received.
     """
 
     def __init__(
         self,
-        appraise: RulesOf,
+        rules_of: RulesOf,
         fault_handler: FaultHandler,
         *,
         earlier: _Earlier = never_before,
         salt: bytes = b"",
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
-        self._appraise = appraise
+        self._rules_of = rules_of
         self.fault_handler = fault_handler
         self._earlier = earlier
         self._key = blake2b(salt, digest_size=32).digest()
         self.now_ms = now_ms
-        self._appraisers: dict[tuple[str, str], AnswerRules] = {}
+        self._kept: dict[tuple[str, str], AnswerRules] = {}
 
     def look_at(self, answered: Answered, text: str) -> _Findings:
         """Return what there is to say of an answer with these words. Raises Degraded."""
@@ -162,33 +162,33 @@ class AnswerEvaluator:
         found = _Findings()
         if decision.outcome == "skipped":  # a machine's own call is part of nobody's conversation
             return found
-        appraiser = self._appraiser(policy)
-        self._check(answered, appraiser, text, found)
-        for signal in appraiser.in_answer(text):
+        rules = self._rules(policy)
+        self._check(answered, rules, text, found)
+        for signal in rules.in_answer(text):
             about = ("answer", answered.decision, signal.metric)
             found.rows.append(self._said(answered.tenant, _here(answered, answered.decision), signal, about))
         if len(prepared.decisions) > 1:
-            found.rows += self._hear_turn(answered, appraiser)
+            found.rows += self._hear_turn(answered, rules)
         if decision.task not in {ROOT, *(before.task for before in prepared.decisions[:-1])}:
-            found.rows += self._look_back(answered, appraiser)
-        if text and policy.judge and appraiser.judges(prepared.identity.conversation):
-            found.judging = self._ask(answered, policy.judge, appraiser, text)
+            found.rows += self._look_back(answered, rules)
+        if text and policy.judge and rules.judges(prepared.identity.conversation):
+            found.judging = self._ask(answered, policy.judge, rules, text)
         return found
 
-    def _appraiser(self, policy: Policy) -> AnswerRules:
+    def _rules(self, policy: Policy) -> AnswerRules:
         key = policy.name, policy.revision
-        found = self._appraisers.pop(key, None)
+        found = self._kept.pop(key, None)
         if found is None:
-            found = self._appraise(policy)
-            if len(self._appraisers) >= POLICIES_KEPT:
-                del self._appraisers[next(iter(self._appraisers))]
-        self._appraisers[key] = found  # the one used last goes last
+            found = self._rules_of(policy)
+            if len(self._kept) >= POLICIES_KEPT:
+                del self._kept[next(iter(self._kept))]
+        self._kept[key] = found  # the one used last goes last
         return found
 
-    def _check(self, answered: Answered, appraiser: AnswerRules, text: str, found: _Findings) -> None:
+    def _check(self, answered: Answered, rules: AnswerRules, text: str, found: _Findings) -> None:
         """Run the checks of the instructions on an answer."""
         prepared = answered.prepared
-        share, found.counts = appraiser.examine(
+        share, found.counts = rules.examine(
             prepared.decision, prepared.evidence.cues, text, model=answered.model, whole=answered.whole
         )
         for metric in prepared.snapshot.policy.metrics.values():
@@ -197,22 +197,22 @@ class AnswerEvaluator:
                 here = _here(answered, answered.decision)
                 found.rows.append(self._row(answered.tenant, here, metric.name, share, about))
 
-    def _hear_turn(self, answered: Answered, appraiser: AnswerRules) -> Iterator[Feedback]:
+    def _hear_turn(self, answered: Answered, rules: AnswerRules) -> Iterator[Feedback]:
         """Yield what the newest user turn says of the conversation before it."""
         prepared = answered.prepared
         turn = len(prepared.decisions) - 1
-        for signal in appraiser.in_turn(_question(prepared), prepared.decision.tasks, prepared.decisions[-2].tasks):
+        for signal in rules.in_turn(_question(prepared), prepared.decision.tasks, prepared.decisions[-2].tasks):
             # A conversation's name may be used again for a later one, hence the time at which it began.
             about = ("turn", prepared.identity.conversation, repr(prepared.pin.began_s), str(turn), signal.metric)
             yield self._said(answered.tenant, _here(answered), signal, about)
 
-    def _look_back(self, answered: Answered, appraiser: AnswerRules) -> Iterator[Feedback]:
+    def _look_back(self, answered: Answered, rules: AnswerRules) -> Iterator[Feedback]:
         """Yield what a user says of the conversation before who has come back to its task."""
         identity, policy = answered.prepared.identity, answered.prepared.snapshot.policy.name
         if identity.unit == identity.conversation:  # nobody knows who this is
             return
         task = answered.prepared.decision.task
-        for signal in appraiser.again:
+        for signal in rules.again:
             before = attempt(
                 self.fault_handler,
                 "earlier_failed",
@@ -228,12 +228,12 @@ class AnswerEvaluator:
                 about = ("again", before.conversation, before.decision, task, signal.metric)
                 yield self._said(answered.tenant, before, signal, about)
 
-    def _ask(self, answered: Answered, judge: Judge, appraiser: AnswerRules, text: str) -> JudgeCall:
+    def _ask(self, answered: Answered, judge: Judge, rules: AnswerRules, text: str) -> JudgeCall:
         about = ("judge", answered.decision, judge.metric)
         here = _here(answered, answered.decision)
         row = self._row(answered.tenant, here, judge.metric, 0.0, about, source="judge")
-        body = appraiser.prompt(_question(answered.prepared), text, answered.decision)
-        return JudgeCall(row, judge.model, body, appraiser)
+        body = rules.prompt(_question(answered.prepared), text, answered.decision)
+        return JudgeCall(row, judge.model, body, rules)
 
     def _said(self, tenant: str, of: FeedbackSubject, signal: Signal, about: tuple[str, ...]) -> Feedback:
         return self._row(tenant, of, signal.metric, signal.value, about, comment=f"{SIGNAL}{signal.name}")

@@ -1,6 +1,6 @@
 """Examine answers off the hot path: run checks, hear signals, ask the judge, and hand what they say to the stores.
 
-    put (event loop)  ->  a bounded queue  ->  one thread: read the words, appraise, store in batches
+    put (event loop)  ->  a bounded queue  ->  one thread: read the words, evaluate, store in batches
 
 The request path appends one record of references; nothing is copied. When more comes than can be examined, the oldest
 waiting answers are left out and counted, whoever sent them, so what is measured stays a fair sample. The thread takes a
@@ -55,14 +55,14 @@ Ask: TypeAlias = Callable[[str, bytes], Coroutine[Any, Any, str]]
 class AnswerQueue:
     """Examines answers in its own thread.
 
-    `appraisal` finds out what an answer tells, `record` and `tally` take what was found, and `ask` reaches the judge;
+    `evaluator` finds out what an answer tells, `record` and `tally` take what was found, and `ask` reaches the judge;
     without it nothing is judged. `count_dropped` is called with the number of answers left out, `count_signal` with
     policy and name of a signal that was met.
     """
 
     def __init__(
         self,
-        appraisal: AnswerEvaluator,
+        evaluator: AnswerEvaluator,
         record: Record,
         tally: Tally,
         *,
@@ -73,14 +73,14 @@ class AnswerQueue:
         queue_bytes: int = QUEUE_BYTES,
         pause_s: float = PAUSE_S,
     ) -> None:
-        self._appraisal = appraisal
+        self._evaluator = evaluator
         self._record = record
         self._tally = tally
-        self._fault_handler = appraisal.fault_handler
+        self._fault_handler = evaluator.fault_handler
         self._ask = ask
         self._count_dropped = count_dropped
         self._count_signal = count_signal
-        self._now_ms = appraisal.now_ms
+        self._now_ms = evaluator.now_ms
         self._limit = queue
         self._limit_bytes = queue_bytes
         self._pause_s = pause_s
@@ -164,7 +164,7 @@ class AnswerQueue:
 
     def _examine(self, answered: Answered) -> None:
         text = _words(answered)
-        found = self._appraisal.look_at(answered, text)
+        found = self._evaluator.look_at(answered, text)
         self._rows += found.rows
         for count in found.counts:
             total = self._counts.setdefault(count._replace(answers=0, held=0), [0, 0])
@@ -195,7 +195,7 @@ class AnswerQueue:
             self._fault_handler.note("judge_failed")
             log.warning("the judge %s gave no verdict: %s: %s", judging.model, type(error).__name__, error)
         elif not reply.cancelled():
-            value = attempt(self._fault_handler, "judge_failed", judging.appraiser.verdict, reply.result())
+            value = attempt(self._fault_handler, "judge_failed", judging.rules.verdict, reply.result())
             if value is None:
                 self._fault_handler.note("judge_unclear")
             else:

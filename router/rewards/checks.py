@@ -1,4 +1,4 @@
-"""Checks: tests of an answer that instructions carry, and what they tell about the instructions.
+"""Checks: tests of an answer that instructions carry, and which instructions a model obeys.
 
     mentions_any, mentions_all, mentions_none   phrases, anywhere; case, quotes and spaces are alike
     matches                                     a pattern (RE2), found anywhere in the answer as it is
@@ -12,21 +12,27 @@ cannot be told does not count. An answer without words (the call of a tool) is n
 
 All checks on the settled lineages are run, those of instructions that were not said as well: that tells which
 instructions a model would obey anyway. Instructions whose conditions do not hold are left out either way.
+
+Each instruction is then judged by how often its check holds where it is said, and how often where it is not
+(`obedience`). The second comes from conversations at a lower level; those that a trial drew differ in nothing else, so
+their counts are preferred where there are enough. Intervals are Wilson's (1927) at 95 %, of a difference Newcombe's
+(Statistics in Medicine 1998, method 10).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from hashlib import blake2b
-from typing import NamedTuple, TypeAlias
+from math import sqrt
+from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
 
 from router.core.decision import Decision
 from router.core.learning import Compliance
 from router.core.policy import Check, CueValue, Instruction, Policy
-from router.rewards.patterns import compiled
-from router.rewards.text import clean, count_sentences, count_words, ends_with_question, folded, prose
+from router.rewards.text import clean, compiled, count_sentences, count_words, ends_with_question, folded, prose
 
 Detect: TypeAlias = Callable[[str], str | None]
 """Returns the language of a text (ISO 639-1), or None where it is not clear."""
@@ -40,8 +46,21 @@ _FINAL: Mapping[str, bool] = {
 }
 """What no further text could change, by kind: all that a beginning can tell."""
 
+ENOUGH = 30
+"""Answers on a side before anything is said of it."""
 
-class Views:
+IGNORED_BELOW = 0.5
+"""An instruction that is followed less often than this, for sure, is ignored."""
+
+ANYWAY_WITHIN = 0.1
+"""Where saying it helps by less than this, for sure, it would be obeyed anyway, or is as much in vain."""
+
+Z = 1.96
+
+Verdict = Literal["unknown", "obeyed", "ignored", "anyway", "no effect", "helps"]
+
+
+class _TextViews:
     """A text in the forms in which checks look at it, each made when it is first asked for."""
 
     __slots__ = ("_folded", "_prose", "text", "whole")
@@ -67,7 +86,7 @@ class Views:
         return self._prose
 
 
-Tester: TypeAlias = Callable[[Views], bool | None]
+Tester: TypeAlias = Callable[[_TextViews], bool | None]
 
 
 class CheckResults(NamedTuple):
@@ -109,7 +128,7 @@ class Checks:
         if not self._by_task or not text.strip():
             return NOTHING
         text, all_of_it = clean(text)
-        views = Views(text, whole and all_of_it)
+        views = _TextViews(text, whole and all_of_it)
         said = {piece.id for piece in decision.mix}
         held: list[bool] = []
         counts: list[Compliance] = []
@@ -132,7 +151,7 @@ def holds(check: Check, text: str, detect: Detect, *, whole: bool = True) -> boo
     True
     """
     text, all_of_it = clean(text)
-    return _tester(check, detect)(Views(text, whole and all_of_it))
+    return _tester(check, detect)(_TextViews(text, whole and all_of_it))
 
 
 def fits(line: Instruction, cues: Mapping[str, CueValue]) -> bool:
@@ -160,7 +179,7 @@ def _tester(check: Check | None, detect: Detect) -> Tester:
     run = _whole_tester(check, detect)
     final = _FINAL.get(check.kind)
 
-    def test(views: Views) -> bool | None:
+    def test(views: _TextViews) -> bool | None:
         result = run(views)
         return result if views.whole or result is final or check.kind == "language" else None
 
@@ -199,3 +218,82 @@ def _is_json(text: str) -> bool:
     except (ValueError, RecursionError):
         return False
     return True
+
+
+@dataclass(frozen=True, slots=True)
+class Obedience:
+    """One instruction's record with one model. `drawn` says that both sides come from draws of trials alone.
+
+    `verdict`: `helps` - it is obeyed more where it is said; `obeyed` - it is, and what is without it is not known;
+    `anyway` - it is obeyed as much where it is not said; `no effect` - saying it changes nothing, and it is not obeyed
+    as a rule; `ignored` - said, and for the most part not obeyed; `unknown` - too few answers.
+    """
+
+    instruction: str
+    model: str
+    said: int
+    held_said: int
+    unsaid: int
+    held_unsaid: int
+    drawn: bool
+    verdict: Verdict
+
+
+def obedience(counts: Iterable[Compliance], texts: dict[str, str] | None = None) -> list[Obedience]:
+    """Return the record of every instruction and model, by name.
+
+    `texts` are the digests of the instructions as they read now; counts of other texts are left out.
+    """
+    sums: dict[tuple[str, str], dict[tuple[bool, bool], tuple[int, int]]] = {}
+    for row in counts:
+        if texts is not None and texts.get(row.instruction) != row.text:
+            continue
+        cell = sums.setdefault((row.instruction, row.model), {})
+        answers, held = cell.get((row.said, row.drawn), (0, 0))
+        cell[row.said, row.drawn] = answers + row.answers, held + row.held
+    return [_judged(*name, cell) for name, cell in sorted(sums.items())]
+
+
+def _judged(instruction: str, model: str, cell: dict[tuple[bool, bool], tuple[int, int]]) -> Obedience:
+    drawn = all(cell.get((said, True), (0, 0))[0] >= ENOUGH for said in (True, False))
+    said, unsaid = (cell.get((side, True), (0, 0)) if drawn else _both(cell, side=side) for side in (True, False))
+    return Obedience(instruction, model, *said, *unsaid, drawn, _verdict(*said, *unsaid))
+
+
+def _both(cell: dict[tuple[bool, bool], tuple[int, int]], *, side: bool) -> tuple[int, int]:
+    pairs = [cell.get((side, drawn), (0, 0)) for drawn in (True, False)]
+    return sum(pair[0] for pair in pairs), sum(pair[1] for pair in pairs)
+
+
+def _verdict(said: int, held_said: int, unsaid: int, held_unsaid: int) -> Verdict:
+    if said < ENOUGH:
+        return "unknown"
+    low, high = interval(held_said, said)
+    if unsaid >= ENOUGH:
+        least, most = difference(held_said, said, held_unsaid, unsaid)
+        if least > 0:
+            return "ignored" if high < IGNORED_BELOW else "helps"
+        if most < ANYWAY_WITHIN:
+            return "anyway" if low >= IGNORED_BELOW else "no effect"
+    if high < IGNORED_BELOW:
+        return "ignored"
+    return "obeyed" if low >= IGNORED_BELOW else "unknown"
+
+
+def interval(held: int, answers: int) -> tuple[float, float]:
+    """Return Wilson's interval of a share.
+
+    >>> [round(end, 3) for end in interval(8, 10)]
+    [0.49, 0.943]
+    """
+    p, n = held / answers, answers
+    middle, spread = p + Z * Z / (2 * n), Z * sqrt(p * (1 - p) / n + Z * Z / (4 * n * n))
+    return max((middle - spread) / (1 + Z * Z / n), 0.0), min((middle + spread) / (1 + Z * Z / n), 1.0)
+
+
+def difference(held: int, answers: int, held_other: int, answers_other: int) -> tuple[float, float]:
+    """Return Newcombe's interval of the difference of two shares, the first less the other."""
+    p, q = held / answers, held_other / answers_other
+    (low, high), (low_other, high_other) = interval(held, answers), interval(held_other, answers_other)
+    least = p - q - sqrt((p - low) ** 2 + (high_other - q) ** 2)
+    return least, p - q + sqrt((high - p) ** 2 + (q - low_other) ** 2)

@@ -35,7 +35,7 @@ from router.engine.send import BackendSender, BackendTarget, RetryBudget
 from router.engine.snapshot import OLD_REVISIONS_KEPT, Build, PolicyRegistry, Reloader, Snapshot
 from router.engine.threads import Link
 from router.packs import Archive
-from router.rewards.appraiser import Appraiser
+from router.rewards.answer_rules import PolicyAnswerRules
 from router.server.feedback import FeedbackParts, feedback_parts
 from router.server.keys import Keyring
 from router.server.learner import Learner
@@ -128,7 +128,10 @@ def compose(settings: Settings) -> Components:
     resolve = target_finder(aliases, backends)
     answer_queue = AnswerQueue(
         AnswerEvaluator(
-            lambda policy: Appraiser(policy, detect_language, salt), fault_handler, earlier=learning.earlier, salt=salt
+            lambda policy: PolicyAnswerRules(policy, detect_language, salt),
+            fault_handler,
+            earlier=learning.earlier,
+            salt=salt,
         ),
         said.record,
         learning.tally,

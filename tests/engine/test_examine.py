@@ -20,7 +20,7 @@ from router.engine.answer_evaluation import Answered, AnswerEvaluator
 from router.engine.answer_queue import JUDGE_WAITING, JUDGED_AT_ONCE, AnswerQueue
 from router.engine.guarding import FaultHandler
 from router.engine.prepare import RequestPreparer
-from router.rewards import Appraiser
+from router.rewards import PolicyAnswerRules
 from tests.support.parts import CHAT, body, call, instruction, preparer, small_policy, snapshot
 
 METRICS = {
@@ -74,15 +74,15 @@ class Desk:
         self.of: RequestPreparer = preparer(snapshot(of or policy()))
         self.fault_handler = FaultHandler(self.faults.append)
         self.ids = 0
-        appraisal = AnswerEvaluator(
-            lambda known: Appraiser(known, lambda text: None),
+        evaluator = AnswerEvaluator(
+            lambda known: PolicyAnswerRules(known, lambda text: None),
             self.fault_handler,
             earlier=self.earlier,
             salt=b"salt",
             now_ms=lambda: self.now,
         )
         self.answer_queue = AnswerQueue(
-            appraisal,
+            evaluator,
             self.record,
             self.counts.extend,
             count_dropped=self.dropped.append,
@@ -404,20 +404,20 @@ def test_a_lookup_that_fails_costs_that_signal_only(desk: Desk, monkeypatch: pyt
     def fail(**asked: Any) -> FeedbackSubject | None:
         raise Degraded("store_locked")
 
-    monkeypatch.setattr(desk.answer_queue._appraisal, "_earlier", fail)
+    monkeypatch.setattr(desk.answer_queue._evaluator, "_earlier", fail)
     assert desk.say("I want a refund", user="ann") == [("checks", 1.0, "dec_1", "")]
     assert desk.faults == ["store_locked"]
 
 
 def test_an_answer_on_which_we_break_costs_that_answer_only(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    look_at = desk.answer_queue._appraisal.look_at
+    look_at = desk.answer_queue._evaluator.look_at
 
     def fail(answered: Answered, text: str) -> Any:
         if "break" in text:
             raise ZeroDivisionError
         return look_at(answered, text)
 
-    monkeypatch.setattr(desk.answer_queue._appraisal, "look_at", fail)
+    monkeypatch.setattr(desk.answer_queue._evaluator, "look_at", fail)
     desk.put("I want a refund", answer="break")
     assert len(desk.say("I want a refund")) == 1
     assert desk.faults == ["examine_failed"]

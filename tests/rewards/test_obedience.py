@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from router.core.learning import Compliance
-from router.rewards.obedience import difference, interval, obedience
+from router.rewards.checks import difference, interval, obedience
 
 
 def count(said: bool, answers: int, held: int, *, drawn: bool = False, text: str = "t", model: str = "m") -> Compliance:

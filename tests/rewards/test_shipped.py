@@ -8,7 +8,7 @@ import pytest
 
 from router.cues.language import detect_language
 from router.packs import load_pack
-from router.rewards import Appraiser
+from router.rewards import PolicyAnswerRules
 from router.rewards.checks import holds
 
 HELPED, NOT_HELPED, WANTS_A_PERSON = {"resolved": 1.0}, {"resolved": 0.0}, {"resolved": 0.0, "escalated": 1.0}
@@ -44,15 +44,15 @@ def policies(project: Path):
     ],
 )
 def test_what_customers_say(policies, text, said):
-    appraiser = Appraiser(policies["customer_support"], detect_language)
-    assert {s.metric: s.value for s in appraiser.in_turn(text, ["/billing"], ["/billing"])} == said
+    rules = PolicyAnswerRules(policies["customer_support"], detect_language)
+    assert {s.metric: s.value for s in rules.in_turn(text, ["/billing"], ["/billing"])} == said
 
 
 def test_coming_to_the_task_of_a_person_is_an_escalation(policies):
-    appraiser = Appraiser(policies["customer_support"], detect_language)
-    met = appraiser.in_turn("12345", ["/complaints/human_agent"], ["/billing"])
+    rules = PolicyAnswerRules(policies["customer_support"], detect_language)
+    met = rules.in_turn("12345", ["/complaints/human_agent"], ["/billing"])
     assert [(s.name, s.metric, s.value) for s in met] == [("handed_over", "escalated", 1.0)]
-    assert [s.again_within_s for s in appraiser.again] == [259_200.0]
+    assert [s.again_within_s for s in rules.again] == [259_200.0]
 
 
 @pytest.mark.parametrize(
@@ -68,8 +68,8 @@ def test_coming_to_the_task_of_a_person_is_an_escalation(policies):
     ],
 )
 def test_what_users_of_the_assistant_say(policies, text, said):
-    appraiser = Appraiser(policies["assistant"], detect_language)
-    assert {s.metric: s.value for s in appraiser.in_turn(text, ["/"], ["/"])} == said
+    rules = PolicyAnswerRules(policies["assistant"], detect_language)
+    assert {s.metric: s.value for s in rules.in_turn(text, ["/"], ["/"])} == said
 
 
 @pytest.mark.parametrize(

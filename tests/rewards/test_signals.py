@@ -3,7 +3,7 @@
 import pytest
 
 from router.core.policy import Metric, Policy, Signal, Task
-from router.rewards.signals import Signals
+from router.rewards.answer_rules import Signals
 
 POLICY = Policy(
     "shop",
