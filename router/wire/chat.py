@@ -42,7 +42,7 @@ from router.wire.format import (
     read_content,
     require_messages,
 )
-from router.wire.strict_json import decode_messages, is_whole, names
+from router.wire.strict_json import decode_messages, find_unread, names
 
 _VIEW: Mapping[str, Role] = MappingProxyType(
     {"user": "user", "assistant": "assistant", "tool": "tool", "function": "tool"}
@@ -100,13 +100,21 @@ class ChatCompletions(WireFormat):
         leading = 0
         user: Turn | None = None
         strings = 4 * len(messages)  # two names and their values
+        others: list[msgspec.Raw] = []
         for at, message in enumerate(messages):
             role, content = message.role, message.content
             if isinstance(content, str):  # nearly always, and a call for each message adds up
                 text, attachments = content, NO_KINDS
+                if role == "tool":  # it names its call besides
+                    strings -= 4
+                    others.append(raws[at])
             else:
-                strings = 0
                 text, attachments = read_content(content, "messages[{}].content", at)
+                if content and not attachments:  # as many again for each part, but for its own value
+                    strings += 4 * len(content) - 1
+                else:
+                    strings -= 4
+                    others.append(raws[at])
             if role in LEADING and at == leading:
                 leading += 1
                 if text:
@@ -118,7 +126,13 @@ class ChatCompletions(WireFormat):
                 user = turn
         check_asked(user, "messages")
         spoken = Conversation("\n\n".join(system), tuple(turns), limit)
-        return spoken, raws, [message.role for message in messages], leading, is_whole(messages, raws, strings)
+        return (
+            spoken,
+            raws,
+            [message.role for message in messages],
+            leading,
+            find_unread(messages, raws, others, strings),
+        )
 
     def tells_usage(self, top: _Body) -> bool:
         """Say whether the client asked for the usage of its stream."""

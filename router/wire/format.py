@@ -13,7 +13,7 @@ class that says how a body is read and where text goes:
         names = names(*_Body.__struct_fields__, turns=names("role", "content"))
 
         def read(self, top):                                       # what deciding sees, and where it stands
-            return Conversation(...), top.turns, roles, leading, False
+            return Conversation(...), top.turns, roles, leading, top.turns
         def sender(self, top): ...                                 # the end user, and the metadata
         def put_head(self, plan, users):                           # text of the first turn: an edit, a block, a message
             plan.before.setdefault(0, []).append(self.message("system", encode(plan.placed.head)))
@@ -71,9 +71,9 @@ METADATA = names(EVERY, "conversation_id", "session_id", "user_id")
 NO_KINDS: tuple[str, ...] = ()
 NO_METADATA: Mapping[str, Any] = MappingProxyType({})
 
-Read: TypeAlias = tuple[Conversation, Sequence[msgspec.Raw], Sequence[str], int, bool]
+Read: TypeAlias = tuple[Conversation, Sequence[msgspec.Raw], Sequence[str], int, Sequence[msgspec.Raw]]
 """What a format reads: the conversation; its messages or items as written; their roles, "" for what is no message; how
-many of them lead with the app's system text; whether nothing is in the messages but what was read (`is_whole`)."""
+many of them lead with the app's system text; which may hold more than was read of them (`find_unread`)."""
 
 
 class Top(msgspec.Struct, gc=False):
@@ -166,11 +166,14 @@ class WireFormat:
         top = decode(body, self.body)
         try:
             model = read_model(top.model, self.default_model)
-            conversation, items, roles, leading, whole = self.read(top)
+            conversation, items, roles, leading, unread = self.read(top)
         except RequestError:
             check_names(body, self.names)  # what is missing may stand there in another case
             raise
-        check_names(body, self.names, self.lists if whole else ())
+        if unread is items:
+            check_names(body, self.names)
+        else:
+            check_names(body, self.names, self.lists[0], unread)
         user, metadata = self.sender(top)
         stream = top.stream is True and not self.counts
         told = not stream or self.tells_usage(top)

@@ -72,7 +72,7 @@ from router.wire.format import (
     read_content,
     require_messages,
 )
-from router.wire.strict_json import decode_messages, is_whole, names, wrong_type
+from router.wire.strict_json import decode_messages, find_unread, names, wrong_type
 
 _VIEW: Mapping[str, Role] = MappingProxyType({"user": "user", "assistant": "assistant"})
 
@@ -153,13 +153,18 @@ class Messages(WireFormat):
         turns: list[Turn] = []
         user: Turn | None = None
         strings = 4 * len(messages)  # two names and their values
+        others: list[msgspec.Raw] = []
         for at, message in enumerate(messages):
             content, role = message.content, _VIEW.get(message.role, "system")
             if isinstance(content, str):
                 text, attachments = content, NO_KINDS
             else:
-                strings = 0
                 text, attachments = read_content(content, "messages[{}].content", at)
+                if content and not attachments:  # as many again for each part, but for its own value
+                    strings += 4 * len(content) - 1
+                else:
+                    strings -= 4
+                    others.append(raws[at])
             if role == "user" and user is not None and isinstance(content, list) and content:
                 if all(block.type == "tool_result" for block in content):
                     role, text, attachments = "tool", "\n".join(filter(None, map(_read_result, content))), ()
@@ -169,7 +174,13 @@ class Messages(WireFormat):
                 user = turn
         check_asked(user, "messages")
         roles = [message.role for message in messages]
-        return Conversation(system, tuple(turns), top.max_tokens), raws, roles, 0, is_whole(messages, raws, strings)
+        return (
+            Conversation(system, tuple(turns), top.max_tokens),
+            raws,
+            roles,
+            0,
+            find_unread(messages, raws, others, strings),
+        )
 
     def sender(self, top: _Body) -> tuple[str, Mapping[str, Any]]:
         """Return the end user, who stands in the metadata, and the metadata."""

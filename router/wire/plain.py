@@ -43,7 +43,7 @@ class Plain(WireFormat):
 
     def read(self, top: Any) -> Read:
         """Return nothing: there are no turns."""
-        return _SILENCE, (), (), 0, False
+        return _SILENCE, (), (), 0, ()
 
     def sender(self, top: Any) -> tuple[str, Mapping[str, Any]]:
         """Return the end user."""

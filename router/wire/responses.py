@@ -26,7 +26,7 @@ from router.wire.edits import Edit
 from router.wire.format import LEADING, METADATA, ParsedRequest, Plan, Read, Top, WireFormat, check_asked, read_content
 from router.wire.plain import Plain
 from router.wire.responses_weave import is_prompted
-from router.wire.strict_json import check_count, names, wrong_type
+from router.wire.strict_json import check_count, find_unread, names, wrong_type
 
 _VIEW: Mapping[str, Role] = MappingProxyType({"user": "user", "assistant": "assistant"})
 _TEXTS = frozenset({"input_text", "output_text", "text"})  # the last is not OpenAI's, but servers take it
@@ -145,7 +145,13 @@ class Responses(WireFormat):
         system = [*_read_instructions(top.instructions), *system]
         stored = _stored_ids(top, prompted, {at: raws[at] for at in others}) if continues or prompted or others else ()
         spoken = Conversation("\n\n".join(system), tuple(turns), top.max_output_tokens, continues, stored)
-        return spoken, raws, [item.role or "" if _is_message(item) else "" for item in items], leading, False
+        return (
+            spoken,
+            raws,
+            [item.role or "" if _is_message(item) else "" for item in items],
+            leading,
+            _find_unread(raws, items),
+        )
 
     def put_head(self, plan: Plan, users: Sequence[int]) -> None:
         """Put the head into the instructions, or where else it must go."""
@@ -191,7 +197,7 @@ class _Compact(Plain):
         said = bytes(top.input)
         raws = dict(enumerate(_RAWS.decode(said))) if said.startswith(b"[") else {}
         stored = _stored_ids(top, is_prompted(top.prompt), raws)
-        return Conversation("", (), stored=stored), (), (), 0, False
+        return Conversation("", (), stored=stored), (), (), 0, ()
 
 
 COMPACT = _Compact("compact", "/responses/compact")
@@ -254,6 +260,18 @@ def _read_items(raws: list[msgspec.Raw], place: str) -> list[_Item]:
         except msgspec.ValidationError as error:
             items.append(_skip(raw, error, f"{place}[{len(items)}]"))
     return items
+
+
+def _find_unread(raws: list[msgspec.Raw], items: list[_Item]) -> Sequence[msgspec.Raw]:
+    """Return the items that may hold more than was read of them."""
+    strings = 0
+    others: list[msgspec.Raw] = []
+    for raw, item in zip(raws, items, strict=True):
+        if isinstance(item.content, str) and item.role is not None:
+            strings += 4 if item.type is None else 6
+        else:
+            others.append(raw)
+    return find_unread((), raws, others, strings)
 
 
 def _skip(raw: msgspec.Raw, error: msgspec.ValidationError, place: str) -> _Item:

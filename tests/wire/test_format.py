@@ -16,7 +16,7 @@ from router.core.errors import RequestError
 from router.core.ports import Weaving
 from router.wire.edits import encode
 from router.wire.format import METADATA, Top, WireFormat, check_asked
-from router.wire.strict_json import decode_messages, is_whole, names
+from router.wire.strict_json import decode_messages, find_unread, names
 from tests.support.weaving import DECISIONS, TEXTS, WEAVINGS, speaks
 
 
@@ -46,7 +46,8 @@ class Fourth(WireFormat):
         turns = decode_messages(top.turns, SAID, "turns")
         view = [Turn("user" if t.role == "user" else "assistant", t.content or "", at) for at, t in enumerate(turns)]
         check_asked(next((turn for turn in reversed(view) if turn.role == "user"), None), "turns")
-        return Conversation("", tuple(view)), top.turns, [turn.role for turn in turns], 0, is_whole(turns, top.turns, 0)
+        unread = find_unread(turns, top.turns, (), 0)
+        return Conversation("", tuple(view)), top.turns, [turn.role for turn in turns], 0, unread
 
     def sender(self, top):
         return "", top.metadata or {}
