@@ -14,8 +14,7 @@ from dataclasses import dataclass, replace
 
 from router.core.decision import Dropped, Settled
 from router.core.evidence import Evidence
-from router.core.policy import ROOT, Cue, CueValue, Instruction, Level, Piece, Policy, depth
-from router.core.tokens import count_tokens
+from router.core.policy import ROOT, Cue, CueValue, Instruction, Level, Piece, Policy, count_tokens, depth
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,17 @@ from types import MappingProxyType
 from typing import Literal
 
 from router.core.levels import NOBODY, LevelQuery, Levels
-from router.core.policy import CueValue, Level
+from router.core.policy import CueValue, Level, Policy
 
 MASS_FLOOR = 0.01
 """Masses below this are not kept: no threshold is ever that low, and traces stay small."""
 
 MASS_DIGITS = 4
 """Masses are rounded to this many digits, so that no decision depends on the last bit of a machine's arithmetic."""
+
+
+WITHHELD = "…"
+"""Stands in what is stored for the value of a free-text cue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,3 +119,10 @@ class Evidence:
     tuned: Levels | None = None
     asked: LevelQuery = NOBODY
     auxiliary: str = ""
+
+
+def withhold(policy: Policy, cues: Mapping[str, CueValue]) -> dict[str, CueValue]:
+    """Return the cues as they may be stored: free text replaced by WITHHELD."""
+    if policy.personal.isdisjoint(cues):
+        return dict(cues)
+    return {name: WITHHELD if name in policy.personal else value for name, value in cues.items()}

@@ -11,7 +11,6 @@ from router.core.decision import Decision
 from router.core.errors import RouterError
 from router.core.evidence import Belief, Certificate, Thresholds
 from router.core.policy import CueValue
-from router.core.usage import Usage
 
 # ---------------------------------------------------------------------------------------------------- recognition
 
@@ -76,6 +75,18 @@ class Capability:
     cache_marks: Literal["off", "auto", "always"] = "off"
     cache_min_tokens: int = 1024
     usage_in_streams: bool = True
+
+
+class Usage(NamedTuple):
+    """Tokens of one answer as the backend counted them.
+
+    `prompt` counts the whole prompt; of it, `cached` were read from the provider's cache and `written` to it.
+    """
+
+    prompt: int = 0
+    cached: int = 0
+    written: int = 0
+    completion: int = 0
 
 
 class AnswerMetadata(NamedTuple):

@@ -13,11 +13,8 @@ from types import MappingProxyType
 from router.core.decision import Decision
 from router.core.evidence import Belief, Evidence
 from router.core.learning import Assignment
-from router.core.policy import CueValue, Policy
-from router.core.usage import Usage
-
-WITHHELD = "…"
-"""Stands in a trace for the value of a free-text cue."""
+from router.core.policy import CueValue
+from router.core.ports import Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +54,6 @@ class Trace:
     total_ms: float = 0.0
     stages: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     assignment: Assignment | None = None
-
-
-def withhold(policy: Policy, cues: Mapping[str, CueValue]) -> dict[str, CueValue]:
-    """Return the cues as they may be stored: free text replaced by WITHHELD."""
-    if policy.personal.isdisjoint(cues):
-        return dict(cues)
-    return {name: WITHHELD if name in policy.personal else value for name, value in cues.items()}
 
 
 def stored_belief(belief: Belief | None) -> dict[str, object] | None:

@@ -16,14 +16,7 @@ from typing import Any
 
 from router.core.errors import RequestError
 from router.core.policy import Cue, CueValue, Policy
-from router.cues.detectors import detect_complexity, detect_follow_up
-from router.cues.language import detect_language
-
-_DETECTORS: Mapping[str, Callable[[str, int], CueValue | None]] = {
-    "language": lambda text, turn: detect_language(text),
-    "complexity": lambda text, turn: detect_complexity(text),
-    "follow_up": detect_follow_up,
-}
+from router.cues.detectors import DETECTORS
 
 _TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
@@ -122,7 +115,7 @@ class DeclaredCues:
     def __init__(self, policy: Policy) -> None:
         self._sourced = [(cue, _READERS[cue.kind](cue)) for cue in policy.cues.values() if cue.kind != "detect"]
         self._detected = [
-            (cue.name, _DETECTORS[cue.detector], cue.default) for cue in policy.cues.values() if cue.kind == "detect"
+            (cue.name, DETECTORS[cue.detector], cue.default) for cue in policy.cues.values() if cue.kind == "detect"
         ]
 
     def read(

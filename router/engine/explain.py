@@ -6,8 +6,7 @@ from typing import Any
 
 from router.core.decision import Decision
 from router.core.evidence import Certificate, Evidence, Thresholds
-from router.core.policy import ROOT, Policy
-from router.core.tokens import count_tokens
+from router.core.policy import ROOT, Policy, count_tokens
 from router.engine.prepare import PreparedRequest
 from router.engine.snapshot import Snapshot
 

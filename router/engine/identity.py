@@ -7,7 +7,7 @@ system text and the first user turn, all of which a client resends on every call
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -15,28 +15,6 @@ from router.core.conversation import Conversation
 
 DIGEST_BYTES = 12
 NONCE_BYTES = 4
-
-
-class HeaderView(Mapping[str, str]):
-    """Request headers by lower-case name, read from the ASGI list without building a dict; the first of a name wins."""
-
-    __slots__ = ("_raw",)
-
-    def __init__(self, raw: list[tuple[bytes, bytes]] | tuple[tuple[bytes, bytes], ...] = ()) -> None:
-        self._raw = raw
-
-    def __getitem__(self, name: str) -> str:
-        wanted = name.encode("latin-1")
-        for key, value in self._raw:
-            if key == wanted:
-                return value.decode("latin-1")
-        raise KeyError(name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(dict.fromkeys(key.decode("latin-1") for key, _ in self._raw))
-
-    def __len__(self) -> int:
-        return len({key for key, _ in self._raw})
 
 
 @dataclass(frozen=True, slots=True)

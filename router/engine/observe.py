@@ -12,11 +12,10 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from types import MappingProxyType
 
-from router.core.evidence import Belief, Evidence
+from router.core.evidence import WITHHELD, Belief, Evidence
 from router.core.levels import Levels
 from router.core.policy import AuxiliaryRule, CueValue
 from router.core.ports import RecogniserState, Request
-from router.core.trace import WITHHELD
 from router.engine.guarding import FaultHandler
 from router.engine.identity import Identity
 from router.engine.pins import Pin, Timeline, cues_at

@@ -14,12 +14,11 @@ from hashlib import blake2b
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
-from router.core.evidence import Evidence
+from router.core.evidence import WITHHELD, Evidence, withhold
 from router.core.levels import USUAL, Draw, start_level
 from router.core.policy import CueValue, Level, Policy
 from router.core.ports import RecogniserState
 from router.core.store_ports import PinRecord
-from router.core.trace import WITHHELD, withhold
 
 PINS_KEPT = 100_000
 """Conversations remembered at most; a pin is about 500 bytes."""

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 
 from router.core.decision import Decision
 from router.core.errors import BackendError, RequestError
+from router.core.evidence import withhold
 from router.core.learning import Assignment
 from router.core.ports import AnswerMetadata, BackendRequest, Request, Weaving, Wire
-from router.core.trace import Trace, withhold
+from router.core.trace import Trace
 from router.engine.answer_evaluation import Answered
 from router.engine.ownership import Ownership
 from router.engine.pins import GivenLevel

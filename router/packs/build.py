@@ -23,9 +23,9 @@ from router.core.policy import (
     Policy,
     PolicySettings,
     Task,
+    count_tokens,
     lineage,
 )
-from router.core.tokens import count_tokens
 from router.packs.cues import conditions, declare_cue, misfit, unknown_cue
 from router.packs.dialogues import build_dialogues
 from router.packs.encoders import chosen

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -16,11 +17,11 @@ from router.core.errors import BackendError, RequestError
 from router.core.ports import BackendRequest
 from router.core.store_ports import FeedbackSubject
 from router.engine.explain import explanation
-from router.engine.identity import HeaderView
 from router.engine.prepare import Call
 from router.server.composition import Components
 from router.server.feedback import feedback_json
 from router.server.keys import Caller
+from router.server.routes import read_headers
 from router.server.settings import Scope
 from router.tuning.forecast import statuses
 
@@ -67,7 +68,7 @@ def _add_probes(routes: APIRouter, parts: Components) -> None:
 
 
 def _admit(parts: Components, request: Request, scope: Scope) -> Caller:
-    return parts.keyring.admit(HeaderView(request.scope["headers"]), scope)
+    return parts.keyring.admit(read_headers(request.scope["headers"]), scope)
 
 
 def _add_questions(routes: APIRouter, parts: Components) -> None:
@@ -96,7 +97,7 @@ def _add_questions(routes: APIRouter, parts: Components) -> None:
         The body's format is the query's `wire`, else what the request looks like.
         """
         caller = _admit(parts, request, "infer")
-        headers = HeaderView(request.scope["headers"])
+        headers = read_headers(request.scope["headers"])
         policy = caller.policy_for(request.scope.get("router.policy") or headers.get("x-router-policy"))
         body = await request.body()
         wire = wire_named(request.query_params.get("wire") or _wire_of(headers, body))
@@ -154,7 +155,7 @@ async def _upstream_models(parts: Components) -> list[dict[str, Any]]:
         return []
 
 
-def _wire_of(headers: HeaderView, body: bytes) -> str:
+def _wire_of(headers: Mapping[str, str], body: bytes) -> str:
     """Return the format that a request looks to be in."""
     if ANTHROPIC_VERSION in headers:
         return "messages"

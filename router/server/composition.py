@@ -20,7 +20,7 @@ from router.assembly import WIRES, preparer_for, shipped_pack, snapshot_builder
 from router.backends import BridgedBackend, EchoBackend, LiteLLMBackend, PassThroughBackend, Timeouts, bridge_to
 from router.core.errors import Degraded, PolicyError, SettingsError
 from router.core.ports import Backend, BackendRequest
-from router.cues.language import detect_language
+from router.cues.detectors import detect_language
 from router.engine.answer_evaluation import AnswerEvaluator
 from router.engine.answer_queue import AnswerQueue, Ask
 from router.engine.audits import Tightening

@@ -31,7 +31,7 @@ from router.core.store_ports import FeedbackStore
 from router.engine.feedback_item import FeedbackItem, Receipt
 from router.engine.feedback_queue import FeedbackQueue, Result, too_often
 from router.engine.guarding import FaultHandler
-from router.engine.identity import HeaderView, Identifier
+from router.engine.identity import Identifier
 from router.engine.rate_limiter import RateLimiter
 from router.engine.snapshot import PolicyRegistry
 from router.packs.words import seconds
@@ -39,7 +39,7 @@ from router.server.feedback_forms import FeedbackForm, FeedbackSender, FormReade
 from router.server.feedback_forms import read_body as read_forms
 from router.server.keys import Caller, FeedbackTokens, Keyring, looks_like_token
 from router.server.request_body import read_body
-from router.server.routes import FEEDBACK_HEADER, RawHeaders, encoded, send_whole
+from router.server.routes import FEEDBACK_HEADER, RawHeaders, encoded, read_headers, send_whole
 from router.server.settings import LimitSettings, Settings
 from router.wire.faults import describe, error_body, status_of
 
@@ -118,7 +118,7 @@ class FeedbackRoute:
                 raise RequestError(
                     "Use POST here.", status=405, code="method_not_allowed", headers={"allow": "POST, OPTIONS"}
                 )
-            status, answer = await self._take(HeaderView(scope["headers"]), scope, receive)
+            status, answer = await self._take(read_headers(scope["headers"]), scope, receive)
             headers.append((b"content-type", b"application/json"))
             await send_whole(status, headers, _encode(answer), send)
         except RouterError as error:
@@ -127,7 +127,7 @@ class FeedbackRoute:
             headers.append((b"content-type", b"application/json"))
             await send_whole(status_of(error), headers, error_body(error), send)
 
-    async def _take(self, headers: HeaderView, scope: Scope, receive: Receive) -> tuple[int, Mapping[str, Any]]:
+    async def _take(self, headers: Mapping[str, str], scope: Scope, receive: Receive) -> tuple[int, Mapping[str, Any]]:
         token = _token_in(headers)
         caller, refusal = self._caller(headers, token)
         if caller is None:
@@ -135,7 +135,7 @@ class FeedbackRoute:
         with self._keyring.slot(caller):
             return await self._read_and_put(caller, None, token, scope, receive)
 
-    def _caller(self, headers: HeaderView, token: str | None) -> tuple[Caller | None, RequestError | None]:
+    def _caller(self, headers: Mapping[str, str], token: str | None) -> tuple[Caller | None, RequestError | None]:
         """Return who holds the key, or nobody and why not: a token in the body may still let them in.
 
         Raises RequestError for a key that is wrong.
@@ -248,7 +248,7 @@ def feedback_json(feedback: Feedback, metrics: Mapping[str, Metric]) -> dict[str
     }
 
 
-def _token_in(headers: HeaderView) -> str | None:
+def _token_in(headers: Mapping[str, str]) -> str | None:
     """Return the token that the headers carry, if they carry one."""
     sent = headers.get(FEEDBACK_HEADER.decode())
     if sent is not None:

@@ -26,7 +26,6 @@ from router.core.decision import Decision
 from router.core.errors import BackendError, RequestError, RouterError
 from router.core.policy import Level
 from router.core.ports import Backend, BackendRequest, Wire
-from router.engine.identity import HeaderView
 from router.engine.ownership import Ownership
 from router.engine.pipeline import Reply, reply_to
 from router.engine.prepare import Call
@@ -47,6 +46,11 @@ STREAM_HEADERS: RawHeaders = [(b"cache-control", b"no-cache"), (b"x-accel-buffer
 
 FEEDBACK_HEADER = b"x-router-feedback"
 """Carries the token with which feedback on an answer can be sent."""
+
+
+def read_headers(raw: RawHeaders) -> dict[str, str]:
+    """Return a request's headers by name, which ASGI gives in lower case; the first of a name wins."""
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(raw)}
 
 
 def reply_headers(reply: Reply, tell: bool, id_header: bytes = b"x-request-id", token: bytes = b"") -> RawHeaders:
@@ -133,7 +137,7 @@ class InferenceRoute:
         try:
             if scope["method"] != "POST":
                 raise RequestError("Use POST here.", status=405, code="method_not_allowed", headers={"allow": "POST"})
-            headers = HeaderView(scope["headers"])
+            headers = read_headers(scope["headers"])
             caller = self.keyring.admit(headers, "infer")
             with self.keyring.slot(caller):
                 body = await read_body(receive, self.limits)
@@ -146,7 +150,7 @@ class InferenceRoute:
         except RouterError as error:
             await error_answer(error, self.wire, request_id, send, self.id_header)
 
-    def _call(self, scope: Scope, headers: HeaderView, caller: Caller, body: bytes, request_id: str) -> Call:
+    def _call(self, scope: Scope, headers: Mapping[str, str], caller: Caller, body: bytes, request_id: str) -> Call:
         policy = caller.policy_for(scope.get("router.policy") or headers.get("x-router-policy"))
         off = headers.get("x-router") == "off"
         if off and not caller.may_turn_off:
@@ -208,7 +212,7 @@ class StoredResponseRoute:
         """Serve one request; every error leaves in the shape of the wire format."""
         request_id = self.new_id()
         try:
-            headers = HeaderView(scope["headers"])
+            headers = read_headers(scope["headers"])
             caller = self.keyring.admit(headers, "infer")
             with self.keyring.slot(caller):
                 body = await read_body(receive, self.limits)

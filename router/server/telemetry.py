@@ -21,9 +21,9 @@ from prometheus_client.registry import Collector
 
 from router.core.audit import AuditBet
 from router.core.learning import Feedback
+from router.core.ports import Usage
 from router.core.store_ports import FeedbackStore, TraceStore
 from router.core.trace import Trace
-from router.core.usage import Usage
 from router.engine.audits import Tightening
 from router.engine.snapshot import PolicyRegistry
 from router.server.learner import Learner, Records

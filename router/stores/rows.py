@@ -19,11 +19,11 @@ from typing import Any, TypeAlias
 import msgspec
 
 from router.core.audit import ThresholdsInForce
-from router.core.evidence import Evidence, Thresholds
+from router.core.evidence import WITHHELD, Evidence, Thresholds
 from router.core.learning import Assignment, Compliance, DialKey, ExperimentEvent, Feedback, Outcome
 from router.core.policy import CueValue, Level
-from router.core.trace import WITHHELD, Trace, loaded_belief, stored_belief
-from router.core.usage import Usage
+from router.core.ports import Usage
+from router.core.trace import Trace, loaded_belief, stored_belief
 
 Row: TypeAlias = dict[str, Any]
 

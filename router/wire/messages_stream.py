@@ -21,8 +21,7 @@ from typing import Any, Literal
 import msgspec
 
 from router.core.errors import RouterError
-from router.core.ports import AnswerMetadata
-from router.core.usage import Usage
+from router.core.ports import AnswerMetadata, Usage
 from router.wire.faults import anthropic_event
 from router.wire.stream import EventGuard, code_of, read_each, read_loosely, read_whole, text_of
 

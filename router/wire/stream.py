@@ -24,8 +24,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from router.core.errors import BackendError, RouterError
-from router.core.ports import AnswerMetadata
-from router.core.usage import Usage
+from router.core.ports import AnswerMetadata, Usage
 
 T = TypeVar("T")
 

@@ -25,7 +25,7 @@ from router import Router
 from router.assembly import snapshot_of
 from router.core.decide import decide
 from router.core.evidence import Evidence
-from router.core.tokens import count_tokens
+from router.core.policy import count_tokens
 from router.engine.guarding import FaultHandler
 from router.engine.snapshot import Snapshot
 from router.packs import load_pack

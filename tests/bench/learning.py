@@ -24,8 +24,7 @@ from router.core.decide import decide
 from router.core.evidence import Belief, Evidence
 from router.core.learning import Assignment, DialKey, Outcome
 from router.core.levels import Dial, LevelQuery, Levels, Trial
-from router.core.policy import ROOT, Instruction, Level, Metric, Policy, Task
-from router.core.tokens import count_tokens
+from router.core.policy import ROOT, Instruction, Level, Metric, Policy, Task, count_tokens
 from router.engine.answer_evaluation import Answered
 from router.engine.guarding import FaultHandler
 from router.engine.pipeline import Pipeline, Progress

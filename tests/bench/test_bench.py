@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from router.core.tokens import count_tokens
+from router.core.policy import count_tokens
 from router.packs import load_pack
 from tests.bench import client, decide
 from tests.bench.packs import SIZES, leaf_count, pack_of_examples, synthetic_pack, write_pack

@@ -1,4 +1,4 @@
-"""How far the token estimate of `router.core.tokens` is from real vocabularies.
+"""How far the token estimate of `router.core.policy.count_tokens` is from real vocabularies.
 
     python -m tests.bench.tokens [--data FOLDER]
 
@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from router.core.tokens import count_tokens
+from router.core.policy import count_tokens
 from tests.bench.report import print_conditions, print_table
 from tests.support.serving import ROOT
 

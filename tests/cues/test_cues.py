@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from router.core.errors import RequestError
 from router.core.policy import ROOT, Cue, Policy, Task
 from router.cues import DeclaredCues
-from router.cues.detectors import detect_complexity, detect_follow_up
-from router.cues.language import detect_language
+from router.cues.detectors import detect_complexity, detect_follow_up, detect_language
 from router.cues.reader import clean_text
 
 

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from router.core.evidence import Evidence
-from router.core.trace import WITHHELD
+from router.core.evidence import WITHHELD, Evidence
 from router.engine.pins import STORED_AGAIN_S, Pin, Pins, cues_at
 from tests.support.parts import Clock, body, preparer, sent_messages, small_policy, snapshot
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from router.core.evidence import Belief, Shortfall, Thresholds
-from tests.engine.test_look import body, call, preparer
+from tests.engine.test_prepare import body, call, preparer
 from tests.support.parts import WordRecogniser, snapshot
 
 

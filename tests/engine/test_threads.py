@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from router.core.trace import withhold
+from router.core.evidence import withhold
 from router.engine.prepare import Call, RequestPreparer
 from router.engine.threads import Link, Thread, Threads
 from router.wire.responses import Responses

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from router.core.errors import Fault
-from router.core.policy import AuxiliaryRule, Check, Condition, Cue, Level, Metric, PolicySettings
-from router.core.tokens import count_tokens
+from router.core.policy import AuxiliaryRule, Check, Condition, Cue, Level, Metric, PolicySettings, count_tokens
 from router.packs import Expected, Pack
 
 Load = Callable[[Mapping[str, str]], Pack]

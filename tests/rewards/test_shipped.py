@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from router.cues.language import detect_language
+from router.cues.detectors import detect_language
 from router.packs import load_pack
 from router.rewards import PolicyAnswerRules
 from router.rewards.checks import holds

@@ -12,9 +12,9 @@ import pytest
 from router.core.errors import Degraded
 from router.core.learning import Assignment, Compliance, DialKey, ExperimentEvent, Feedback, Outcome, ServiceRecord
 from router.core.policy import Level
+from router.core.ports import Usage
 from router.core.store_ports import FeedbackSubject
 from router.core.trace import Trace
-from router.core.usage import Usage
 from router.stores import Database, SqlFeedbackStore, SqlLearningStore, SqlTraceStore, open_database
 from router.stores.learning import SAID_MOST
 

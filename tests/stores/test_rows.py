@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.core.decide import decide
-from router.core.evidence import Belief, Evidence, Thresholds
+from router.core.evidence import WITHHELD, Belief, Evidence, Thresholds
 from router.core.policy import Instruction, Level, Policy, PolicySettings, Task
-from router.core.trace import WITHHELD, Trace
+from router.core.trace import Trace
 from router.stores.rows import NAME_CHARS, RowMaker, evidence_of, loaded
 
 PATHS = st.sampled_from(["/", "/billing", "/billing/refund", "/delivery"])

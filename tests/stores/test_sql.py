@@ -10,8 +10,8 @@ import pytest
 from router.core.errors import Degraded
 from router.core.learning import Assignment
 from router.core.policy import Level
+from router.core.ports import Usage
 from router.core.trace import Trace
-from router.core.usage import Usage
 from router.stores import Database, SqlLearningStore, SqlTraceStore, open_database
 from router.stores.rows import RowMaker
 from router.stores.schema import decisions

@@ -8,8 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from router.core.evidence import Belief, Certificate, Thresholds
-from router.core.policy import ROOT, Cue, CueValue, Instruction, Level, Policy, PolicySettings, Task
-from router.core.tokens import count_tokens
+from router.core.policy import ROOT, Cue, CueValue, Instruction, Level, Policy, PolicySettings, Task, count_tokens
 from router.engine.guarding import FaultHandler
 from router.engine.identity import Identifier
 from router.engine.prepare import Call, RequestPreparer

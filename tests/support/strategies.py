@@ -7,8 +7,7 @@ from types import MappingProxyType
 from hypothesis import strategies as st
 
 from router.core.evidence import Belief, Evidence, Thresholds
-from router.core.policy import ROOT, Condition, Cue, Instruction, Level, Policy, PolicySettings, Task
-from router.core.tokens import count_tokens
+from router.core.policy import ROOT, Condition, Cue, Instruction, Level, Policy, PolicySettings, Task, count_tokens
 
 CUES = MappingProxyType(
     {

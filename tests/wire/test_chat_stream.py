@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from openai._streaming import SSEDecoder
 
 from router.core.errors import BackendError
-from router.core.usage import Usage
+from router.core.ports import Usage
 from router.wire.chat_stream import ChunkGuard, read_answer
 from router.wire.faults import error_event
 

@@ -8,8 +8,7 @@ import pytest
 
 from router.core.conversation import Conversation, Turn
 from router.core.errors import BackendError, RequestError
-from router.core.ports import AnswerMetadata
-from router.core.usage import Usage
+from router.core.ports import AnswerMetadata, Usage
 from router.wire.messages import CountTokens, Messages
 from router.wire.messages_stream import MessageGuard
 from router.wire.strict_json import MAX_ITEMS

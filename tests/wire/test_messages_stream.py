@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.core.errors import BackendError
-from router.core.usage import Usage
+from router.core.ports import Usage
 from router.wire.faults import anthropic_event as error_event
 from router.wire.messages_stream import MessageGuard, read_answer
 

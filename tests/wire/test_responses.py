@@ -8,7 +8,7 @@ import pytest
 
 from router.core.conversation import Conversation, Turn
 from router.core.errors import BackendError, RequestError
-from router.core.usage import Usage
+from router.core.ports import Usage
 from router.wire.responses import COMPACT, InputTokens, Responses
 from router.wire.responses_weave import is_prompted
 from router.wire.strict_json import MAX_ITEMS

@@ -12,7 +12,7 @@ import pytest
 from openai._streaming import SSEDecoder
 
 from router.core.errors import BackendError, RequestError
-from router.core.usage import Usage
+from router.core.ports import Usage
 from router.wire.responses_stream import ResponseGuard, error_event
 
 

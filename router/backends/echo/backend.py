@@ -21,8 +21,8 @@ import msgspec
 
 from router.backends.echo.formats import FORMATS, EchoFormat, EchoReply, refusal
 from router.backends.echo.readable import parameters_line
+from router.core.policy import count_tokens
 from router.core.ports import BackendAnswer, BackendRequest
-from router.core.tokens import count_tokens
 
 COUNTED = MappingProxyType({"/messages/count_tokens": "/messages", "/responses/input_tokens": "/responses"})
 """Where tokens are counted, and the path of the format."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from router.core.errors import did_you_mean
-from router.core.policy import Cue
-from router.core.tokens import count_tokens
+from router.core.policy import Cue, count_tokens
 from router.packs.lint.common import CueDomains, Finding, cues_of, found, leaves
 from router.packs.load import Pack
 
