@@ -10,9 +10,11 @@ A task has examples; a *row* is one of them, or a text that no task answers (the
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from itertools import islice
+from dataclasses import asdict, dataclass, field
+from itertools import compress, islice
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -25,9 +27,9 @@ from router.core.policy import ROOT, Policy
 from router.core.settle import settle
 from router.evaluate import measures, suggestions
 from router.evaluate.labelled import Labelled
-from router.evaluate.outcomes import Outcomes, ServedTurns, is_right, serve, walk_down
+from router.evaluate.outcomes import Outcomes, is_right, serve, walk_down
 from router.evaluate.suggestions import LearningCurve, growth
-from router.evaluate.summary import Summary, summarise, texts_by_task
+from router.evaluate.summary import ConfusedPair, Summary, summarise, texts_by_task
 from router.packs import Pack
 
 Progress: TypeAlias = Callable[[float], None]
@@ -47,9 +49,35 @@ ASSUMPTION = (
 )
 
 
+OWN = "held-out examples"
+"""What the pack's own rows are called."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What was measured on some labelled turns: their name, every figure, the time of a step, labels skipped."""
+
+    name: str
+    summary: Summary
+    latency: measures.Latency
+    unknown: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def title(self) -> str:
+        """What people see of the name: the file without its folders."""
+        return Path(self.name).name
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON-ready data, without the name."""
+        return {**self.summary.as_json(), "latency_us": asdict(self.latency)}
+
+
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Everything that was found out about a pack. `notes` say in words what was left out, and why."""
+    """Everything that was found out about a pack, by its own rows (`own`) and by labelled data (`served`).
+
+    `notes` say in words what was left out, and why.
+    """
 
     policy: str
     revision: str
@@ -59,15 +87,18 @@ class Evaluation:
     encoder: str
     blocks: tuple[str, ...]
     certificates: tuple[Certificate, ...]
-    summary: Summary
-    latency: measures.Latency
-    merges: tuple[suggestions.Merge, ...]
+    own: Measured
+    served: Measured | None
+    merges: tuple[ConfusedPair, ...]
     label_issues: tuple[suggestions.LabelIssue, ...]
     growth: LearningCurve | None
-    served: ServedTurns | None
-    served_summary: Summary | None
     fit_s: float
     notes: tuple[str, ...]
+
+    @property
+    def sources(self) -> tuple[Measured, ...]:
+        """What was measured on: the pack's own rows, and labelled data where it was given."""
+        return (self.own,) if self.served is None else (self.own, self.served)
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON-ready data; `against` is there when labelled data was given."""
@@ -80,10 +111,18 @@ class Evaluation:
             "fit_s": self.fit_s,
             "certificates": [asdict(one) for one in self.certificates],
             "assumes": ASSUMPTION,
-            **self.summary.as_json(),
-            "latency_us": asdict(self.latency),
+            **self.own.as_json(),
             "suggestions": {
-                "merge": [asdict(one) for one in self.merges],
+                "merge": [
+                    {
+                        "first": pair.first,
+                        "second": pair.second,
+                        "confused": sum(pair.counts),
+                        "rows": sum(pair.rows),
+                        "rate": pair.rate,
+                    }
+                    for pair in self.merges
+                ],
                 "mislabelled": [asdict(one) for one in self.label_issues],
                 "more_examples": [asdict(one) | {"gain": one.gain} for one in self.growth.gains]
                 if self.growth
@@ -92,13 +131,10 @@ class Evaluation:
             "learning_curve": {"points": self.growth.points, "power": self.growth.power} if self.growth else None,
             "notes": list(self.notes),
         }
-        if self.served is not None and self.served_summary is not None:
-            found["against"] = {
-                "file": self.served.name,
-                **self.served_summary.as_json(),
-                "latency_us": asdict(self.served.latency),
-                "skipped": {"turns": sum(self.served.unknown.values()), "tasks": dict(self.served.unknown)},
-            }
+        if self.served is not None:
+            unknown = self.served.unknown
+            skipped = {"turns": sum(unknown.values()), "tasks": dict(unknown)}
+            found["against"] = {"file": self.served.name, **self.served.as_json(), "skipped": skipped}
         return found
 
 
@@ -121,11 +157,12 @@ def evaluate(pack: Pack, labelled: Labelled | None = None, *, quick: bool = Fals
     outcomes = outcomes_of(found, policy)
     texts_of = texts_by_task(outcomes.chosen(outcomes.in_scope))
     summary = summarise(outcomes, policy.tasks, found.artefact.certificates, texts_of)
-    served = served_summary = None
+    served = None
     if labelled is not None:
         rest = STUDY_SHARE + GROWTH_SHARE
-        served = serve(labelled, policy, recogniser, lambda done: progress(rest + (1.0 - rest) * done))
-        served_summary = summarise(served.outcomes, policy.tasks, found.artefact.certificates, texts_of)
+        judged, steps = serve(labelled, policy, recogniser, lambda done: progress(rest + (1.0 - rest) * done))
+        theirs = summarise(judged, policy.tasks, found.artefact.certificates, texts_of)
+        served = Measured(labelled.name, theirs, steps, labelled.unknown)
     progress(1.0)
     return Evaluation(
         policy=policy.name,
@@ -136,13 +173,11 @@ def evaluate(pack: Pack, labelled: Labelled | None = None, *, quick: bool = Fals
         encoder=material.encoder,
         blocks=tuple(block.name for block in found.artefact.blocks),
         certificates=found.artefact.certificates,
-        summary=summary,
-        latency=_latency(recogniser, [text for text, own in zip(found.texts, found.own, strict=True) if own]),
+        own=Measured(OWN, summary, _latency(recogniser, list(compress(found.texts, found.own.tolist())))),
+        served=served,
         merges=suggestions.merges(summary.pairs),
         label_issues=suggestions.label_issues(found, suggestions.example_places(pack)),
         growth=curve,
-        served=served,
-        served_summary=served_summary,
         fit_s=round(took, 2),
         notes=notes,
     )
@@ -193,7 +228,6 @@ def outcomes_of(found: CrossValidation, policy: Policy) -> Outcomes:
         walk=walk_down(tree, tree.all_masses(probabilities)),
         known=probabilities.sum(axis=1),
         settled=tuple(tuple(one.path for one in paths if one.path != ROOT) for paths in settled),
-        weights=np.ones(len(probabilities)),
     )
 
 

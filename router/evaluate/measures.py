@@ -66,12 +66,9 @@ class Latency:
     steps: int
 
 
-def share(flags: Flags, weights: Doubles | None = None) -> float | None:
+def share(flags: Flags) -> float | None:
     """Return the share of true rows, None of no rows."""
-    if weights is None:
-        return round(float(flags.mean()), 4) if len(flags) else None
-    total = float(weights.sum())
-    return round(float(weights[flags].sum()) / total, 4) if total else None
+    return round(float(flags.mean()), 4) if len(flags) else None
 
 
 def calibration(confidences: Doubles, right: Flags) -> CalibrationCurve:
@@ -110,38 +107,35 @@ def passing(inside: Doubles, outside: Doubles) -> tuple[RocPoint, ...]:
     if not len(inside) or not len(outside):
         return ()
     thresholds = thinned(np.unique(np.concatenate([inside, outside]))[::-1])
-    kept = 1.0 - np.searchsorted(np.sort(inside), thresholds, side="left") / len(inside)
-    passed = 1.0 - np.searchsorted(np.sort(outside), thresholds, side="left") / len(outside)
-    points = zip(thresholds.tolist(), kept.tolist(), passed.tolist(), strict=True)
+    kept, passed = (_at_least(masses, thresholds) for masses in (inside, outside))
+    points = zip(thresholds.tolist(), kept, passed, strict=True)
     return tuple(RocPoint(*(round(value, 4) for value in point)) for point in points)
 
 
-def risk_curve(acted: Doubles, wrong: Doubles, weights: Doubles) -> tuple[RiskPoint, ...]:
+def risk_curve(acted: Doubles, wrong: Doubles) -> tuple[RiskPoint, ...]:
     """Return risk against coverage, from the highest threshold down.
 
     A row is acted on at thresholds up to its mass in `acted`, and wrongly at those up to its mass in `wrong`, which is
     0 where nothing is wrong. Rows of equal mass pass together.
     """
-    total = float(weights.sum())
     thresholds = thinned(np.unique(acted[acted > 0.0])[::-1])
-    if not total or not len(thresholds):
+    if not len(thresholds):
         return ()
-    covered, mistaken = (_at_least(masses, weights, thresholds) / total for masses in (acted, wrong))
-    points = zip(thresholds.tolist(), covered.tolist(), mistaken.tolist(), strict=True)
+    covered, mistaken = (_at_least(masses, thresholds) for masses in (acted, wrong))
+    points = zip(thresholds.tolist(), covered, mistaken, strict=True)
     return tuple(RiskPoint(*(round(value, 6) for value in point)) for point in points)
 
 
-def risk_at(acted: Doubles, wrong: Doubles, weights: Doubles, threshold: float) -> RiskPoint | None:
+def risk_at(acted: Doubles, wrong: Doubles, threshold: float) -> RiskPoint | None:
     """Return what acting at or above one threshold means, None of no rows."""
-    coverage, mistaken = share(acted >= threshold, weights), share((wrong >= threshold) & (wrong > 0.0), weights)
+    coverage, mistaken = share(acted >= threshold), share((wrong >= threshold) & (wrong > 0.0))
     return None if coverage is None or mistaken is None else RiskPoint(threshold, coverage, mistaken)
 
 
-def _at_least(masses: Doubles, weights: Doubles, thresholds: Doubles) -> Doubles:
-    """Return the weight of the rows whose mass is at least each threshold."""
-    order = np.argsort(masses, kind="stable")
-    above = np.append(np.cumsum(weights[order][::-1])[::-1], 0.0)
-    found: Doubles = above[np.searchsorted(masses[order], thresholds, side="left")]
+def _at_least(masses: Doubles, thresholds: Doubles) -> list[float]:
+    """Return the share of the rows whose mass is at least each threshold."""
+    below = np.searchsorted(np.sort(masses), thresholds, side="left")
+    found: list[float] = (1.0 - below / len(masses)).tolist()
     return found
 
 

@@ -28,10 +28,8 @@ A number that cannot be had (no turn out of scope, say) is None.
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -46,7 +44,7 @@ from router.evaluate.labelled import Labelled, LabelledTurn, Truth
 
 
 @dataclass(frozen=True, slots=True)
-class DepthSteps:
+class _DepthSteps:
     """Where the heaviest way down the tree stands at one depth, for each turn; "" where it has ended higher up."""
 
     paths: tuple[str, ...]
@@ -58,8 +56,7 @@ class Outcomes:
     """Labelled turns. All fields but `walk` have one entry a turn; `walk[d - 1]` holds those of depth d.
 
     `guesses` are the most probable tasks with examples ("" for none at all), `confidences` their probabilities.
-    `known` is the mass of all tasks together, `settled` are the paths that would be acted on, without `/`. `weights`
-    say what a turn counts for.
+    `known` is the mass of all tasks together, `settled` are the paths that would be acted on, without `/`.
     """
 
     texts: tuple[str, ...]
@@ -67,10 +64,9 @@ class Outcomes:
     guesses: tuple[str, ...]
     confidences: Doubles
     right: Flags
-    walk: tuple[DepthSteps, ...]
+    walk: tuple[_DepthSteps, ...]
     known: Doubles
     settled: tuple[tuple[str, ...], ...]
-    weights: Doubles
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -98,10 +94,9 @@ class Outcomes:
             guesses=tuple(self.guesses[i] for i in at),
             confidences=self.confidences[rows],
             right=self.right[rows],
-            walk=tuple(DepthSteps(tuple(step.paths[i] for i in at), step.masses[rows]) for step in self.walk),
+            walk=tuple(_DepthSteps(tuple(step.paths[i] for i in at), step.masses[rows]) for step in self.walk),
             known=self.known[rows],
             settled=tuple(self.settled[i] for i in at),
-            weights=self.weights[rows],
         )
 
 
@@ -115,11 +110,11 @@ def is_right(guess: str, truth: Truth, classes: Collection[str]) -> bool:
     return any(guess == true or (true not in classes and guess.startswith(true + "/")) for true in truth)
 
 
-def walk_down(tree: Tree, masses: Doubles) -> tuple[DepthSteps, ...]:
+def walk_down(tree: Tree, masses: Doubles) -> tuple[_DepthSteps, ...]:
     """Return the heaviest way down for each row of `masses`, whose columns are the nodes of the tree."""
     rows = len(masses)
     here = np.full(rows, -1)
-    steps: list[DepthSteps] = []
+    steps: list[_DepthSteps] = []
     while True:
         found = np.full(rows, -1)
         for place in np.unique(here).tolist():
@@ -132,7 +127,7 @@ def walk_down(tree: Tree, masses: Doubles) -> tuple[DepthSteps, ...]:
         if not (found >= 0).any():
             return tuple(steps)
         reached = np.where(found >= 0, np.take_along_axis(masses, np.maximum(found, 0)[:, None], 1)[:, 0], 0.0)
-        steps.append(DepthSteps(tuple(tree.nodes[at] if at >= 0 else "" for at in found.tolist()), reached))
+        steps.append(_DepthSteps(tuple(tree.nodes[at] if at >= 0 else "" for at in found.tolist()), reached))
         here = found
 
 
@@ -161,13 +156,13 @@ def heaviest_way(mass: Mapping[str, float], tasks: Mapping[str, Task]) -> list[t
     return way
 
 
-def collect_steps(ways: Sequence[Sequence[tuple[str, float]]], deepest: int) -> tuple[DepthSteps, ...]:
+def collect_steps(ways: Sequence[Sequence[tuple[str, float]]], deepest: int) -> tuple[_DepthSteps, ...]:
     """Return the steps of single ways down, depth by depth."""
     nothing = ("", 0.0)
     steps = []
     for level in range(deepest):
         found = [way[level] if len(way) > level else nothing for way in ways]
-        steps.append(DepthSteps(tuple(path for path, _ in found), np.array([mass for _, mass in found], np.float64)))
+        steps.append(_DepthSteps(tuple(path for path, _ in found), np.array([mass for _, mass in found], np.float64)))
     return tuple(steps)
 
 
@@ -180,25 +175,10 @@ TELL_EVERY = 500
 """Turns between two words about progress."""
 
 
-@dataclass(frozen=True, slots=True)
-class ServedTurns:
-    """Labelled turns as they were served, the time each step took, and the labels that were skipped."""
-
-    name: str
-    outcomes: Outcomes
-    latency: measures.Latency
-    unknown: Counter[str]
-
-    @property
-    def title(self) -> str:
-        """What people see of the name: the file without its folders."""
-        return Path(self.name).name
-
-
 def serve(
     labelled: Labelled, policy: Policy, recogniser: LinearRecogniser, progress: Callable[[float], None]
-) -> ServedTurns:
-    """Put every conversation to the recogniser, and keep what came of each labelled turn."""
+) -> tuple[Outcomes, measures.Latency]:
+    """Put every conversation to the recogniser; return what came of each labelled turn, and the time of a step."""
     total = sum(len(turns) for turns in labelled.conversations)
     classes = frozenset(recogniser.artefact.classes)
     kept: list[LabelledTurn] = []
@@ -235,6 +215,5 @@ def serve(
         walk=collect_steps(walks, deepest_of(policy.tasks)),
         known=np.array(known, np.float64),
         settled=tuple(settled),
-        weights=np.ones(len(kept)),
     )
-    return ServedTurns(labelled.name, outcomes, measures.latency(times), labelled.unknown)
+    return outcomes, measures.latency(times)

@@ -11,15 +11,11 @@ from router.core.policy import ROOT
 from router.evaluate import markup
 from router.evaluate.evaluation import ASSUMPTION, Evaluation
 from router.evaluate.markup import Content, document, element
-from router.evaluate.measures import Latency
 from router.evaluate.suggestions import MORE, LabelIssue
-from router.evaluate.summary import ConfusedExample, ConfusedPair, Summary, TaskScore, weakest
+from router.evaluate.summary import ConfusedExample, ConfusedPair, TaskScore, weakest
 from router.evaluate.wording import MEANINGS, depth_names, figures, number, origin, percent, plural, promise
 
 MOST_BARS, MOST_PAIRS, MOST_GAINS, SUSPECTS_OPEN = 15, 12, 12, 12
-
-OWN = "held-out examples"
-"""What the pack's own rows are called."""
 
 
 def page(found: Evaluation) -> str:
@@ -30,7 +26,7 @@ def page(found: Evaluation) -> str:
         element("p", "How well this pack recognises what its messages ask for. ", origin(found), ".", class_="lead"),
         [element("p", note, class_="note") for note in found.notes],
         _tiles(found),
-        _certificates(found) if found.summary.risks else None,
+        _certificates(found) if found.own.summary.risks else None,
         _plots(found),
         _weakest_tasks(found),
         _pairs(found),
@@ -42,22 +38,14 @@ def page(found: Evaluation) -> str:
     return document(f"{found.policy}: evaluation", style, main)
 
 
-def _sources(found: Evaluation) -> list[tuple[str, Summary, Latency]]:
-    """Return what was measured on: the pack's own rows, and labelled data where it was given."""
-    sources = [(OWN, found.summary, found.latency)]
-    if found.served is not None and found.served_summary is not None:
-        sources.append((found.served.title, found.served_summary, found.served.latency))
-    return sources
-
-
 def _tiles(found: Evaluation) -> Content:
     parts: list[Element] = []
-    for name, summary, latency in _sources(found):
+    for one in found.sources:
+        summary, skipped = one.summary, sum(one.unknown.values())
         outside = summary.rows - summary.in_scope
         counts = f": {plural(summary.in_scope, 'message')} in scope, {outside:,} out of scope"
-        skipped = sum(found.served.unknown.values()) if found.served and name == found.served.title else 0
         left_out = f", {plural(skipped, 'unknown label')} skipped" if skipped else ""
-        parts.append(element("p", element("b", name), counts, left_out, class_="origin"))
+        parts.append(element("p", element("b", one.title), counts, left_out, class_="origin"))
         tiles = [
             element(
                 "div",
@@ -66,7 +54,7 @@ def _tiles(found: Evaluation) -> Content:
                 element("div", MEANINGS[label], class_="says"),
                 class_="card tile",
             )
-            for label, value in figures(summary, latency).items()
+            for label, value in figures(one).items()
         ]
         parts.append(element("div", tiles, class_="tiles"))
     return parts
@@ -74,11 +62,11 @@ def _tiles(found: Evaluation) -> Content:
 
 def _certificates(found: Evaluation) -> Content:
     rows: list[list[Content]] = []
-    served = found.served_summary.risks if found.served_summary else ()
+    served = found.served.summary.risks if found.served else ()
     for at, name in enumerate(depth_names(found.certificates)):
         certificate = found.certificates[at]
         row: list[Content] = [name, f"{certificate.threshold:.3f}"]
-        for risks in (found.summary.risks, served) if served else (found.summary.risks,):
+        for risks in filter(None, (found.own.summary.risks, served)):
             risk = risks[at].at_threshold
             row += [percent(risk.coverage), percent(risk.wrong, 2)] if risk else [percent(None), percent(None)]
         badge = element("span", certificate.basis, class_=f"badge {certificate.basis}")
@@ -95,33 +83,32 @@ def _certificates(found: Evaluation) -> Content:
 
 
 def _plots(found: Evaluation) -> Content:
-    sources = _sources(found)
-    names = [name for name, _, _ in sources]
+    names = [one.title for one in found.sources]
     cards = []
-    if found.summary.calibration.bins:
-        curves = [(name, summary.calibration.bins) for name, summary, _ in sources]
+    if found.own.summary.calibration.bins:
+        curves = [(one.title, one.summary.calibration.bins) for one in found.sources]
         cards.append(
             _card(
-                "CalibrationCurve",
+                "Calibration",
                 "Points on the diagonal are as often right as they are sure; below it, recognition is too sure.",
                 names,
                 markup.calibration_plot(curves),
             )
         )
-    for name, summary, _ in sources:
-        if summary.risks:
+    for one in found.sources:
+        if one.summary.risks:
             depths = depth_names(found.certificates)
             cards.append(
                 _card(
-                    f"Risk against coverage, {name}",
+                    f"Risk against coverage, {one.title}",
                     "Ring: the threshold in force. Dashed: the rate that is promised. Shown up to where it matters.",
                     depths,
-                    markup.risk_plot(summary.risks, f"frame{len(cards)}"),
+                    markup.risk_plot(one.summary.risks, f"frame{len(cards)}"),
                 )
             )
-    if any(summary.passing for _, summary, _ in sources):
+    if any(one.summary.passing for one in found.sources):
         threshold = found.certificates[0].threshold
-        passing = [(name, summary.passing, threshold) for name, summary, _ in sources]
+        passing = [(one.title, one.summary.passing, threshold) for one in found.sources]
         said = (
             f"Ring: the first threshold, {threshold:.3f}. Out of scope, among held-out examples: the pack's unrelated "
             "texts and shipped ones."
@@ -142,10 +129,10 @@ def _card(title: str, hint: str, names: Sequence[str], plot: Element) -> Element
 
 def _weakest_tasks(found: Evaluation) -> Content:
     parts: list[Element] = []
-    for name, summary, _ in _sources(found):
-        scores = weakest(summary.tasks, MOST_BARS)
+    for one in found.sources:
+        scores = weakest(one.summary.tasks, MOST_BARS)
         if scores:
-            said = f"{name}: F1, then what is most often taken for what."
+            said = f"{one.title}: F1, then what is most often taken for what."
             parts += [
                 element("p", said, class_="hint"),
                 element("div", [_bar(score) for score in scores], class_="card bars"),
@@ -166,11 +153,11 @@ def _bar(score: TaskScore) -> list[Element]:
 
 def _pairs(found: Evaluation) -> Content:
     parts: list[Element] = []
-    for name, summary, _ in _sources(found):
-        if summary.pairs:
-            said = f"{name}: messages of the one that were taken for the other, and the other's example most like each."
-            shown = [_pair(pair) for pair in summary.pairs[:MOST_PAIRS]]
-            parts += [element("p", said, class_="hint"), element("div", shown, class_="pairs")]
+    for one in found.sources:
+        if one.summary.pairs:
+            said = "messages of the one that were taken for the other, and the other's example most like each."
+            shown = [_pair(pair) for pair in one.summary.pairs[:MOST_PAIRS]]
+            parts += [element("p", f"{one.title}: {said}", class_="hint"), element("div", shown, class_="pairs")]
     return [element("h2", "Confused with one another"), *parts] if parts else None
 
 
@@ -221,7 +208,7 @@ def _suggestions(found: Evaluation) -> Content:
     parts: list[Content] = []
     if found.merges:
         rows: list[Sequence[Content]] = [
-            [_path(merge.first), _path(merge.second), f"{merge.confused} of {merge.rows}", percent(merge.rate)]
+            [_path(merge.first), _path(merge.second), f"{sum(merge.counts)} of {sum(merge.rows)}", percent(merge.rate)]
             for merge in found.merges
         ]
         said = "Each is often taken for the other: make one task of them, or give examples that tell them apart."
@@ -277,7 +264,7 @@ def _grid(headings: Sequence[str], rows: Sequence[Sequence[Content]]) -> Element
 
 
 def _all_tasks(found: Evaluation) -> Content:
-    if not found.summary.tasks:
+    if not found.own.summary.tasks:
         return None
     rows: list[Sequence[Content]] = [
         [
@@ -288,7 +275,7 @@ def _all_tasks(found: Evaluation) -> Content:
             number(score.f1),
             _path(score.taken_for),
         ]
-        for score in found.summary.tasks
+        for score in found.own.summary.tasks
     ]
     headings = ["task", "rows#", "recall#", "precision#", "F1#", "most often taken for"]
     return element(

@@ -43,17 +43,6 @@ MOST_SUSPECTS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Merge:
-    """Two tasks that are mutually confused: one task with two variants may serve better, or clearer examples."""
-
-    first: str
-    second: str
-    confused: int
-    rows: int
-    rate: float
-
-
-@dataclass(frozen=True, slots=True)
 class LabelIssue:
     """An example that looks mislabelled: where it stands, and what models that had not seen it took it for.
 
@@ -68,14 +57,11 @@ class LabelIssue:
     line: int
 
 
-def merges(pairs: Sequence[ConfusedPair]) -> tuple[Merge, ...]:
-    """Return the pairs that are confused both ways and often."""
-    found = [
-        Merge(pair.first, pair.second, sum(pair.counts), sum(pair.rows), pair.rate)
-        for pair in pairs
-        if min(pair.counts) > 0 and sum(pair.counts) >= LEAST_CONFUSED and pair.rate >= MERGE_RATE
-    ]
-    return tuple(sorted(found, key=lambda merge: (-merge.rate, merge.first)))
+def merges(pairs: Sequence[ConfusedPair]) -> tuple[ConfusedPair, ...]:
+    """Return the pairs that are confused both ways and often: one task with two variants may serve better."""
+    found = (pair for pair in pairs if min(pair.counts) > 0 and sum(pair.counts) >= LEAST_CONFUSED)
+    often = [pair for pair in found if pair.rate >= MERGE_RATE]
+    return tuple(sorted(often, key=lambda pair: (-pair.rate, pair.first)))
 
 
 def label_issues(study: CrossValidation, places: Mapping[tuple[str, str], tuple[str, int]]) -> tuple[LabelIssue, ...]:

@@ -251,7 +251,7 @@ def summarise(
         by_depth=by_depth,
         macro_f1=macro_f1(scores),
         coverage=measures.share(covered),
-        wrong=measures.share(wrong, outcomes.weights),
+        wrong=measures.share(wrong),
         calibration=measures.calibration(asked.confidences, asked.right),
         ece_all=measures.calibration(outcomes.confidences, outcomes.right).ece,
         oos_auroc=measures.auroc(outcomes.known[inside], outcomes.known[~inside]),
@@ -283,10 +283,8 @@ def _risks(outcomes: Outcomes, certificates: Sequence[Certificate]) -> tuple[Dep
             if level == certificate.depth or (certificate is certificates[-1] and level > certificate.depth):
                 astray = ~outcomes.on_lineage(level) & (wrong == 0.0) & passed
                 wrong = np.where(astray, steps.masses, wrong)
-        masses = (acted, wrong, outcomes.weights)
-        found.append(
-            DepthRisk(certificate, measures.risk_at(*masses, certificate.threshold), measures.risk_curve(*masses))
-        )
+        at_threshold = measures.risk_at(acted, wrong, certificate.threshold)
+        found.append(DepthRisk(certificate, at_threshold, measures.risk_curve(acted, wrong)))
         passed &= acted >= certificate.threshold
     return tuple(found)
 

@@ -25,18 +25,17 @@ def table(found: Evaluation) -> RenderableType:
     """Return everything that was found, in the order of its weight."""
     head = Text.assemble((found.policy, "bold"), (f"@{found.revision}", "dim"), f"  {origin(found)}")
     parts: list[RenderableType] = [head, *(Text(f"note: {note}", style="yellow") for note in found.notes)]
-    if found.summary.rows:
-        parts += [_figures(found), *_certificates(found), *_curves(found.summary)]
-    if found.served_summary is not None and found.served is not None and found.served.unknown:
-        unknown = found.served.unknown
+    if found.own.summary.rows:
+        parts += [_figures(found), *_certificates(found), *_curves(found.own.summary)]
+    shown = found.sources[-1]
+    if unknown := shown.unknown:
         parts.append(
             Text(
                 f"{plural(sum(unknown.values()), 'label')} of {plural(len(unknown), 'unknown task')} skipped", "yellow"
             )
         )
-    shown = found.summary if found.served_summary is None else found.served_summary
     where = "" if found.served is None else f" in {found.served.title}"
-    parts += [*_weakest(shown, where), *_pairs(shown.pairs, where), *_suggestions(found)]
+    parts += [*_weakest(shown.summary, where), *_pairs(shown.summary.pairs, where), *_suggestions(found)]
     return Group(*parts)
 
 
@@ -52,15 +51,11 @@ def _grid(*headings: str, right: Sequence[int] = ()) -> Table:
 
 
 def _figures(found: Evaluation) -> RenderableType:
-    columns = [("held-out examples", figures(found.summary, found.latency))]
-    if found.served is not None and found.served_summary is not None:
-        columns.append((found.served.title, figures(found.served_summary, found.served.latency)))
-    grid = _grid("", *(name for name, _ in columns), "", right=range(1, len(columns) + 1))
+    grid = _grid("", *(each.title for each in found.sources), "", right=range(1, len(found.sources) + 1))
+    columns = [figures(each) for each in found.sources]
     for name, meaning in MEANINGS.items():
-        grid.add_row(
-            name, *(Text(values[name], style="bold cyan") for _, values in columns), Text(meaning, style="dim")
-        )
-    counts = [_counts(summary) for summary in (found.summary, found.served_summary) if summary is not None]
+        grid.add_row(name, *(Text(values[name], style="bold cyan") for values in columns), Text(meaning, style="dim"))
+    counts = [_counts(each.summary) for each in found.sources]
     grid.add_row("messages", *counts, Text("in scope + out of scope", style="dim"))
     return _section("Recognition", grid)
 
@@ -71,9 +66,9 @@ def _counts(summary: Summary) -> str:
 
 def _certificates(found: Evaluation) -> Iterator[RenderableType]:
     grid = _grid("depth", "threshold", "acted on", "wrong", "promise", right=(1, 2, 3))
-    served = found.served_summary.risks if found.served_summary is not None else ()
+    served = found.served.summary.risks if found.served is not None else ()
     for at, name in enumerate(depth_names(found.certificates)):
-        risk = found.summary.risks[at]
+        risk = found.own.summary.risks[at]
         style = "green" if risk.certificate.basis == "certified" else "yellow"
         said = Text(promise(risk.certificate), style)
         grid.add_row(name, f"{risk.certificate.threshold:.3f}", *_acted(risk.at_threshold), said)
@@ -164,7 +159,7 @@ def _suggestions(found: Evaluation) -> Iterator[RenderableType]:
     lines = [
         Text(
             f"merge, or tell apart: {merge.first} and {merge.second} "
-            f"({merge.confused} of {merge.rows} rows taken for the other)"
+            f"({sum(merge.counts)} of {sum(merge.rows)} rows taken for the other)"
         )
         for merge in found.merges[:MOST_SUGGESTIONS]
     ]

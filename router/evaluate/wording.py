@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from router.core.evidence import Certificate
-from router.evaluate.evaluation import Evaluation
+from router.evaluate.evaluation import Evaluation, Measured
 from router.evaluate.measures import Latency
-from router.evaluate.summary import Summary
 
 NOTHING = "–"
 
@@ -41,8 +40,9 @@ def times(latency: Latency) -> str:
     return f"{latency.p50:,.0f} / {latency.p99:,.0f} µs"
 
 
-def figures(summary: Summary, latency: Latency) -> dict[str, str]:
-    """Return the figures of a summary, under the keys of MEANINGS."""
+def figures(measured: Measured) -> dict[str, str]:
+    """Return the figures of what was measured, under the keys of MEANINGS."""
+    summary = measured.summary
     values = (
         percent(summary.accuracy_task),
         percent(summary.accuracy_domain),
@@ -51,7 +51,7 @@ def figures(summary: Summary, latency: Latency) -> dict[str, str]:
         percent(summary.wrong),
         number(summary.calibration.ece),
         number(summary.oos_auroc),
-        times(latency),
+        times(measured.latency),
     )
     return dict(zip(MEANINGS, values, strict=True))
 
@@ -83,7 +83,7 @@ def plural(count: int, noun: str) -> str:
 
 def origin(found: Evaluation) -> str:
     """Return what an evaluation rests on."""
-    parts = [plural(len(found.summary.tasks), "task"), plural(found.examples, "example")]
+    parts = [plural(len(found.own.summary.tasks), "task"), plural(found.examples, "example")]
     if found.unrelated:
         parts.append(f"{plural(found.unrelated, 'text')} of no task")
     if found.blocks:

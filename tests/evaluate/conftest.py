@@ -12,7 +12,7 @@ import pytest
 
 from router.core.policy import ROOT, Policy, Task
 from router.evaluate import Evaluation, evaluate, read_labelled
-from router.evaluate.outcomes import DepthSteps, Outcomes, collect_steps, is_right
+from router.evaluate.outcomes import Outcomes, collect_steps, is_right
 from router.packs import Pack, load_pack
 
 HOSTILE = '<script>alert("x")</script> & </style> ]]> \x00\x1b[31m \ud800 \u202e \'"'
@@ -75,17 +75,15 @@ def outcomes_by_hand(
     ends = [way[-1] if way else ("", 0.0) for way in ways]
     known = frozenset(classes) or frozenset(path for path, _ in ends) | {path for truth in truths for path in truth}
     deepest = max((len(way) for way in ways), default=0)
-    steps: tuple[DepthSteps, ...] = collect_steps(ways, deepest)
     return Outcomes(
         texts=tuple(texts) if texts is not None else tuple(f"text {i}" for i in range(len(rows))),
         truths=truths,
         guesses=tuple(path for path, _ in ends),
         confidences=np.array([mass for _, mass in ends], np.float64),
         right=np.array([is_right(path, t, known) for (path, _), t in zip(ends, truths, strict=True)], np.bool_),
-        walk=steps,
+        walk=collect_steps(ways, deepest),
         known=np.array([way[0][1] if way else 0.0 for way in ways], np.float64),
         settled=tuple(settled) if settled is not None else ((),) * len(rows),
-        weights=np.ones(len(rows)),
     )
 
 

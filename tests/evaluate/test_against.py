@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from router.core.evidence import Belief, Certificate, Thresholds
+from router.evaluate.evaluation import Measured
 from router.evaluate.labelled import Labelled, LabelledTurn
-from router.evaluate.outcomes import ServedTurns, serve
+from router.evaluate.outcomes import Outcomes, serve
 from router.evaluate.summary import Summary, summarise
 from tests.evaluate.conftest import policy_of
 
@@ -50,13 +51,13 @@ class Scripted:
         return (before or 0) + 1, BELIEFS[text]
 
 
-def served(*rows: tuple[str, tuple[str, ...] | None]) -> ServedTurns:
+def served(*rows: tuple[str, tuple[str, ...] | None]) -> Outcomes:
     labelled = Labelled("x.jsonl", tuple((LabelledTurn(text, "", truth),) for text, truth in rows), Counter())
-    return serve(labelled, POLICY, Scripted(), lambda done: None)  # type: ignore[arg-type]
+    return serve(labelled, POLICY, Scripted(), lambda done: None)[0]  # type: ignore[arg-type]
 
 
 def summary_of(*rows: tuple[str, tuple[str, ...] | None]) -> Summary:
-    return summarise(served(*rows).outcomes, POLICY.tasks, CERTIFICATES, {})
+    return summarise(served(*rows), POLICY.tasks, CERTIFICATES, {})
 
 
 def test_every_figure_by_hand() -> None:
@@ -114,17 +115,19 @@ def test_conversations_are_walked_with_their_state_and_the_assistants_words() ->
     scripted = Scripted()
     talk = (LabelledTurn("refund", "", ("/billing/refund",)), LabelledTurn("nothing", "The number?", None))
     alone = (LabelledTurn("hello", "", ("/greeting",)),)
-    found = serve(Labelled("a/b.jsonl", (talk, alone), Counter({"/x": 1})), POLICY, scripted, lambda done: None)  # type: ignore[arg-type]
+    labelled = Labelled("a/b.jsonl", (talk, alone), Counter({"/x": 1}))
+    outcomes, latency = serve(labelled, POLICY, scripted, lambda done: None)  # type: ignore[arg-type]
     assert scripted.asked == [(None, "refund", ""), (1, "nothing", "The number?"), (None, "hello", "")]
-    assert len(found.outcomes) == 2 and found.latency.steps == 3
+    assert len(outcomes) == 2 and latency.steps == 3
+    found = Measured(labelled.name, summarise(outcomes, POLICY.tasks, CERTIFICATES, {}), latency, labelled.unknown)
     assert found.title == "b.jsonl" and found.unknown == {"/x": 1}
 
 
 def test_a_hundred_thousand_turns_are_judged_and_progress_is_told() -> None:
     told: list[float] = []
     rows = tuple((LabelledTurn("refund", "", ("/billing/refund",)),) for _ in range(100_000))
-    found = serve(Labelled("x", rows, Counter()), POLICY, Scripted(), told.append)  # type: ignore[arg-type]
-    summary = summarise(found.outcomes, POLICY.tasks, CERTIFICATES, {})
+    outcomes, _ = serve(Labelled("x", rows, Counter()), POLICY, Scripted(), told.append)  # type: ignore[arg-type]
+    summary = summarise(outcomes, POLICY.tasks, CERTIFICATES, {})
     assert (summary.rows, summary.accuracy_task) == (100_000, 1.0)
     assert told == sorted(told) and 100 < len(told) < 1_000 and told[-1] == 1.0
 
@@ -132,7 +135,7 @@ def test_a_hundred_thousand_turns_are_judged_and_progress_is_told() -> None:
 def test_who_does_not_pass_the_domain_is_not_acted_on_below() -> None:
     sure = (replace(CERTIFICATES[0], threshold=0.93), replace(CERTIFICATES[1], threshold=0.45))
     rows = (("bill?", ("/billing/invoice",)), ("parcel", ("/billing/refund",)), ("refund", ("/billing/refund",)))
-    found = summarise(served(*rows).outcomes, POLICY.tasks, sure, {})
+    found = summarise(served(*rows), POLICY.tasks, sure, {})
     domains, tasks = (risk.at_threshold for risk in found.risks)
     assert domains is not None and (domains.coverage, domains.wrong) == (0.3333, 0.3333)
     assert tasks is not None and (tasks.coverage, tasks.wrong) == (0.3333, 0.3333)

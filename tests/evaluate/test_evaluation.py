@@ -45,7 +45,7 @@ def test_the_shipped_pack(evaluation: Evaluation) -> None:
 
 
 def test_the_certified_point_lies_on_the_curve(evaluation: Evaluation) -> None:
-    for risk in evaluation.summary.risks:
+    for risk in evaluation.own.summary.risks:
         at = risk.at_threshold
         assert at is not None and at.threshold == risk.certificate.threshold
         assert at.coverage == pytest.approx(risk.certificate.coverage, abs=0.02)

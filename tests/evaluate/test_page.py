@@ -59,7 +59,7 @@ def test_it_is_well_formed_and_shows_every_part(html: str, evaluation: Evaluatio
         "customer-support",
         "What may be relied on",
         "assumes that traffic is like the examples",
-        "CalibrationCurve",
+        "Calibration",
         "Risk against coverage",
         "In scope or not",
         "Weakest tasks",
