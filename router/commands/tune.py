@@ -151,7 +151,7 @@ def history_command(
 def diff_command(
     task: Annotated[str, typer.Argument(help="Only this task and those below it.")] = ROOT,
     model: ModelOption = None,
-    write: Annotated[bool, typer.Option("--write", help="TextChange the pack's files.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Change the pack's files.")] = False,
     pack: PackOption = None,
     config: ConfigOption = None,
     data: DataOption = None,

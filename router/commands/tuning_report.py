@@ -24,7 +24,7 @@ from router.core.policy import ROOT, Level, Policy
 from router.core.store_ports import LearningStore
 from router.packs import Pack
 from router.packs.cues import COMPLEXITIES
-from router.packs.relevel import with_levels
+from router.packs.load import with_levels
 from router.rewards.checks import Obedience, digest, obedience
 from router.server.learner import OUTCOMES_AT_ONCE, Records
 from router.tuning.forecast import DialStatus, TrialStatus, statuses

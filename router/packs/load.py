@@ -13,6 +13,9 @@ them. Different meaning, different revision: all else that a policy holds counts
 The files of the revisions that were served are kept, so that a conversation can end on the one on which it began. A
 revision lies in a folder of its own, `NAME/REVISION/`, with the pack and whatever it extends in the places that they
 had to one another. Whoever loads one must see whether it still has its revision: a file may not have been kept.
+
+A step that tuning has found goes back to where the operator's words are (`with_levels`): the task's level is written
+into its YAML file and nothing else is touched, so comments, order and white space stay.
 """
 
 from __future__ import annotations
@@ -21,16 +24,20 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from router.core.errors import Fault, PolicyError
-from router.core.policy import Policy
+from router.core.policy import Level, Policy
 from router.packs.build import build
+from router.packs.cues import COMPLEXITIES
 from router.packs.encoders import portable
 from router.packs.extends import read_draft
 from router.packs.tree import PackFiles
@@ -165,3 +172,56 @@ class Archive:
         kept = sorted((each for each in folder.iterdir() if each.is_dir()), key=lambda each: each.stat().st_mtime)
         for old in kept[:-REVISIONS_KEPT]:
             shutil.rmtree(old, ignore_errors=True)
+
+
+_KEY = "level"
+_ALIAS = re.compile(r"[^*]*\*[\w-]+")
+
+
+def with_levels(text: str, line: int, levels: Mapping[str, Level]) -> str:
+    """Return a pack file with the levels of the task at `line`: that of its key, or the file's first for its own task.
+
+    `levels` is as in `Task.levels`: by complexity, "" for all. The file has been loaded before, so it is well formed.
+    """
+    root: Any = yaml.compose(text, Loader=yaml.SafeLoader)
+    top = line <= root.start_mark.line + 1
+    task = root if top else next(value for key, value in _entries(root) if key.start_mark.line + 1 == line)
+    written = f"{_KEY}: {_level_value(levels)}"
+    for key, value in task.value:
+        if key.value == _KEY:
+            return text[: key.start_mark.index] + written + text[_end(text, key, value) :]
+    start: int = task.start_mark.index
+    if task.flow_style:
+        return text[: start + 1] + written + (", " if task.value else "") + text[start + 1 :]
+    # Before the first key: what follows it may be a block of text, which has no end that could be seen easily.
+    column = start - (text.rfind("\n", 0, start) + 1)
+    return text[:start] + written + "\n" + " " * column + text[start:]
+
+
+def _level_value(levels: Mapping[str, Level]) -> str:
+    if set(levels) == {""}:
+        return levels[""].word
+    each = {name: levels.get(name, levels.get("")) for name in COMPLEXITIES}
+    return "{" + ", ".join(f"{name}: {level.word}" for name, level in each.items() if level is not None) + "}"
+
+
+def _entries(node: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield the keys of all mappings with their values, in the order of the file."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield key, value
+            yield from _entries(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for part in node.value:
+            yield from _entries(part)
+
+
+def _end(text: str, key: Any, value: Any) -> int:
+    """Return where a value ends; a block's own end mark lies behind the white space that follows it."""
+    if value.start_mark.index < key.start_mark.index:  # an alias: the node is where its anchor stands
+        found = _ALIAS.match(text, key.end_mark.index)
+        assert found is not None
+        return found.end()
+    if isinstance(value, yaml.MappingNode) and not value.flow_style:
+        return _end(text, *value.value[-1])
+    return int(value.end_mark.index)

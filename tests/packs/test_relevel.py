@@ -10,7 +10,7 @@ import pytest
 
 from router.core.policy import Level
 from router.packs import load_pack
-from router.packs.relevel import with_levels
+from router.packs.load import with_levels
 
 FILE = """\
 # A desk.
