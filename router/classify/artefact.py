@@ -46,7 +46,7 @@ class ArtefactError(RouterError):
 
 @dataclass(frozen=True, slots=True)
 class StoredBlock:
-    """One block's fitted weights: what `Encoder.restore` needs, under the block's name."""
+    """One block's fitted weights: what `blocks.restore` needs, under the block's name."""
 
     name: str
     words: Mapping[str, Any] = field(default_factory=dict)

@@ -26,10 +26,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router.classify.encoder import Doubles, Features, Floats, Scorer, SparseMatrix, TokenizedText
-from router.classify.lexical import LexicalFeatures, LexicalScorer
+from router.classify.lexical import LexicalScorer
 from router.classify.remote import LiteLLMSource
 from router.classify.sentence_encoder import OnnxSource
-from router.classify.static import StaticFeatures, StaticScorer
+from router.classify.static import StaticScorer
 from router.classify.text import tokens
 from router.classify.vectors import VectorEncoder
 
@@ -58,7 +58,7 @@ def marks(tokens: list[str]) -> list[str]:
     return found
 
 
-class StructureFeatures:
+class _StructureFeatures:
     """The marks of a set of texts, each with how rare it is."""
 
     def __init__(self, texts: Sequence[str]) -> None:
@@ -113,16 +113,17 @@ class StructureScorer:
         return {"marks": list(self._marks)}
 
     @classmethod
+    def learn(cls, texts: Sequence[str]) -> _StructureFeatures:
+        """Return what training texts teach, from which a scorer is folded."""
+        return _StructureFeatures(texts)
+
+    @classmethod
     def restore(cls, arrays: Mapping[str, NDArray[Any]], words: Mapping[str, Any]) -> StructureScorer:
         """Return the scorer that gave these. Raises KeyError, TypeError or ValueError when they do not fit."""
         return cls(words["marks"], arrays["table"])
 
 
-_BLOCKS = {
-    "lexical": (LexicalFeatures, LexicalScorer),
-    "static": (StaticFeatures, StaticScorer),
-    "structure": (StructureFeatures, StructureScorer),
-}
+_BLOCKS = {"lexical": LexicalScorer, "static": StaticScorer, "structure": StructureScorer}
 
 
 @lru_cache(maxsize=8)
@@ -141,16 +142,16 @@ def sentence_vectors(encoder: str) -> VectorEncoder:
 
 def learn(name: str, texts: Sequence[str]) -> Features:
     """Return what a block learns from training texts. Raises ValueError for an unknown name, or EncoderFailed."""
-    return sentence_vectors(name).learn(texts) if ":" in name else _block(name)[0](texts)
+    found: Features = _block(name).learn(texts)
+    return found
 
 
 def restore(name: str, arrays: Mapping[str, NDArray[Any]], words: Mapping[str, Any]) -> Scorer:
     """Return a block's scorer as it was stored. Raises KeyError, TypeError or ValueError when the parts do not fit."""
-    return sentence_vectors(name).restore(arrays, words) if ":" in name else _block(name)[1].restore(arrays, words)
+    scorer: Scorer = _block(name).restore(arrays, words)
+    return scorer
 
 
 def _block(name: str) -> Any:
-    try:
-        return _BLOCKS[name]
-    except KeyError:
-        raise ValueError(f'no block of features is called "{name}"') from None
+    """Return what has `learn` and `restore` for a block. Raises ValueError."""
+    return _BLOCKS.get(name) or sentence_vectors(name)

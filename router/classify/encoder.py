@@ -1,9 +1,10 @@
 """The linear model and its blocks: how texts become features, and fitted weights become something that scores fast.
 
 A model is a sum of *blocks*: what the words are (`lexical`), what they mean (`static`, or a sentence encoder), how the
-message is built (`structure`). A block's `Features` learn its vocabulary from the training texts, give its
-part of the training matrix (`rows`), and fold the fitted weights into a `Scorer` (`fold`). A scorer knows nothing of
-training: it is arrays and words, stored in the artefact and brought back by `restore`.
+message is built (`structure`). Each block has one class, its `Scorer`: arrays and words, stored in the artefact and
+brought back by `restore`. What it takes to fit one is apart from it: `learn` returns `Features`, which know the
+vocabulary of the training texts, give the block's part of the training matrix (`rows`), and make a scorer of the fitted
+weights (`fold`).
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ _tokens_once = lru_cache(maxsize=20_000)(tokens)
 _grams_once = lru_cache(maxsize=50_000)(grams)
 
 
-class LexicalFeatures:
+class _LexicalFeatures:
     """The vocabulary of a set of texts. Columns: words, then pairs, then n-grams."""
 
     def __init__(self, texts: Sequence[str]) -> None:
@@ -244,6 +244,11 @@ class LexicalScorer:
             np.add.reduce(self._gram_table.take(rows, 0), 0, dtype=np.float32, out=found[at])
             found[at, -1] += self._unseen**2 * (1.0 + GRAM_WEIGHT**2 * (len(parts) - len(rows)))
         return found
+
+    @classmethod
+    def learn(cls, texts: Sequence[str]) -> _LexicalFeatures:
+        """Return what training texts teach, from which a scorer is folded."""
+        return _LexicalFeatures(texts)
 
     @classmethod
     def restore(cls, arrays: Mapping[str, NDArray[Any]], words: Mapping[str, Any]) -> LexicalScorer:

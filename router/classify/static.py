@@ -200,7 +200,7 @@ def counted(reading: TokenizedText) -> tuple[list[str], list[float] | None]:
     return reading.words[:MOST_WORDS], roots
 
 
-class StaticFeatures:
+class _StaticFeatures:
     """The words of the training texts, whose rows are laid out at load; the vectors themselves are shipped."""
 
     def __init__(self, texts: Sequence[str]) -> None:
@@ -261,6 +261,11 @@ class StaticScorer:
             return None
         scores: Floats = total[: self.width] / np.float32(squared**0.5)
         return scores
+
+    @classmethod
+    def learn(cls, texts: Sequence[str]) -> _StaticFeatures:
+        """Return what training texts teach, from which a scorer is folded."""
+        return _StaticFeatures(texts)
 
     @classmethod
     def restore(cls, arrays: Mapping[str, NDArray[Any]], words: Mapping[str, Any]) -> StaticScorer:

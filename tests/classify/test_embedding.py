@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.classify import static
-from router.classify.encoder import tokenized
-from router.classify.static import StaticFeatures, StaticScorer
+from router.classify.encoder import Features, tokenized
+from router.classify.static import StaticScorer
 from tests.classify.conftest import EXAMPLES, lines
 
 TEXTS = [text for block in EXAMPLES.values() for text in lines(block)]
@@ -24,23 +24,23 @@ UNSEEN = [
 
 
 @pytest.fixture(scope="module")
-def features() -> StaticFeatures:
-    return StaticFeatures(TEXTS)
+def features() -> Features:
+    return StaticScorer.learn(TEXTS)
 
 
 @pytest.fixture(scope="module")
-def weights(features: StaticFeatures) -> np.ndarray:
+def weights(features: Features) -> np.ndarray:
     return np.random.default_rng(0).normal(size=(features.rows(["refund"]).shape[1], 5))
 
 
 @pytest.fixture(scope="module")
-def scorer(features: StaticFeatures, weights: np.ndarray) -> StaticScorer:
+def scorer(features: Features, weights: np.ndarray) -> StaticScorer:
     return features.fold(weights)
 
 
 @given(st.sampled_from(TEXTS + UNSEEN) | st.text(max_size=60))
 def test_what_is_served_is_what_was_fitted(
-    features: StaticFeatures, weights: np.ndarray, scorer: StaticScorer, text: str
+    features: Features, weights: np.ndarray, scorer: StaticScorer, text: str
 ) -> None:
     row = features.rows([text])[0]
     found = scorer.score(tokenized(text))
@@ -48,11 +48,11 @@ def test_what_is_served_is_what_was_fitted(
     assert (found is None) == (not row.any())
 
 
-def test_rows_have_length_one(features: StaticFeatures) -> None:
+def test_rows_have_length_one(features: Features) -> None:
     assert np.allclose(np.linalg.norm(features.rows(TEXTS), axis=1), 1.0)
 
 
-def test_words_that_mean_the_same_are_near(features: StaticFeatures) -> None:
+def test_words_that_mean_the_same_are_near(features: Features) -> None:
     parcel, package, password = features.rows(["where is my parcel", "where is my package", "I forgot my password"])
     assert parcel @ package > 0.5 > 0.3 > parcel @ password
 
@@ -62,7 +62,7 @@ def test_a_text_without_words_has_no_score(scorer: StaticScorer, text: str) -> N
     assert scorer.score(tokenized(text)) is None
 
 
-def test_the_order_of_traffic_changes_no_score(features: StaticFeatures, weights: np.ndarray) -> None:
+def test_the_order_of_traffic_changes_no_score(features: Features, weights: np.ndarray) -> None:
     once, again = features.fold(weights), features.fold(weights)
     for text in reversed(UNSEEN):
         again.score(tokenized(text))
@@ -71,7 +71,7 @@ def test_the_order_of_traffic_changes_no_score(features: StaticFeatures, weights
 
 
 def test_the_store_of_met_words_stays_bounded(
-    features: StaticFeatures, weights: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    features: Features, weights: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(static, "STORE_BYTES", 0)
     scorer = features.fold(weights)

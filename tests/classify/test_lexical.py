@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from router.classify import lexical
-from router.classify.encoder import SparseMatrix, tokenized
-from router.classify.lexical import LexicalFeatures, LexicalScorer, grams
+from router.classify.encoder import Features, SparseMatrix, tokenized
+from router.classify.lexical import LexicalScorer, grams
 from tests.classify.conftest import EXAMPLES, lines
 
 TEXTS = [text for block in EXAMPLES.values() for text in lines(block)]
@@ -31,12 +31,12 @@ UNSEEN = [
 
 
 @pytest.fixture(scope="module")
-def features() -> LexicalFeatures:
-    return LexicalFeatures(TEXTS)
+def features() -> Features:
+    return LexicalScorer.learn(TEXTS)
 
 
 @pytest.fixture(scope="module")
-def scorer(features: LexicalFeatures) -> LexicalScorer:
+def scorer(features: Features) -> LexicalScorer:
     return features.fold(np.random.default_rng(1).normal(size=(features.width, 6)))
 
 
@@ -44,7 +44,7 @@ def matrix(rows: SparseMatrix) -> scipy.sparse.csr_matrix:
     return scipy.sparse.csr_matrix((rows.values, rows.columns, rows.starts), shape=(len(rows), rows.width))
 
 
-def test_numpy_serves_what_scikit_learn_decides(features: LexicalFeatures) -> None:
+def test_numpy_serves_what_scikit_learn_decides(features: Features) -> None:
     model = LogisticRegression(C=10).fit(matrix(features.rows(TEXTS)), LABELS)
     scorer = features.fold(model.coef_.T)
     texts = TEXTS + UNSEEN
@@ -55,14 +55,14 @@ def test_numpy_serves_what_scikit_learn_decides(features: LexicalFeatures) -> No
 
 @given(st.text(max_size=80))
 def test_fitted_and_served_features_agree_on_any_text(text: str) -> None:
-    features = LexicalFeatures(TEXTS[:12])
+    features = LexicalScorer.learn(TEXTS[:12])
     weights = np.random.default_rng(2).normal(size=(features.width, 3))
     served = features.fold(weights).score(tokenized(text))
     expected = (matrix(features.rows([text])) @ weights)[0]
     assert np.abs((np.zeros(3) if served is None else served) - expected).max() < 1e-4
 
 
-def test_rows_are_nearly_of_length_one(features: LexicalFeatures) -> None:
+def test_rows_are_nearly_of_length_one(features: Features) -> None:
     lengths = np.sqrt(matrix(features.rows(TEXTS)).multiply(matrix(features.rows(TEXTS))).sum(axis=1))
     assert lengths.min() > 0.9 and lengths.max() < 1.3
 
@@ -79,7 +79,7 @@ def test_a_text_of_which_nothing_is_known_has_no_score(scorer: LexicalScorer, te
     assert scorer.score(tokenized(text)) is None
 
 
-def test_the_order_of_traffic_changes_no_score(features: LexicalFeatures) -> None:
+def test_the_order_of_traffic_changes_no_score(features: Features) -> None:
     weights = np.random.default_rng(3).normal(size=(features.width, 6))
     once, again = features.fold(weights), features.fold(weights)
     for text in reversed(UNSEEN):
@@ -89,7 +89,7 @@ def test_the_order_of_traffic_changes_no_score(features: LexicalFeatures) -> Non
         assert (first is None and second is None) or np.array_equal(first, second)
 
 
-def test_the_store_of_met_words_stays_bounded(features: LexicalFeatures, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_store_of_met_words_stays_bounded(features: Features, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lexical, "CACHE_BYTES", 0)
     scorer = features.fold(np.random.default_rng(4).normal(size=(features.width, 6)))
     most = 2 * lexical.UNSEEN_WORDS
@@ -138,7 +138,7 @@ def test_parts_that_do_not_fit_are_refused(scorer: LexicalScorer, broken: str) -
         LexicalScorer.restore(arrays, words)
 
 
-def test_a_large_table_is_kept_in_half_precision(features: LexicalFeatures, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_table_is_kept_in_half_precision(features: Features, monkeypatch: pytest.MonkeyPatch) -> None:
     weights = np.random.default_rng(5).normal(size=(features.width, 6))
     full = features.fold(weights)
     monkeypatch.setattr(lexical, "TABLE_BYTES", 0)
@@ -151,8 +151,8 @@ def test_a_large_table_is_kept_in_half_precision(features: LexicalFeatures, monk
 
 def test_with_many_texts_what_was_seen_once_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lexical, "RARE_ROWS", 10)
-    features = LexicalFeatures(TEXTS)
-    assert 0 < features.width < LexicalFeatures(TEXTS[:9]).width * 10
+    features = LexicalScorer.learn(TEXTS)
+    assert 0 < features.width < LexicalScorer.learn(TEXTS[:9]).width * 10
     assert ("headphones", "refund") not in features.pairs and ("my", "parcel") in features.pairs
 
 

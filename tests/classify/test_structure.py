@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from router.classify.blocks import StructureFeatures, StructureScorer, marks
-from router.classify.encoder import tokenized
+from router.classify.blocks import StructureScorer, marks
+from router.classify.encoder import Features, tokenized
 
 TEXTS = [
     "summarise this text",
@@ -20,8 +20,8 @@ TEXTS = [
 
 
 @pytest.fixture(scope="module")
-def features() -> StructureFeatures:
-    return StructureFeatures(TEXTS)
+def features() -> Features:
+    return StructureScorer.learn(TEXTS)
 
 
 def test_marks_tell_openings_endings_length_and_questions() -> None:
@@ -31,7 +31,7 @@ def test_marks_tell_openings_endings_length_and_questions() -> None:
     assert marks(["a"] * 10_000)[-2] == "~16"
 
 
-def test_what_is_served_is_what_was_fitted(features: StructureFeatures) -> None:
+def test_what_is_served_is_what_was_fitted(features: Features) -> None:
     weights = np.random.default_rng(0).normal(size=(len(features.marks), 4))
     scorer = features.fold(weights)
     texts = [*TEXTS, "how do I summarise it", "summarise the whole book"]
@@ -44,12 +44,12 @@ def test_what_is_served_is_what_was_fitted(features: StructureFeatures) -> None:
     assert np.array_equal(back.score(tokenized(texts[0])), scorer.score(tokenized(texts[0])))
 
 
-def test_a_length_alone_says_nothing(features: StructureFeatures) -> None:
+def test_a_length_alone_says_nothing(features: Features) -> None:
     scorer = features.fold(np.ones((len(features.marks), 2)))
     assert scorer.score(tokenized("zebra crossing")) is None and scorer.score(tokenized("")) is None
 
 
-def test_parts_that_do_not_fit_are_refused(features: StructureFeatures) -> None:
+def test_parts_that_do_not_fit_are_refused(features: Features) -> None:
     scorer = features.fold(np.ones((len(features.marks), 2)))
     with pytest.raises(ValueError, match="does not fit"):
         StructureScorer.restore({"table": scorer.arrays()["table"][:-1]}, scorer.words())

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -115,17 +115,24 @@ class OutOfFoldScores:
 
     `scores` has a column per class, and zeros where a row has none; `judged` says which rows have scores, `predictable`
     which could have been right. `parts` are the scores of the rows' parts, by the models that had not seen the row.
+    `calibration` is what makes probabilities of them all.
     """
 
     scores: Doubles
     judged: Flags
     predictable: Flags
     parts: Doubles
+    calibration: Calibration = Calibration()
 
-    def calibration(self, rows: TrainingSet) -> Calibration:
-        """Return the calibration these scores ask for."""
+    def calibrated(self, rows: TrainingSet) -> OutOfFoldScores:
+        """Return these scores with the calibration that they ask for."""
         usable = self.predictable & rows.opening
-        return calibrate(self.scores[usable], rows.labels[usable], rows.weights[usable])
+        found = calibrate(self.scores[usable], rows.labels[usable], rows.weights[usable])
+        return replace(self, calibration=found)
+
+    def serving(self, scores: Doubles) -> Doubles:
+        """Return scores as they serve: their softmax is the model's probabilities."""
+        return self.calibration.sharpness * self.calibration.adjusted(scores)
 
     def log_loss(self, rows: TrainingSet) -> float:
         """Return the mean log-loss of the tasks' rows after calibration; 0 where none could be right."""
@@ -133,7 +140,7 @@ class OutOfFoldScores:
         if not usable.any():
             return 0.0
         labels, weights = rows.labels[usable], rows.weights[usable]
-        found = self.calibration(rows).opening(self.scores[usable])
+        found = self.calibrated(rows).calibration.opening(self.scores[usable])
         logs = np.log(np.maximum(found[np.arange(len(labels)), labels], 1e-12))
         return float(-(logs * weights).sum() / weights.sum())
 
@@ -149,22 +156,10 @@ ALWAYS = 2.0
 """A bound that every difference of probabilities lies below."""
 
 
-@dataclass(frozen=True, slots=True)
-class CalibratedScores:
-    """What one model says of rows that it has not seen, and its calibration."""
-
-    unseen: OutOfFoldScores
-    calibration: Calibration
-
-    def calibrated(self, scores: Doubles) -> Doubles:
-        """Return scores as they serve: their softmax is the model's probabilities."""
-        return self.calibration.sharpness * self.calibration.adjusted(scores)
-
-
-def join(first: CalibratedScores, second: CalibratedScores, rows: TrainingSet, share: float) -> ModelAverage:
+def join(first: OutOfFoldScores, second: OutOfFoldScores, rows: TrainingSet, share: float) -> ModelAverage:
     """Return how to join two models, so that `share` of the pack's own rows is unsure: all of them with one."""
-    usable = np.flatnonzero(first.unseen.predictable & second.unseen.predictable)
-    found = gaps(softmax(first.calibrated(first.unseen.scores)))
+    usable = np.flatnonzero(first.predictable & second.predictable)
+    found = gaps(softmax(first.serving(first.scores)))
     own = usable[rows.own[usable]]
     bound = ALWAYS if share >= 1.0 or not len(own) else float(np.quantile(found[own], share))
     unsure = usable[found[usable] < bound]
@@ -175,11 +170,11 @@ def join(first: CalibratedScores, second: CalibratedScores, rows: TrainingSet, s
 
 
 def _tried(
-    first: CalibratedScores, second: CalibratedScores, rows: TrainingSet, chosen: Integers, weight: float
+    first: OutOfFoldScores, second: OutOfFoldScores, rows: TrainingSet, chosen: Integers, weight: float
 ) -> tuple[float, float, float, float]:
     """Return the log-loss of the tasks among the chosen rows, the weight it comes of, its sharpness and its shift."""
     one, other = (1.0 - weight) * first.calibration.sharpness, weight * second.calibration.sharpness
-    scores = one * first.unseen.scores[chosen] + other * second.unseen.scores[chosen]
+    scores = one * first.scores[chosen] + other * second.scores[chosen]
     labels, weights = rows.labels[chosen], rows.weights[chosen]
     calibrated = calibrate(scores, labels, weights)
     shift = calibrated.none_offset - one * first.calibration.none_offset - other * second.calibration.none_offset
@@ -201,15 +196,15 @@ class OutOfFoldProbabilities:
     parts: Doubles
 
 
-def turns_alone(first: CalibratedScores) -> OutOfFoldProbabilities:
+def turns_alone(first: OutOfFoldScores) -> OutOfFoldProbabilities:
     """Return what one model makes of rows."""
-    scores, parts = first.unseen.scores, first.unseen.parts
+    scores, parts = first.scores, first.parts
     calibration = first.calibration
     return OutOfFoldProbabilities(calibration.turn(scores), calibration.opening(scores), calibration.turn(parts))
 
 
 def turns_together(
-    joint: ModelAverage, first: CalibratedScores, second: CalibratedScores, of_row: Sequence[int]
+    joint: ModelAverage, first: OutOfFoldScores, second: OutOfFoldScores, of_row: Sequence[int]
 ) -> OutOfFoldProbabilities:
     """Return what the cascade makes of rows.
 
@@ -218,11 +213,11 @@ def turns_together(
     """
     alone = turns_alone(first)
     unsure = joint.unsure(alone.rows)
-    both = joint.scores(first.calibrated(first.unseen.scores), second.calibrated(second.unseen.scores))
+    both = joint.scores(first.serving(first.scores), second.serving(second.scores))
     asked = np.zeros(len(alone.parts), np.bool_)
     asked[: len(of_row)] = unsure[np.array(of_row, np.int64)]
     asked &= joint.unsure(alone.parts)
-    parts = joint.scores(first.calibrated(first.unseen.parts), second.calibrated(second.unseen.parts))
+    parts = joint.scores(first.serving(first.parts), second.serving(second.parts))
     return OutOfFoldProbabilities(
         np.where(unsure[:, None], softmax(both), alone.rows),
         np.where(unsure[:, None], softmax(both[:, :-1])[:, :-1], alone.openings),

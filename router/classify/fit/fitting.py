@@ -24,7 +24,7 @@ from router.classify.blocks import sentence_vectors
 from router.classify.cascade import ModelAverage
 from router.classify.encoder import Doubles, Flags, Integers
 from router.classify.fit import calibration, certify, selection, training
-from router.classify.fit.calibration import CalibratedScores, Calibration, OutOfFoldProbabilities
+from router.classify.fit.calibration import Calibration, OutOfFoldProbabilities
 from router.classify.fit.certify import HeldOutRows
 from router.classify.fit.dialogues import ScoredTurn, estimate
 from router.classify.fit.selection import FittedBlocks, Hyperparameters, recipes, second_recipes, weighted
@@ -149,16 +149,16 @@ def _cross_validate(material: Material, progress: Progress | None) -> CrossValid
     unseen, *others = selection.out_of_fold(
         rows, candidates, folds, worked, parts + questions, lambda done: tell(0.2 + 0.8 * done / (worked + 1))
     )
-    calibrated = unseen.calibration(rows)
     prior = np.bincount(rows.labels, rows.weights)
-    first = CalibratedScores(unseen, calibrated)
+    first = unseen.calibrated(rows)
+    calibrated = first.calibration
     turns = calibration.turns_alone(first)
     replies = dict(zip(questions, turns.parts[len(parts) :], strict=True))
     judged, truths = np.flatnonzero(unseen.judged & rows.opening), rows.truths
     certified = _certified(material, rows, judged, parts, turns)
     second: StoredSecond | None = None
     if material.cascade is not None:
-        other = CalibratedScores(others[0], others[0].calibration(rows))
+        other = others[0].calibrated(rows)
         joint = calibration.join(first, other, rows, material.cascade.share)
         second = _second(rows, candidates[1], other.calibration, joint, material.cascade.budget_s, alone=certified[0])
         turns = calibration.turns_together(joint, first, other, [row for row, _ in parts])
