@@ -29,7 +29,8 @@ from router.rewards.checks import Obedience, digest, obedience
 from router.server.learner import OUTCOMES_AT_ONCE, Records
 from router.tuning.forecast import DialStatus, TrialStatus, statuses
 from router.tuning.intervals import Interval, difference_interval, gain_interval
-from router.tuning.level_state import ANY, LevelState, Word, covers, say
+from router.tuning.level_state import LevelState, Word, covers, say
+from router.tuning.words import ANY
 
 ATTEMPTS = 5
 """How often a word is said again when the tuner has written meanwhile."""

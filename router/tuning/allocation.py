@@ -36,11 +36,11 @@ SD_TASK, SD_SHARED, SD_DOMAIN, SD_OWN = 0.15, 0.10, 0.08, 0.04
 """Prior standard deviations of a, F, f and e."""
 
 PRIOR_N, PRIOR_VARIANCE = 10.0, 0.25
-"""A stats's variance is drawn to that of all arms, and that to the largest possible, as by so many conversations."""
+"""An arm's variance is drawn to that of all arms, and that to the largest possible, as by so many conversations."""
 
 LEAST_VARIANCE = 1e-4
 UNSEEN = 1e6
-"""The variance of the mean of a stats without conversations: against the priors, as good as infinite."""
+"""The variance of the mean of an arm without conversations: against the priors, as good as infinite."""
 
 SHARE_STEP = 0.05
 LEAST_SHARE = 0.10
@@ -155,6 +155,8 @@ class LevelCurves:
 
         `moves` gives for each task the level from and to. Raises ValueError for tasks of several domains.
         """
+        # One curve moves all tasks of a domain, so their doubts add up before they are squared (`pull`); their own
+        # parts are independent, and are squared one by one.
         total = sum(weights.get(task, 0.0) for task in moves)
         shares = {task: weights.get(task, 0.0) / total if total else 1.0 / len(moves) for task in moves}
         mean, variance = 0.0, 0.0
@@ -188,10 +190,13 @@ def curves(arms: Mapping[tuple[str, Level], ArmStatistics], tasks: Sequence[str]
         row = rows.get(task)
         if row is not None and stats.n:
             n[row, level], totals[row, level], squares[row, level] = stats.n, stats.total, stats.squares
+    # A few equal rewards have no variance, and would be believed without end: each arm's is drawn to that of all, and
+    # that to the largest there can be, so that few conversations stay few.
     means = totals / np.maximum(n, 1.0)
     spread = np.maximum(squares - n * means * means, 0.0)
     pooled = (spread.sum() + PRIOR_N * PRIOR_VARIANCE) / (n.sum() + PRIOR_N)
     variance = np.maximum((spread + PRIOR_N * pooled) / (n + PRIOR_N), LEAST_VARIANCE)
+    # An arm never tried keeps its place in the matrix with next to no weight: one shape for all tasks, one solve.
     noise = np.where(n > 0, variance / np.maximum(n, 1.0), UNSEEN)
     centre = float(totals.sum() / n.sum()) if n.sum() else 0.5
     names = list(dict.fromkeys(domain_of(task) for task in tasks))
@@ -203,7 +208,9 @@ def curves(arms: Mapping[tuple[str, Level], ArmStatistics], tasks: Sequence[str]
 def _solve(
     rows: Mapping[str, int], domains: NDArray[np.intp], count: int, y: Floats, noise: Floats, centre: float
 ) -> LevelCurves:
-    """Return the posterior from stats means less `centre` and their variances, both (tasks, 4)."""
+    """Return the posterior from the arms' means less `centre` and their variances, both (tasks, 4)."""
+    # Up: what each task says of its domain's curve (precision and pull), then what each domain says of the shared one.
+    # A task's own ease is integrated out first, by the ones in `prior`: so easy tasks do not pass for good levels.
     eye = np.eye(LEVELS)
     prior = SD_TASK**2 * np.ones((LEVELS, LEVELS)) + SD_OWN**2 * eye
     weight = np.linalg.inv(prior + noise[:, :, None] * eye)  # of a task's means, given the curve of its domain
@@ -211,6 +218,7 @@ def _solve(
     pull = np.zeros((count, LEVELS))
     np.add.at(said, domains, weight)
     np.add.at(pull, domains, (weight @ y[:, :, None])[:, :, 0])
+    # (1 + s J) is inverted rather than J, which is singular for a domain of which little is known.
     s = SD_DOMAIN**2
     through = np.linalg.inv(eye + s * said)
     shared_cov = np.linalg.inv(eye / SD_SHARED**2 + (through @ said).sum(axis=0))
@@ -219,6 +227,8 @@ def _solve(
     inner = np.linalg.inv(eye + s * said.transpose(0, 2, 1)).transpose(0, 2, 1)
     curve = (inner @ shared) + s * (inner @ pull[:, :, None])[:, :, 0]
     shape = inner @ shared_cov @ inner.transpose(0, 2, 1) + s * inner
+    # Down: a task's own part is the share `gain` of its residual; what is left (`lean`) it takes from its domain's
+    # curve, so the doubt about that curve reaches a task only as far as it leans on it.
     gain = prior @ weight
     lean = eye - gain
     mean = curve[domains] + (gain @ (y - curve[domains])[:, :, None])[:, :, 0]
@@ -242,11 +252,13 @@ def share_of(better: float, kind: str, challenger_n: int, *, high_stakes: bool =
 
     `better` is the chance that it is good enough, `challenger_n` its matured conversations.
     """
+    # The chance is a guess with a prior; until many have had the challenger, few should bear it if the guess is wrong.
     cap = next((cap for until, cap in CAPS if challenger_n < until), MOST_SHARE)
     if kind == "down":
         cap = min(cap, MOST_SHARE_DOWN)
     if high_stakes:
         cap = LEAST_SHARE
     wanted = 0.1 + 0.8 * better if better > 0.5 else 0.8 * better
+    # In whole steps: a guess that moves a little moves nobody.
     steps = round(min(max(wanted, LEAST_SHARE), cap) / SHARE_STEP)
     return round(steps * SHARE_STEP, 2)

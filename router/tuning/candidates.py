@@ -1,7 +1,7 @@
 """What there is to try: the traffic of every task, the levels beside the one in force, and why a task must wait.
 
-One look at policy, state and arms at one moment, shared by the tuner and by the page that explains it. Cells of another
-text than the policy's are left out: what was learned of the old text says nothing of the new one.
+Policy, state and arms at one moment, shared by the tuner and by the page that explains it. Arms of another text than
+the policy's are left out: what was learned of the old text says nothing of the new one.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ PASSED_ON = ("resting", "nothing", "unlikely")
 
 
 @dataclass(frozen=True)
-class Group:
+class _ModelArms:
     """All requests to one model: the arms by task and level, texts and nodes taken together."""
 
     model: str
@@ -58,7 +58,7 @@ class Group:
 
     @cached_property
     def by_task(self) -> Mapping[str, ArmStatistics]:
-        """All levels of a task as one stats."""
+        """All levels of a task as one."""
         found: dict[str, list[ArmStatistics]] = {}
         for (task, _), stats in self.arms.items():
             found.setdefault(task, []).append(stats)
@@ -85,15 +85,14 @@ class Candidates:
     now_ms: int
     _found: dict[DialKey, WaitReason | None] = field(default_factory=dict, repr=False, compare=False)
 
-    def after(self, state: LevelState) -> Candidates:
-        """Return the same look with another state."""
-        candidates = Candidates(self.policy, state, self.arms, self.now_ms)
-        missing = {key.model for key in state.running}.difference(self.groups)
-        if not missing:
-            candidates.__dict__["groups"] = (
-                self.groups
-            )  # arms and policy are the same, and so is what follows from them
-        return candidates
+    def with_state(self, state: LevelState) -> Candidates:
+        """Return the same with another state."""
+        found = Candidates(self.policy, state, self.arms, self.now_ms)
+        if {key.model for key in state.running} <= set(self.models):
+            # Each event of a refresh comes by here, and the posterior of all tasks hangs on `models`: it is not worked
+            # out again where arms and policy are the same.
+            found.__dict__["models"] = self.models
+        return found
 
     @cached_property
     def running(self) -> Mapping[DialKey, RunningTrial]:
@@ -111,22 +110,22 @@ class Candidates:
         }
 
     @cached_property
-    def groups(self) -> Mapping[str, Group]:
-        """The groups in which there were conversations or are trials by model, in a fixed order."""
+    def models(self) -> Mapping[str, _ModelArms]:
+        """The arms of every model with conversations or trials, in a fixed order."""
         found: dict[str, dict[tuple[str, Level], list[ArmStatistics]]] = {key.model: {} for key in self.running}
         for key, stats in self.arms.items():
             if key.task in self.policy.tasks and self.policy.texts.get(key.node) == key.text:
                 found.setdefault(key.model, {}).setdefault((key.task, key.level), []).append(stats)
         tasks = tuple(path for path in self.policy.tasks if path != ROOT)
         return {
-            model: Group(model, {place: merged(arms) for place, arms in found[model].items()}, tasks)
+            model: _ModelArms(model, {place: merged(arms) for place, arms in found[model].items()}, tasks)
             for model in sorted(found)
         }
 
-    def group(self, key: DialKey) -> Group:
-        """Return the group that a dial belongs to."""
-        found = self.groups.get(key.model)
-        return found or Group(key.model, {}, tuple(p for p in self.policy.tasks if p != ROOT))
+    def of_model(self, key: DialKey) -> _ModelArms:
+        """Return the arms of the model that a dial is for."""
+        found = self.models.get(key.model)
+        return found or _ModelArms(key.model, {}, tuple(p for p in self.policy.tasks if p != ROOT))
 
     @cached_property
     def levels(self) -> Levels:
@@ -155,7 +154,7 @@ class Candidates:
 
     def record(self, key: DialKey) -> ArmStatistics:
         """Return all matured conversations at a task and those that move with it."""
-        by_task = self.group(key).by_task
+        by_task = self.of_model(key).by_task
         return merged(by_task[task] for task in self.followers(key) if task in by_task)
 
     def per_day(self, stats: ArmStatistics) -> float:
@@ -195,10 +194,10 @@ class Candidates:
 
     def believed(self, key: DialKey, moves: Mapping[str, tuple[Level, Level]]) -> Difference:
         """Return what is believed of a move of the dial, the tasks weighted by their traffic."""
-        group = self.group(key)
-        return group.curves.difference(moves, group.traffic)
+        arms = self.of_model(key)
+        return arms.curves.difference(moves, arms.traffic)
 
-    def prospect(self, key: DialKey, incumbent: Level, challenger: Level) -> Candidate | None:
+    def candidate(self, key: DialKey, incumbent: Level, challenger: Level) -> Candidate | None:
         """Return what a challenger promises; None where it would change no text."""
         moves = self.moves(key, incumbent, challenger)
         if not moves:
@@ -215,23 +214,21 @@ class Candidates:
             difference.improvement(SAVING if Level.OFF < challenger < incumbent else 0.0),
         )
 
-    def prospects(self, key: DialKey) -> tuple[list[Candidate], list[Cooldown]]:
-        """Return the neighbouring levels that could be tried, most promising first, and those that rest."""
+    def neighbours(self, key: DialKey) -> tuple[list[Candidate], list[Cooldown]]:
+        """Return the neighbouring levels that could be tried, most promising first, and those in a cooldown."""
         incumbent, _ = self.in_force(key)
         dial, text = self.state.dial(key), self.policy.texts[key.task]
-        found, rests = [], []
+        found, cooldowns = [], []
         for step in (1, -1):
             if not Level.OFF <= incumbent + step <= Level.DETAILED:
                 continue
             challenger = Level(incumbent + step)
-            rest = dial.resting(incumbent, challenger, text, self.now_ms)
-            if rest is not None:
-                rests.append(rest)
-                continue
-            prospect = self.prospect(key, incumbent, challenger)
-            if prospect is not None:
-                found.append(prospect)
-        return sorted(found, key=lambda prospect: -prospect.improvement), rests
+            cooldown = dial.cooldown(incumbent, challenger, text, self.now_ms)
+            if cooldown is not None:
+                cooldowns.append(cooldown)
+            elif (candidate := self.candidate(key, incumbent, challenger)) is not None:
+                found.append(candidate)
+        return sorted(found, key=lambda candidate: -candidate.improvement), cooldowns
 
     def wait(self, key: DialKey) -> WaitReason | None:
         """Return why no trial may start at a task now; None where one may."""
@@ -250,10 +247,10 @@ class Candidates:
     def _unfit(self, key: DialKey) -> WaitReason | None:
         """Return why a task should have no trial of its own, whatever else is going on."""
         if key not in self._found:
-            self._found[key] = self._thin(self.record(key)) or self._after(key) or self._unpromising(key)
+            self._found[key] = self._too_little(self.record(key)) or self._parent_first(key) or self._unpromising(key)
         return self._found[key]
 
-    def _thin(self, stats: ArmStatistics) -> WaitReason | None:
+    def _too_little(self, stats: ArmStatistics) -> WaitReason | None:
         """Say whether there is too little to learn from."""
         if stats.n < READY:
             return WaitReason("few", {"n": stats.n, "needed": READY, "silent": stats.silent})
@@ -264,7 +261,7 @@ class Candidates:
             return WaitReason("rare", {"per_week": 7.0 * per_day, "needed": 7.0 * MATURED / DAYS_MOST})
         return None
 
-    def _after(self, key: DialKey) -> WaitReason | None:
+    def _parent_first(self, key: DialKey) -> WaitReason | None:
         """Say whether the task above comes first."""
         if depth(key.task) < 2:
             return None
@@ -273,12 +270,12 @@ class Candidates:
         return None if wait is not None and wait.code in PASSED_ON else WaitReason("parent", {"task": above.task})
 
     def _unpromising(self, key: DialKey) -> WaitReason | None:
-        found, rests = self.prospects(key)
+        found, cooldowns = self.neighbours(key)
         if found and found[0].improvement >= LEAST_IMPROVEMENT:
             return None
         if found:
             return WaitReason("unlikely", {"level": found[0].challenger.word, "improvement": found[0].improvement})
-        if rests:
-            days = (max(rest.until_ms for rest in rests) - self.now_ms) / DAY_MS
-            return WaitReason("resting", {"levels": [rest.challenger.word for rest in rests], "days": days})
+        if cooldowns:
+            days = (max(each.until_ms for each in cooldowns) - self.now_ms) / DAY_MS
+            return WaitReason("resting", {"levels": [each.challenger.word for each in cooldowns], "days": days})
         return WaitReason("nothing")

@@ -8,7 +8,7 @@ the evidence does not grow. A page that shows it every hour costs nothing: looki
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import ceil, log
 from typing import Any
 
@@ -20,7 +20,7 @@ from router.tuning.candidates import DAY_MS, DAYS_MOST, MATURED, Candidates, Wai
 from router.tuning.level_state import LevelState, RunningTrial, level_named
 from router.tuning.sequential_test import HARM_ALARM, SequentialTest
 from router.tuning.tuner import CONVERSATIONS_MOST, DAYS_LEAST, HOLDBACK_DAYS
-from router.tuning.words import alarm, amount, percent, place, times
+from router.tuning.words import ANY, alarm, amount, percent, place, times
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +89,14 @@ def statuses(
     arms: Mapping[ArmKey, ArmStatistics],
     now_ms: int,
 ) -> list[DialStatus]:
-    """Return how every dial stands that has conversations, a trial or a word of its own; by group, in tree order.
+    """Return how every dial stands that has conversations, a trial or a word of its own; by model, in tree order.
 
     Takes what `tuner.refresh` takes.
     """
     candidates = Candidates(policy, state, arms, now_ms)
-    own = {key.model for key in state.dials if key.model != "*"}
+    own = {key.model for key in state.dials if key.model != ANY}
     found = []
-    for model in sorted({*candidates.groups, *own}):
+    for model in sorted({*candidates.models, *own}):
         for task in policy.tasks:
             key = DialKey(task, model)
             stats = candidates.record(key) if task != ROOT else ArmStatistics()
@@ -149,11 +149,7 @@ def _status(
     )
     lines = [f"{place(key)}: {_why(candidates, figures)}"]
     lines += _trial_lines(trial) if trial else [_waiting(wait, figures)]
-    return DialStatus(**{**_fields(figures), "lines": tuple(lines)})
-
-
-def _fields(status: DialStatus) -> dict[str, Any]:
-    return {name: getattr(status, name) for name in DialStatus.__slots__}
+    return replace(figures, lines=tuple(lines))
 
 
 def _trial(

@@ -23,12 +23,9 @@ from router.core.learning import DialKey, ExperimentEvent, Outcome
 from router.core.levels import Dial, Levels, Trial
 from router.core.policy import Level, Policy, lineage
 from router.tuning.sequential_test import SequentialTest, advance, new_test
-from router.tuning.words import place, tell
+from router.tuning.words import ANY, place, tell
 
-ANY = "*"
-"""In the key of a person's word: every model."""
-
-PEOPLES = ("accepted", "rejected", "frozen", "thawed", "reset")
+SAID_BY_PEOPLE = ("accepted", "rejected", "frozen", "thawed", "reset")
 """The kinds of events that are words of people."""
 
 TrialKind = Literal["up", "down", "holdback"]
@@ -82,13 +79,13 @@ class DialState:
     running: RunningTrial | None = None
     k: int = 0
     ended: int = 0
-    rests: tuple[Cooldown, ...] = ()
+    cooldowns: tuple[Cooldown, ...] = ()
     history: tuple[ExperimentEvent, ...] = ()
 
-    def resting(self, incumbent: Level, challenger: Level, text: str, now_ms: int) -> Cooldown | None:
-        """Return why a challenger is left alone now, if it is."""
+    def cooldown(self, incumbent: Level, challenger: Level, text: str, now_ms: int) -> Cooldown | None:
+        """Return the cooldown that a challenger is in now, if it is in one."""
         return next(
-            (r for r in self.rests if r[:3] == (incumbent, challenger, text) and now_ms < r.until_ms),
+            (each for each in self.cooldowns if each[:3] == (incumbent, challenger, text) and now_ms < each.until_ms),
             None,
         )
 
@@ -124,6 +121,7 @@ class LevelState:
         for key, dial in self.dials.items():
             running = dial.running
             if running is not None:
+                # A frozen trial draws nobody, and everybody has the incumbent: a dial without a draw, not no dial.
                 draws = running.share > 0.0 and self.held(key) is None
                 trial = Trial(running.id, running.challenger, running.share, running.text) if draws else None
                 dials[key] = Dial(running.incumbent, trial)
@@ -145,14 +143,16 @@ def fold(events: Iterable[ExperimentEvent], state: LevelState | None = None) -> 
     state = state or LevelState()
     dials, frozen, last = dict(state.dials), set(state.frozen), state.last
     for event in events:
-        last = max(last, event.number)
+        last = max(last, event.number)  # events that the tuner has only just made have no number yet
         if event.kind == "retired":
             continue
         if event.kind == "frozen":
             frozen.add(event.key)
         elif event.kind == "thawed":
+            # Thawing takes back the words it covers, and leaves those on tasks above: who froze all must thaw all.
             frozen = {word for word in frozen if not covers(event.key, word)}
-        if event.kind in PEOPLES:
+        if event.kind in SAID_BY_PEOPLE:
+            # A word changes dials that have moved. A freeze holds those yet to come as well, so it is kept in `frozen`.
             for key in [key for key in dials if covers(event.key, key)]:
                 dials[key] = _said(dials[key], event)
             continue
@@ -173,6 +173,7 @@ def advance_tests(
     `tests` is what this function gave for the outcomes before; the log is to be folded first. Outcomes of trials that
     have ended are left out.
     """
+    # A trial's id is used once, so evidence of an ended trial cannot reach another: it is simply not carried over.
     opened = {running.id: running.opening for running in state.running.values()}
     known = tests or {}
     by_trial: dict[str, list[Outcome]] = {}
@@ -192,8 +193,10 @@ def _said(dial: DialState, event: ExperimentEvent) -> DialState:
     running, facts = dial.running, event.facts
     known = replace(dial, history=(*dial.history, event))
     if event.kind == "reset":
+        # k stays: the error allowed to a dial's whole life is spent by challengers, and a reset must not win it back.
         ended = dial.ended + (running is not None)
-        return replace(known, level=None, before=None, running=None, ended=ended, rests=())
+        return replace(known, level=None, before=None, running=None, ended=ended, cooldowns=())
+    # A word names the trial it was said of; where that has ended meanwhile, it must not fall on the next one.
     if event.kind in ("frozen", "thawed") or running is None or facts.get("trial", running.id) != running.id:
         return known
     if event.kind == "rejected" and running.kind != "holdback":
@@ -209,19 +212,21 @@ def _moved(dial: DialState, event: ExperimentEvent) -> DialState:
     if event.kind == "started":
         return _started(dial, event)
     if running is None or facts.get("trial") != running.id:
-        return dial
+        return dial  # of a trial that has ended: too late
     if event.kind == "shared":
         return replace(dial, running=replace(running, share=float(facts["share"])))
     if event.kind == "proposed":
         return replace(dial, running=replace(running, proposed_ms=event.at_ms))
     over = replace(dial, running=None, ended=dial.ended + 1)
     if event.kind == "stepped":
+        # `dial.level`, not the incumbent: after a rollback, None follows the dial above again.
         return replace(over, level=running.challenger, before=dial.level)
     if event.kind == "rolled_back":
-        return _rested(replace(over, level=dial.before, before=None), running.challenger, running.incumbent, event)
+        return _cooled(replace(over, level=dial.before, before=None), running.challenger, running.incumbent, event)
     if event.kind == "stopped":
+        # A holdback that stops confirms its step: there is nothing to go back to any more. Another trial leaves it.
         before = None if running.kind == "holdback" else dial.before
-        return _rested(replace(over, before=before), running.incumbent, running.challenger, event)
+        return _cooled(replace(over, before=before), running.incumbent, running.challenger, event)
     return dial
 
 
@@ -243,12 +248,12 @@ def _started(dial: DialState, event: ExperimentEvent) -> DialState:
     return replace(dial, running=running, k=max(dial.k, running.k))
 
 
-def _rested(dial: DialState, incumbent: Level, challenger: Level, event: ExperimentEvent) -> DialState:
+def _cooled(dial: DialState, incumbent: Level, challenger: Level, event: ExperimentEvent) -> DialState:
     until = int(event.facts.get("rests_until_ms", 0))
-    kept = tuple(rest for rest in dial.rests if rest.until_ms > event.at_ms)
+    kept = tuple(each for each in dial.cooldowns if each.until_ms > event.at_ms)
     if until <= event.at_ms:
-        return replace(dial, rests=kept)
-    return replace(dial, rests=(*kept, Cooldown(incumbent, challenger, str(event.facts["text"]), until)))
+        return replace(dial, cooldowns=kept)
+    return replace(dial, cooldowns=(*kept, Cooldown(incumbent, challenger, str(event.facts["text"]), until)))
 
 
 def _touches(word: DialKey, key: DialKey) -> bool:

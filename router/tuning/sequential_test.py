@@ -292,11 +292,15 @@ def advance(test: SequentialTest, outcomes: Sequence[Outcome]) -> SequentialTest
     n = len(table.arms)
     if n == 0:
         return test
+    # A unit's arm is drawn once: its second conversation is no draw given the first, and betting on it would count one
+    # person's taste twice. It is counted as an outcome, nothing more.
     fresh = ~table.repeated
     arms, shares, rewards = table.arms[fresh], table.shares[fresh], table.rewards[fresh]
     said = ~np.isnan(rewards)
     guards = dict(test.guards)
     for name, values in table.guards.items():
+        # Guardrails bet only where they are known. Nobody checks here that this does not depend on the arm, so the
+        # built-in ones always have a value.
         known = ~np.isnan(values[fresh])
         if known.any():
             before = guards.get(name, NEW)
@@ -304,6 +308,7 @@ def advance(test: SequentialTest, outcomes: Sequence[Outcome]) -> SequentialTest
     ratio = tuple(
         grown(e_value, ratio_factors(odds, arms, shares)) for e_value, odds in zip(test.ratio, ODDS, strict=True)
     )
+    # Outcomes come by maturity, not by assignment: the first assignment may be in a later batch.
     old = test.first_ms, test.last_ms, test.matured_ms
     first, last, matured = int(table.at_ms.min()), int(table.at_ms.max()), int(table.matures_ms.max())
     return SequentialTest(
@@ -341,6 +346,8 @@ def compared(old: Comparison, x: Floats, arms: Bools, pi: Floats, margin: float)
     """
     if len(x) == 0:
         return old
+    # The whole proof hangs on this line: baseline and variance of each bet are made of what came before it, and its own
+    # value enters neither. Sums are carried on from the last batch, so batches of any size bet alike.
     b, v = moments_before(x, arms, np.ones(len(x), dtype=np.bool_), old)
     better, worse = (
         tuple(
@@ -376,6 +383,8 @@ def bet_factors(
     x: Floats, arms: Bools, pi: Floats, b: Floats, v: Floats, margin: float, effect: float, down: bool
 ) -> Floats:
     """Return what each bet on one effect multiplies its e-value by."""
+    # The mean of d given the past is challenger less incumbent, plus the margin: dividing by the chance of the draw
+    # undoes the draw. The stake is cut at CAP of what could be lost at once, so no factor is negative.
     rest = 1.0 - pi
     d = np.where(arms, (x - b) / pi, -((x - b) / rest)) + margin
     stake = effect * (np.sqrt(v) / (v / (pi * rest)))
@@ -386,6 +395,7 @@ def bet_factors(
 
 def ratio_factors(odds: float, arms: Bools, pi: Floats) -> Floats:
     """Return what each draw multiplies the e-value by that is bet on other odds than were logged."""
+    # The denominator is the mean of the numerator under the logged share, so a fair draw wins nothing on average.
     factors: Floats = np.where(arms, odds, 1.0) / (1.0 - pi + odds * pi)
     return factors
 
@@ -395,6 +405,7 @@ def _before(values: Floats, start: float) -> Floats:
     shifted = np.empty_like(values)
     shifted[..., 0] = start
     shifted[..., 1:] = values[..., :-1]
+    # cumsum adds from left to right; sum adds in pairs, and would give other bits for other batches.
     sums: Floats = np.cumsum(shifted, axis=-1)
     return sums
 
@@ -409,6 +420,8 @@ def grown(e_value: float, factors: Floats) -> float:
         path = np.cumprod(np.concatenate(([e_value], factors)))
     if path.min() >= FLOOR and path.max() <= CEILING:
         return float(path[-1])
+    # Somewhere on the way a limit was met. What was lost stays lost, and what was capped grows from the cap, so the
+    # order matters and the product of all does not do.
     for factor in factors.tolist():
         e_value = limited(e_value * factor)
     return e_value

@@ -12,8 +12,8 @@ The rules, each in force whoever looks and however often:
 * Mode `auto` steps at once. Mode `suggest` proposes and goes on; a person accepts or rejects. Mode `observe` draws
   nothing: trials end, and a holdback only waits for what was drawn before.
 * Harm, an alarm, a new text and a person's rejection end a trial; so do CONVERSATIONS_MOST conversations or DAYS_MOST
-  days without a certificate, and the allocation's giving it up as HOPELESS. The challenger then rests, unless it was
-  the text that changed.
+  days without a certificate, and the allocation's giving it up as HOPELESS. The challenger then has a cooldown, unless
+  it was the text that changed.
 * After a step HOLDBACK_SHARE of the units stay on the old level for HOLDBACK_DAYS. If that turns out better (evidence
   ROLLBACK_AT; for a cheaper level: better by more than MARGIN), or the new one worse on a guardrail, the step is
   taken back, in every mode.
@@ -48,9 +48,9 @@ CONVERSATIONS_MOST = 8_000
 HOLDBACK_SHARE = LEAST_SHARE
 HOLDBACK_DAYS = 30
 ROLLBACK_AT = 10.0
-REST_DAYS = 90
+COOLDOWN_DAYS = 90
 """So long a challenger that was tried is left alone."""
-REST_DAYS_DOUBT = 7
+COOLDOWN_DAYS_DOUBT = 7
 """So long where the trial itself was in doubt, not the level: draws or answers were lost, or the arms not alike."""
 
 HOPELESS, HOPELESS_N = 0.05, 100
@@ -85,11 +85,11 @@ def refresh(
     `tests` are those of the running trials by id (`level_state.advance_tests`), `arms` the statistics of all matured
     outcomes, drawn or not (`allocation.count_outcomes`). Called again with the state that results, it returns nothing.
     """
-    desk = _Refresh(policy, state, arms, now_ms)
+    refreshing = _Refresh(policy, state, arms, now_ms)
     for key, running in sorted(state.running.items()):
-        desk.tend(key, running, tests.get(running.id, running.opening))
-    desk.begin()
-    return desk.events
+        refreshing.tend(key, running, tests.get(running.id, running.opening))
+    refreshing.begin()
+    return refreshing.events
 
 
 class _Refresh:
@@ -105,11 +105,14 @@ class _Refresh:
 
     def tend(self, key: DialKey, running: RunningTrial, test: SequentialTest) -> None:
         """Decide about one running trial."""
+        # The order is the rule. First what makes the evidence mean something else, then a person's no, then a freeze,
+        # which holds even alarms back since nobody is drawn; then harm before success, so that no step is taken on the
+        # day a guardrail alarms, not even one that a person accepted.
         mode = self.policy.settings.tuning
         if self.policy.texts.get(key.task) != running.text:
-            self.stop(key, running, test, "voided", rest_days=0)
+            self.stop(key, running, test, "voided", cooldown_days=0)
         elif self._metric() != running.metric:
-            self.stop(key, running, test, "metric", rest_days=0)
+            self.stop(key, running, test, "metric", cooldown_days=0)
         elif running.rejected:
             self.stop(key, running, test, "rejected", by=running.rejected)
         elif self.state.held(key) is not None:
@@ -117,10 +120,10 @@ class _Refresh:
         elif running.kind == "holdback":
             self._hold_back(key, running, test)
         elif mode == "observe":
-            self.stop(key, running, test, "observe", rest_days=0)
+            self.stop(key, running, test, "observe", cooldown_days=0)
         elif test.alarms:
             doubt = any(alarm in DOUBTS for alarm in test.alarms)
-            self.stop(key, running, test, "alarm", rest_days=REST_DAYS_DOUBT if doubt else REST_DAYS)
+            self.stop(key, running, test, "alarm", cooldown_days=COOLDOWN_DAYS_DOUBT if doubt else COOLDOWN_DAYS)
         elif test.evidence_against >= HARM_ALARM:
             self.stop(key, running, test, "harm")
         elif running.accepted and running.proposed_ms is not None:
@@ -137,11 +140,11 @@ class _Refresh:
 
     def begin(self) -> None:
         """Start the trials that may start, from the top of the tree down."""
-        for model, group in self.candidates.groups.items():
-            for task in group.tasks:
+        for model, arms in self.candidates.models.items():
+            for task in arms.tasks:
                 key = DialKey(task, model)
                 if self.candidates.wait(key) is None:
-                    found, _ = self.candidates.prospects(key)
+                    found, _ = self.candidates.neighbours(key)
                     self._start(found[0])
 
     def stop(
@@ -150,12 +153,12 @@ class _Refresh:
         running: RunningTrial,
         test: SequentialTest,
         why: str,
-        rest_days: int = REST_DAYS,
+        cooldown_days: int = COOLDOWN_DAYS,
         by: str = "",
     ) -> None:
         """End a trial without a step."""
         facts = self._found(running, test) | {"why": why, "alarms": list(test.alarms)}
-        self.write("stopped", key, facts | self._rests(running, rest_days), by)
+        self.write("stopped", key, facts | self._cooldown(running, cooldown_days), by)
 
     def step(self, key: DialKey, running: RunningTrial, test: SequentialTest, by: str = "") -> None:
         """Make the challenger the level in force, and hold some units back on the old one."""
@@ -187,26 +190,26 @@ class _Refresh:
         )
         self.events.append(event)
         self.state = fold([event], self.state)
-        self.candidates = self.candidates.after(self.state)
+        self.candidates = self.candidates.with_state(self.state)
 
     def _hold_back(self, key: DialKey, running: RunningTrial, test: SequentialTest) -> None:
         guards = [alarm for alarm in test.alarms if alarm not in DOUBTS]
         if guards or test.evidence_for >= ROLLBACK_AT:
             facts = self._found(running, test) | {"from": running.incumbent.word, "to": running.challenger.word}
             facts |= {"why": "alarm" if guards else "worse", "alarms": guards}
-            self.write("rolled_back", key, facts | self._rests(running, REST_DAYS))
+            self.write("rolled_back", key, facts | self._cooldown(running, COOLDOWN_DAYS))
         elif test.alarms:
-            self.stop(key, running, test, "alarm", rest_days=0)
+            self.stop(key, running, test, "alarm", cooldown_days=0)
         elif self._days(running) >= HOLDBACK_DAYS:
-            self.stop(key, running, test, "kept", rest_days=0)
+            self.stop(key, running, test, "kept", cooldown_days=0)
         else:
             share = 0.0 if self.policy.settings.tuning == "observe" else HOLDBACK_SHARE
             if share != running.share:
                 self.write("shared", key, self._found(running, test) | {"share": share, "was": running.share})
 
     def _share(self, key: DialKey, running: RunningTrial, test: SequentialTest) -> None:
-        prospect = self.candidates.prospect(key, running.incumbent, running.challenger)
-        better = prospect.better if prospect else 0.0
+        candidate = self.candidates.candidate(key, running.incumbent, running.challenger)
+        better = candidate.better if candidate else 0.0
         if test.reward.challenger_n >= HOPELESS_N and better <= HOPELESS and running.proposed_ms is None:
             self.stop(key, running, test, "futile")
             return
@@ -216,24 +219,24 @@ class _Refresh:
             facts = self._found(running, test) | {"share": share, "was": running.share, "better": round(better, 4)}
             self.write("shared", key, facts)
 
-    def _start(self, prospect: Candidate) -> None:
-        key, k = prospect.key, self.state.dial(prospect.key).k + 1
+    def _start(self, candidate: Candidate) -> None:
+        key, k = candidate.key, self.state.dial(candidate.key).k + 1
         high = self.candidates.high_stakes(key)
         facts = {
-            "trial": self._trial(key, k, prospect.kind),
-            "kind": prospect.kind,
-            "incumbent": prospect.incumbent.word,
-            "challenger": prospect.challenger.word,
-            "share": share_of(prospect.better, prospect.kind, 0, high_stakes=high),
+            "trial": self._trial(key, k, candidate.kind),
+            "kind": candidate.kind,
+            "incumbent": candidate.incumbent.word,
+            "challenger": candidate.challenger.word,
+            "share": share_of(candidate.better, candidate.kind, 0, high_stakes=high),
             "alpha": alpha_of(k),
-            "margin": MARGIN if prospect.kind == "down" else 0.0,
+            "margin": MARGIN if candidate.kind == "down" else 0.0,
             "text": self.policy.texts[key.task],
             "metric": self._metric(),
             "k": k,
             "n": self.candidates.record(key).n,
             "followers": len(self.candidates.followers(key)) - 1,
-            "expected": round(prospect.difference.mean, 4),
-            "better": round(prospect.better, 4),
+            "expected": round(candidate.difference.mean, 4),
+            "better": round(candidate.better, 4),
         }
         self.write("started", key, facts)
 
@@ -273,7 +276,7 @@ class _Refresh:
             "days": round(self._days(running), 2),
         }
 
-    def _rests(self, running: RunningTrial, days: int) -> dict[str, Any]:
+    def _cooldown(self, running: RunningTrial, days: int) -> dict[str, Any]:
         return {"rests_until_ms": self.now_ms + days * DAY_MS if days else 0}
 
     def _trial(self, key: DialKey, k: int, kind: str) -> str:

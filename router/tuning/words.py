@@ -11,7 +11,8 @@ from typing import Any
 
 from router.core.learning import DialKey, EventKind
 
-ANY_WORD = "*"
+ANY = "*"
+"""In the key of a person's word: every model."""
 
 STOPPED = {
     "harm": "{challenger} does worse than {incumbent}, so the trial ends",
@@ -41,7 +42,7 @@ def place(key: DialKey) -> str:
     '/billing, requests to gpt-5-mini'
     """
     task = "all tasks" if key.task == "/" else key.task
-    return task if key.model in ("", ANY_WORD) else f"{task}, requests to {key.model}"
+    return task if key.model in ("", ANY) else f"{task}, requests to {key.model}"
 
 
 def percent(share: float) -> str:

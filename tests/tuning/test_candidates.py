@@ -101,18 +101,18 @@ def test_a_child_waits_where_only_another_childs_trial_keeps_the_domain_from_try
 
 def test_required_text_is_never_tried_without() -> None:
     must = {"levels": {"": BRIEF}, "instructions": (instruction(BILLING, BRIEF, required=True),)}
-    found, _ = candidates(pack(billing=must)).prospects(dial())
+    found, _ = candidates(pack(billing=must)).neighbours(dial())
     assert [prospect.challenger for prospect in found] == [GUIDED]
 
 
 @pytest.mark.parametrize(("start", "first"), [(GUIDED, BRIEF), (BRIEF, GUIDED)])
 def test_where_nothing_is_known_less_is_tried_first_but_not_nothing_at_all(start: Level, first: Level) -> None:
     policy = pack(billing={"levels": {"": start}})
-    assert candidates(policy, {}).prospects(dial())[0][0].challenger is first
+    assert candidates(policy, {}).neighbours(dial())[0][0].challenger is first
 
 
 def test_levels_beyond_the_scale_are_not_tried() -> None:
-    found, _ = candidates(pack(billing={"levels": {"": DETAILED}})).prospects(dial())
+    found, _ = candidates(pack(billing={"levels": {"": DETAILED}})).neighbours(dial())
     assert [prospect.challenger for prospect in found] == [GUIDED]
 
 
@@ -138,8 +138,8 @@ def test_the_record_of_other_texts_and_other_groups_is_left_out() -> None:
 
 def test_a_trial_that_changes_no_text_is_not_held() -> None:
     found = candidates(pack(levels={BILLING: [BRIEF], REFUND: [BRIEF, GUIDED], INVOICE: [BRIEF], SHIPPING: [BRIEF]}))
-    assert found.prospect(dial(), GUIDED, DETAILED) is None
-    assert found.prospect(dial(), GUIDED, BRIEF) is not None
+    assert found.candidate(dial(), GUIDED, DETAILED) is None
+    assert found.candidate(dial(), GUIDED, BRIEF) is not None
 
 
 def test_a_child_whose_own_dial_would_move_others_by_itself_is_left_with_its_parent() -> None:
@@ -160,7 +160,7 @@ def test_traffic_is_counted_up_to_the_horizon() -> None:
 def test_a_survey_with_another_book_is_the_same_as_a_new_one() -> None:
     first = candidates()
     log = refresh(first.policy, LevelState(), {}, first.arms, T0)
-    later, fresh = first.after(fold(log)), candidates(state=fold(log))
-    assert later.groups == fresh.groups and code(later) == code(fresh) == "trial"
+    later, fresh = first.with_state(fold(log)), candidates(state=fold(log))
+    assert later.models == fresh.models and code(later) == code(fresh) == "trial"
     elsewhere = fold([event("started", DialKey(SHIPPING, "large"))])
-    assert set(first.after(elsewhere).groups) == {MODEL, "large"}
+    assert set(first.with_state(elsewhere).models) == {MODEL, "large"}

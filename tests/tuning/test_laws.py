@@ -15,9 +15,10 @@ from router.core.learning import DialKey, ExperimentEvent, Outcome
 from router.core.policy import ROOT, Level, Policy, lineage
 from router.tuning.allocation import ArmKey, ArmStatistics, count_outcomes
 from router.tuning.candidates import DAY_MS, MATURED
-from router.tuning.level_state import ANY, LevelState, advance_tests, fold, say
+from router.tuning.level_state import LevelState, advance_tests, fold, say
 from router.tuning.sequential_test import HARM_ALARM, SequentialTest
 from router.tuning.tuner import DAYS_LEAST, ROLLBACK_AT, alpha_of, refresh
+from router.tuning.words import ANY
 from tests.tuning.desk import BILLING, INVOICE, MODEL, REFUND, SHIPPING, T0, drawn, numbered, pack
 
 OFF, BRIEF, GUIDED, DETAILED = Level

@@ -10,7 +10,8 @@ from router.core.learning import DialKey, ExperimentEvent
 from router.core.levels import Dial, Trial
 from router.core.policy import ROOT, Level
 from router.tuning.candidates import DAY_MS
-from router.tuning.level_state import ANY, Cooldown, LevelState, advance_tests, covers, fold
+from router.tuning.level_state import Cooldown, LevelState, advance_tests, covers, fold
+from router.tuning.words import ANY
 from tests.tuning.desk import BILLING, HELD_BACK, INVOICE, MODEL, REFUND, SHIPPING, STARTED, T0, dial, event, outcome
 
 OFF, BRIEF, GUIDED, DETAILED = Level
@@ -50,18 +51,18 @@ def test_a_rollback_turns_it_back_and_the_level_rests() -> None:
     until = T0 + DAY_MS
     found = standing(STARTED, event("stepped"), HELD_BACK, event("rolled_back", trial="h1", rests_until_ms=until))
     assert (found.level, found.running) == (None, None)
-    assert found.rests == (Cooldown(GUIDED, DETAILED, "x", until),)
+    assert found.cooldowns == (Cooldown(GUIDED, DETAILED, "x", until),)
 
 
 def test_a_holdback_that_ends_leaves_the_step() -> None:
     found = standing(STARTED, event("stepped"), HELD_BACK, event("stopped", trial="h1", why="kept"))
-    assert (found.level, found.running, found.rests) == (DETAILED, None, ())
+    assert (found.level, found.running, found.cooldowns) == (DETAILED, None, ())
 
 
 def test_a_challenger_rests_for_its_text_until_its_time() -> None:
     found = standing(STARTED, event("stopped", why="harm", rests_until_ms=T0 + DAY_MS))
-    assert found.resting(GUIDED, DETAILED, "x", T0) and not found.resting(GUIDED, DETAILED, "x", T0 + DAY_MS)
-    assert not found.resting(GUIDED, DETAILED, "other text", T0) and not found.resting(BRIEF, DETAILED, "x", T0)
+    assert found.cooldown(GUIDED, DETAILED, "x", T0) and not found.cooldown(GUIDED, DETAILED, "x", T0 + DAY_MS)
+    assert not found.cooldown(GUIDED, DETAILED, "other text", T0) and not found.cooldown(BRIEF, DETAILED, "x", T0)
 
 
 @pytest.mark.parametrize("kind", ["stepped", "stopped", "rolled_back", "shared", "proposed", "accepted", "rejected"])
@@ -85,7 +86,7 @@ def test_a_rejection_is_kept_with_its_name_but_a_holdback_is_not_rejected() -> N
 
 def test_a_reset_forgets_level_trial_and_rests_but_not_how_many_were_tried() -> None:
     found = standing(STARTED, event("stepped"), HELD_BACK, event("reset", dial(ROOT, ANY)))
-    assert (found.level, found.running, found.rests, found.k) == (None, None, (), 1)
+    assert (found.level, found.running, found.cooldowns, found.k) == (None, None, (), 1)
     assert fold([STARTED, event("reset")]).levels().dials == {}
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from router.core.learning import DialKey
 from router.core.policy import ROOT
-from router.tuning.level_state import ANY, LevelState, fold, say
+from router.tuning.level_state import LevelState, fold, say
+from router.tuning.words import ANY
 from tests.tuning.desk import BILLING, HELD_BACK, REFUND, SHIPPING, STARTED, T0, dial, event, pack
 
 PROPOSED = fold([STARTED, event("proposed")])

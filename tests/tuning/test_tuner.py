@@ -11,9 +11,10 @@ from router.core.learning import DialKey, ExperimentEvent
 from router.core.policy import ROOT, Level, Policy
 from router.tuning.allocation import ArmKey, ArmStatistics
 from router.tuning.candidates import DAY_MS
-from router.tuning.level_state import ANY, LevelState, fold
+from router.tuning.level_state import LevelState, fold
 from router.tuning.sequential_test import MARGIN, Comparison, SequentialTest
 from router.tuning.tuner import alpha_of, refresh
+from router.tuning.words import ANY
 from tests.tuning.desk import BILLING, INVOICE, REFUND, SHIPPING, T0, arms, dial, evidence, pack
 
 OFF, BRIEF, GUIDED, DETAILED = Level
@@ -101,7 +102,7 @@ def test_a_challenger_that_was_stopped_rests(bets: SequentialTest, why: str, res
     desk = Desk()
     desk.refresh(8, bets)
     assert desk.last("stopped").facts["why"] == why
-    rest = desk.state.dial(dial()).rests[0]
+    rest = desk.state.dial(dial()).cooldowns[0]
     assert rest[:2] == (GUIDED, DETAILED) and rest.until_ms == T0 + (8 + rests) * DAY_MS
 
 
@@ -173,7 +174,7 @@ class TestSuggest:
         desk.say("rejected")
         assert desk.refresh(8, evidence(gain=50))[0] == "stopped"
         assert (desk.last("stopped").facts["why"], desk.last("stopped").by) == ("rejected", "ann")
-        assert desk.state.dial(dial()).resting(GUIDED, DETAILED, desk.policy.texts[BILLING], T0 + 9 * DAY_MS)
+        assert desk.state.dial(dial()).cooldown(GUIDED, DETAILED, desk.policy.texts[BILLING], T0 + 9 * DAY_MS)
 
     def test_a_proposal_waits_as_long_as_it_must(self) -> None:
         desk = Desk("suggest")
@@ -204,7 +205,7 @@ class TestHoldback:
     ) -> None:
         assert desk.refresh(12, bets, pack(mode))[0] == "rolled_back"
         assert desk.state.dial(dial()).level is None
-        assert desk.state.dial(dial()).resting(GUIDED, DETAILED, desk.policy.texts[BILLING], T0 + 13 * DAY_MS)
+        assert desk.state.dial(dial()).cooldown(GUIDED, DETAILED, desk.policy.texts[BILLING], T0 + 13 * DAY_MS)
 
     def test_after_a_cheaper_step_a_loss_within_the_margin_is_no_reason(self) -> None:
         desk = Desk(record=CHEAPER)
