@@ -78,6 +78,7 @@ def apply_edits(body: bytes, edits: Iterable[Edit]) -> bytes:
     """
     parts: list[bytes] = []
     done = 0
+    # Sorting is stable: that is what keeps insertions at one place in their order.
     for start, end, new in sorted(edits, key=by_place):
         parts += (body[done:start], new)
         done = end
@@ -194,12 +195,15 @@ def put_beside(
     before = side == "before"
     if not listed and not split and not is_marked(parts):
         text = "".join([part.text for part in parts])
+        # Without its quotes our text is a piece of the client's own string, behind its opening quote or before the
+        # closing one; the client's part stays escaped as it was written.
         if before:
             return [insert(start + 1, encode(text + gap)[1:-1])]
         return [insert(end - 1, encode(gap + text)[1:-1])]
     new = write_parts(_set_off(parts, side, gap), kind)
     if listed:
         return [insert(start + 1, new + b",") if before else insert(end - 1, b"," + new)]
+    # A string that has to stand beside parts becomes one itself: wrapped where it stands, and not written anew.
     opening = b'{"type":"' + kind.encode() + b'","text":'
     if before:
         return [insert(start, b"[" + new + b"," + opening), insert(end, b"}]")]
@@ -219,6 +223,7 @@ def extend_leading(
 def add_members(body: bytes, members: Mapping[str, Any]) -> list[Edit]:
     """Put members at the end of the body, which has others already. A value may be `msgspec.Raw`."""
     new = b"".join(b"," + encode(name) + b":" + encode(value) for name, value in members.items())
+    # The last brace is the one that closes the body, which was decoded: only white space may stand behind it.
     end = body.rindex(b"}")
     return [Edit(end, end, new)] if new else []
 

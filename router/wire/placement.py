@@ -65,6 +65,8 @@ def place(decisions: Sequence[Decision], on_switch: Literal["tail", "head"]) -> 
     last = len(decisions) - 1
     for j, decision in enumerate(decisions):
         mix = _spoken(decision)
+        # A turn that was kept silent is passed over, not taken for a switch: the next one is compared with the turn
+        # before it, as if it had not been there.
         if not mix and decision.outcome not in _SPEAKING:
             continue
         if said:
@@ -72,6 +74,8 @@ def place(decisions: Sequence[Decision], on_switch: Literal["tail", "head"]) -> 
         else:
             fresh = [p for p in mix if not p.volatile]
         opening = ""
+        # No turn before the last sees anything here that it did not see when it was the last itself, so its tail comes
+        # out again byte for byte. What the last one says need not be noted: none follows that would ask.
         if j < last:
             said.update([(p.id, p.text) for p in fresh])
         if j == 0:
@@ -79,6 +83,7 @@ def place(decisions: Sequence[Decision], on_switch: Literal["tail", "head"]) -> 
         elif fresh and before is not None and before.tasks != decision.tasks:
             opening = SWITCH_LINE + "\n"
         before = decision
+        # Behind the rest of the tail, which stays as it is when this is gone from the next request.
         if j == last:
             fresh += [p for p in mix if p.volatile]
         if fresh:

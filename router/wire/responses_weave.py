@@ -171,6 +171,7 @@ def write(format_: WireFormat, plan: Plan) -> None:
         if 0 in plan.blocks:
             edits.append(insert(start + 1, encode(plan.blocks[0])[1:-1]))
         return
+    # What goes behind the last item has no item to stand before, so it is put at the end of the list.
     last = before.pop(len(raws), [])
     WireFormat.write(format_, plan)
     if not last:
