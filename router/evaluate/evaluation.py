@@ -22,9 +22,9 @@ import numpy as np
 from router.classify import CrossValidation, LinearRecogniser, cross_validate
 from router.classify.belief import Tree
 from router.classify.fit.training import Material
+from router.core.decide import settle
 from router.core.evidence import Belief, Certificate
 from router.core.policy import ROOT, Policy
-from router.core.settle import settle
 from router.evaluate import measures, suggestions
 from router.evaluate.labelled import Labelled
 from router.evaluate.outcomes import Outcomes, is_right, serve, walk_down

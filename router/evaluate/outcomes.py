@@ -36,9 +36,9 @@ import numpy as np
 from router.classify import LinearRecogniser
 from router.classify.belief import Tree
 from router.classify.encoder import Doubles, Flags
+from router.core.decide import settle
 from router.core.policy import ROOT, Policy, Task, depth
 from router.core.ports import RecogniserState
-from router.core.settle import settle
 from router.evaluate import measures
 from router.evaluate.labelled import Labelled, LabelledTurn, Truth
 

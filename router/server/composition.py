@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -51,6 +50,7 @@ from router.server.model_table import (
     speaks,
     speaks_at_first,
 )
+from router.server.routes import new_decision_id
 from router.server.settings import BackendSettings, Settings
 from router.server.settings_source import load_salt
 from router.server.telemetry import Metrics, Telemetry
@@ -204,11 +204,6 @@ def database_url(settings: Settings) -> str:
     if settings.database is not None:
         return settings.database.get_secret_value()
     return f"sqlite:///{settings.data / 'router.db'}"
-
-
-def new_decision_id() -> str:
-    """Return an id that nobody can guess (64 random bits), in the order of time, so that an index grows at its end."""
-    return f"dec_{time.time_ns() // 1_000_000:011x}{os.urandom(8).hex()}"
 
 
 def backend_of(name: str, chosen: BackendSettings) -> Backend:

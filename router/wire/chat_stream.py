@@ -19,7 +19,6 @@ from typing import Any
 import msgspec
 
 from router.core.errors import RouterError
-from router.core.ports import AnswerMetadata
 from router.wire.edits import find_span, is_given
 from router.wire.faults import error_event
 from router.wire.stream import (
@@ -30,7 +29,6 @@ from router.wire.stream import (
     read,
     read_each,
     read_loosely,
-    read_told,
     read_usage,
     text_of,
 )
@@ -75,17 +73,12 @@ class _Completion(msgspec.Struct, gc=False):
 
 _COMPLETION = msgspec.json.Decoder(_Completion)
 _CHUNK = msgspec.json.Decoder(_Chunk)
-_USAGE = msgspec.json.Decoder(_Usage | None)
+USAGE = msgspec.json.Decoder(_Usage | None)
 _STREAM_OPTIONS = msgspec.json.Decoder(_StreamOptions | None)
 _VOID = _Chunk()
 _SPACE = b" \t\r\n"
 _KEY = b'"usage"'
 _NULL_USAGE = b',"usage":null'
-
-
-def read_answer(body: bytes) -> AnswerMetadata:
-    """Return id and usage of a whole answer. Raises BackendError (502) when it is no JSON object."""
-    return read_told(body, _USAGE)
 
 
 def gives_usage(stream_options: msgspec.Raw) -> bool:
@@ -170,7 +163,7 @@ class ChunkGuard(EventGuard):
                 self._finished.add(choice.index)
             self._seen.add(choice.index)
         if chunk.usage is not msgspec.UNSET:
-            self.usage = read_usage(chunk.usage, _USAGE) or self.usage
+            self.usage = read_usage(chunk.usage, USAGE) or self.usage
         if chunk.error or name == b"error":
             self.error = self.error or code_of(chunk.error, "code", "type")
         return chunk

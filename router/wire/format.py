@@ -57,6 +57,7 @@ from router.wire.edits import (
     put_member,
 )
 from router.wire.placement import PlacedTexts, in_block, place
+from router.wire.stream import read_told
 from router.wire.strict_json import EVERY, LARGE, Names, check, check_count, check_names, decode, names, wrong_type
 
 LEADING = frozenset({"system", "developer"})
@@ -141,6 +142,9 @@ class WireFormat:
 
     body: ClassVar[msgspec.json.Decoder[Any]]
     names: ClassVar[Names]
+    usage: ClassVar[msgspec.json.Decoder[Any]] = chat_stream.USAGE
+    """Reads the usage of an answer, as `router.wire.stream.read_usage` wants it."""
+
     outline: ClassVar[msgspec.json.Decoder[Any] | None] = None
     """Reads the lists of a large body without their contents: a million items that are none fail at the first."""
 
@@ -300,7 +304,7 @@ class WireFormat:
 
     def answer(self, body: bytes) -> AnswerMetadata:
         """Return id and usage of a whole answer. Raises BackendError when it is no JSON object."""
-        return chat_stream.read_answer(body)
+        return read_told(body, self.usage)
 
     def spoken(self, answer: bytes, *, stream: bool) -> str:
         """Return the words of an answer, text and refusals; "" for none, as for a count. Never raises."""

@@ -20,7 +20,7 @@ import msgspec
 
 from router.core.conversation import Conversation, Role, Turn
 from router.core.errors import RequestError
-from router.core.ports import AnswerMetadata, StreamGuard
+from router.core.ports import StreamGuard
 from router.wire import responses_stream, responses_weave
 from router.wire.edits import Edit
 from router.wire.format import LEADING, METADATA, ParsedRequest, Plan, Read, Top, WireFormat, check_asked, read_content
@@ -125,6 +125,7 @@ class Responses(WireFormat):
     chains = True
 
     body = msgspec.json.Decoder(_Body)
+    usage = responses_stream.USAGE
     names = _NAMES
     outline = msgspec.json.Decoder(_Outline)
     lists = ("input", "instructions")
@@ -176,10 +177,6 @@ class Responses(WireFormat):
     def guard(self, hide_usage: bool = False) -> StreamGuard:
         """Return a fresh guard for one streamed answer. Usage is told unasked, so it is never hidden."""
         return responses_stream.ResponseGuard()
-
-    def answer(self, body: bytes) -> AnswerMetadata:
-        """Return id and usage of a whole answer, one that failed too. Raises BackendError when it is no object."""
-        return responses_stream.read_answer(body)
 
     def words(self, answer: bytes, stream: bool) -> str:
         """Return the words of an answer."""

@@ -30,7 +30,6 @@ from typing import Any, Literal
 import msgspec
 
 from router.core.errors import BackendError, RouterError
-from router.core.ports import AnswerMetadata
 from router.wire.faults import describe, error_of
 from router.wire.stream import (
     CacheDetails,
@@ -38,7 +37,6 @@ from router.wire.stream import (
     code_of,
     read_each,
     read_loosely,
-    read_told,
     read_usage,
     text_of,
 )
@@ -101,12 +99,7 @@ _LAST_WORDS = frozenset({"response.completed", "response.incomplete", "response.
 
 _EVENT = msgspec.json.Decoder(_Event)
 _RESPONSE = msgspec.json.Decoder(_Response)
-_USAGE = msgspec.json.Decoder(_Usage | None)
-
-
-def read_answer(body: bytes) -> AnswerMetadata:
-    """Return id and usage of a whole answer, one that failed too. Raises BackendError (502) when it is no object."""
-    return read_told(body, _USAGE)
+USAGE = msgspec.json.Decoder(_Usage | None)
 
 
 def error_event(error: RouterError, number: int = 0) -> bytes:
@@ -170,7 +163,7 @@ class ResponseGuard(EventGuard):
             state = "broken"
         if isinstance(response.id, str):
             self.response_id = response.id
-        self.usage = read_usage(response.usage, _USAGE) or self.usage
+        self.usage = read_usage(response.usage, USAGE) or self.usage
         if state == "failed":
             self.error = code_of(event.error or response.error or {"code": event.code}, "code", "type")
             self.heard = bool(event.error) or event.type == "response.failed"

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from router.classify import LinearRecogniser, cross_validate
 from router.classify.fit.training import Material
+from router.core.decide import settle
 from router.core.policy import ROOT, Policy
-from router.core.settle import settle
 from tests.bench.machine import memory_mib
 from tests.bench.recognition_metrics import NAN
 from tests.bench.recognition_sets import Row, domain_of, policy_of

@@ -16,9 +16,9 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from router.classify import LinearRecogniser, fit_policy
+from router.core.decide import settle
 from router.core.policy import Policy
 from router.core.ports import RecogniserState
-from router.core.settle import settle
 from tests.classify.conftest import make_policy
 
 SHOTS = 10

@@ -21,11 +21,11 @@ from router.classify.fit.training import Material
 from router.classify.loading import recogniser_for
 from router.classify.sentence_encoder import OnnxSource
 from router.classify.vectors import EncoderFailed, VectorEncoder, VectorScorer
+from router.core.decide import settle
 from router.core.errors import Degraded
 from router.core.evidence import Thresholds
 from router.core.policy import EncoderCascade as Setting
 from router.core.policy import Policy, PolicySettings
-from router.core.settle import settle
 from tests.classify.conftest import EXAMPLES, lines, make_policy
 
 NAME = "litellm:stub"

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from router.classify import Artefact, LinearRecogniser
 from router.classify.artefact import ArtefactError, StoredBlock
+from router.core.decide import settle
 from router.core.evidence import Belief
 from router.core.policy import Policy
 from router.core.ports import Recogniser, RecogniserState
-from router.core.settle import settle
 from tests.classify.conftest import EXAMPLES, lines
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from router.classify import Artefact, LinearRecogniser, fit_policy
+from router.core.decide import settle
 from router.core.policy import Policy
 from router.core.ports import RecogniserState
-from router.core.settle import settle
 from tests.classify.conftest import EXAMPLES, lines, make_policy
 from tests.classify.test_cleaning import FAILING, JSON, TRACE
 from tests.classify.test_small_talk import CASES

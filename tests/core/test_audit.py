@@ -29,9 +29,9 @@ from router.core.audit import (
     name_of,
     watch,
 )
+from router.core.decide import settle
 from router.core.evidence import Belief, Certificate, Thresholds
 from router.core.policy import Task
-from router.core.settle import settle
 
 DOMAIN = Certificate(1, "certified", 0.01, 0.05, 0.6, 1000, 0.8, 0.005, 0.7)
 TASK = Certificate(2, "certified", 0.03, 0.05, 0.5, 1000, 0.7, 0.02, 0.55)

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.classify.belief import Tree
+from router.core.decide import settle
 from router.core.evidence import Belief, Thresholds
-from router.core.settle import settle
 from router.evaluate.outcomes import applies, deepest_of, heaviest_way, is_right, most_probable, walk_down
 from tests.evaluate.conftest import outcomes_by_hand, tree_of
 

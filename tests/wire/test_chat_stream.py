@@ -14,7 +14,8 @@ from openai._streaming import SSEDecoder
 
 from router.core.errors import BackendError
 from router.core.ports import Usage
-from router.wire.chat_stream import ChunkGuard, read_answer
+from router.wire.chat import ChatCompletions
+from router.wire.chat_stream import ChunkGuard
 from router.wire.faults import error_event
 
 
@@ -164,7 +165,7 @@ def test_usage(usage, counted):
     for stream in (A + STOP + alone + DONE, A + beside + DONE, A + beside + event(usage=None) + DONE):
         guard = watch(stream)
         assert (guard.usage, guard.complete) == (counted, True)
-    assert read_answer(json.dumps({"id": "x", "usage": usage}).encode()) == ("x", counted)
+    assert ChatCompletions().read_answer(json.dumps({"id": "x", "usage": usage}).encode()) == ("x", counted)
 
 
 @pytest.mark.parametrize(
@@ -172,13 +173,13 @@ def test_usage(usage, counted):
     [(b'{"id": "chatcmpl-9", "choices": []}', "chatcmpl-9"), (b' {"object": "list"}\n', ""), (b'{"id": null}', "")],
 )
 def test_answer_id(body, id_):
-    assert read_answer(body) == (id_, None)
+    assert ChatCompletions().read_answer(body) == (id_, None)
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'"x"', b'{"id": "a"', b'{"id": "\xff"}', b'{"a":' * 100_000])
 def test_what_is_no_answer_is_the_backends_fault(body):
     with pytest.raises(BackendError) as caught:
-        read_answer(body)
+        ChatCompletions().read_answer(body)
     assert caught.value.status == 502
 
 
