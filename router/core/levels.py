@@ -129,7 +129,7 @@ STAYS = _Choice(0, 0, None, "")
 """What a task chooses from that no dial moves."""
 
 
-class ChosenLevels(NamedTuple):
+class _ChosenLevels(NamedTuple):
     """The levels of the tasks that speak, the moves that led there, and the draw that was made, if one was.
 
     There are no moves where nothing is tuned, nor for tasks whose level was fixed.
@@ -184,12 +184,12 @@ def speaking(policy: Policy, paths: Sequence[str]) -> dict[str, str]:
 
 def choose_levels(
     policy: Policy, paths: Sequence[str], levels: Levels | None, fixed: Mapping[str, Level], asked: LevelQuery
-) -> ChosenLevels:
+) -> _ChosenLevels:
     """Return the level of every task on the lineages of the settled paths, and the draw that was made, if one was.
 
     `fixed` are levels that were decided before, as a trace has them; they stay, whatever the moves.
     """
-    chosen = ChosenLevels({}, {}, None)
+    chosen = _ChosenLevels({}, {}, None)
     tuned = None if levels is None or levels.held_out(asked.unit) else levels
     tasks = speaking(policy, paths)
     for path, settled in tasks.items():
@@ -200,9 +200,11 @@ def choose_levels(
         task = policy.tasks[path]
         start = start_level(task, policy.settings, asked.complexity)
         move = asked.moves.get(path)
+        # What was given stays, however the dial turns: else a conversation would change its tone half way through.
         if move is None and tuned is not None and tuned.dials:
             choice = tuned.choice(policy, DialKey(path, asked.model))
             trial, move = choice.trial, choice.move
+            # Where both arms say the same there is nothing to learn, so nobody's one draw is spent on it.
             if trial is not None and moved_level(task, start, choice.challenger) is not moved_level(task, start, move):
                 if chosen.draw is None and not asked.drawn:
                     share = _share(policy, trial, paths)
@@ -211,7 +213,7 @@ def choose_levels(
                 if chosen.draw is not None and chosen.draw.trial == trial.id and chosen.draw.challenger:
                     move = choice.challenger
         chosen.levels[path] = moved_level(task, start, move) if move else start
-        if levels is not None:
+        if levels is not None:  # units held out keep their moves too: they must not be tuned later
             chosen.moves[path] = move or 0
     return chosen
 

@@ -56,6 +56,7 @@ def decide_turns(placed: PlacedRequest, observed: Observed, model: str, fault_ha
     fresh: set[str] = set()  # tasks at which the conversation is given a level for the first time
     for seen in observed.turns:
         found: _TurnDecision | None = memo.get(seen)
+        # Conversations that begin alike share what is observed, but may have been given other moves.
         if found is None or not _stands(found, moves):
             found = _decide_turn(
                 fault_handler, placed.snapshot, seen, tuned, asked._replace(drawn=drawn, moves=moves or {})
@@ -73,6 +74,7 @@ def decide_turns(placed: PlacedRequest, observed: Observed, model: str, fault_ha
             memo.keep(seen, found)
         decisions.append(found.decision)
         evidence = found.evidence
+    # Only where a level is new does the answer count, else each turn of a long talk would count it again.
     given = None
     if tuned is not None and (draw is not None or (fresh and decisions[-1].paths[0].path in fresh)):
         given = _given(placed.snapshot.policy, decisions[-1], draw, tuned, asked, evidence)

@@ -118,7 +118,7 @@ def observe(placed: PlacedRequest, request: Request, fault_handler: FaultHandler
             kept[number] = seen
         if rule is not None:
             aside = rule.of_call
-            if rule.typed:
+            if rule.typed:  # by this alone the next call knows that the rule fired: it is no first call any more
                 kept[0] = seen
         state, reply = seen.state, ""
         found.append(seen)

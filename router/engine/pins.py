@@ -154,7 +154,7 @@ class Pins:
         if alike is None:
             return None
         alike[:] = [pin for pin in alike if now_s - pin.seen_s <= pin.idle_s]
-        for pin in alike:
+        for pin in alike:  # by the cues of that very turn: others may have had others
             if _fits(cues_at(pin.cues, turn), cues):
                 return pin
         # With other cues it is the same conversation after a change, unless it is a new one of many that begin alike.

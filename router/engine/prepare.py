@@ -192,19 +192,19 @@ class RequestPreparer:
         pin, policy = placed.pin, placed.snapshot.policy
         if not placed.new:
             self.pins.use(policy.name, placed.identity.conversation, pin, self._clock())
-        if observed.aside:
+        if observed.aside:  # a title that an app asks for must not open the conversation, nor change it
             return
         if placed.new:
             self.pins.keep(policy.name, placed.identity.conversation, pin)
         else:
-            if not placed.earlier:
+            if not placed.earlier:  # else the thread goes on under the revision of its own turns
                 pin.revision = policy.revision
             if placed.answering:
                 pin.moment = placed.turn, placed.passing
                 pin.hold(placed.timeline, placed.turn, placed.lasting)
         if observed.kept:
             kept = {number: (seen.state, seen.evidence) for number, seen in observed.kept.items()}
-            pin.faulted = {**pin.faulted, **kept}
+            pin.faulted = {**pin.faulted, **kept}  # a new dict: another thread may be reading the old one
         pin.moves, pin.drawn = decided.moves, decided.drawn
 
     def remember(self, tenant: str, prepared: PreparedRequest, response_id: str) -> None:
