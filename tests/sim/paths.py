@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from router.tuning.sequential_test import (
+from router.tuning.comparison import (
     CEILING,
     EFFECTS,
     FLOOR,

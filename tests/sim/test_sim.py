@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.tuning.sequential_test import MARGIN, NEW, mean
+from router.tuning.comparison import NEW, mean
+from router.tuning.sequential_test import MARGIN
 from tests.sim import __main__ as program
 from tests.sim import peeking, replay
 from tests.sim.finding import TIERS, Finding, at_least, at_most, ever, first, median_at_most, percent, spread

@@ -14,7 +14,8 @@ from router.core.levels import LevelQuery, Levels, choose_levels
 from router.core.policy import ROOT, Instruction, Level, Metric, Policy, PolicySettings, Task, lineage
 from router.tuning.allocation import ArmKey, ArmStatistics
 from router.tuning.candidates import DAY_MS
-from router.tuning.sequential_test import Comparison, SequentialTest
+from router.tuning.comparison import Comparison
+from router.tuning.sequential_test import SequentialTest
 
 OFF, BRIEF, GUIDED, DETAILED = Level
 BILLING, REFUND, INVOICE, SHIPPING = "/billing", "/billing/refund", "/billing/invoice", "/shipping"

@@ -7,7 +7,8 @@ from math import sqrt
 from types import MappingProxyType
 
 from router.core.learning import Outcome
-from router.tuning.sequential_test import CAP, CEILING, EFFECTS, FLOOR, NEW, ODDS, Comparison, SequentialTest, limited
+from router.tuning.comparison import CAP, CEILING, EFFECTS, FLOOR, NEW, Comparison, limited
+from router.tuning.sequential_test import ODDS, SequentialTest
 
 _PRIOR_N, _PRIOR_MEAN = 2.0, 0.5
 _PRIOR_VARIANCE_N, _PRIOR_VARIANCE = 10.0, 0.25

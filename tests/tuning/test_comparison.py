@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from router.tuning.sequential_test import (
+from router.tuning.comparison import (
     CEILING,
     EFFECTS,
     FLOOR,
     NEW,
-    ODDS,
     Comparison,
     compared,
     grown,
@@ -18,6 +17,7 @@ from router.tuning.sequential_test import (
     mean,
     new_comparison,
 )
+from router.tuning.sequential_test import ODDS
 from tests.tuning.one_by_one import compare, ratio_factor
 
 

@@ -11,8 +11,9 @@ from router.core.learning import DialKey, ExperimentEvent
 from router.core.policy import ROOT, Level, Policy
 from router.tuning.allocation import ArmKey, ArmStatistics
 from router.tuning.candidates import DAY_MS
+from router.tuning.comparison import Comparison
 from router.tuning.level_state import LevelState, fold
-from router.tuning.sequential_test import MARGIN, Comparison, SequentialTest
+from router.tuning.sequential_test import MARGIN, SequentialTest
 from router.tuning.tuner import alpha_of, refresh
 from router.tuning.words import ANY
 from tests.tuning.desk import BILLING, INVOICE, REFUND, SHIPPING, T0, arms, dial, evidence, pack
