@@ -131,13 +131,13 @@ class SqlLearningStore:
         """Return the outcomes of a policy with higher numbers, in the order of their numbers. Raises Degraded."""
         query = select(outcomes).where(outcomes.c.policy == policy, outcomes.c.number > after)
         ordered = query.order_by(outcomes.c.number).limit(limit)
-        return self._read(lambda connection: [loaded_outcome(row) for row in connection.execute(ordered).mappings()])
+        return self._list(ordered, loaded_outcome)
 
     def events(self, policy: str, after: int = 0) -> list[ExperimentEvent]:
         """Return the tuner's log of a policy, in the order of numbers. Raises Degraded."""
         query = select(experiments).where(experiments.c.policy == policy, experiments.c.number > after)
         ordered = query.order_by(experiments.c.number)
-        return self._read(lambda connection: [loaded_event(row) for row in connection.execute(ordered).mappings()])
+        return self._list(ordered, loaded_event)
 
     def append(self, events: Sequence[ExperimentEvent], last: int) -> bool:
         """Add events to a policy's log if `last` is still the number of its newest; say whether that was so.
@@ -189,7 +189,10 @@ class SqlLearningStore:
         """Return the counts of a policy. Raises Degraded."""
         query = select(compliance).where(compliance.c.policy == policy)
         ordered = query.order_by(*compliance.primary_key.columns)
-        return self._read(lambda connection: [loaded_compliance(row) for row in connection.execute(ordered).mappings()])
+        return self._list(ordered, loaded_compliance)
+
+    def _list(self, query: Select[Any], load: Callable[[Any], T]) -> list[T]:
+        return self._read(lambda connection: [load(row) for row in connection.execute(query).mappings()])
 
     def _read(self, ask: Callable[[Connection], T]) -> T:
         return self._database.read(ask, "learning_failed", "what levels are tuned from cannot be read")

@@ -71,7 +71,7 @@ class Cooldown(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class DialState:
+class _DialState:
     """How one dial stands. `before` is where a rollback would put it; `ended` counts the trials that have ended."""
 
     level: Level | None = None
@@ -90,7 +90,7 @@ class DialState:
         )
 
 
-NEVER = DialState()
+NEVER = _DialState()
 """A dial that was never turned."""
 
 
@@ -98,11 +98,11 @@ NEVER = DialState()
 class LevelState:
     """How the dials of one policy stand. `last` is the number of the newest event folded in."""
 
-    dials: Mapping[DialKey, DialState] = field(default_factory=lambda: MappingProxyType({}))
+    dials: Mapping[DialKey, _DialState] = field(default_factory=lambda: MappingProxyType({}))
     frozen: frozenset[DialKey] = frozenset()
     last: int = 0
 
-    def dial(self, key: DialKey) -> DialState:
+    def dial(self, key: DialKey) -> _DialState:
         """Return how one dial stands."""
         return self.dials.get(key, NEVER)
 
@@ -188,7 +188,7 @@ def level_named(word: Any) -> Level:
     return Level[str(word).upper()]
 
 
-def _said(dial: DialState, event: ExperimentEvent) -> DialState:
+def _said(dial: _DialState, event: ExperimentEvent) -> _DialState:
     """Apply a person's word to one dial."""
     running, facts = dial.running, event.facts
     known = replace(dial, history=(*dial.history, event))
@@ -206,7 +206,7 @@ def _said(dial: DialState, event: ExperimentEvent) -> DialState:
     return known
 
 
-def _moved(dial: DialState, event: ExperimentEvent) -> DialState:
+def _moved(dial: _DialState, event: ExperimentEvent) -> _DialState:
     """Apply the tuner's own event to its dial."""
     facts, running = event.facts, dial.running
     if event.kind == "started":
@@ -230,7 +230,7 @@ def _moved(dial: DialState, event: ExperimentEvent) -> DialState:
     return dial
 
 
-def _started(dial: DialState, event: ExperimentEvent) -> DialState:
+def _started(dial: _DialState, event: ExperimentEvent) -> _DialState:
     facts = event.facts
     running = RunningTrial(
         id=str(facts["trial"]),
@@ -248,7 +248,7 @@ def _started(dial: DialState, event: ExperimentEvent) -> DialState:
     return replace(dial, running=running, k=max(dial.k, running.k))
 
 
-def _cooled(dial: DialState, incumbent: Level, challenger: Level, event: ExperimentEvent) -> DialState:
+def _cooled(dial: _DialState, incumbent: Level, challenger: Level, event: ExperimentEvent) -> _DialState:
     until = int(event.facts.get("rests_until_ms", 0))
     kept = tuple(each for each in dial.cooldowns if each.until_ms > event.at_ms)
     if until <= event.at_ms:
