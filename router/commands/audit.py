@@ -46,22 +46,14 @@ from router.commands.frame import (
 )
 from router.commands.show import plain
 from router.core.audit import ALARM_AT, AUDIT_RATE, Audit, AuditBet, draw_position, is_drawn, least_rate, name_of, watch
-from router.core.errors import Fault, did_you_mean
+from router.core.errors import Fault
 from router.core.policy import ROOT
 from router.engine.audits import alarm_lines
 from router.evaluate import LabelError
-from router.evaluate.labelled import LineError, json_of
+from router.evaluate.labelled import MOST_FAULTS, STANDARD_INPUT, LineError, json_of, nearest
 from router.packs import load_pack
 from router.stores import SqlAuditStore
 from router.stores.feedback import AUDITABLE
-
-STANDARD_INPUT = "-"
-
-MOST_FAULTS = 20
-"""Faults that are told of one file."""
-
-MOST_NAMED = 20
-"""Of a pack with more tasks not all are named when a label is unlike any."""
 
 NAME_CHARS = 200
 
@@ -307,7 +299,7 @@ class _Judge:
             raise LineError(f"nothing was recognised in this decision: it was {found['outcome']}", "leave the line out")
         for path in line.label:
             if path not in self._tasks[policy]:
-                raise LineError(f'the policy "{policy}" has no task "{path}"', _nearest(path, self._tasks[policy]))
+                raise LineError(f'the policy "{policy}" has no task "{path}"', nearest(path, self._tasks[policy]))
         if not is_drawn(line.decision, self._rate):
             raise LineError(
                 f"chance did not choose this decision at the rate {self._rate:g}",
@@ -362,8 +354,3 @@ def _name(value: Mapping[str, Any], key: str) -> str:
     if not isinstance(name, str) or not name.strip() or not name.isprintable() or len(name) > NAME_CHARS:
         raise LineError(f'"{key}" is no name', f"give a line of text of up to {NAME_CHARS} characters")
     return name
-
-
-def _nearest(path: str, known: Collection[str]) -> str:
-    hint = did_you_mean(path, known)
-    return hint if hint.startswith("did") or len(known) <= MOST_NAMED else "give a path of the pack"

@@ -11,10 +11,11 @@ import os
 import socket
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 from rich.text import Text
@@ -148,21 +149,13 @@ def _litellm(name: str) -> _Diagnosis:
 
 def _reach(name: str, base_url: str) -> _Diagnosis:
     """Open a connection, without sending anything."""
-    scheme, _, rest = base_url.partition("://")
-    host, _, port = rest.partition("/")[0].rpartition(":")
-    if not host or not port.isdigit():
-        host, port = rest.partition("/")[0], "443" if scheme == "https" else "80"
-    return _tried(
-        f"backend {name}",
-        lambda: socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_S).close(),
-        f"{host}:{port} can be reached",
-        f"start the server at {base_url}, or correct base_url",
-    )
-
-
-def _tried(what: str, attempt: Callable[[], None], good: str, fix: str) -> _Diagnosis:
+    address = urlsplit(base_url)
+    host = address.hostname or ""
+    port = address.port if address.port is not None else 443 if address.scheme == "https" else 80
     try:
-        attempt()
+        socket.create_connection((host, port), timeout=REACH_S).close()
     except OSError as error:
-        return _Diagnosis(what, False, error.strerror or str(error), fix)
-    return _Diagnosis(what, True, good)
+        fix = f"start the server at {base_url}, or correct base_url"
+        return _Diagnosis(f"backend {name}", False, error.strerror or str(error), fix)
+    shown = f"[{host}]" if ":" in host else host
+    return _Diagnosis(f"backend {name}", True, f"{shown}:{port} can be reached")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -34,8 +35,6 @@ from router.commands.tuning_report import (
     change_view,
     event_json,
     interval_json,
-    key_of,
-    obedience_json,
     obedience_table,
     proposal_view,
     proposed,
@@ -49,6 +48,7 @@ from router.packs import Pack, load_pack
 from router.server.settings import Settings
 from router.stores import SqlLearningStore
 from router.tuning.level_state import Word, covers, level_named
+from router.tuning.words import ANY
 
 app = App(help="How levels stand, the evidence so far, and the steps that it supports.")
 
@@ -115,7 +115,7 @@ def show_command(
         shown.append(f"{task}: no conversation has matured here yet")
     if obeyed:
         shown.append(obedience_table(obeyed))
-    answer(json_wanted, {"dials": rows, "instructions": list(map(obedience_json, obeyed))}, *shown)
+    answer(json_wanted, {"dials": rows, "instructions": list(map(asdict, obeyed))}, *shown)
 
 
 @app.command("obeyed")
@@ -126,7 +126,7 @@ def obeyed_command(
     with report_for(pack, config, data) as report:
         found = report.obedience()
     none = "no answer to an instruction with a check has been examined yet"
-    answer(json_wanted, {"instructions": list(map(obedience_json, found))}, obedience_table(found) if found else none)
+    answer(json_wanted, {"instructions": list(map(asdict, found))}, obedience_table(found) if found else none)
 
 
 @app.command("history")
@@ -214,14 +214,13 @@ def served_pack(pack: Path | None, settings: Settings) -> Pack:
 
 
 def known_key(report: TuningReport, task: str, model: str | None) -> DialKey:
-    """Return the dials that are meant. Raises SettingsError for a task that the pack does not have."""
-    if task not in report.policy.tasks:
-        raise SettingsError(unknown(report, task))
-    return key_of(task, model)
+    """Return the dials that are meant, for all models unless one is named.
 
-
-def unknown(report: TuningReport, task: str) -> str:
-    """Return the error for a task that the pack does not have."""
-    hint = did_you_mean(task, report.policy.tasks) if len(report.policy.tasks) < 1000 else ""
-    near = hint if hint.startswith("did") else "give a path such as /billing/refund"
-    return f'the policy {report.policy.name} has no task "{task}" ({near})'
+    Raises SettingsError for a task that the pack does not have.
+    """
+    policy = report.policy
+    if task not in policy.tasks:
+        hint = did_you_mean(task, policy.tasks) if len(policy.tasks) < 1000 else ""
+        near = hint if hint.startswith("did") else "give a path such as /billing/refund"
+        raise SettingsError(f'the policy {policy.name} has no task "{task}" ({near})')
+    return DialKey(task, ANY if model is None else model)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,6 @@ from router.server.learner import OUTCOMES_AT_ONCE, Records
 from router.tuning.forecast import DialStatus, TrialStatus, statuses
 from router.tuning.intervals import Interval, difference_interval, gain_interval
 from router.tuning.level_state import LevelState, Word, covers, say
-from router.tuning.words import ANY
 
 ATTEMPTS = 5
 """How often a word is said again when the tuner has written meanwhile."""
@@ -183,11 +182,6 @@ class TuningReport:
         return {"": each[USUAL]} if same else each
 
 
-def key_of(task: str, model: str | None) -> DialKey:
-    """Return the dials that a person means: for all models unless one is named."""
-    return DialKey(task, ANY if model is None else model)
-
-
 def unified(files: Mapping[str, tuple[str, str]]) -> str:
     """Return changed files as a unified diff."""
     return "".join(
@@ -314,12 +308,7 @@ def change_json(change: TextChange) -> dict[str, Any]:
 
 def interval_json(found: Interval | None) -> dict[str, Any] | None:
     """Return an interval as JSON-ready data, as shares of the range of rewards."""
-    return None if found is None else {name: getattr(found, name) for name in ("estimate", "low", "high", "n")}
-
-
-def obedience_json(each: Obedience) -> dict[str, Any]:
-    """Return an instruction's record as JSON-ready data."""
-    return {name: getattr(each, name) for name in Obedience.__slots__}
+    return None if found is None else asdict(found)
 
 
 def event_json(event: ExperimentEvent) -> dict[str, Any]:

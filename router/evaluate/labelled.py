@@ -180,7 +180,10 @@ class _Reader:
             if label in self._paths:
                 truth.append(label)
             elif self._unknown is None:
-                raise LineError(f'the pack has no task "{label}"', _nearest(label, self._paths))
+                raise LineError(
+                    f'the pack has no task "{label}"',
+                    f"{nearest(label, self._paths)}; --skip-unknown leaves such turns out",
+                )
             else:
                 self._unknown[label] += 1
         if labels and not truth:
@@ -188,12 +191,10 @@ class _Reader:
         return tuple(dict.fromkeys(path for path in truth if path != ROOT))
 
 
-def _nearest(label: str, paths: Collection[str]) -> str:
-    """Return the ways out of an unknown label."""
+def nearest(label: str, paths: Collection[str]) -> str:
+    """Return the way out of an unknown label."""
     hint = did_you_mean(label, paths)
-    if not hint.startswith("did") and len(paths) > MOST_NAMED:
-        hint = "give a path of the pack"
-    return f"{hint}; --skip-unknown leaves such turns out"
+    return hint if hint.startswith("did") or len(paths) <= MOST_NAMED else "give a path of the pack"
 
 
 def _string(value: dict[str, Any], key: str, where: str) -> str:
