@@ -64,7 +64,7 @@ def _fault(root: YamlNode, form: type[ClosedModel], detail: dict[str, Any]) -> F
     if kind == FAULT:
         return node.fault(context["message"], context["hint"])
     if kind == "extra_forbidden":
-        return node.fault(f'unknown key "{str(loc[-1])[:60]}"', _known_keys(form, str(loc[-1]), loc[:-1]))
+        return node.fault(f'unknown key "{str(loc[-1])[:60]}"', _key_hint(form, str(loc[-1]), loc[:-1]))
     if kind == "missing":
         return node.fault(f'the key "{_key(loc[-1])}" is missing', f"add it to {where or 'the file'}")
     if kind == "literal_error":
@@ -135,10 +135,15 @@ def _type_hint(node: YamlNode, kind: str) -> str:
     return ""
 
 
-def _known_keys(form: type[ClosedModel], word: str, loc: tuple[str | int, ...]) -> str:
+def known_keys(found: Iterable[type[BaseModel]]) -> set[str]:
+    """Return the keys of some forms, as they are written."""
+    return {field.alias or name for form in found for name, field in form.model_fields.items()}
+
+
+def _key_hint(form: type[ClosedModel], word: str, loc: tuple[str | int, ...]) -> str:
     """Return what to do about an unknown key: the nearest known one, or where the key belongs."""
-    found = _forms_at(form, loc)
-    known = {field.alias or name for model in found for name, field in model.model_fields.items()}
+    found = forms_at(form, loc)
+    known = known_keys(found)
     if TaskForm in found and not _near(word, known):
         at_root = _near(word, PackForm.model_fields)
         if at_root:
@@ -150,7 +155,7 @@ def _known_keys(form: type[ClosedModel], word: str, loc: tuple[str | int, ...]) 
     return did_you_mean(word, known)
 
 
-def _forms_at(form: type[BaseModel], loc: tuple[str | int, ...]) -> set[type[BaseModel]]:
+def forms_at(form: type[BaseModel], loc: tuple[str | int, ...]) -> set[type[BaseModel]]:
     """Return the forms that may stand at a path, by following the annotations of the fields."""
     here: set[Any] = {form}
     for step in loc:
@@ -159,7 +164,7 @@ def _forms_at(form: type[BaseModel], loc: tuple[str | int, ...]) -> set[type[Bas
             if isinstance(kind, type) and issubclass(kind, BaseModel):
                 fields = {field.alias or name: field for name, field in kind.model_fields.items()}
                 below |= set(_branches(fields[step].annotation)) if step in fields else {kind}
-            elif get_origin(kind) is list and isinstance(step, int):
+            elif get_origin(kind) in (list, tuple) and isinstance(step, int):
                 below |= set(_branches(get_args(kind)[0]))
             elif get_origin(kind) is dict and not str(step).startswith("<"):
                 below |= set(_branches(get_args(kind)[1]))

@@ -22,13 +22,14 @@ import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from router.core.errors import Fault, SettingsError, did_you_mean
 from router.packs.reading import YamlNode, plain, read_tree
+from router.packs.validate import forms_at, known_keys
 from router.server.settings import Place, Settings
 
 MAX_FILE_BYTES = 1 << 20
@@ -246,7 +247,7 @@ def _complaints(error: ValidationError) -> Iterator[tuple[Place, str, str]]:
     for found in error.errors(include_url=False, include_context=False, include_input=False):
         place = tuple(step for step in found["loc"] if step != "[key]")
         if found["type"] == "extra_forbidden":
-            yield place, "unknown key", did_you_mean(str(place[-1]), _known_at(place[:-1]))
+            yield place, "unknown key", did_you_mean(str(place[-1]), known_keys(forms_at(Settings, place[:-1])))
         elif found["type"] == "missing":
             yield place, "is missing", ""
         elif found["type"] in ("model_type", "dict_type", "tuple_type", "frozen_set_type"):
@@ -254,24 +255,6 @@ def _complaints(error: ValidationError) -> Iterator[tuple[Place, str, str]]:
         else:
             message = found["msg"].removeprefix("Value error, ").replace("Input should", "must")
             yield place, message[:1].lower() + message[1:], ""
-
-
-def _known_at(place: Place) -> list[str]:
-    """Return the keys that may stand at a place, by walking the models."""
-    model: type[BaseModel] = Settings
-    for step in place:
-        if isinstance(step, str):
-            named = {field.alias or name: field.annotation for name, field in model.model_fields.items()}
-            inner = _model_in(named.get(step))
-            model = model if inner is None else inner
-    return [field.alias or name for name, field in model.model_fields.items()]
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """Return the model that an annotation holds: itself, or what a mapping or tuple is made of."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next(filter(None, map(_model_in, get_args(annotation))), None)
 
 
 def _resolved(settings: Settings, path: Path | None, overrides: Mapping[str, Any]) -> Settings:
@@ -291,7 +274,7 @@ BACKEND_KEY = "ROUTER_BACKEND_API_KEY"
 
 
 @dataclass(frozen=True, slots=True)
-class Provider:
+class _Provider:
     """A provider, the variable that holds its key, and where it is asked in OpenAI's formats.
 
     Without an address, litellm asks it; `type` may say otherwise.
@@ -304,16 +287,16 @@ class Provider:
 
 
 PROVIDERS = (
-    Provider("openai", "OPENAI_API_KEY", "https://api.openai.com/v1"),
-    Provider("anthropic", "ANTHROPIC_API_KEY", type="anthropic"),
-    Provider("gemini", "GEMINI_API_KEY", "https://generativelanguage.googleapis.com/v1beta/openai"),
-    Provider("mistral", "MISTRAL_API_KEY", "https://api.mistral.ai/v1"),
-    Provider("groq", "GROQ_API_KEY", "https://api.groq.com/openai/v1"),
-    Provider("openrouter", "OPENROUTER_API_KEY", "https://openrouter.ai/api/v1"),
-    Provider("deepseek", "DEEPSEEK_API_KEY", "https://api.deepseek.com/v1"),
-    Provider("xai", "XAI_API_KEY", "https://api.x.ai/v1"),
-    Provider("cerebras", "CEREBRAS_API_KEY", "https://api.cerebras.ai/v1"),
-    Provider("cohere", "COHERE_API_KEY"),
+    _Provider("openai", "OPENAI_API_KEY", "https://api.openai.com/v1"),
+    _Provider("anthropic", "ANTHROPIC_API_KEY", type="anthropic"),
+    _Provider("gemini", "GEMINI_API_KEY", "https://generativelanguage.googleapis.com/v1beta/openai"),
+    _Provider("mistral", "MISTRAL_API_KEY", "https://api.mistral.ai/v1"),
+    _Provider("groq", "GROQ_API_KEY", "https://api.groq.com/openai/v1"),
+    _Provider("openrouter", "OPENROUTER_API_KEY", "https://openrouter.ai/api/v1"),
+    _Provider("deepseek", "DEEPSEEK_API_KEY", "https://api.deepseek.com/v1"),
+    _Provider("xai", "XAI_API_KEY", "https://api.x.ai/v1"),
+    _Provider("cerebras", "CEREBRAS_API_KEY", "https://api.cerebras.ai/v1"),
+    _Provider("cohere", "COHERE_API_KEY"),
 )
 """In order of precedence. Addresses as the providers' own documentation gives them for OpenAI clients."""
 
@@ -354,13 +337,13 @@ def _one(name: str, backend: dict[str, Any]) -> Sections:
     return {"backends": {name: backend}, "models": {"*": {"backend": name}}}
 
 
-def _backend(provider: Provider, key: str) -> dict[str, Any]:
+def _backend(provider: _Provider, key: str) -> dict[str, Any]:
     if not provider.base_url:
         return {"type": provider.type or "litellm", "api_key": key}
     return {"type": "openai", "base_url": provider.base_url, "api_key": key}
 
 
-def _provider_at(address: str) -> Provider | None:
+def _provider_at(address: str) -> _Provider | None:
     try:
         wanted = urlsplit(address)
         port = wanted.port
