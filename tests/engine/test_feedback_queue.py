@@ -52,10 +52,10 @@ class Desk:
     """An intake that runs, its store and its clock."""
 
     def __init__(self, intake: FeedbackQueue, store: ListStore, noted: list[str]) -> None:
-        self.intake, self.store, self.noted = intake, store, noted
+        self.queue, self.store, self.noted = intake, store, noted
 
     async def put(self, *items: FeedbackItem) -> list[Result]:
-        return await self.intake.put(items)
+        return await self.queue.put(items)
 
     async def refused(self, one: FeedbackItem) -> tuple[int, str, str | None]:
         """Put an item that is refused; return status, code and param. Nothing may have been stored."""
@@ -228,7 +228,7 @@ async def test_what_waits_is_stored_in_one_transaction(desk: Callable[..., Desk]
     first = asyncio.create_task(at.put(item()))
     assert await asyncio.to_thread(at.store.entered.wait, 10)
     rest = [asyncio.create_task(at.put(item(), item())) for _ in range(50)]
-    while at.intake.waiting < 101:
+    while at.queue.waiting < 101:
         await asyncio.sleep(0)
     assert not first.done()  # no word before it is stored
     at.store.gate.set()
@@ -310,7 +310,7 @@ async def test_a_sender_that_goes_away_leaves_its_rows_and_no_trouble(desk: Call
     at.store.gate.set()
     (receipt,) = await at.put(item(id="a"))
     assert isinstance(receipt, Receipt) and not receipt.new
-    assert at.intake.waiting == 0
+    assert at.queue.waiting == 0
 
 
 async def test_closing_stores_what_waits_and_refuses_the_rest(desk: Callable[..., Desk]) -> None:
@@ -318,7 +318,7 @@ async def test_closing_stores_what_waits_and_refuses_the_rest(desk: Callable[...
     at.store.gate.clear()
     waiting = [asyncio.create_task(at.put(item())) for _ in range(20)]
     assert await asyncio.to_thread(at.store.entered.wait, 10)
-    closing = asyncio.create_task(asyncio.to_thread(at.intake.close))
+    closing = asyncio.create_task(asyncio.to_thread(at.queue.close))
     at.store.gate.set()
     await closing
     assert len(await asyncio.gather(*waiting)) == len(at.store.rows) == 20

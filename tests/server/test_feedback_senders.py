@@ -179,7 +179,7 @@ async def test_a_key_has_its_own_limit_and_any_number_of_rows_leaves_nothing_beh
     item = {"decision": await desk.decide(), "metric": "csat", "value": 1, "source": "system"}
     told = [(await desk.send([item] * 200)).status_code for _ in range(6)]
     assert told == [200] * 4 + [429] * 2  # the decision was asked for with the same key
-    assert len(desk.stored()) == 800 and desk.feedback.intake.waiting == 0
+    assert len(desk.stored()) == 800 and desk.feedback.queue.waiting == 0
 
 
 # ------------------------------------------------------------------------------------------------------------- the script
