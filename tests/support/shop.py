@@ -56,7 +56,7 @@ class Shop:
             self.registry, Identifier(b"secret"), self.fault_handler, lambda: self.now / 1000
         )
         target = BackendTarget(EchoBackend(name="echo", nonce="n"))
-        self.line = Pipeline(
+        self.pipeline = Pipeline(
             self.preparer,
             BackendSender(0, RetryBudget(0.0)),
             lambda model: (target,),
@@ -78,7 +78,7 @@ class Shop:
                 asked = body(
                     "where is my parcel", user=f"user{self.asked}", metadata={"conversation_id": f"c{self.asked}"}
                 )
-                reply = await self.line.run(replace(call(asked), id=f"dec_{self.asked}"))
+                reply = await self.pipeline.run(replace(call(asked), id=f"dec_{self.asked}"))
                 assert reply.decision is not None
                 if self.chance.random() > goes(reply.decision.levels["/delivery"]):
                     self.complain(self.traces[-1])
