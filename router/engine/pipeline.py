@@ -19,11 +19,11 @@ from router.core.learning import Assignment
 from router.core.ports import AnswerMetadata, BackendRequest, Request, Weaving, Wire
 from router.core.trace import Trace
 from router.engine.answer_evaluation import Answered
-from router.engine.ownership import Ownership
 from router.engine.pins import GivenLevel
 from router.engine.prefix import WatchedRequest
 from router.engine.prepare import Call, PreparedRequest, RequestPreparer
 from router.engine.send import CLIENT_LEFT, KEPT_BYTES, BackendResult, BackendSender, BackendTarget, StreamEnding, relay
+from router.engine.threads import Ownership
 
 CLIENT_GONE = 499
 """The status recorded (never sent) when the client went away first; nginx's word for it."""

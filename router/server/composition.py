@@ -25,14 +25,13 @@ from router.engine.answer_queue import AnswerQueue, Ask
 from router.engine.audits import Tightening
 from router.engine.guarding import FaultHandler
 from router.engine.identity import Identifier
-from router.engine.ownership import Ownership
 from router.engine.pipeline import Pipeline
 from router.engine.prefix import PrefixWatch
 from router.engine.prepare import RequestPreparer
 from router.engine.recorder import Recorder
 from router.engine.send import BackendSender, BackendTarget, RetryBudget
 from router.engine.snapshot import OLD_REVISIONS_KEPT, Build, PolicyRegistry, Reloader, Snapshot
-from router.engine.threads import Link
+from router.engine.threads import Link, Ownership
 from router.packs import Archive
 from router.rewards.answer_rules import PolicyAnswerRules
 from router.server.feedback import FeedbackParts, feedback_parts

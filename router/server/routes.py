@@ -6,7 +6,7 @@ headers of ours added and hop-by-hop ones left out, errors in the shape of the w
 
 Stored responses, which a backend keeps, are asked for, listed, cancelled and deleted by their id, on the backend that
 gave them. Such a request names no model. Which backend gave an answer stands in its trace, and so does whose it is
-(`router.engine.ownership`). Of answers from before the router, or from before its oldest trace, nothing is known; where
+(`router.engine.threads`). Of answers from before the router, or from before its oldest trace, nothing is known; where
 there is one tenant only, they are asked of the backend that answers to any name.
 """
 
@@ -28,10 +28,10 @@ from router.core.decision import Decision
 from router.core.errors import BackendError, RequestError, RouterError
 from router.core.policy import Level
 from router.core.ports import Backend, BackendRequest, Wire
-from router.engine.ownership import Ownership
 from router.engine.pipeline import Reply, reply_to
 from router.engine.prepare import Call
 from router.engine.send import BackendSender, BackendTarget
+from router.engine.threads import Ownership
 from router.server.keys import Caller, Keyring
 from router.server.request_body import read_body, watch_disconnect
 from router.server.settings import LimitSettings
