@@ -31,7 +31,7 @@ from router.engine.send import StreamEnding
 from router.engine.snapshot import PolicyRegistry, Snapshot
 
 THREADS_KEPT = 20_000
-"""Answers remembered at most. Each holds a list of observations that it shares with the answers before it: about 1 KB."""
+"""Answers remembered at most. Each shares its observations with the answers before it: about 1 KB."""
 
 
 @dataclass(frozen=True, slots=True)
