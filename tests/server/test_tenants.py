@@ -12,7 +12,7 @@ import pytest
 
 from router.assembly import WIRES
 from router.core.errors import Degraded
-from router.engine import ownership
+from router.engine import threads
 from router.engine.prepare import Call
 from tests.support.application import Running, Start
 
@@ -34,7 +34,7 @@ ONE = keys(key("shop"), key("bank", tenant="shop"), key("reader", scopes=["read"
 
 @pytest.fixture(autouse=True)
 def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ownership, "PATIENCE_S", (0.0, 0.0))
+    monkeypatch.setattr(threads, "PATIENCE_S", (0.0, 0.0))
 
 
 def sdk(running: Running, name: str) -> openai.AsyncOpenAI:
@@ -171,7 +171,7 @@ async def test_ids_that_the_operator_lists_may_be_named(start: Start) -> None:
 
 async def test_requests_without_such_ids_are_not_asked_about(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     running = await start(TWO)
-    monkeypatch.delattr(ownership.Ownership, "require")
+    monkeypatch.delattr(threads.Ownership, "require")
     assert (await ask(running, "shop")).status == "completed"
     items = [
         {"type": "message", "id": "msg_1", "role": "assistant", "content": "Yes?"},
