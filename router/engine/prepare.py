@@ -122,8 +122,8 @@ class RequestPreparer:
     """Prepares requests under the policies of a registry, in three values that are made once and never changed.
 
         placed = self._place(call, request)
-        observed = observe(placed, request, guard)
-        decided = decide_turns(placed, observed, ...)
+        observed = observe(placed, request, fault_handler)
+        decided = decide_turns(placed, observed, model, fault_handler)
 
     What a conversation keeps of them is written at the end, by `keep`. `clock` returns seconds of the wall clock, for
     pins only.
