@@ -1,6 +1,6 @@
 """The fitted model on disk: JSON and npz behind a digest. Never a pickle, never trusted unread.
 
-    prompt-router model 3\\n
+    prompt-router model 4\\n
     <sha256 of all that follows, 64 hexadecimal digits>\\n
     <npz archive; its entry `about` is JSON, all other entries are arrays>
 
@@ -31,7 +31,7 @@ from router.classify.encoder import Doubles
 from router.core.errors import RouterError
 from router.core.evidence import Certificate, Thresholds
 
-MAGIC = b"prompt-router model 3\n"
+MAGIC = b"prompt-router model 4\n"
 _DIGEST_LENGTH = 64
 # What reading a file that is not ours can raise, each from numpy, zipfile, json or msgspec.
 _UNREADABLE = (
@@ -72,15 +72,15 @@ class Artefact:
     `key` names what it was fitted to (`Material.digest`). `classes` are the tasks with examples, in pre-order of
     `paths`; behind them the model has two more columns, "none of these" and "goes on". `intercepts`, `prior` and the
     blocks' scores all have `len(classes) + 2` columns. `sharpness` turns scores into log-probabilities; `stay`,
-    `goes_on` and `weight` are the filter's. `certificates` say how the thresholds came about. Without classes there is
-    nothing to recognise, and there are no blocks. `second` is there in a cascade; thresholds and certificates are then
-    those of both models.
+    `goes_on` and `weight` are the filter's. `certificate` holds the thresholds and says how they came about. Without
+    classes there is nothing to recognise, and there are no blocks. `second` is there in a cascade; the certificate is
+    then that of both models.
     """
 
     key: str
     paths: tuple[str, ...]
     classes: tuple[str, ...]
-    thresholds: Thresholds
+    certificate: Certificate
     sharpness: float
     intercepts: Doubles
     prior: Doubles
@@ -90,9 +90,13 @@ class Artefact:
     reply: float = REPLY
     hosted: tuple[str, ...] = ()
     boilerplate: tuple[str, ...] = ()
-    certificates: tuple[Certificate, ...] = ()
     blocks: tuple[StoredBlock, ...] = ()
     second: StoredSecond | None = None
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """The thresholds to act by."""
+        return self.certificate.thresholds
 
     def dump(self) -> bytes:
         """Return the file."""

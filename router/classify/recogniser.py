@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -40,11 +40,10 @@ class LinearRecogniser:
         self.inline = artefact.second is None
         self.deadline_s = DEADLINE_S + (STEPS_BORNE * artefact.second.budget_s if artefact.second else 0.0)
         self.thresholds = artefact.thresholds
-        self.certificates = artefact.certificates
+        self.certificate = artefact.certificate
         self._filter = Filter(artefact.prior, artefact.stay, artefact.goes_on, artefact.weight, artefact.reply)
         columns = len(artefact.classes) + 2
         self._hosted = frozenset(artefact.hosted)
-        self._lineages = [lineage(path)[1:] for path in artefact.classes]
         self._cascade: ModelCascade | None = None
         try:
             self._boilerplate = Boilerplate(artefact.boilerplate)
@@ -67,7 +66,7 @@ class LinearRecogniser:
         text, parts = own_words(self._boilerplate.strip(text))
         kind = small_talk(text)
         if kind and state.belief is not None:
-            return state, Belief(self._tree.mass(state.belief))
+            return state, self._tree.belief(state.belief)
         if kind and kind not in self._hosted:
             return state, NO_BELIEF
         part: Callable[[str], Doubles | None]
@@ -86,11 +85,10 @@ class LinearRecogniser:
         after = self._filter.advance(state, turn, asked)
         if after.belief is None:
             return after, Belief({}, shortfall=shortfall) if shortfall else NO_BELIEF
-        mass = self._tree.mass(after.belief)
         if kind:
-            return state, Belief(mass, shortfall=shortfall)
+            return state, self._tree.belief(after.belief, shortfall=shortfall)
         sentences = self._sentences(parts, part, shortfall) if parts else ()
-        return after, Belief(mass, sentences, shortfall)
+        return after, self._tree.belief(after.belief, sentences, shortfall)
 
     def scores(self, text: str) -> dict[str, float]:
         """Return the calibrated probability of each task for one message by itself, `/` for none of them.
@@ -113,18 +111,20 @@ class LinearRecogniser:
 
     def _sentences(
         self, parts: list[str], probabilities: Callable[[str], Doubles | None], shortfall: Shortfall | None
-    ) -> tuple[Mapping[str, float], ...]:
-        """Return the masses of the sentences that add to what the message as a whole says (`belief`)."""
+    ) -> tuple[Belief, ...]:
+        """Return the beliefs after the sentences that add to what the message as a whole says (`belief`)."""
         found = spoken(np.array([turn for turn in map(probabilities, parts) if turn is not None]))
-        masses = [(self._tree.mass(asked), asked) for asked in found]
+        beliefs = list(map(self._tree.belief, found))
         at = (shortfall or self).thresholds.at
-        clear = [(mass, int(asked.argmax())) for mass, asked in masses if self._is_clear(mass, asked, at)]
-        enough = 2 if len(found) <= FEW else 1
-        return tuple(mass for mass, _ in clear) if len({task for _, task in clear}) >= enough else ()
+        clear = [self._is_clear(belief, at) for belief in beliefs]
+        asked = {belief.likeliest[0].path for belief, is_clear in zip(beliefs, clear, strict=True) if is_clear}
+        enough = len(asked) >= (2 if len(found) <= FEW else 1)
+        # Of what is not clear, `settle` says whether it is surely about one of a few.
+        return tuple(belief for belief, is_clear in zip(beliefs, clear, strict=True) if enough or not is_clear)
 
-    def _is_clear(self, mass: Mapping[str, float], belief: Doubles, at: Callable[[str], float]) -> bool:
+    def _is_clear(self, belief: Belief, at: Callable[[str], float]) -> bool:
         """Return whether the likeliest task passes its threshold, and every node above it does."""
-        return all(mass.get(path, 0.0) >= at(path) for path in self._lineages[belief.argmax()])
+        return all(belief.mass.get(path, 0.0) >= at(path) for path in lineage(belief.likeliest[0].path)[1:])
 
 
 def _model(

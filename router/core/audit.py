@@ -1,15 +1,13 @@
-"""Audits: is acting wrong as rarely as was promised, on the traffic that really comes?
+"""Audits: are the promises kept, on the traffic that really comes?
 
 A certificate holds for traffic like the examples. Whether traffic still is like them, only labels can tell: a few
-decisions are drawn by chance, a person or a strong model says what each was about, and a bet is kept against the
-promise "wrong for at most alpha of all messages". A wrong decision multiplies the stake, one that was not wrong costs
-a little of it. While the promise holds no way of betting gains on average, so the stake ever reaches ALARM_AT with a
-probability of at most 1 / ALARM_AT, however often somebody looks (Ville 1939). There it alarms, and the threshold of
-that depth moves one step up, to the one for half the accepted rate, with a bet of its own. Where that one alarms too,
-the examples tell nothing of this traffic any more, nor does any threshold chosen by them: the depth falls silent, which
-is never wrong, and what is above it speaks. So no broken promise stays in force once it is found, and a depth that
-keeps its promise at either threshold falls silent with a probability of at most 1 / ALARM_AT. Thresholds never move
-down; a new fit starts anew.
+decisions are drawn by chance, a person or a strong model says what each was about, and a bet is kept against each
+promise (PROMISES). A decision that breaks it multiplies the stake, one that does not costs a little of it. While the
+promise holds no way of betting gains on average, so the stake ever reaches ALARM_AT with a probability of at most
+1 / ALARM_AT, however often somebody looks (Ville 1939). There it alarms, and the thresholds move one step up, to those
+for half the accepted rates, with bets of their own. Where one alarms again, the examples tell nothing of this traffic
+any more, nor does any threshold chosen by them: recognition falls silent, which is never wrong, and general text is all
+that is said. So no broken promise stays in force once it is found. Thresholds never move down; a new fit starts anew.
 
 The bet is the test martingale for a bounded mean of Waudby-Smith & Ramdas (2024, "Estimating means of bounded random
 variables by betting"), the product of 1 + lambda * (error - alpha), with the stake spread evenly over a grid of lambda:
@@ -25,12 +23,12 @@ so the whole state of a bet is two counts. All is a pure fold over the audits in
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 from router.core.evidence import Certificate, Thresholds
-from router.core.policy import depth, lineage
+from router.core.policy import lineage
 
 AUDIT_RATE = 0.02
 """The share of decisions that is drawn, unless told otherwise."""
@@ -41,8 +39,12 @@ ALARM_AT = 20.0
 ODDS_RATIOS = tuple(2.0 ** (step / 2) for step in range(1, 13))
 """How much worse than promised the odds of an error may be: from 1.4 to 64 times, evenly on a log scale."""
 
-SILENT = 2.0
-"""The threshold of a depth that has fallen silent: above any probability, so nothing is settled there."""
+SILENT = Thresholds(2.0, 2.0)
+"""The thresholds of recognition that has fallen silent: above any probability, so nothing is settled or listed."""
+
+PROMISES = ("error", "unconditional", "exposure")
+"""What is bet against, by its name in `Tolerance`: the first two on messages that some task answers, the last on those
+that none does."""
 
 _LOG_MOST = 700.0  # the exponential of more does not fit a double
 _HALVINGS = 60
@@ -52,9 +54,9 @@ _HALVINGS = 60
 class Audit:
     """What an auditor said one decision was about, next to what was done.
 
-    `settled` are the paths that were acted on, `label` those that the message was about: none for a message that no
-    task answers. `thresholds`, by depth, and `certificate` (`name_of`) are those the decision was made under.
-    `at_ms` is when the label was recorded.
+    `settled` and `shortlist` are the paths that were acted on, `label` those that the message was about: none for a
+    message that no task answers. `thresholds` (sure, shortlist) and `certificate` (`name_of`) are those the decision
+    was made under. `at_ms` is when the label was recorded.
     """
 
     decision: str
@@ -65,13 +67,25 @@ class Audit:
     label: tuple[str, ...]
     auditor: str
     at_ms: int
+    shortlist: tuple[str, ...] = ()
+
+    def breaks(self, promise: str) -> bool | None:
+        """Say whether the decision broke a promise; None where the promise is not about such messages."""
+        if (promise == "exposure") is bool(self.label):
+            return None
+        plainly = any(all(path not in lineage(true) for true in self.label) for path in self.settled)
+        missed = bool(self.shortlist) and not any(
+            true in lineage(path) for true in self.label for path in self.shortlist
+        )
+        return plainly if promise == "unconditional" else plainly or missed
 
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """One bet won: so many of the audits made at a threshold were wrong. `at_ms` is when the last label came."""
+    """One bet won: so many audits at the thresholds of `step` broke the promise, the last one labelled at `at_ms`."""
 
-    threshold: float
+    promise: str
+    step: int
     audits: int
     wrong: int
     at_ms: int
@@ -79,61 +93,82 @@ class Alarm:
 
 @dataclass(frozen=True, slots=True)
 class AuditBet:
-    """The bet against the promise of one depth. `audits` and `wrong` count those at the threshold now in force.
+    """The bet against one promise, that at most `accepted` of its messages break it, at the thresholds in force."""
 
-    `deepest` says that this depth speaks for all below it, too.
-    """
-
-    certificate: Certificate
-    deepest: bool
-    step: int = 0
+    promise: str
+    accepted: float
     audits: int = 0
     wrong: int = 0
-    alarms: tuple[Alarm, ...] = ()
-
-    @property
-    def steps(self) -> tuple[float, ...]:
-        """The thresholds to go through: the certificate's own, the stricter one, silence.
-
-        One that the operator set by hand stays where it is: its alarm is told, and theirs to act on.
-        """
-        own = self.certificate.threshold
-        return (own,) if self.certificate.basis == "hand" else (own, self.certificate.stricter, SILENT)
-
-    @property
-    def threshold(self) -> float:
-        """The threshold in force."""
-        return self.steps[self.step]
 
     @property
     def evidence(self) -> float:
-        """The stake of the bet at the threshold in force: 1 at its beginning, an alarm at ALARM_AT."""
-        return evidence_against(self.certificate.alpha, self.audits, self.wrong)
+        """The stake: 1 at its beginning, an alarm at ALARM_AT."""
+        return evidence_against(self.accepted, self.audits, self.wrong)
 
     @property
     def rate(self) -> float | None:
-        """The share of audits at the threshold in force that were wrong; None where there is none yet."""
+        """The share of audits that broke the promise; None where there is none yet."""
         return self.wrong / self.audits if self.audits else None
+
+    def after(self, broken: bool | None) -> AuditBet:
+        """Return the bet after one more audit; None is none."""
+        return self if broken is None else replace(self, audits=self.audits + 1, wrong=self.wrong + broken)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditWatch:
+    """The watch over one certificate: the bets at the thresholds in force, and the alarms that led there."""
+
+    certificate: Certificate
+    bets: tuple[AuditBet, ...]
+    step: int = 0
+    alarms: tuple[Alarm, ...] = ()
+
+    @property
+    def steps(self) -> tuple[Thresholds, ...]:
+        """The thresholds to go through: the certificate's own, the stricter ones, silence.
+
+        Those that the operator set by hand stay where they are: their alarm is told, and theirs to act on.
+        """
+        own = self.certificate.thresholds
+        return (own,) if self.certificate.basis == "hand" else (own, self.certificate.stricter, SILENT)
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """The thresholds in force."""
+        return self.steps[self.step]
 
     @property
     def silent(self) -> bool:
-        """Whether nothing is settled at this depth any more."""
-        return self.threshold == SILENT
+        """Whether nothing is settled any more."""
+        return self.thresholds is SILENT
 
-    def after(self, audit: Audit) -> AuditBet:
-        """Return the watch after one more audit. One made at another threshold says nothing about this one."""
-        at = self.certificate.depth - 1
-        if at >= len(audit.thresholds) or audit.thresholds[at] != self.threshold:
+    def after(self, audit: Audit) -> AuditWatch:
+        """Return the watch after one more audit. One made at other thresholds says nothing about these."""
+        if audit.thresholds != (self.thresholds.sure, self.thresholds.shortlist):
             return self
-        wrong = is_wrong(audit.settled, audit.label, self.certificate.depth, below=self.deepest)
-        now = replace(self, audits=self.audits + 1, wrong=self.wrong + wrong)
-        # Only an error adds to the evidence, and each threshold alarms once: one by hand stays after it has.
-        if not wrong or len(self.alarms) > self.step or now.evidence < ALARM_AT:
+        broken = {bet.promise: audit.breaks(bet.promise) for bet in self.bets}
+        now = replace(self, bets=tuple(bet.after(broken[bet.promise]) for bet in self.bets))
+        # Only what breaks a promise adds to the evidence, and each promise alarms once at each step.
+        told = {alarm.promise for alarm in self.alarms if alarm.step == self.step}
+        alarms = tuple(
+            Alarm(bet.promise, self.step, bet.audits, bet.wrong, audit.at_ms)
+            for bet in now.bets
+            if broken[bet.promise] and bet.promise not in told and bet.evidence >= ALARM_AT
+        )
+        if not alarms:
             return now
-        alarms = (*self.alarms, Alarm(self.threshold, now.audits, now.wrong, audit.at_ms))
+        alarms = (*self.alarms, *alarms)
         if self.step + 1 == len(self.steps):
             return replace(now, alarms=alarms)
-        return replace(self, step=self.step + 1, audits=0, wrong=0, alarms=alarms)
+        return AuditWatch(self.certificate, fresh_bets(self.certificate), self.step + 1, alarms)
+
+
+def fresh_bets(certificate: Certificate) -> tuple[AuditBet, ...]:
+    """Return the bets against what a certificate promises, before the first audit."""
+    accepted = certificate.accepted
+    rates = (accepted.error, accepted.unconditional, accepted.exposure)
+    return tuple(AuditBet(promise, rate) for promise, rate in zip(PROMISES, rates, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,13 +178,15 @@ class ThresholdsInForce(Thresholds):
     certificate: str = ""
 
 
-def name_of(certificates: Sequence[Certificate]) -> str:
-    """Return the name of what is promised: another fit, or another accepted rate, has another one."""
-    said = []
-    for each in certificates:
-        rates = (each.alpha, each.delta, each.threshold, each.coverage, each.wrong, each.stricter)
-        said.append((each.depth, each.basis, each.rows, [float(rate) for rate in rates]))
-    return blake2b(repr(said).encode(), digest_size=8).hexdigest()
+def name_of(certificate: Certificate) -> str:
+    """Return the name of what is promised: another fit, or other accepted rates, have another one."""
+    numbers = [
+        (each.sure, each.shortlist, sorted(each.by_task.items()))
+        for each in (certificate.thresholds, certificate.stricter)
+    ]
+    shares = (certificate.reach, certificate.error, certificate.unconditional, certificate.exposed)
+    said = (certificate.basis, certificate.accepted, certificate.delta, certificate.rows, certificate.foreign)
+    return blake2b(repr((said, numbers, shares)).encode(), digest_size=8).hexdigest()
 
 
 def draw_position(decision: str) -> float:
@@ -164,21 +201,6 @@ def draw_position(decision: str) -> float:
 def is_drawn(decision: str, rate: float = AUDIT_RATE) -> bool:
     """Say whether a decision is drawn for an audit at this rate."""
     return draw_position(decision) < rate
-
-
-def is_wrong(settled: Iterable[str], label: Sequence[str], at: int, *, below: bool) -> bool:
-    """Say whether what was settled at depth `at`, or with `below` at it or deeper, lies off the label's lineage.
-
-    Nothing settled is nothing wrong: the rate is over all messages, as in the certificate.
-
-    >>> is_wrong(["/billing/refund"], ["/billing/invoice"], 1, below=False)
-    False
-    >>> is_wrong(["/billing/refund"], ["/billing/invoice"], 2, below=True)
-    True
-    """
-    reached = (path for path in settled if depth(path) >= at)
-    acted_on = (path if below else lineage(path)[at] for path in reached)
-    return any(all(path not in lineage(true) for true in label) for path in acted_on)
 
 
 def evidence_against(alpha: float, audits: int, wrong: int) -> float:
@@ -204,30 +226,23 @@ def least_rate(audits: int, wrong: int) -> float:
     return low
 
 
-def watch(certificates: Sequence[Certificate], audits: Iterable[Audit]) -> tuple[AuditBet, ...]:
-    """Return the watch over each depth after these audits, given in the order in which they were recorded.
+def watch(certificate: Certificate, audits: Iterable[Audit]) -> AuditWatch:
+    """Return the watch over a certificate after these audits, given in the order in which they were recorded.
 
-    Only audits under these certificates count, and each decision once: with the label that came first.
+    Only audits under this certificate count, and each decision once: with the label that came first.
     """
-    name = name_of(certificates)
-    last = max((certificate.depth for certificate in certificates), default=0)
-    watches = [AuditBet(certificate, certificate.depth == last) for certificate in certificates]
+    name = name_of(certificate)
+    found = AuditWatch(certificate, fresh_bets(certificate))
     seen: set[str] = set()
     for audit in audits:
         if audit.certificate != name or audit.decision in seen:
             continue
         seen.add(audit.decision)
-        watches = [each.after(audit) for each in watches]
-    return tuple(watches)
+        found = found.after(audit)
+    return found
 
 
-def in_force(thresholds: Thresholds, watches: Sequence[AuditBet]) -> ThresholdsInForce:
+def in_force(thresholds: Thresholds, over: AuditWatch) -> ThresholdsInForce:
     """Return the thresholds that are in force after the audits: nowhere laxer than those given."""
-    by_depth = list(thresholds.by_depth)
-    for each in watches:
-        first = each.certificate.depth - 1
-        upto = len(by_depth) if each.deepest else first + 1
-        by_depth[first:upto] = [max(threshold, each.threshold) for threshold in by_depth[first:upto]]
-    stricter = Thresholds(tuple(by_depth))
-    by_task = {path: max(threshold, stricter.at(path)) for path, threshold in thresholds.by_task.items()}
-    return ThresholdsInForce(tuple(by_depth), thresholds.soft, by_task, name_of([each.certificate for each in watches]))
+    found = thresholds.stricter(over.thresholds) if over.step else thresholds
+    return ThresholdsInForce(found.sure, found.shortlist, found.by_task, name_of(over.certificate))

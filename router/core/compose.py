@@ -1,20 +1,24 @@
-"""Compose the mix: the instructions of the settled lineages, general first, within the budget.
+"""Compose the mix: the instructions of the settled lineages, general first, then those of the cases, within the budget.
 
 Order: by depth of the task, so that every ancestor speaks before its descendants; within a task required, brief,
-guided, detailed. After the root come the cues that the pack wants said; last, the soft line where recognition was
-unsure.
+guided, detailed. After the root come the cues that the pack wants said; then the cases of a shortlist, likeliest first;
+last, the soft line where recognition was unsure.
 
-Over budget, text goes in a fixed order (`_expendable`); required text never goes.
+A case is headed by what the customer wants and says all that lies on its task's lineage and is not said plainly. A text
+that two cases share stands in both, for a model is told to follow one of them.
+
+Over budget, text goes in a fixed order (`_expendable`, `_fitting_cases`); required text of settled tasks never goes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from router.core.decision import Dropped, Settled
-from router.core.evidence import Evidence
-from router.core.policy import ROOT, Cue, CueValue, Instruction, Level, Piece, Policy, count_tokens, depth
+from router.core.decision import Dropped, Settlement
+from router.core.evidence import Evidence, Likely
+from router.core.levels import speaking
+from router.core.policy import ROOT, Cue, CueValue, Instruction, Level, Piece, Policy, Task, count_tokens, depth
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,34 +31,85 @@ class Mix:
     tokens: int
 
 
+CASES = (
+    "The message may be one of the cases below. Follow the lines of the case that fits, and of no other. "
+    "If none fits, answer without them."
+)
+"""Opens the cases. One sentence for all of them: a small model followed the right task's rules as often as where they
+stood alone, and other tasks' rules no oftener; with a condition before each, it did so half as often again."""
+
+NOTHING_MORE = "- Nothing beyond the above."
+"""What a case says whose task has nothing to say: left out, the others would seem likelier than they are."""
+
+
 def compose(
     policy: Policy,
-    paths: tuple[Settled, ...],
+    found: Settlement,
     evidence: Evidence,
     levels: Mapping[str, Level],
     possible: tuple[str, ...] = (),
 ) -> Mix:
-    """Return the mix for the settled paths, every task that speaks at its level in `levels`.
+    """Return the mix for what is settled and listed, every task that speaks at its level in `levels`.
 
     `possible` names the tasks of the soft line, if there is to be one.
     """
     pieces: list[Piece] = []
     dropped: list[Dropped] = []
-    for path, level in levels.items():
-        for instruction in policy.tasks[path].instructions:
-            if instruction.level > level or level is Level.OFF:
-                continue
-            reason = _unfit(instruction, evidence.cues)
-            if reason:
-                dropped.append(Dropped(instruction.id, reason))
-            else:
-                pieces.append(_say(instruction, evidence.cues))
+    settled = [path for path, _, _ in found.paths]
+    plain = speaking(policy, settled)
+    for path in plain:
+        pieces += _lines(policy.tasks[path], levels[path], evidence.cues, dropped)
         if path == ROOT:
             pieces += _cue_lines(policy.cues, evidence)
     if possible:
-        pieces.append(_soft_line(policy, paths[0].path, possible))
-    kept = _within_budget(pieces, policy.settings.budget_tokens, {settled.path for settled in paths}, dropped)
+        pieces.append(_soft_line(policy, settled[0], possible))
+    pieces += _cases(policy, found.shortlist, plain, levels, evidence.cues, dropped)
+    kept = _within_budget(pieces, policy.settings.budget_tokens, set(settled), dropped)
     return Mix(tuple(kept), tuple(dropped), levels, sum(piece.tokens for piece in kept))
+
+
+def _lines(task: Task, level: Level, cues: Mapping[str, CueValue], dropped: list[Dropped]) -> Iterator[Piece]:
+    """Yield what a task says at a level; what its conditions forbid is dropped."""
+    for instruction in task.instructions:
+        if instruction.level > level or level is Level.OFF:
+            continue
+        reason = _unfit(instruction, cues)
+        if reason:
+            dropped.append(Dropped(instruction.id, reason))
+        else:
+            yield _say(instruction, cues)
+
+
+def _cases(
+    policy: Policy,
+    shortlist: tuple[Likely, ...],
+    plain: Collection[str],
+    levels: Mapping[str, Level],
+    cues: Mapping[str, CueValue],
+    dropped: list[Dropped],
+) -> Iterator[Piece]:
+    """Yield the sentence that opens the cases, and each case with its heading; nothing for an empty shortlist."""
+    if shortlist:
+        yield _opening
+    for path, _ in shortlist:
+        yield _line_of_case(path, "heading", f"Case: {policy.tasks[path].case}")
+        lines = [
+            replace(piece, case=path)
+            for above in policy.lineages[path]
+            if above not in plain
+            for piece in _lines(policy.tasks[above], levels[above], cues, dropped)
+        ]
+        yield from lines or [_line_of_case(path, "nothing", NOTHING_MORE)]
+
+
+def _line_of_case(path: str, name: str, text: str) -> Piece:
+    return Piece(f"case:{path}:{name}", path, Level.BRIEF, text, count_tokens(text) + 1, case=path)
+
+
+OPENING = "cases"
+"""The id of the sentence that opens the cases, and what it has for a case: it stands apart from plain text."""
+
+_opening = Piece(OPENING, ROOT, Level.BRIEF, CASES, count_tokens(CASES) + 1, case=OPENING)
 
 
 def _unfit(instruction: Instruction, cues: Mapping[str, CueValue]) -> str:
@@ -108,40 +163,56 @@ def _soft_line(policy: Policy, path: str, possible: tuple[str, ...]) -> Piece:
 
 
 def _within_budget(pieces: list[Piece], budget: int, settled: set[str], dropped: list[Dropped]) -> list[Piece]:
-    """Drop pieces until the rest fits, appending to `dropped`; required pieces stay whatever they cost.
+    """Drop pieces until the rest fits, appending to `dropped`; required pieces of settled tasks stay in any case.
 
     What lasts must fit by itself: it may not depend on what is said only once, or it would change on the next turn.
     What is said once gets what is left.
     """
-    over = sum(piece.tokens for piece in pieces) - budget
-    if over <= 0:
+    if sum(piece.tokens for piece in pieces) <= budget:
         return pieces
-    gone: set[int] = set()
-    once = sum(piece.tokens for piece in pieces if piece.volatile)
-    for volatile, excess in ((False, over - once), (True, over)):
-        excess -= sum(pieces[index].tokens for index in gone)
-        for index in _expendable(pieces, settled, volatile):
+    kept = dict(enumerate(pieces))
+    for once in (False, True):
+        excess = sum(piece.tokens for piece in kept.values() if once or not piece.volatile) - budget
+        for group in _expendable(pieces, settled, once):
             if excess <= 0:
                 break
-            gone.add(index)
-            excess -= pieces[index].tokens
-            dropped.append(Dropped(pieces[index].id, "budget"))
-    return [piece for index, piece in enumerate(pieces) if index not in gone]
+            for piece in (kept.pop(index) for index in group if index in kept):
+                dropped.append(Dropped(piece.id, "budget"))
+                excess -= piece.tokens if once or not piece.volatile else 0
+    return list(kept.values())
 
 
-def _expendable(pieces: list[Piece], settled: set[str], volatile: bool) -> list[int]:
-    """Order the pieces that may go: detailed of the ancestors, guided of the ancestors, then those of the tasks.
+def _expendable(pieces: list[Piece], settled: set[str], once: bool) -> list[tuple[int, ...]]:
+    """Return, in their order, the pieces that may go, by number; those that only go together in one entry.
 
-    Within each step the most general task goes first and, in a task, what was written last. Brief text goes only when
-    nothing else is left, the most specific first.
+    First detailed text of the ancestors, then guided of the ancestors, then those of the tasks: of the cases, the
+    least likely first, then of what is settled. Within each step the most general task goes first and, in a task, what
+    was written last. Then whole cases, the least likely first, and the last two together. Brief text of what is said
+    plainly goes only when nothing else is left, the most specific first.
     """
+    places = {case: at for at, case in enumerate(dict.fromkeys(piece.case for piece in pieces))}
 
-    def rank(index: int) -> tuple[int, int, int]:
+    def rank(index: int) -> tuple[int, int, int, int]:
         piece = pieces[index]
         place = depth(piece.task)
         if piece.level <= Level.BRIEF:
-            return (4, -place, -index)
-        return (2 * (piece.task in settled) + (piece.level is Level.GUIDED), place, -index)
+            return (6, 0, -place, -index)
+        of_task = piece.case or piece.task in settled
+        step = 2 * bool(of_task) + (piece.level is Level.GUIDED)
+        return (step, -places[piece.case], place, -index)
 
-    may_go = (i for i, piece in enumerate(pieces) if piece.volatile is volatile and not piece.required)
-    return sorted(may_go, key=rank)
+    def may_go(piece: Piece) -> bool:
+        return piece.volatile is once and not piece.required and not (piece.case and piece.level <= Level.BRIEF)
+
+    ranked: list[tuple[tuple[int, int, int, int], tuple[int, ...]]]
+    ranked = [(rank(index), (index,)) for index, piece in enumerate(pieces) if may_go(piece)]
+    cases = [] if once else [case for case in places if case and case != OPENING]
+    for case in cases[:1:-1]:
+        ranked.append(((4, -places[case], 0, 0), _numbers(pieces, {case})))
+    if cases:
+        ranked.append(((5, 0, 0, 0), _numbers(pieces, {OPENING, *cases[:2]})))
+    return [group for _, group in sorted(ranked)]
+
+
+def _numbers(pieces: list[Piece], cases: Collection[str]) -> tuple[int, ...]:
+    return tuple(index for index, piece in enumerate(pieces) if piece.case in cases)

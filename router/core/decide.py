@@ -5,28 +5,41 @@
 Equal inputs give equal decisions, and the evidence is stored with the trace: `explain` is this function printed, `test`
 compares it, `plan` runs it again over the log, and the proxy runs it and then sends.
 
-Depth comes first: `settle` chooses the deepest paths that are safe to act on. Mass never grows on the way down (a
-child's subtree lies in its parent's), so walking down greedily from the root while the heaviest child passes its
-threshold finds the deepest safe path. Unsure between two siblings: the walk stops at their parent. Unsure of
-everything: it never leaves the root.
+`settle` says what is safe to act on, in three zones:
+
+- *sure*: mass never grows on the way down (a child's subtree lies in its parent's), so walking down from the root
+  while the heaviest child passes its threshold finds the deepest safe path. Where that is a task, its text is said
+  plainly;
+- *shortlist*: otherwise the smallest list of tasks that is as sure as one task would have to be, or else the longest
+  allowed, if that passes the threshold of lists. Its tasks speak as cases, what lies above all of them plainly;
+- *general*: otherwise the settled path alone speaks, mostly the root, and names what is possible.
+
+A list without the right task misleads a model about as much as plain wrong text does, so both count as errors alike.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TypeAlias
 
 from router.core.compose import Mix, compose
-from router.core.decision import Decision, Outcome, Reason, Settled
-from router.core.evidence import Belief, Evidence, Thresholds
-from router.core.levels import choose_levels
-from router.core.policy import ROOT, Level, Policy, Task, depth
+from router.core.decision import Decision, Outcome, Reason, Settled, Settlement
+from router.core.evidence import MOST_LISTED, Belief, Evidence, Likely, Thresholds
+from router.core.levels import case_levels, choose_levels
+from router.core.policy import ROOT, Level, Policy, Task, depth, lineage
 
 Tree: TypeAlias = Mapping[str, Task]
 
 CERTAIN_ROOT = Settled(ROOT, 1.0, 0.0)
 
-Compose: TypeAlias = Callable[[Policy, tuple[Settled, ...], Evidence, Mapping[str, Level], tuple[str, ...]], Mix]
+SOFT = 0.3
+"""The least mass at which a task may be named as a possibility: with three in ten at least two more tasks could be as
+likely; then naming one is guessing."""
+
+LEAST_LISTED = 2
+"""A list of one misleads a model as much as plain text does."""
+
+Compose: TypeAlias = Callable[[Policy, Settlement, Evidence, Mapping[str, Level], tuple[str, ...]], Mix]
 """`compose`, or the same with a memory."""
 
 
@@ -38,18 +51,24 @@ def decide(policy: Policy, evidence: Evidence, compose: Compose = compose) -> De
     reasons = list(map(_missing, evidence.faults))
     possible: tuple[str, ...] = ()
     outcome: Outcome = "unavailable"
-    paths: tuple[Settled, ...] = (CERTAIN_ROOT,)
+    found = Settlement((CERTAIN_ROOT,))
     if evidence.belief is not None:
-        paths = settle(policy.tasks, evidence.belief, evidence.thresholds, policy.settings.max_tasks)
-        possible = candidates(policy.tasks, evidence.belief, evidence.thresholds, paths)
-        outcome = "unclassified" if paths[0].path == ROOT else "classified"
-        reasons.append(_why(paths, possible))
+        settings = policy.settings
+        found = settle(policy.tasks, evidence.belief, evidence.thresholds, settings.max_tasks, settings.shortlist)
+        possible = () if found.shortlist else candidates(policy.tasks, evidence.belief, found.paths)
+        outcome = _outcome(policy.tasks, found)
+        reasons.append(_why(found, possible, evidence.thresholds))
+    paths, shortlist = found
     model, parameters = _model(policy, paths)
     complexity = str(evidence.cues.get("complexity", ""))
     asked = evidence.asked._replace(complexity=complexity, model=model or evidence.asked.model)
-    tuned = None if evidence.auxiliary else evidence.tuned
+    # A conversation that is not sure of its task tells nothing about the task's level.
+    tuned = None if evidence.auxiliary or outcome == "shortlisted" else evidence.tuned
     chosen = choose_levels(policy, [path for path, _, _ in paths], tuned, evidence.levels, asked)
-    mix = compose(policy, paths, evidence, chosen.levels, possible)
+    levels = chosen.levels
+    if shortlist:
+        levels |= case_levels(policy, [path for path, _ in shortlist], levels, evidence.levels, asked)
+    mix = compose(policy, found, evidence, levels, possible)
     if evidence.auxiliary:
         return _skipped(policy, evidence.auxiliary, paths, mix)
     over = mix.tokens - policy.settings.budget_tokens
@@ -59,6 +78,7 @@ def decide(policy: Policy, evidence: Evidence, compose: Compose = compose) -> De
         revision=policy.revision,
         outcome=outcome,
         paths=paths,
+        shortlist=shortlist,
         levels=mix.levels,
         mix=mix.pieces,
         dropped=mix.dropped,
@@ -88,10 +108,24 @@ def _over_budget(tokens: int) -> Reason:
     return Reason("required_over_budget", f"required text exceeds the budget by {tokens} tokens")
 
 
-def _why(paths: tuple[Settled, ...], possible: tuple[str, ...]) -> Reason:
+def _outcome(tree: Tree, found: Settlement) -> Outcome:
+    first = found.paths[0].path
+    if found.shortlist and tree[first].children:
+        return "shortlisted"
+    return "unclassified" if first == ROOT else "classified"
+
+
+def _why(found: Settlement, possible: tuple[str, ...], thresholds: Thresholds) -> Reason:
+    paths, shortlist = found
+    if shortlist:
+        listed = ", ".join(f"{path} ({mass:.2f})" for path, mass in shortlist)
+        total = sum(mass for _, mass in shortlist)
+        sure = ", ".join(_settled_on(settled) for settled in paths if settled.path != ROOT)
+        what = f"one of {listed}, together {total:.2f} (threshold {thresholds.shortlist:.2f})"
+        return Reason("shortlisted", f"settled on {sure}; beside it {what}" if sure else what)
     if paths[0].path == ROOT:
         maybe = f"; possibly {' or '.join(possible)}" if possible else ""
-        return Reason("not_settled", f"no task passed its threshold: general instructions only{maybe}")
+        return Reason("not_settled", f"no task or shortlist passed its threshold: general instructions only{maybe}")
     return Reason("settled", f"settled on {', '.join(map(_settled_on, paths))}")
 
 
@@ -110,45 +144,99 @@ def _model(policy: Policy, paths: tuple[Settled, ...]) -> tuple[str | None, dict
     return model, parameters
 
 
-def settle(tree: Tree, belief: Belief, thresholds: Thresholds, max_tasks: int = 1) -> tuple[Settled, ...]:
-    """Return the settled paths, most certain first; `/` alone when nothing passes.
+def settle(tree: Tree, belief: Belief, thresholds: Thresholds, max_tasks: int = 1, longest: int = 3) -> Settlement:
+    """Return what is safe to act on; `/` alone when nothing is. A shortlist has at most `longest` tasks.
 
-    The conversation's own belief speaks first. A sentence of the newest turn may add a path when that path passes its
-    threshold on the sentence alone and lies on no lineage that is settled already.
+    The conversation's own belief speaks first. A sentence of the newest turn may add a path that it is sure of by
+    itself and that lies on no lineage that is settled already. What a sentence is surely about, without being sure
+    which, is a second request: a list beside what is settled.
     """
-    walks = [_descend(tree, belief.mass, thresholds)]
-    for mass in belief.sentences:
-        walks.append(_descend(tree, mass, thresholds))
     found: list[Settled] = []
-    for walk in walks:
-        if walk.path == ROOT:
-            continue
-        for i, other in enumerate(found):
-            if _on_one_lineage(walk.path, other.path):
-                if len(walk.path) > len(other.path):
-                    found[i] = walk
-                break
-        else:
-            if len(found) < max(1, max_tasks):
-                found.append(walk)
-    return tuple(found) or (CERTAIN_ROOT,)
+    for each in (belief, *belief.sentences):
+        _join(found, _descend(tree, each.mass, thresholds), max_tasks)
+    tasks = {path for path, _, _ in found if not tree[path].children}
+    shortlist: tuple[Likely, ...] = ()
+    if not tasks:
+        heaviest = likeliest(tree, belief)
+        # Where the settled node is itself the likeliest task, it speaks plainly already.
+        if heaviest and not (found and heaviest[0].path == found[0].path):
+            shortlist = list_tasks(heaviest, thresholds.sure, thresholds.shortlist, longest)
+        if shortlist:
+            shared = _shared(shortlist)
+            _join(found, Settled(shared, belief.mass.get(shared, 0.0), thresholds.shortlist), max_tasks)
+    elif belief.sentences:
+        shortlist = _second_request(tree, belief, thresholds, longest, tasks)
+    return Settlement(tuple(found) or (CERTAIN_ROOT,), shortlist)
 
 
-def candidates(tree: Tree, belief: Belief, thresholds: Thresholds, settled: tuple[Settled, ...]) -> tuple[str, ...]:
+def _join(found: list[Settled], settled: Settled, max_tasks: int) -> None:
+    """Add a settled path, or let it take the place of one above it; not beside as many others as are allowed."""
+    if settled.path == ROOT:
+        return
+    for i, other in enumerate(found):
+        if _on_one_lineage(settled.path, other.path):
+            if len(settled.path) > len(other.path):
+                found[i] = settled
+            return
+    if len(found) < max(1, max_tasks):
+        found.append(settled)
+
+
+def _second_request(
+    tree: Tree, belief: Belief, thresholds: Thresholds, longest: int, settled: Collection[str]
+) -> tuple[Likely, ...]:
+    """Return what a message with settled tasks surely asks for besides: the first list that names none of them."""
+    for sentence in belief.sentences:
+        heaviest = likeliest(tree, sentence)
+        if heaviest and heaviest[0].mass < thresholds.at(heaviest[0].path):
+            listed = list_tasks(heaviest, thresholds.sure, thresholds.sure, longest)
+            if not any(path in settled for path, _ in listed):
+                return listed
+    return ()
+
+
+def list_tasks(heaviest: tuple[Likely, ...], sure: float, least: float, longest: int) -> tuple[Likely, ...]:
+    """Return the shortlist among tasks given heaviest first: none where no list of the allowed length is safe.
+
+    It ends where it is as sure as one task would have to be (`sure`), else at its longest, if that has mass `least`.
+    """
+    total = 0.0
+    for count, likely in enumerate(heaviest[:longest], 1):
+        total += likely.mass
+        if count >= LEAST_LISTED and total >= max(sure, least):
+            return heaviest[:count]
+    enough = min(longest, len(heaviest)) >= LEAST_LISTED and total >= least
+    return heaviest[:longest] if enough else ()
+
+
+def likeliest(tree: Tree, belief: Belief) -> tuple[Likely, ...]:
+    """Return the tasks that weigh most by themselves. Where a belief does not say, they are its leaves."""
+    if belief.likeliest:
+        return belief.likeliest
+    leaves = [Likely(path, mass) for path, mass in belief.mass.items() if path in tree and not tree[path].children]
+    leaves.sort(key=lambda likely: (-likely.mass, likely.path))
+    return tuple(leaves[:MOST_LISTED])
+
+
+def candidates(tree: Tree, belief: Belief, settled: tuple[Settled, ...]) -> tuple[str, ...]:
     """Return up to two tasks that are likely enough to be named as a possibility but not safe to act on.
 
-    They are leaves, heaviest first, and only asked for where the single settled path stopped above them.
+    They are heaviest first, and only asked for where the single settled path stopped above them.
     """
     if len(settled) != 1 or (settled[0].path != ROOT and not tree[settled[0].path].children):
         return ()
     stop = settled[0].path
-    below = [
-        (mass, path)
-        for path, mass in belief.mass.items()
-        if mass >= thresholds.soft and path in tree and not tree[path].children and _on_one_lineage(stop, path)
-    ]
-    below.sort(key=lambda pair: (-pair[0], pair[1]))
-    return tuple(path for _, path in below[:2])
+    return tuple(
+        path
+        for path, mass in likeliest(tree, belief)[:2]
+        if mass >= SOFT and path != stop and path in tree and _on_one_lineage(stop, path)
+    )
+
+
+def _shared(shortlist: tuple[Likely, ...]) -> str:
+    """Return the deepest path that all listed tasks lie below."""
+    first, *others = (lineage(path)[:-1] for path, _ in shortlist)
+    return next(path for path in reversed(first) if all(path in other for other in others))
 
 
 def _descend(tree: Tree, mass: Mapping[str, float], thresholds: Thresholds) -> Settled:

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
+from router.core.evidence import Likely
 from router.core.levels import Draw
-from router.core.policy import ROOT, Level, Piece
+from router.core.policy import ROOT, Level, Piece, lineage
 
 TASK_GAP = "\n\n"
 """Stands between the texts of two tasks."""
 
-Outcome = Literal["classified", "unclassified", "skipped", "unavailable", "bypassed", "blocked"]
+Outcome = Literal["classified", "shortlisted", "unclassified", "skipped", "unavailable", "bypassed", "blocked"]
 
 
 class Reason(NamedTuple):
@@ -31,6 +32,13 @@ class Settled(NamedTuple):
     threshold: float
 
 
+class Settlement(NamedTuple):
+    """What is safe to act on: settled paths, most certain first and never empty, and a shortlist, mostly empty."""
+
+    paths: tuple[Settled, ...]
+    shortlist: tuple[Likely, ...] = ()
+
+
 class Dropped(NamedTuple):
     """An instruction of the lineage that is not said, and the code of the reason."""
 
@@ -42,8 +50,9 @@ class Dropped(NamedTuple):
 class Decision:
     """Path, level, mix and reasons for one user turn.
 
-    `paths` are the settled paths, most certain first, and never empty: `/` alone when nothing is safe. `levels` gives
-    the level of every task that speaks. `mix` is in the order in which it is said. `draw` is the draw of a trial, where
+    `paths` are the settled paths, most certain first, and never empty: `/` alone when nothing is safe. `shortlist` are
+    tasks of which the message probably asks for one, heaviest first; their text is said as cases. `levels` gives the
+    level of every task that speaks. `mix` is in the order in which it is said. `draw` is the draw of a trial, where
     this decision made one. `moves` are what tuning adds to the levels at which the tasks start (`Chosen`): what the
     conversation keeps. They are in no trace, since the levels follow from them.
     """
@@ -51,6 +60,7 @@ class Decision:
     revision: str
     outcome: Outcome
     paths: tuple[Settled, ...]
+    shortlist: tuple[Likely, ...] = ()
     levels: Mapping[str, Level] = field(default_factory=lambda: MappingProxyType({}))
     mix: tuple[Piece, ...] = ()
     dropped: tuple[Dropped, ...] = ()
@@ -69,6 +79,16 @@ class Decision:
     def tasks(self) -> tuple[str, ...]:
         """All settled paths."""
         return tuple(settled.path for settled in self.paths)
+
+    @property
+    def listed(self) -> tuple[str, ...]:
+        """All tasks of the shortlist."""
+        return tuple(likely.path for likely in self.shortlist)
+
+    @property
+    def reached(self) -> frozenset[str]:
+        """The tasks whose instructions are in what is sent: those settled and listed, with all above them."""
+        return frozenset(path for task in (*self.tasks, *self.listed) for path in lineage(task))
 
     @property
     def confidence(self) -> float:
@@ -97,12 +117,13 @@ def nothing(revision: str, outcome: Outcome, *reasons: Reason) -> Decision:
 
 
 def say(mix: tuple[Piece, ...]) -> str:
-    """Join pieces into a text: one a line, a blank line between tasks. Fixed, so that equal mixes are equal bytes."""
+    """Join pieces into a text: one a line, a blank line between tasks and cases. Equal mixes are equal bytes."""
     lines: list[str] = []
-    task = None
+    before: Piece | None = None
     for piece in mix:
-        if task is not None:
-            lines.append(TASK_GAP if piece.task != task else "\n")
+        if before is not None:
+            apart = piece.case != before.case if piece.case or before.case else piece.task != before.task
+            lines.append(TASK_GAP if apart else "\n")
         lines.append(piece.text)
-        task = piece.task
+        before = piece
     return "".join(lines)

@@ -27,6 +27,9 @@ START = {"core": Level.BRIEF, "standard": Level.GUIDED, "complex": Level.DETAILE
 USUAL = "standard"
 """The complexity by which dials are read: that of ordinary requests."""
 
+MOST_IN_CASE = Level.GUIDED
+"""How much a task says where it is one of several that the message may be about."""
+
 CAUTIOUS_SHARE = 0.1
 """The most units that get a challenger at a task of high stakes, whatever the trial of its domain gives others."""
 
@@ -216,6 +219,23 @@ def choose_levels(
         if levels is not None:  # units held out keep their moves too: they must not be tuned later
             chosen.moves[path] = move or 0
     return chosen
+
+
+def case_levels(
+    policy: Policy, listed: Sequence[str], known: Mapping[str, Level], fixed: Mapping[str, Level], asked: LevelQuery
+) -> dict[str, Level]:
+    """Return the levels of the tasks that speak only as cases: those on the lineages of listed ones and not `known`.
+
+    They speak at MOST_IN_CASE at most and take part in no trial; what the conversation was given before stays.
+    """
+    found: dict[str, Level] = {}
+    for path in (path for task in listed for path in policy.lineages[task] if path not in known):
+        if path not in found:
+            task = policy.tasks[path]
+            start = start_level(task, policy.settings, asked.complexity)
+            usual = min(moved_level(task, start, asked.moves.get(path, 0)), MOST_IN_CASE)
+            found[path] = fixed.get(path, usual)
+    return found
 
 
 def draw(salt: bytes, unit: str, name: str) -> float:

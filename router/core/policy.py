@@ -64,7 +64,10 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One instruction as it is said: placeholders filled. `tokens` includes its line break."""
+    """One instruction as it is said: placeholders filled. `tokens` includes its line break.
+
+    `case` is the task of a shortlist under whose condition it is said, "" where it holds whatever is asked.
+    """
 
     id: str
     task: str
@@ -73,6 +76,7 @@ class Piece:
     tokens: int
     required: bool = False
     volatile: bool = False
+    case: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +112,7 @@ class Task:
     """A node of the tree. `instructions` are in the order in which they are said: required, brief, guided, detailed.
 
     `levels` says where the task starts, by the request's complexity, "" for any; empty where it has no word of its own.
+    `when_asked` says what the customer wants, where that is not what `about` says.
     """
 
     path: str
@@ -120,11 +125,17 @@ class Task:
     parameters: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     children: tuple[str, ...] = ()
     levels: Mapping[str, Level] = field(default_factory=lambda: MappingProxyType({}))
+    when_asked: str = ""
 
     @property
     def title(self) -> str:
         """The last word of the path in plain words, for sentences that name the task."""
-        return self.path.rsplit("/", 1)[-1].replace("_", " ").replace("-", " ")
+        return title(self.path)
+
+    @property
+    def case(self) -> str:
+        """What heads the task's text where it is said as a case: what the customer wants."""
+        return self.when_asked or self.about.split(". ")[0].removesuffix(".") or self.title
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,10 +276,12 @@ class PolicySettings:
     levels: Mapping[str, Level] = field(default_factory=lambda: MappingProxyType({}))
     budget_tokens: int = 500
     max_tasks: int = 2
-    error_domain: float = 0.01
-    error_task: float = 0.03
-    threshold_domain: float | None = None
-    threshold_task: float | None = None
+    shortlist: int = 3
+    error: float = 0.05
+    unconditional: float = 0.03
+    exposure: float = 0.10
+    threshold_sure: float | None = None
+    threshold_shortlist: float | None = None
     place: Literal["after", "before", "replace"] = "after"
     on_switch: Literal["tail", "head"] = "tail"
     keep: Literal["none", "redacted", "full"] = "none"
@@ -281,7 +294,11 @@ class PolicySettings:
 
 @dataclass(frozen=True)
 class Policy:
-    """A loaded pack. `tasks` maps path to task in pre-order, `/` first; `revision` is the hash of its meaning."""
+    """A loaded pack. `tasks` maps path to task in pre-order, `/` first; `revision` is the hash of its meaning.
+
+    `generated` are those examples, as task and text (`/` for unrelated ones), that no customer wrote: they train, but
+    nothing is certified on them.
+    """
 
     name: str
     revision: str
@@ -293,6 +310,7 @@ class Policy:
     auxiliary: tuple[AuxiliaryRule, ...] = ()
     boilerplate: tuple[str, ...] = ()
     unrelated: tuple[str, ...] = ()
+    generated: frozenset[tuple[str, str]] = frozenset()
     dialogues: tuple[Dialogue, ...] = ()
     signals: tuple[Signal, ...] = ()
     judge: Judge | None = None
@@ -348,6 +366,15 @@ def lineage(path: str) -> tuple[str, ...]:
         return (ROOT,)
     names = path[1:].split("/")
     return (ROOT, *("/" + "/".join(names[: i + 1]) for i in range(len(names))))
+
+
+def title(path: str) -> str:
+    """Return the last word of a path in plain words.
+
+    >>> title("/billing/late_fee")
+    'late fee'
+    """
+    return path.rsplit("/", 1)[-1].replace("_", " ").replace("-", " ")
 
 
 def depth(path: str) -> int:

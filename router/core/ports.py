@@ -30,7 +30,7 @@ class Recogniser(Protocol):
     inline: bool
     deadline_s: float
     thresholds: Thresholds
-    certificates: tuple[Certificate, ...]
+    certificate: Certificate
 
     def step(self, before: RecogniserState | None, text: str, reply_before: str = "") -> tuple[RecogniserState, Belief]:
         """Return the state after a user turn, and the belief at it.

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 from router.core.decision import Decision
-from router.core.evidence import Belief, Evidence
+from router.core.evidence import Belief, Evidence, Likely
 from router.core.learning import Assignment
 from router.core.policy import CueValue
 from router.core.ports import Usage
@@ -58,11 +59,21 @@ class Trace:
 
 def stored_belief(belief: Belief | None) -> dict[str, object] | None:
     """Return a belief as JSON-ready data; the inverse is `loaded_belief`."""
-    return None if belief is None else {"mass": dict(belief.mass), "sentences": [dict(s) for s in belief.sentences]}
+    if belief is None:
+        return None
+    return {
+        "mass": dict(belief.mass),
+        "likeliest": belief.likeliest,
+        "sentences": [stored_belief(sentence) for sentence in belief.sentences],
+    }
 
 
-def loaded_belief(stored: Mapping[str, object] | None) -> Belief | None:
-    """Return the belief that `stored_belief` wrote."""
+def loaded_belief(stored: Mapping[str, Any] | None) -> Belief | None:
+    """Return the belief that `stored_belief` wrote, here or before there were shortlists."""
     if stored is None:
         return None
-    return Belief(stored["mass"], tuple(stored["sentences"]))  # type: ignore[arg-type]
+    if "mass" not in stored:  # a sentence, as it was stored then
+        return Belief(stored)
+    likeliest = tuple(Likely(path, mass) for path, mass in stored.get("likeliest", ()))
+    sentences = filter(None, map(loaded_belief, stored["sentences"]))
+    return Belief(stored["mass"], likeliest, tuple(sentences))

@@ -1,6 +1,6 @@
 """Audits at work: decisions are made with the thresholds that the audits have left in force.
 
-A tightened snapshot is a revision of its own (`3f2a9c41d07b+0.1`: the steps, by depth), taken up like a changed pack:
+A tightened snapshot is a revision of its own (`3f2a9c41d07b+1`: the step), taken up like a changed pack:
 whole, by one assignment, and conversations under way end as they began. What was said stays said.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from router.core.audit import SILENT, Audit, AuditBet, in_force, watch
+from router.core.audit import SILENT, Audit, AuditWatch, in_force, watch
 from router.core.errors import Degraded
 from router.core.evidence import Thresholds
 from router.engine.snapshot import Build, Snapshot
@@ -29,24 +29,24 @@ class _Audited:
     `made_of` is the snapshot as it was before any audit; it has a recogniser.
     """
 
-    def __init__(self, made_of: Snapshot, watches: Sequence[AuditBet]) -> None:
+    def __init__(self, made_of: Snapshot, over: AuditWatch) -> None:
         assert made_of.recogniser is not None
         self.made_of = made_of
         self.inline = made_of.recogniser.inline
         self.deadline_s = made_of.recogniser.deadline_s
-        self.certificates = made_of.recogniser.certificates
-        self.thresholds: Thresholds = in_force(made_of.recogniser.thresholds, watches)
+        self.certificate = made_of.recogniser.certificate
+        self.thresholds: Thresholds = in_force(made_of.recogniser.thresholds, over)
         self.step = made_of.recogniser.step
 
 
-def tighten(snapshot: Snapshot, watches: Sequence[AuditBet]) -> Snapshot:
-    """Return the snapshot with the thresholds in force after its audits; as it is where nothing was promised."""
-    if snapshot.recogniser is None or not watches:
+def tighten(snapshot: Snapshot, over: AuditWatch | None) -> Snapshot:
+    """Return the snapshot with the thresholds in force after its audits; as it is where there is no recogniser."""
+    if snapshot.recogniser is None or over is None:
         return snapshot
-    policy = snapshot.policy
-    if any(each.step for each in watches):
-        policy = replace(policy, revision=f"{policy.revision}+{'.'.join(str(each.step) for each in watches)}")
-    return replace(snapshot, policy=policy, recogniser=_Audited(snapshot, watches))
+    policy = (
+        replace(snapshot.policy, revision=f"{snapshot.policy.revision}+{over.step}") if over.step else snapshot.policy
+    )
+    return replace(snapshot, policy=policy, recogniser=_Audited(snapshot, over))
 
 
 class Tightening:
@@ -62,7 +62,7 @@ class Tightening:
         self._note = note
         self._one_at_a_time = threading.Lock()
         self._known: dict[str, Sequence[Audit]] = {}
-        self._watches: dict[str, tuple[AuditBet, ...]] = {}
+        self._watches: dict[str, AuditWatch] = {}
         self._told: set[tuple[str, str]] = set()
         self.unread: set[str] = set()
 
@@ -77,11 +77,11 @@ class Tightening:
         return tighten(snapshot, self._look(snapshot))
 
     @property
-    def watches(self) -> Mapping[str, tuple[AuditBet, ...]]:
-        """The watches of each policy, one a depth, as they were when the audits were last read."""
+    def watches(self) -> Mapping[str, AuditWatch]:
+        """The watch of each policy as it was when the audits were last read."""
         return dict(self._watches)
 
-    def _look(self, snapshot: Snapshot) -> tuple[AuditBet, ...]:
+    def _look(self, snapshot: Snapshot) -> AuditWatch | None:
         name = snapshot.policy.name
         with self._one_at_a_time:
             try:
@@ -91,31 +91,45 @@ class Tightening:
                 self.unread.add(name)
                 self._note(fault.code)
                 log.error("policy %s: its thresholds stay as they are: %s", name, fault)
-            certificates = snapshot.recogniser.certificates if snapshot.recogniser else ()
-            watches = self._watches[name] = watch(certificates, self._known.get(name, ()))
-            for line in (line for each in watches for line in alarm_lines(each)):
+            if snapshot.recogniser is None:
+                return None
+            over = self._watches[name] = watch(snapshot.recogniser.certificate, self._known.get(name, ()))
+            for line in alarm_lines(over):
                 if (name, line) not in self._told:
                     self._told.add((name, line))
                     log.warning("policy %s: %s", name, line)
-        return watches
+        return over
 
 
-def alarm_lines(over: AuditBet) -> list[str]:
-    """Return a sentence for each alarm at one depth: what was found, and what was done about it."""
+BROKEN = {
+    "error": "got text of a wrong task, or a shortlist without the right one",
+    "unconditional": "got text of a wrong task plainly",
+    "exposure": "were about none of the tasks and got the text of one",
+}
+
+
+def alarm_lines(over: AuditWatch) -> list[str]:
+    """Return a sentence for each alarm: what was found, and what was done about it."""
+    accepted = {bet.promise: bet.accepted for bet in over.bets}
     lines = []
-    for number, alarm in enumerate(over.alarms):
+    for alarm in over.alarms:
         found = (
-            f"audits at depth {over.certificate.depth}: {alarm.wrong} of {alarm.audits} decisions were wrong, "
-            f"too many for the accepted {100 * over.certificate.alpha:g} %"
+            f"audits: {alarm.wrong} of {alarm.audits} decisions {BROKEN[alarm.promise]}, "
+            f"too many for the accepted {100 * accepted[alarm.promise]:g} %"
         )
+        before, *after = over.steps[alarm.step :]
         if over.certificate.basis == "hand":
-            said = f"the threshold was set by hand and stays at {alarm.threshold:.3f}: raise it in the pack"
-        elif over.steps[number + 1] == SILENT:
+            said = f"the thresholds were set by hand and stay at {_numbers(before)}: raise them in the pack"
+        elif not after or after[0] is SILENT:
             said = (
-                f"{alarm.threshold:.3f} was not strict enough: nothing is settled at this depth any more; "
+                f"{_numbers(before)} were not strict enough: nothing is settled any more; "
                 "traffic is no longer like the examples, so add some of what is recognised wrongly"
             )
         else:
-            said = f"the threshold moved from {alarm.threshold:.3f} to {over.steps[number + 1]:.3f}"
+            said = f"the thresholds moved from {_numbers(before)} to {_numbers(after[0])}"
         lines.append(f"{found}; {said}")
     return lines
+
+
+def _numbers(thresholds: Thresholds) -> str:
+    return f"{thresholds.sure:.3f} (sure) and {thresholds.shortlist:.3f} (shortlist)"

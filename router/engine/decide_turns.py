@@ -23,10 +23,14 @@ from router.engine.snapshot import Snapshot
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _TurnDecision:
-    """What was decided at one user turn, and the evidence, levels included, from which it follows again."""
+    """What was decided at one user turn, and the evidence, levels included, from which it follows again.
+
+    `moves` are those that its levels rest on, None for a task that was given none.
+    """
 
     evidence: Evidence
     decision: Decision
+    moves: Mapping[str, int | None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,7 +95,8 @@ def _decide_turn(
     if tuned is not None:
         # From here on it follows from the levels that were given, however the dials turn.
         evidence = replace(evidence, levels=decision.levels, tuned=None, asked=NOBODY)
-    return _TurnDecision(evidence, decision)
+    moves = {path: asked.moves.get(path) for path in decision.levels} | dict(decision.moves)
+    return _TurnDecision(evidence, decision, moves)
 
 
 def _decide_or_less(fault_handler: FaultHandler, snapshot: Snapshot, evidence: Evidence) -> Decision:
@@ -137,8 +142,9 @@ def _stands(found: _TurnDecision, held: Mapping[str, int] | None) -> bool:
     """Say whether a decision that was made before was made with the moves that the conversation has."""
     if held is None:
         return not found.evidence.levels
-    moves = found.decision.moves
-    return len(moves) == len(found.decision.levels) and all(held.get(path) == move for path, move in moves.items())
+    if not found.evidence.levels:  # nothing was tuned then
+        return False
+    return all(held.get(path) == move for path, move in found.moves.items())
 
 
 def _given(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from router.core.decision import Decision
@@ -17,12 +19,17 @@ def explanation(prepared: PreparedRequest) -> dict[str, Any]:
         "policy": prepared.snapshot.policy.name,
         **decision_json(prepared.decision),
         "scores": scores_json(prepared.snapshot.policy, prepared.evidence),
-        "certificates": certificates_json(prepared.snapshot, prepared.evidence.thresholds),
+        "certificate": certificate_json(prepared.snapshot, prepared.evidence.thresholds),
         "cues": dict(prepared.evidence.cues),
         "on_switch": prepared.snapshot.policy.settings.on_switch,
         "cache_lost_tokens": cache_lost_tokens(prepared),
         "turns": [
-            {"task": decision.task, "level": decision.level.word, "outcome": decision.outcome}
+            {
+                "task": decision.task,
+                "shortlist": list(decision.listed),
+                "level": decision.level.word,
+                "outcome": decision.outcome,
+            }
             for decision in prepared.decisions
         ],
     }
@@ -51,6 +58,7 @@ def decision_json(decision: Decision) -> dict[str, Any]:
         "revision": decision.revision,
         "task": decision.task,
         "tasks": list(decision.tasks),
+        "shortlist": [{"task": path, "mass": mass} for path, mass in decision.shortlist],
         "confidence": decision.confidence,
         "level": decision.level.word,
         "levels": {path: level.word for path, level in decision.levels.items()},
@@ -63,6 +71,7 @@ def decision_json(decision: Decision) -> dict[str, Any]:
                 "text": piece.text,
                 "tokens": piece.tokens,
                 "required": piece.required,
+                "case": piece.case,
             }
             for piece in decision.mix
         ],
@@ -86,36 +95,33 @@ def scores_json(policy: Policy, evidence: Evidence) -> list[dict[str, Any]]:
     ]
 
 
-def certificates_json(snapshot: Snapshot, thresholds: Thresholds) -> list[dict[str, Any]]:
-    """Return how each depth's threshold came about, what is promised, and the threshold in force after audits."""
-    certificates = snapshot.recogniser.certificates if snapshot.recogniser else ()
-    return [
-        {
-            "depth": each.depth,
-            "basis": each.basis,
-            "alpha": each.alpha,
-            "delta": each.delta,
-            "threshold": each.threshold,
-            "in_force": thresholds.by_depth[min(each.depth, len(thresholds.by_depth)) - 1],
-            "rows": each.rows,
-            "coverage": each.coverage,
-            "wrong": each.wrong,
-            "stricter": each.stricter,
-            "promise": promise(each),
-        }
-        for each in certificates
-    ]
+def certificate_json(snapshot: Snapshot, thresholds: Thresholds) -> dict[str, Any] | None:
+    """Return how the thresholds came about, what is promised, and those in force after audits; None without any."""
+    if snapshot.recogniser is None:
+        return None
+    told = snapshot.recogniser.certificate
+    return {
+        **asdict(told, dict_factory=_plain),
+        "in_force": {"sure": thresholds.sure, "shortlist": thresholds.shortlist},
+        "promise": promise(told),
+    }
 
 
-def promise(certificate: Certificate) -> str:
+def _plain(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {key: dict(value) if isinstance(value, Mapping) else value for key, value in pairs}
+
+
+def promise(told: Certificate) -> str:
     """Return what a certificate promises, in a sentence."""
-    rate = f"wrong text for at most {100 * certificate.alpha:g} % of all messages"
-    match certificate.basis:
-        case "certified":
-            return f"with probability {100 * (1 - certificate.delta):g} %, {rate}, if traffic is like the examples"
-        case "expected":
-            return f"{rate} on average, if traffic is like the examples; too few of them for a promise by probability"
-        case "default":
-            return f"nothing: too few examples to bound the rate (accepted: {rate})"
-        case "hand":
-            return f"nothing: the threshold was set by hand (accepted: {rate})"
+    accepted = told.accepted
+    rates = (
+        f"of messages that a task answers, at most {100 * accepted.error:g} % get text of a wrong task or a shortlist "
+        f"without the right one, and at most {100 * accepted.unconditional:g} % wrong text said plainly"
+    )
+    if told.basis == "hand":
+        return f"nothing: thresholds were set by hand (accepted: {rates})"
+    if told.basis == "default":
+        return f"nothing: too few examples for a promise, so little is said (accepted: {rates})"
+    reach = f"at least {100 * told.least_reach:.0f} % get their task's instructions"
+    exposed = f"; of others at most {100 * accepted.exposure:g} % get any task's text" if told.bounds_exposure else ""
+    return f"with probability {100 * (1 - told.delta):g} %: {reach}; {rates}{exposed}; if traffic is like the examples"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from types import MappingProxyType
 
-from router.core.evidence import WITHHELD, Belief, Evidence
+from router.core.evidence import WITHHELD, Evidence
 from router.core.levels import Levels
 from router.core.policy import AuxiliaryRule, CueValue
 from router.core.ports import RecogniserState, Request
@@ -160,7 +160,7 @@ def _gather(
             fault_handler.note(belief.shortfall.code)
             faults = (*faults, belief.shortfall.code)
             thresholds = belief.shortfall.thresholds.stricter(thresholds)
-            belief = Belief(belief.mass, belief.sentences)
+            belief = replace(belief, shortfall=None)
     evidence = Evidence(belief, MappingProxyType(known), thresholds, _NO_LEVELS, faults, nonce, auxiliary=auxiliary)
     return TurnObservation(state, evidence, name)
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from router.core.compose import Mix, compose
-from router.core.decision import Settled
+from router.core.decision import Settlement
 from router.core.errors import PolicyError, RequestError, did_you_mean
 from router.core.evidence import Evidence, Thresholds
 from router.core.levels import Levels
@@ -98,18 +98,19 @@ class Snapshot:
     def compose(
         self,
         policy: Policy,
-        paths: tuple[Settled, ...],
+        found: Settlement,
         evidence: Evidence,
         levels: Mapping[str, Level],
         possible: tuple[str, ...],
     ) -> Mix:
         """Return what `router.core.compose.compose` does, and remember it: most requests are like an earlier one."""
         if not policy.personal.isdisjoint(evidence.cues):
-            return compose(policy, paths, evidence, levels, possible)  # a person's own words: no other request has them
-        key = (tuple(map(_PATH, paths)), possible, tuple(evidence.cues.items()), tuple(levels.values()))
+            return compose(policy, found, evidence, levels, possible)  # a person's own words: no other request has them
+        listed = tuple(map(_PATH, found.shortlist)) if found.shortlist else ()
+        key = (tuple(map(_PATH, found.paths)), listed, possible, tuple(evidence.cues.items()), tuple(levels.values()))
         mix = self._mixes.get(key)
         if mix is None:
-            mix = compose(policy, paths, evidence, levels, possible)
+            mix = compose(policy, found, evidence, levels, possible)
         self._mixes.keep(key, mix)
         return mix
 

@@ -42,6 +42,8 @@ _PLACEHOLDER = re.compile(r"\{([A-Za-z][A-Za-z0-9_-]*)\}")
 
 _TITLE_LENGTH = 60
 
+DEFAULTS = PolicySettings()
+
 
 @dataclass
 class _Parts:
@@ -89,6 +91,12 @@ def build(draft: PackDraft, faults: list[Fault]) -> tuple[Policy, tuple[PackTest
         auxiliary=tuple(AuxiliaryRule(**form.given()) for form, _ in draft.auxiliary.values()),
         boilerplate=tuple(line.text for line in distinct(draft.boilerplate)),
         unrelated=tuple(line.text for line in distinct(draft.unrelated)),
+        generated=frozenset(
+            (path, line.text)
+            for path, lines in ((ROOT, draft.unrelated), *((path, task.examples) for path, task in draft.tasks.items()))
+            for line in distinct(lines)
+            if line.generated
+        ),
         dialogues=tuple(dialogues),
         signals=declare_signals(draft.signals, metrics, draft.tasks, faults),
         judge=declare_judge(*draft.judge, metrics, faults) if draft.judge else None,
@@ -114,6 +122,7 @@ def _task(draft: TaskDraft, children: tuple[str, ...], built: _Parts) -> Task:
     return Task(
         path=draft.path,
         about=draft.about or "",
+        when_asked=draft.when_asked or "",
         instructions=tuple(
             _instruction(draft.path, key, index, written, built)
             for key in LEVEL_KEYS
@@ -183,11 +192,24 @@ def _settings(given: Mapping[str, Any], node: YamlNode, faults: list[Fault]) -> 
     """Return the settings; what is not given keeps its default."""
     fields = {key: value for key, value in given.items() if key not in ("encoder", "cascade")}
     fields["levels"] = MappingProxyType(fields.get("levels", {}))
-    for key, name in (("error", "error"), ("thresholds", "threshold")):
-        fields |= {f"{name}_{depth}": value for depth, value in fields.pop(key, {}).items()}
+    fields |= _accepted(fields.pop("error", {}), node.at("error"), faults)
+    thresholds = fields.pop("thresholds", {})
+    older = {"threshold_sure": thresholds["task"]} if "task" in thresholds else {}
+    fields |= older | {f"threshold_{zone}": thresholds[zone] for zone in ("sure", "shortlist") if zone in thresholds}
     if "pin_idle" in fields:
         fields["pin_idle_s"] = fields.pop("pin_idle")
     return PolicySettings(**fields, **chosen(given, node, faults))
+
+
+def _accepted(given: Mapping[str, float], node: YamlNode, faults: list[Fault]) -> dict[str, float]:
+    """Return the accepted rates. What older packs say of domains and tasks is read as the total."""
+    older = [given[key] for key in ("domain", "task") if key in given]
+    total = given.get("total", max(older, default=DEFAULTS.error))
+    plainly = given.get("unconditional", min(total, DEFAULTS.unconditional))
+    if plainly > total:
+        message = f"unconditional ({plainly:g}) is part of the total ({total:g}) and cannot be more"
+        faults.append(node.at("unconditional").fault(message, "lower unconditional, or raise total"))
+    return {"error": total, "unconditional": plainly}
 
 
 def _test(path: str, form: TrialForm, node: YamlNode, built: _Parts) -> PackTest:

@@ -50,6 +50,7 @@ class TaskDraft:
     path: str
     node: YamlNode
     about: str | None
+    when_asked: str | None
     complexity: str | None
     stakes: str | None
     levels: Mapping[str, Level]
@@ -198,6 +199,7 @@ def _task(source: TaskSource) -> TaskDraft:
         path=source.path,
         node=node,
         about=form.about,
+        when_asked=form.when_asked,
         complexity=form.complexity,
         stakes=form.stakes,
         levels=levels if isinstance(levels, dict) else {"": levels},

@@ -10,7 +10,16 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    WithJsonSchema,
+    model_validator,
+)
 
 from router.packs.cues import Clauses, CueForm
 from router.packs.dialogues import DialogueLines
@@ -99,12 +108,14 @@ class ExampleText(ClosedModel):
     """An example in the long form, for texts that hold colons or braces."""
 
     text: Text = Field(description="What a user may write")
+    generated: bool = Field(default=False, description="true: no customer wrote it; it trains but certifies nothing")
 
 
 class ExampleFile(ClosedModel):
     """A text file of examples."""
 
     file: Text = Field(description="File of this pack, relative to this one, with one example a line")
+    generated: bool = Field(default=False, description="true: no customer wrote them; they train but certify nothing")
 
 
 def _example_kind(value: Any) -> str:
@@ -160,6 +171,7 @@ class TaskForm(ClosedModel):
     """A task: what it is about, how it is recognised, and what is said at each level."""
 
     about: Text | None = optional("What the task is about, in words for people")
+    when_asked: Text | None = optional("What the customer wants, as the heading of a case; otherwise about")
     complexity: Literal["core", "standard", "complex"] | None = optional(
         "Where the level starts: core at brief, standard at guided, complex at detailed"
     )
@@ -179,17 +191,25 @@ class TaskForm(ClosedModel):
 
 
 class _ErrorForm(ClosedModel):
-    """Accepted rates of wrong specific text."""
+    """Accepted rates of messages that get text which does not apply; a number alone is the total."""
 
-    domain: float | None = optional("At the first depth below the root", gt=0, lt=1)
-    task: float | None = optional("Deeper", gt=0, lt=1)
+    total: float | None = optional("Text of a wrong task, or a shortlist without the right one (0.05)", gt=0, lt=1)
+    unconditional: float | None = optional("Of these, text of a wrong task said plainly (0.03)", gt=0, lt=1)
+    domain: float | None = optional("An older key: read as the total", gt=0, lt=1)
+    task: float | None = optional("An older key: read as the total", gt=0, lt=1)
+
+
+def _total(value: Any) -> Any:
+    return {"total": value} if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 class _ThresholdForm(ClosedModel):
     """Thresholds set by hand."""
 
-    domain: float | None = optional("Least mass to act on at the first depth", ge=0, le=1)
-    task: float | None = optional("Least mass to act on deeper", ge=0, le=1)
+    sure: float | None = optional("Least mass to act on one task", ge=0, le=1)
+    shortlist: float | None = optional("Least mass of a shortlist", ge=0, le=1)
+    domain: float | None = optional("An older key: changes nothing", ge=0, le=1)
+    task: float | None = optional("An older key: read as sure", ge=0, le=1)
 
 
 class _SettingsForm(ClosedModel):
@@ -199,7 +219,15 @@ class _SettingsForm(ClosedModel):
     levels: _LevelsForm | None = optional("Where tasks start, by the complexity cue")
     budget_tokens: int | None = optional("Most tokens that one request gains (500)", ge=0, le=1_000_000)
     max_tasks: int | None = optional("Tasks that one message may settle on (2)", ge=1, le=5)
-    error: _ErrorForm | None = optional("Accepted rate of wrong specific text (0.01 and 0.03)")
+    shortlist: int | None = optional(
+        "Most tasks that are said as cases where the message may be about any (3)", ge=2, le=5
+    )
+    error: Annotated[_ErrorForm, BeforeValidator(_total)] | None = optional(
+        "Accepted rate of messages that get text which does not apply (0.05)"
+    )
+    exposure: float | None = optional(
+        "Of messages that are none of the tasks: share that gets text of one (0.10)", gt=0, lt=1
+    )
     thresholds: _ThresholdForm | None = optional("Thresholds by hand, in place of certified ones")
     place: Literal["after", "before", "replace"] | None = optional(
         "Where our text stands by the app's own system text (after)"

@@ -109,10 +109,11 @@ def _decode(content: bytes, name: str, faults: list[Fault]) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class PlacedText:
-    """A text and its place (file and line)."""
+    """A text and its place (file and line), and whether no customer wrote it."""
 
     text: str
     place: tuple[str, int]
+    generated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,9 +256,11 @@ class _Reader:
         for i, example in enumerate(examples):
             place = node.at(i).place
             if isinstance(example, ExampleFile):
-                found += self._example_file(example.file, place, folder)
+                found += self._example_file(example, place, folder)
+            elif isinstance(example, ExampleText):
+                found.append(PlacedText(example.text, place, example.generated))
             else:
-                found.append(PlacedText(example.text if isinstance(example, ExampleText) else example, place))
+                found.append(PlacedText(example, place))
         self._count(len(found), node)
         return tuple(found)
 
@@ -281,11 +284,11 @@ class _Reader:
             message = f"the pack has more than {MAX_EXAMPLES:,} examples, turns of dialogues included"
             raise PolicyError([Fault(*node.place, message, hint)])
 
-    def _example_file(self, name: str, place: tuple[str, int], folder: Path) -> Iterator[PlacedText]:
-        path, text = self._named_file(name, place, folder)
+    def _example_file(self, named: ExampleFile, place: tuple[str, int], folder: Path) -> Iterator[PlacedText]:
+        path, text = self._named_file(named.file, place, folder)
         for number, line in enumerate(text.split("\n"), 1):
             if line.strip():
-                yield PlacedText(line.strip(), (str(path), number))
+                yield PlacedText(line.strip(), (str(path), number), named.generated)
 
     def _named_file(self, name: str, place: tuple[str, int], folder: Path) -> tuple[Path, str]:
         """Return the path and the text of a file that the pack names; nothing of one that may not be read."""

@@ -37,6 +37,8 @@ class _ExpectForm(ClosedModel):
 
     task: TaskPath | None = optional("The task that is settled on, as a path")
     tasks: TaskPaths | None = optional("All settled tasks, in any order")
+    shortlist: TaskPaths | None = optional("All tasks that are said as cases, in any order")
+    reach: TaskPath | None = optional("A task whose text is sent, plainly or as a case")
     level: LevelName | None = optional("The level at which that task speaks")
     says: Texts | None = optional("Phrases that the added text holds, whatever their case")
     not_says: Texts | None = optional("Phrases that the added text does not hold")
@@ -76,6 +78,8 @@ class Expected:
 
     task: str | None = None
     tasks: tuple[str, ...] = ()
+    shortlist: tuple[str, ...] = ()
+    reach: str | None = None
     level: Level | None = None
     says: tuple[str, ...] = ()
     not_says: tuple[str, ...] = ()
@@ -128,6 +132,10 @@ def judge(test: PackTest, decision: Decision) -> tuple[Mismatch, ...]:
     compare("task", expected.task, decision.task)
     if expected.tasks:
         compare("tasks", ", ".join(sorted(expected.tasks)), ", ".join(sorted(decision.tasks)))
+    if expected.shortlist:
+        compare("shortlist", ", ".join(sorted(expected.shortlist)), ", ".join(sorted(decision.listed)))
+    if expected.reach is not None and expected.reach not in decision.reached:
+        found.append(Mismatch("reach", expected.reach, ", ".join((*decision.tasks, *decision.listed))))
     compare("level", None if expected.level is None else expected.level.word, decision.level.word)
     text = _folded(decision.text)
     found += [Mismatch("says", phrase, decision.text) for phrase in expected.says if _folded(phrase) not in text]

@@ -27,7 +27,7 @@ from router.core.trace import Trace, loaded_belief, stored_belief
 
 Row: TypeAlias = dict[str, Any]
 
-JSON_COLUMNS = ("tasks", "mix", "dropped", "reasons", "evidence", "stages")
+JSON_COLUMNS = ("tasks", "shortlist", "mix", "dropped", "reasons", "evidence", "stages")
 USAGE_COLUMNS = ("prompt_tokens", "cached_tokens", "written_tokens", "completion_tokens")
 """In the order of `Usage`; null where the backend did not tell."""
 
@@ -70,6 +70,7 @@ class RowMaker:
             "stream": int(trace.stream),
             "task": decision.task,
             "tasks": _json(decision.tasks),
+            "shortlist": _json(decision.listed),
             "level": int(decision.level),
             "confidence": decision.confidence,
             "outcome": decision.outcome,
@@ -149,15 +150,21 @@ def loaded_evidence(stored: Mapping[str, Any]) -> Evidence:
 
 
 def _stored_thresholds(thresholds: Thresholds) -> dict[str, Any]:
-    stored = {"by_depth": thresholds.by_depth, "soft": thresholds.soft, "by_task": dict(thresholds.by_task)}
+    stored = {"sure": thresholds.sure, "shortlist": thresholds.shortlist, "by_task": dict(thresholds.by_task)}
     return stored | {"certificate": thresholds.certificate} if isinstance(thresholds, ThresholdsInForce) else stored
 
 
+NO_LIST = 2.0
+"""The threshold of shortlists in evidence that was stored before there were any: above any mass."""
+
+
 def _loaded_thresholds(stored: Mapping[str, Any]) -> Thresholds:
-    by_depth, soft, by_task = tuple(stored["by_depth"]), stored["soft"], stored["by_task"]
+    if "sure" not in stored:  # one by depth, as it was stored before there were shortlists
+        return Thresholds(max(stored["by_depth"]), NO_LIST, stored["by_task"])
+    sure, shortlist, by_task = stored["sure"], stored["shortlist"], stored["by_task"]
     if "certificate" in stored:
-        return ThresholdsInForce(by_depth, soft, by_task, stored["certificate"])
-    return Thresholds(by_depth, soft, by_task)
+        return ThresholdsInForce(sure, shortlist, by_task, stored["certificate"])
+    return Thresholds(sure, shortlist, by_task)
 
 
 def _counted(usage: Usage | None) -> dict[str, int | None]:

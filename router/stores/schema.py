@@ -63,6 +63,7 @@ decisions = Table(
     Column("stream", Integer, nullable=False),
     Column("task", Text, nullable=False, index=True),
     Column("tasks", Text, nullable=False),
+    Column("shortlist", Text, nullable=False, server_default="[]"),
     Column("level", Integer, nullable=False),
     Column("confidence", Float(53), nullable=False),
     Column("outcome", String(40), nullable=False),
@@ -101,6 +102,7 @@ audits = Table(
     Column("thresholds", Text, nullable=False),
     Column("settled", Text, nullable=False),
     Column("label", Text, nullable=False),
+    Column("shortlist", Text, nullable=False, server_default="[]"),
     UniqueConstraint("decision", "auditor"),
 )
 

@@ -30,9 +30,10 @@ import numpy as np
 from router.classify import blocks
 from router.classify.cleaning import own_words
 from router.classify.encoder import Doubles, Flags, Floats, Integers, Matrix
-from router.classify.fit.certify import Tolerance
+from router.classify.fit.certify import Acceptance
 from router.classify.small_talk import small_talk
 from router.classify.text import last_question, tokens
+from router.core.evidence import Tolerance
 from router.core.policy import ROOT, Dialogue, EncoderCascade, Policy
 
 
@@ -40,7 +41,8 @@ from router.core.policy import ROOT, Dialogue, EncoderCascade, Policy
 class Material:
     """Paths in pre-order, examples and first words on what it is about by path, and what holds for all.
 
-    `unrelated` are the pack's own texts that no task answers.
+    `unrelated` are the pack's own texts that no task answers. `generated` are those examples, by path and text, `/` for
+    unrelated ones, that no customer wrote.
     """
 
     paths: tuple[str, ...]
@@ -48,10 +50,11 @@ class Material:
     about: tuple[tuple[str, str], ...]
     unrelated: tuple[str, ...]
     boilerplate: tuple[str, ...]
-    tolerance: Tolerance
+    asked: Acceptance
     encoder: str = "static"
     cascade: EncoderCascade | None = None
     dialogues: tuple[Dialogue, ...] = ()
+    generated: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def of(cls, policy: Policy) -> Material:
@@ -64,16 +67,17 @@ class Material:
             about=tuple((path, policy.tasks[path].about.split(". ")[0]) for path in paths if policy.tasks[path].about),
             unrelated=(*policy.unrelated, *policy.tasks[ROOT].examples),
             boilerplate=policy.boilerplate,
-            tolerance=Tolerance(
-                error_domain=settings.error_domain,
-                error_task=settings.error_task,
-                threshold_domain=settings.threshold_domain,
-                threshold_task=settings.threshold_task,
+            asked=Acceptance(
+                accepted=Tolerance(settings.error, settings.unconditional, settings.exposure),
+                longest=settings.shortlist,
+                threshold_sure=settings.threshold_sure,
+                threshold_shortlist=settings.threshold_shortlist,
                 high_stakes=tuple(path for path in paths if policy.tasks[path].stakes == "high"),
             ),
             encoder=settings.encoder,
             cascade=settings.cascade,
             dialogues=policy.dialogues,
+            generated=tuple(sorted(policy.generated)),
         )
 
     def dump(self) -> str:
@@ -126,8 +130,8 @@ class TrainingSet:
     for the top-level branch of each class.
 
     Of each row, `held` says whether it may be held out to judge a model by, `own` whether the pack itself holds it (the
-    others are shipped), `opening` whether it asks for something by itself (turns in mid-dialogue need not), and `talk`
-    which of the `dialogues` it is from, -1 for none.
+    others are shipped), `generated` whether no customer wrote it, `opening` whether it asks for something by
+    itself (turns in mid-dialogue need not), and `talk` which of the `dialogues` it is from, -1 for none.
     """
 
     classes: tuple[str, ...]
@@ -137,6 +141,7 @@ class TrainingSet:
     weights: Doubles
     held: Flags
     own: Flags
+    generated: Flags
     opening: Flags
     talk: Integers
     dialogues: tuple[tuple[_DialogueRow, ...], ...] = ()
@@ -161,6 +166,7 @@ class TrainingSet:
             weights=self.weights[rows],
             held=self.held[rows],
             own=self.own[rows],
+            generated=self.generated[rows],
             opening=self.opening[rows],
             talk=self.talk[rows],
         )
@@ -180,13 +186,17 @@ class _Row(NamedTuple):
     weight: float
     held: bool = True
     own: bool = True
+    generated: bool = False
     opening: bool = True
     talk: int = -1
 
 
 def training_set(material: Material) -> TrainingSet | None:
     """Return the rows to fit to; None when there is no usable example at all."""
-    examples = [(path, text) for path, raw in material.examples if tokens(text := own_words(raw)[0])]
+    machines = frozenset(material.generated)
+    written = [(path, raw, own_words(raw)[0]) for path, raw in material.examples]
+    made = [(path, raw) in machines for path, raw, text in written if tokens(text)]
+    examples = [(path, text) for path, _, text in written if tokens(text)]
     turns, dialogues = _turns(material.dialogues, len(examples))
     asked = [(row.name, row.text) for row in turns if row.name != ROOT]
     known = dict(examples + asked)
@@ -195,6 +205,7 @@ def training_set(material: Material) -> TrainingSet | None:
         return None
     none = [text for raw in material.unrelated if tokens(text := own_words(raw)[0])]
     own = len(none)
+    none_made = [(ROOT, raw) in machines for raw in material.unrelated if tokens(own_words(raw)[0])]
     neighbours = NearestExamples(material.encoder, [text for _, text in examples + asked])
     if len(none) < ENOUGH_NONE:
         none += neighbours.unlike(shipped("unrelated"))
@@ -202,9 +213,13 @@ def training_set(material: Material) -> TrainingSet | None:
     average = (len(examples) + len(asked)) / len(classes)
     weight_none = _share(NONE_WEIGHT, len(classes)) * average / len(none)
     weight_goes_on = _share(GOES_ON_WEIGHT, len(classes)) * average / len(goes_on)
-    rows = [_Row(path, text, 1.0) for path, text in examples]
+    rows = [_Row(path, text, 1.0, generated=by) for (path, text), by in zip(examples, made, strict=True)]
     rows += turns
-    rows += [_Row(NONE, text, weight_none, own=at < own) for at, text in enumerate(none)]
+    by_machine = none_made + [False] * (len(none) - own)
+    rows += [
+        _Row(NONE, text, weight_none, own=at < own, generated=by)
+        for at, (text, by) in enumerate(zip(none, by_machine, strict=True))
+    ]
     rows += [_Row(GOES_ON, text, weight_goes_on, own=False) for text in goes_on]
     rows += [
         _Row(path, text, ABOUT_WEIGHT, held=False, own=False)
@@ -221,6 +236,7 @@ def training_set(material: Material) -> TrainingSet | None:
         weights=np.array([row.weight for row in rows]),
         held=np.array([row.held for row in rows]),
         own=np.array([row.own for row in rows]),
+        generated=np.array([row.generated for row in rows]),
         opening=np.array([row.opening for row in rows]),
         talk=np.array([row.talk for row in rows], np.int64),
         dialogues=dialogues,

@@ -103,7 +103,7 @@ def untested_tasks(pack: Pack) -> Iterator[Finding]:
 def thresholds_by_hand(pack: Pack) -> Iterator[Finding]:
     """Find thresholds that replace certified ones."""
     settings = pack.policy.settings
-    if settings.threshold_domain is not None or settings.threshold_task is not None:
+    if settings.threshold_sure is not None or settings.threshold_shortlist is not None:
         message = "thresholds by hand replace the certified ones: settings.error promises nothing any more"
         yield found(pack, "pack:settings", "threshold_by_hand", "warning", message, "remove settings.thresholds")
 
