@@ -320,7 +320,7 @@ class _Truths:
 
     def among(self, tasks: Integers, rows: Integers) -> Flags:
         """Say which rows' truth is among some classes, of shape (rows, classes), or above one."""
-        found: Flags = self._reached[self._of_row[rows][:, None], tasks].any(axis=1)
+        found: Flags = np.logical_or.reduce(self._reached[self._of_row[rows][:, None], tasks], axis=1)
         return found
 
     def below_shared(self, tasks: Integers, rows: Integers) -> Flags:
