@@ -130,6 +130,26 @@ class Certificate:
     unconditional: float = 0.0
     exposed: float = 0.0
 
+    @property
+    def promise(self) -> str:
+        """What is promised, in a sentence."""
+        accepted = self.accepted
+        rates = (
+            f"of messages that a task answers, at most {100 * accepted.error:g} % get text of a wrong task or a "
+            f"shortlist without the right one, and at most {100 * accepted.unconditional:g} % wrong text said plainly"
+        )
+        if self.basis == "hand":
+            return f"nothing: thresholds were set by hand (accepted: {rates})"
+        if self.basis == "default":
+            return f"nothing: too few examples for a promise, so little is said (accepted: {rates})"
+        reach = f"at least {100 * self.least_reach:.0f} % get their task's instructions"
+        exposed = (
+            f"; of others at most {100 * accepted.exposure:g} % get any task's text" if self.bounds_exposure else ""
+        )
+        return (
+            f"with probability {100 * (1 - self.delta):g} %: {reach}; {rates}{exposed}; if traffic is like the examples"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:

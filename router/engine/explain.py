@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from router.core.decision import Decision
-from router.core.evidence import Certificate, Evidence, Thresholds
+from router.core.evidence import Evidence, Thresholds
 from router.core.policy import ROOT, Policy, count_tokens
 from router.engine.prepare import PreparedRequest
 from router.engine.snapshot import Snapshot
@@ -103,25 +103,9 @@ def certificate_json(snapshot: Snapshot, thresholds: Thresholds) -> dict[str, An
     return {
         **asdict(told, dict_factory=_plain),
         "in_force": {"sure": thresholds.sure, "shortlist": thresholds.shortlist},
-        "promise": promise(told),
+        "promise": told.promise,
     }
 
 
 def _plain(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return {key: dict(value) if isinstance(value, Mapping) else value for key, value in pairs}
-
-
-def promise(told: Certificate) -> str:
-    """Return what a certificate promises, in a sentence."""
-    accepted = told.accepted
-    rates = (
-        f"of messages that a task answers, at most {100 * accepted.error:g} % get text of a wrong task or a shortlist "
-        f"without the right one, and at most {100 * accepted.unconditional:g} % wrong text said plainly"
-    )
-    if told.basis == "hand":
-        return f"nothing: thresholds were set by hand (accepted: {rates})"
-    if told.basis == "default":
-        return f"nothing: too few examples for a promise, so little is said (accepted: {rates})"
-    reach = f"at least {100 * told.least_reach:.0f} % get their task's instructions"
-    exposed = f"; of others at most {100 * accepted.exposure:g} % get any task's text" if told.bounds_exposure else ""
-    return f"with probability {100 * (1 - told.delta):g} %: {reach}; {rates}{exposed}; if traffic is like the examples"

@@ -57,7 +57,8 @@ class CrossValidation:
     All fields beside the artefact have one entry a row: the text, the path it belongs to (`/` for none of these), the
     calibrated probability of each class of the artefact (the last axis; what is missing to one is none of these), what
     a row counts for, whether the pack itself holds it (the others are shipped texts that no task answers), and whether
-    it is one of those that the thresholds were certified on. Rows are in the order of the pack.
+    it is one of those that the thresholds were certified on. Rows are in the order of the pack. `held_out` are these
+    last, as the certificate read them.
     """
 
     artefact: Artefact
@@ -67,6 +68,7 @@ class CrossValidation:
     weights: Doubles = field(default_factory=lambda: np.zeros(0))
     own: Flags = field(default_factory=lambda: np.zeros(0, np.bool_))
     certified: Flags = field(default_factory=lambda: np.zeros(0, np.bool_))
+    held_out: HeldOutRows = field(default_factory=lambda: HeldOutRows(np.zeros((0, 0)), ()))
 
 
 def fit_policy(policy: Policy) -> Artefact:
@@ -155,8 +157,10 @@ def _cross_validate(material: Material, progress: Progress | None) -> CrossValid
     turns = calibration.turns_alone(first)
     replies = dict(zip(questions, turns.parts[len(parts) :], strict=True))
     judged, truths = np.flatnonzero(unseen.judged & rows.opening), rows.truths
+    tree = Tree(material.paths, rows.classes)
     certifying = _certifying(rows, judged, turns.openings)
-    certified = _certified(material, rows, judged[certifying], parts, turns)
+    held_out = _held_out(rows, judged[certifying], parts, turns)
+    certified = certify.certificate(held_out, tree, material.asked)
     second: StoredSecond | None = None
     if material.cascade is not None:
         other = others[0].calibrated(rows)
@@ -165,7 +169,8 @@ def _cross_validate(material: Material, progress: Progress | None) -> CrossValid
         second = _second(rows, candidates[1], other.calibration, joint, material.cascade.budget_s, alone)
         turns = calibration.turns_together(joint, first, other, [row for row, _ in parts])
         certifying = _certifying(rows, judged, turns.openings)
-        certified = _certified(material, rows, judged[certifying], parts, turns)
+        held_out = _held_out(rows, judged[certifying], parts, turns)
+        certified = certify.certificate(held_out, tree, material.asked)
     filter_ = _paced(rows, unseen.judged, turns.rows, replies, Filter(prior / prior.sum()))
     stored, intercepts = _weights(rows, chosen)
     intercepts = calibrated.adjusted(intercepts)
@@ -180,22 +185,17 @@ def _cross_validate(material: Material, progress: Progress | None) -> CrossValid
         weights=rows.weights[judged],
         own=rows.own[judged],
         certified=certifying,
+        held_out=held_out,
     )
 
 
-def _certified(
-    material: Material,
-    rows: TrainingSet,
-    judged: Integers,
-    parts: Sequence[tuple[int, str]],
-    turns: OutOfFoldProbabilities,
-) -> Certificate:
-    """Return the thresholds that these turns of the judged rows allow, and what they promise."""
+def _held_out(
+    rows: TrainingSet, judged: Integers, parts: Sequence[tuple[int, str]], turns: OutOfFoldProbabilities
+) -> HeldOutRows:
+    """Return some of the judged rows, with their sentences, as a decision would see them."""
     beliefs, part_rows = _part_beliefs(judged, parts, turns.parts[: len(parts)])
     truths = rows.truths
-    found = HeldOutRows(turns.openings[judged], tuple(truths[at] for at in judged.tolist()), beliefs, part_rows)
-    tree = Tree(material.paths, rows.classes)
-    return certify.certificate(found, tree, material.asked)
+    return HeldOutRows(turns.openings[judged], tuple(truths[at] for at in judged.tolist()), beliefs, part_rows)
 
 
 def _paced(
