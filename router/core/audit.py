@@ -1,16 +1,18 @@
 """Audits: are the promises kept, on the traffic that really comes?
 
 A certificate holds for traffic like the examples. Whether traffic still is like them, only labels can tell: a few
-decisions are drawn by chance, a person or a strong model says what each was about, and a bet is kept against each
-promise (PROMISES). A decision that breaks it multiplies the stake, one that does not costs a little of it. While the
-promise holds no way of betting gains on average, so the stake ever reaches ALARM_AT with a probability of at most
-1 / ALARM_AT, however often somebody looks (Ville 1939). There it alarms, and the thresholds move one step up, to those
-for half the accepted rates, with bets of their own. Where one alarms again, the examples tell nothing of this traffic
-any more, nor does any threshold chosen by them: recognition falls silent, which is never wrong, and general text is all
-that is said. So no broken promise stays in force once it is found. Thresholds never move down; a new fit starts anew.
+decisions are drawn by chance, a person or a strong model says what each was about, and bets are kept against the
+promises (PROMISES), a stake of 1 spread evenly over them. A decision that breaks a promise multiplies the stake of its
+bet, one that keeps it costs a little of it. While all promises hold no way of betting gains on average, so the stakes
+ever reach ALARM_AT together with a probability of at most 1 / ALARM_AT, however often somebody looks (Ville 1939).
+There they alarm, and the thresholds move one step up, to those for half the accepted rates, with bets of their own.
+Where these alarm too, the examples tell nothing of this traffic any more, nor do any thresholds chosen by them:
+recognition falls silent, which is never wrong, and general text is all that is said. So no broken promise stays in
+force once it is found, and thresholds that keep theirs are given up with a probability of at most 1 / ALARM_AT.
+Thresholds never move down; a new fit starts anew.
 
-The bet is the test martingale for a bounded mean of Waudby-Smith & Ramdas (2024, "Estimating means of bounded random
-variables by betting"), the product of 1 + lambda * (error - alpha), with the stake spread evenly over a grid of lambda:
+A bet is the test martingale for a bounded mean of Waudby-Smith & Ramdas (2024, "Estimating means of bounded random
+variables by betting"), the product of 1 + lambda * (error - alpha), with its stake spread evenly over a grid of lambda:
 nothing to tune, and hardly slower than the one lambda that would have been best. The lambda that is best where the odds
 of an error are r times those of alpha is (r - 1) / (1 + alpha * (r - 1)). With it the product over n audits, k of them
 wrong, is
@@ -28,13 +30,13 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 from router.core.evidence import Certificate, Thresholds
-from router.core.policy import lineage
+from router.core.policy import ROOT, lineage
 
 AUDIT_RATE = 0.02
 """The share of decisions that is drawn, unless told otherwise."""
 
 ALARM_AT = 20.0
-"""The stake at which a bet alarms: a false alarm for one bet in 20 at most."""
+"""Where the stakes of all bets add up to this, they alarm: without cause once in 20 certificates at most."""
 
 ODDS_RATIOS = tuple(2.0 ** (step / 2) for step in range(1, 13))
 """How much worse than promised the odds of an error may be: from 1.4 to 64 times, evenly on a log scale."""
@@ -43,8 +45,8 @@ SILENT = Thresholds(2.0, 2.0)
 """The thresholds of recognition that has fallen silent: above any probability, so nothing is settled or listed."""
 
 PROMISES = ("error", "unconditional", "exposure")
-"""What is bet against, by its name in `Tolerance`: the first two on messages that some task answers, the last on those
-that none does."""
+"""What is bet against, by its name in `Tolerance`: the first two on messages that some task answers, the last, where
+the certificate bounds it, on those that none does."""
 
 _LOG_MOST = 700.0  # the exponential of more does not fit a double
 _HALVINGS = 60
@@ -71,18 +73,18 @@ class Audit:
 
     def breaks(self, promise: str) -> bool | None:
         """Say whether the decision broke a promise; None where the promise is not about such messages."""
-        if (promise == "exposure") is bool(self.label):
+        asked = {true for true in self.label if true != ROOT}
+        if (promise == "exposure") is bool(asked):
             return None
-        plainly = any(all(path not in lineage(true) for true in self.label) for path in self.settled)
-        missed = bool(self.shortlist) and not any(
-            true in lineage(path) for true in self.label for path in self.shortlist
-        )
+        right = {ROOT}.union(*map(lineage, asked))
+        plainly = any(path not in right for path in self.settled)
+        missed = bool(self.shortlist) and asked.isdisjoint(path for task in self.shortlist for path in lineage(task))
         return plainly if promise == "unconditional" else plainly or missed
 
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """One bet won: so many audits at the thresholds of `step` broke the promise, the last one labelled at `at_ms`."""
+    """The bets of one step won. `promise` is the one whose bet won most: so many of its audits broke it by `at_ms`."""
 
     promise: str
     step: int
@@ -93,25 +95,38 @@ class Alarm:
 
 @dataclass(frozen=True, slots=True)
 class AuditBet:
-    """The bet against one promise, that at most `accepted` of its messages break it, at the thresholds in force."""
+    """The bet against one promise, that at most `accepted` of its messages break it, at the thresholds in force.
+
+    `stake` is what it begins with.
+    """
 
     promise: str
     accepted: float
+    stake: float = 1.0
     audits: int = 0
     wrong: int = 0
 
     @property
     def evidence(self) -> float:
-        """The stake: 1 at its beginning, an alarm at ALARM_AT."""
-        return evidence_against(self.accepted, self.audits, self.wrong)
+        """What the stake has become."""
+        return self.stake * evidence_against(self.accepted, self.audits, self.wrong)
 
     @property
     def rate(self) -> float | None:
         """The share of audits that broke the promise; None where there is none yet."""
         return self.wrong / self.audits if self.audits else None
 
-    def after(self, broken: bool | None) -> AuditBet:
-        """Return the bet after one more audit; None is none."""
+    @property
+    def least_rate(self) -> float:
+        """The lower end of the rate: the largest one that this bet alone would have alarmed against.
+
+        Of all promises of a certificate together it lies above a true rate, at any time ever looked at, with a
+        probability of at most 1 / ALARM_AT.
+        """
+        return least_rate(self.audits, self.wrong, self.stake)
+
+    def after(self, *, broken: bool | None) -> AuditBet:
+        """Return the bet after one more audit; None says that it is not about this bet's messages."""
         return self if broken is None else replace(self, audits=self.audits + 1, wrong=self.wrong + broken)
 
 
@@ -130,45 +145,48 @@ class AuditWatch:
 
         Those that the operator set by hand stay where they are: their alarm is told, and theirs to act on.
         """
-        own = self.certificate.thresholds
-        return (own,) if self.certificate.basis == "hand" else (own, self.certificate.stricter, SILENT)
+        own, stricter = self.certificate.thresholds, self.certificate.stricter
+        return (own,) if self.certificate.basis == "hand" else (own, own.stricter(stricter), own.stricter(SILENT))
 
     @property
-    def thresholds(self) -> Thresholds:
+    def thresholds(self) -> ThresholdsInForce:
         """The thresholds in force."""
-        return self.steps[self.step]
+        now = self.steps[self.step]
+        return ThresholdsInForce(now.sure, now.shortlist, now.by_task, name_of(self.certificate))
+
+    @property
+    def evidence(self) -> float:
+        """What the stakes of all bets add up to: 1 at the beginning of a step, an alarm at ALARM_AT."""
+        return math.fsum(bet.evidence for bet in self.bets)
 
     @property
     def silent(self) -> bool:
-        """Whether nothing is settled any more."""
-        return self.thresholds is SILENT
+        """Whether nothing is settled or listed any more."""
+        return self.steps[self.step].sure >= SILENT.sure
 
     def after(self, audit: Audit) -> AuditWatch:
         """Return the watch after one more audit. One made at other thresholds says nothing about these."""
-        if audit.thresholds != (self.thresholds.sure, self.thresholds.shortlist):
+        now = self.steps[self.step]
+        if audit.thresholds != (now.sure, now.shortlist):
             return self
         broken = {bet.promise: audit.breaks(bet.promise) for bet in self.bets}
-        now = replace(self, bets=tuple(bet.after(broken[bet.promise]) for bet in self.bets))
-        # Only what breaks a promise adds to the evidence, and each promise alarms once at each step.
-        told = {alarm.promise for alarm in self.alarms if alarm.step == self.step}
-        alarms = tuple(
-            Alarm(bet.promise, self.step, bet.audits, bet.wrong, audit.at_ms)
-            for bet in now.bets
-            if broken[bet.promise] and bet.promise not in told and bet.evidence >= ALARM_AT
-        )
-        if not alarms:
-            return now
-        alarms = (*self.alarms, *alarms)
+        after = replace(self, bets=tuple(bet.after(broken=broken[bet.promise]) for bet in self.bets))
+        # Only what breaks a promise adds to the evidence, and each step alarms once: one by hand stays after it has.
+        if not any(broken.values()) or len(self.alarms) > self.step or after.evidence < ALARM_AT:
+            return after
+        most = max(after.bets, key=lambda bet: bet.evidence)
+        alarms = (*self.alarms, Alarm(most.promise, self.step, most.audits, most.wrong, audit.at_ms))
         if self.step + 1 == len(self.steps):
-            return replace(now, alarms=alarms)
-        return AuditWatch(self.certificate, fresh_bets(self.certificate), self.step + 1, alarms)
+            return replace(after, alarms=alarms)
+        return replace(_fresh(self.certificate), step=self.step + 1, alarms=alarms)
 
 
-def fresh_bets(certificate: Certificate) -> tuple[AuditBet, ...]:
-    """Return the bets against what a certificate promises, before the first audit."""
-    accepted = certificate.accepted
-    rates = (accepted.error, accepted.unconditional, accepted.exposure)
-    return tuple(AuditBet(promise, rate) for promise, rate in zip(PROMISES, rates, strict=True))
+def _fresh(certificate: Certificate) -> AuditWatch:
+    """Return the watch over a certificate before the first audit, with a bet against each of its promises."""
+    promises = PROMISES if certificate.bounds_exposure else PROMISES[:2]
+    accepted = {promise: getattr(certificate.accepted, promise) for promise in promises}
+    bets = (AuditBet(promise, rate, 1.0 / len(accepted)) for promise, rate in accepted.items())
+    return AuditWatch(certificate, tuple(bets))
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,13 +198,14 @@ class ThresholdsInForce(Thresholds):
 
 def name_of(certificate: Certificate) -> str:
     """Return the name of what is promised: another fit, or other accepted rates, have another one."""
-    numbers = [
-        (each.sure, each.shortlist, sorted(each.by_task.items()))
-        for each in (certificate.thresholds, certificate.stricter)
-    ]
-    shares = (certificate.reach, certificate.error, certificate.unconditional, certificate.exposed)
-    said = (certificate.basis, certificate.accepted, certificate.delta, certificate.rows, certificate.foreign)
-    return blake2b(repr((said, numbers, shares)).encode(), digest_size=8).hexdigest()
+    told, accepted = certificate, certificate.accepted
+    rates = [accepted.error, accepted.unconditional, accepted.exposure, told.delta]
+    rates += [told.reach, told.error, told.unconditional, told.exposed]
+    for each in (told.thresholds, told.stricter):
+        rates += [each.sure, each.shortlist, *(each.by_task[path] for path in sorted(each.by_task))]
+    paths = [sorted(told.thresholds.by_task), sorted(told.stricter.by_task)]
+    said = (told.basis, told.rows, told.foreign, told.bounds_exposure, paths, [float(rate) for rate in rates])
+    return blake2b(repr(said).encode(), digest_size=8).hexdigest()
 
 
 def draw_position(decision: str) -> float:
@@ -211,18 +230,18 @@ def evidence_against(alpha: float, audits: int, wrong: int) -> float:
     return math.exp(min(_LOG_MOST, most + math.log(mean)))
 
 
-def least_rate(audits: int, wrong: int) -> float:
-    """Return the lower end of the rate of wrong action: the largest rate that a bet would have alarmed against.
+def least_rate(audits: int, wrong: int, stake: float = 1.0) -> float:
+    """Return the largest rate that a bet begun with this stake would have alarmed against; 0 where there is none.
 
-    It lies above the true rate, at any time ever looked at, with a probability of at most 1 / ALARM_AT; it lies above
-    alpha exactly where the bet against alpha has alarmed, since evidence falls as alpha grows.
+    Evidence falls as alpha grows, so it lies above alpha exactly where the bet against alpha has alarmed.
     """
-    if evidence_against(0.0, audits, wrong) < ALARM_AT:
+    enough = ALARM_AT / stake
+    if evidence_against(0.0, audits, wrong) < enough:
         return 0.0
     low, high = 0.0, 1.0
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        low, high = (middle, high) if evidence_against(middle, audits, wrong) >= ALARM_AT else (low, middle)
+        low, high = (middle, high) if evidence_against(middle, audits, wrong) >= enough else (low, middle)
     return low
 
 
@@ -232,17 +251,10 @@ def watch(certificate: Certificate, audits: Iterable[Audit]) -> AuditWatch:
     Only audits under this certificate count, and each decision once: with the label that came first.
     """
     name = name_of(certificate)
-    found = AuditWatch(certificate, fresh_bets(certificate))
+    found = _fresh(certificate)
     seen: set[str] = set()
     for audit in audits:
-        if audit.certificate != name or audit.decision in seen:
-            continue
-        seen.add(audit.decision)
-        found = found.after(audit)
+        if audit.certificate == name and audit.decision not in seen:
+            seen.add(audit.decision)
+            found = found.after(audit)
     return found
-
-
-def in_force(thresholds: Thresholds, over: AuditWatch) -> ThresholdsInForce:
-    """Return the thresholds that are in force after the audits: nowhere laxer than those given."""
-    found = thresholds.stricter(over.thresholds) if over.step else thresholds
-    return ThresholdsInForce(found.sure, found.shortlist, found.by_task, name_of(over.certificate))

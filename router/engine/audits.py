@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from router.core.audit import SILENT, Audit, AuditWatch, in_force, watch
+from router.core.audit import Audit, AuditWatch, watch
 from router.core.errors import Degraded
 from router.core.evidence import Thresholds
 from router.engine.snapshot import Build, Snapshot
@@ -35,7 +35,7 @@ class _Audited:
         self.inline = made_of.recogniser.inline
         self.deadline_s = made_of.recogniser.deadline_s
         self.certificate = made_of.recogniser.certificate
-        self.thresholds: Thresholds = in_force(made_of.recogniser.thresholds, over)
+        self.thresholds: Thresholds = over.thresholds
         self.step = made_of.recogniser.step
 
 
@@ -43,9 +43,9 @@ def tighten(snapshot: Snapshot, over: AuditWatch | None) -> Snapshot:
     """Return the snapshot with the thresholds in force after its audits; as it is where there is no recogniser."""
     if snapshot.recogniser is None or over is None:
         return snapshot
-    policy = (
-        replace(snapshot.policy, revision=f"{snapshot.policy.revision}+{over.step}") if over.step else snapshot.policy
-    )
+    policy = snapshot.policy
+    if over.step:
+        policy = replace(policy, revision=f"{policy.revision}+{over.step}")
     return replace(snapshot, policy=policy, recogniser=_Audited(snapshot, over))
 
 
@@ -101,11 +101,12 @@ class Tightening:
         return over
 
 
-BROKEN = {
-    "error": "got text of a wrong task, or a shortlist without the right one",
-    "unconditional": "got text of a wrong task plainly",
-    "exposure": "were about none of the tasks and got the text of one",
+_BROKEN = {
+    "error": "a task answers got text of a wrong one, or a shortlist without it",
+    "unconditional": "a task answers got text of a wrong one plainly",
+    "exposure": "no task answers got text of one",
 }
+"""What broke a promise, in words."""
 
 
 def alarm_lines(over: AuditWatch) -> list[str]:
@@ -114,19 +115,19 @@ def alarm_lines(over: AuditWatch) -> list[str]:
     lines = []
     for alarm in over.alarms:
         found = (
-            f"audits: {alarm.wrong} of {alarm.audits} decisions {BROKEN[alarm.promise]}, "
+            f"audits: {alarm.wrong} of {alarm.audits} messages that {_BROKEN[alarm.promise]}, "
             f"too many for the accepted {100 * accepted[alarm.promise]:g} %"
         )
         before, *after = over.steps[alarm.step :]
-        if over.certificate.basis == "hand":
+        if not after:
             said = f"the thresholds were set by hand and stay at {_numbers(before)}: raise them in the pack"
-        elif not after or after[0] is SILENT:
+        elif len(after) > 1:
+            said = f"the thresholds moved from {_numbers(before)} to {_numbers(after[0])}"
+        else:
             said = (
-                f"{_numbers(before)} were not strict enough: nothing is settled any more; "
+                f"{_numbers(before)} were not strict enough: nothing is settled or listed any more; "
                 "traffic is no longer like the examples, so add some of what is recognised wrongly"
             )
-        else:
-            said = f"the thresholds moved from {_numbers(before)} to {_numbers(after[0])}"
         lines.append(f"{found}; {said}")
     return lines
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from router.core.decision import Decision
@@ -101,11 +101,14 @@ def certificate_json(snapshot: Snapshot, thresholds: Thresholds) -> dict[str, An
         return None
     told = snapshot.recogniser.certificate
     return {
-        **asdict(told, dict_factory=_plain),
+        **_plain(told),
         "in_force": {"sure": thresholds.sure, "shortlist": thresholds.shortlist},
         "promise": told.promise,
     }
 
 
-def _plain(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    return {key: dict(value) if isinstance(value, Mapping) else value for key, value in pairs}
+def _plain(value: Any) -> Any:
+    """Return dataclasses and mappings as dictionaries; `asdict` cannot copy a mapping that is read only."""
+    if is_dataclass(value):
+        return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
+    return dict(value) if isinstance(value, Mapping) else value

@@ -16,36 +16,45 @@ from router.core.audit import (
     ALARM_AT,
     AUDIT_RATE,
     ODDS_RATIOS,
-    SILENT,
+    PROMISES,
     Audit,
-    AuditBet,
-    ThresholdsInForce,
+    AuditWatch,
     draw_position,
     evidence_against,
-    in_force,
     is_drawn,
-    is_wrong,
     least_rate,
     name_of,
     watch,
 )
 from router.core.decide import settle
-from router.core.evidence import Belief, Certificate, Thresholds
+from router.core.evidence import Belief, Certificate, Thresholds, Tolerance
 from router.core.policy import Task
 
-DOMAIN = Certificate(1, "certified", 0.01, 0.05, 0.6, 1000, 0.8, 0.005, 0.7)
-TASK = Certificate(2, "certified", 0.03, 0.05, 0.5, 1000, 0.7, 0.02, 0.55)
-BOTH = (DOMAIN, TASK)
-TREE = {"/": ("/a",), "/a": ("/a/x",), "/a/x": ()}
-RIGHT, WRONG_TASK, WRONG_DOMAIN = ("/a/x",), ("/a/y",), ("/b/z",)
+PROMISED = Certificate(
+    basis="certified",
+    accepted=Tolerance(0.05, 0.03, 0.10),
+    delta=0.1,
+    thresholds=Thresholds(0.9, 0.6, {"/a/x": 0.95}),
+    stricter=Thresholds(0.93, 0.7, {"/a/x": 0.96}),
+    rows=1000,
+    foreign=100,
+    bounds_exposure=True,
+    reach=0.9,
+    error=0.03,
+    unconditional=0.01,
+    exposed=0.05,
+)
+OWN, STRICTER, SILENT = (0.9, 0.6), (0.93, 0.7), (2.0, 2.0)
+RIGHT, WRONG = ("/a/x",), ("/b/z",)
+ROOT, LISTED, MISSED = ("/",), ("/a/x", "/b/z"), ("/a/y", "/b/z")
 
 
 def audit(number: int, settled: tuple[str, ...] = RIGHT, **changes: Any) -> Audit:
     made = Audit(
         decision=f"dec_{number}",
         policy="shop",
-        certificate=name_of(BOTH),
-        thresholds=(0.6, 0.5),
+        certificate=name_of(PROMISED),
+        thresholds=OWN,
         settled=settled,
         label=RIGHT,
         auditor="ann",
@@ -54,11 +63,11 @@ def audit(number: int, settled: tuple[str, ...] = RIGHT, **changes: Any) -> Audi
     return dataclasses.replace(made, **changes)
 
 
-def least_wrong_to_alarm(alpha: float, audits: int) -> list[int]:
-    """The fewest wrong among the first n audits that alarm, for n = 1 .. `audits`."""
+def least_wrong_to_alarm(alpha: float, audits: int, evidence: float = ALARM_AT) -> list[int]:
+    """The fewest wrong among the first n audits that make so much evidence, for n = 1 .. `audits`."""
     wrong, found = 0, []
     for n in range(1, audits + 1):
-        while evidence_against(alpha, n, wrong) < ALARM_AT:
+        while evidence_against(alpha, n, wrong) < evidence:
             wrong += 1
         found.append(wrong)
     return found
@@ -115,13 +124,15 @@ def test_evidence_is_the_mean_of_the_bets_whatever_the_order(alpha: float, error
     assert evidence_against(alpha, len(errors), sum(errors)) == pytest.approx(math.fsum(stakes) / len(stakes))
 
 
-@given(st.floats(0.001, 0.5), st.integers(0, 5000), st.floats(0, 1))
-def test_the_least_rate_passes_alpha_where_the_bet_alarms(alpha: float, audits: int, share: float) -> None:
+@given(st.floats(0.001, 0.5), st.integers(0, 5000), st.floats(0, 1), st.sampled_from([1.0, 0.5, 1 / 3]))
+def test_the_least_rate_passes_alpha_where_the_bet_alarms(
+    alpha: float, audits: int, share: float, stake: float
+) -> None:
     wrong = round(share * audits)
-    least = least_rate(audits, wrong)
+    least = least_rate(audits, wrong, stake)
     assert 0 <= least <= (wrong / audits if audits else 0)
     if abs(least - alpha) > 1e-9:
-        assert (least > alpha) is (evidence_against(alpha, audits, wrong) >= ALARM_AT)
+        assert (least > alpha) is (evidence_against(alpha, audits, wrong) >= ALARM_AT / stake)
 
 
 def test_huge_counts_stay_finite() -> None:
@@ -134,170 +145,248 @@ def test_huge_counts_stay_finite() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settled", "label", "wrong_above", "wrong_below"),
+    ("settled", "shortlist", "label", "error", "unconditional"),
     [
-        (("/",), ("/a/x",), False, False),
-        (("/",), (), False, False),
-        (("/a",), ("/a/x",), False, False),
-        (("/a/x",), ("/a/x",), False, False),
-        (("/a/x",), ("/a/y",), False, True),
-        (("/a/x",), ("/a",), False, True),
-        (("/a/x",), ("/b/z",), True, True),
-        (("/a/x",), (), True, True),
-        (("/a/x",), ("/",), True, True),
-        (("/a",), ("/ab/x",), True, False),
-        (("/a/x/deep",), ("/a/x",), False, True),
-        (("/a/x/deep",), ("/a/x/deep",), False, False),
-        (("/a/x", "/b/z"), ("/a/x",), True, True),
-        (("/a/x", "/b/z"), ("/b/z", "/a/x"), False, False),
-        (("/a/x", "/b"), ("/b/z",), True, True),
+        (("/",), (), ("/a/x",), False, False),
+        (("/a",), (), ("/a/x",), False, False),
+        (("/a/x",), (), ("/a/x",), False, False),
+        (("/a/x",), (), ("/a/y",), True, True),
+        (("/a/x",), (), ("/a",), True, True),
+        (("/a",), (), ("/ab/x",), True, True),
+        (("/a/x/deep",), (), ("/a/x",), True, True),
+        (("/a/x", "/b/z"), (), ("/a/x",), True, True),
+        (("/a/x", "/b/z"), (), ("/b/z", "/a/x"), False, False),
+        (("/",), ("/a/x", "/b/z"), ("/b/z",), False, False),
+        (("/",), ("/a/x", "/b/z"), ("/a/y",), True, False),
+        (("/",), ("/a/x", "/b/z"), ("/b",), False, False),
+        (("/",), ("/a/x", "/b/z"), ("/b/z/deep",), True, False),
+        (("/a",), ("/a/x", "/a/y"), ("/a/y",), False, False),
+        (("/a",), ("/a/x", "/a/y"), ("/b/z",), True, True),
+        (("/a/x",), ("/b/y", "/b/z"), ("/a/x", "/b/z"), False, False),
+        (("/a/x",), ("/b/y", "/b/z"), ("/a/x",), True, False),
     ],
 )
-def test_what_is_wrong_at_each_depth(
-    settled: tuple[str, ...], label: tuple[str, ...], wrong_above: bool, wrong_below: bool
+def test_wrong_is_plain_text_of_another_task_or_a_shortlist_without_the_right_one(
+    settled: tuple[str, ...], shortlist: tuple[str, ...], label: tuple[str, ...], error: bool, unconditional: bool
 ) -> None:
-    assert is_wrong(settled, label, 1, below=False) is wrong_above
-    assert is_wrong(settled, label, 2, below=True) is wrong_below
+    made = audit(1, settled, shortlist=shortlist, label=label)
+    assert [made.breaks(promise) for promise in PROMISES] == [error, unconditional, None]
+
+
+@pytest.mark.parametrize("label", [(), ("/",)])
+@pytest.mark.parametrize(
+    ("settled", "shortlist", "exposed"),
+    [(("/",), (), False), (("/a",), (), True), (("/a/x",), (), True), (("/",), ("/a/x", "/b/z"), True)],
+)
+def test_what_no_task_answers_is_exposed_to_any_text_of_one(
+    settled: tuple[str, ...], shortlist: tuple[str, ...], exposed: bool, label: tuple[str, ...]
+) -> None:
+    made = audit(1, settled, shortlist=shortlist, label=label)
+    assert [made.breaks(promise) for promise in PROMISES] == [None, None, exposed]
 
 
 # ----------------------------------------------------------------------------------------------------- the fold
 
 
-def run_until_alarm(
-    over: AuditBet, at: tuple[float, ...], settled: tuple[str, ...] = WRONG_DOMAIN
-) -> tuple[AuditBet, int]:
+def run_until_alarm(over: AuditWatch, at: tuple[float, ...], **wrong: Any) -> tuple[AuditWatch, int]:
     """Feed wrong audits until the watch alarms once more."""
     before, number = len(over.alarms), 0
     while len(over.alarms) == before:
         number += 1
         assert number < 100
-        over = over.after(audit(number, settled, thresholds=at))
+        over = over.after(audit(number, thresholds=at, **{"settled": WRONG, **wrong}))
     return over, number
 
 
-def test_an_alarm_moves_the_threshold_one_step_up_and_begins_anew() -> None:
-    over, number = run_until_alarm(AuditBet(DOMAIN, deepest=False), (0.6, 0.5))
-    assert (over.threshold, over.step, over.audits, over.wrong, over.evidence) == (0.7, 1, 0, 0, 1.0)
-    assert (over.alarms[0].threshold, over.alarms[0].audits, over.alarms[0].wrong) == (0.6, number, number)
-    late = over.after(audit(99, WRONG_DOMAIN, thresholds=(0.6, 0.5)))
-    assert late == over  # made at the old threshold: it says nothing about the new one
-    assert over.after(audit(99, WRONG_DOMAIN, thresholds=(0.7, 0.5))).wrong == 1
+def counts(over: AuditWatch) -> dict[str, tuple[int, int]]:
+    return {bet.promise: (bet.audits, bet.wrong) for bet in over.bets}
 
 
-def test_a_second_alarm_silences_the_depth_which_is_never_wrong() -> None:
-    over = AuditBet(DOMAIN, deepest=False)
-    assert over.steps == (0.6, 0.7, SILENT)
-    for threshold in (0.6, 0.7):
-        assert (over.threshold, over.silent) == (threshold, False)
-        over, _ = run_until_alarm(over, (threshold, 0.5))
-    assert (over.threshold, over.silent, len(over.alarms)) == (SILENT, True, 2)
+def test_an_audit_counts_for_the_promises_about_such_messages() -> None:
+    audits = [audit(1), audit(2, WRONG), audit(3, ROOT, shortlist=MISSED), audit(4, ROOT, shortlist=LISTED)]
+    audits += [audit(5, ROOT, label=()), audit(6, ROOT, shortlist=LISTED, label=())]
+    over = watch(PROMISED, audits)
+    assert counts(over) == {"error": (4, 2), "unconditional": (4, 1), "exposure": (2, 1)}
+    assert [bet.accepted for bet in over.bets] == [0.05, 0.03, 0.10]
+    assert [bet.rate for bet in over.bets] == [0.5, 0.25, 0.5]
+    assert over.evidence == pytest.approx(
+        (evidence_against(0.05, 4, 2) + evidence_against(0.03, 4, 1) + evidence_against(0.10, 2, 1)) / 3
+    )
+
+
+def test_what_the_certificate_does_not_bound_is_not_bet_against() -> None:
+    unbounded = dataclasses.replace(PROMISED, bounds_exposure=False)
+    exposed = [audit(number, label=(), certificate=name_of(unbounded)) for number in range(100)]
+    over = watch(unbounded, exposed)
+    assert counts(over) == {"error": (0, 0), "unconditional": (0, 0)}
+    assert (over.evidence, over.alarms) == (1.0, ())
+
+
+@pytest.mark.parametrize(
+    ("promise", "wrong"),
+    [
+        ("unconditional", {"settled": WRONG}),
+        ("error", {"settled": ROOT, "shortlist": MISSED}),
+        ("exposure", {"label": ()}),
+    ],
+)
+def test_an_alarm_names_its_promise_moves_the_thresholds_one_step_up_and_begins_anew(
+    promise: str, wrong: dict[str, Any]
+) -> None:
+    over, number = run_until_alarm(watch(PROMISED, ()), OWN, **wrong)
+    (alarm,) = over.alarms
+    assert (alarm.promise, alarm.step, alarm.audits, alarm.wrong, alarm.at_ms) == (promise, 0, number, number, number)
+    assert (over.step, over.evidence) == (1, pytest.approx(1.0))
+    assert set(counts(over).values()) == {(0, 0)}
+    assert (over.thresholds.sure, over.thresholds.shortlist) == STRICTER
+    late = over.after(audit(99, thresholds=OWN, **wrong))
+    assert late == over  # made at the old thresholds: it says nothing about the new ones
+    assert counts(over.after(audit(99, thresholds=STRICTER, **wrong)))[promise] == (1, 1)
+
+
+def test_bets_against_different_promises_win_together() -> None:
+    """A fifth of the shortlists misses its task, a third of what no task answers gets text: neither bet wins alone."""
+    over, before, made = watch(PROMISED, ()), watch(PROMISED, ()), audit(0)
+    for number in range(1, 100):
+        if number % 2:
+            made = audit(number, ROOT, shortlist=MISSED if number % 10 == 1 else LISTED)
+        else:
+            made = audit(number, ROOT if number % 6 else RIGHT, label=())
+        before, over = over, over.after(made)
+        if over.alarms:
+            break
+    last = [bet.after(broken=made.breaks(bet.promise)) for bet in before.bets]
+    assert over.alarms and max(bet.evidence for bet in last) < ALARM_AT
+    assert over.alarms[0].promise == "error" and last[0].evidence > last[2].evidence > 1
+
+
+def test_a_second_alarm_silences_recognition_which_is_never_wrong() -> None:
+    over = watch(PROMISED, ())
+    for at in (OWN, STRICTER):
+        assert ((over.thresholds.sure, over.thresholds.shortlist), over.silent) == (at, False)
+        over, _ = run_until_alarm(over, at)
+    assert ((over.thresholds.sure, over.thresholds.shortlist), over.silent) == (SILENT, True)
+    assert [alarm.step for alarm in over.alarms] == [0, 1]
     for number in range(100):
-        over = over.after(audit(number, ("/",), thresholds=(SILENT, 0.5)))
-    assert (over.audits, over.wrong, len(over.alarms)) == (100, 0, 2)
+        over = over.after(audit(number, ROOT, thresholds=SILENT))
+    assert counts(over)["error"] == (100, 0) and len(over.alarms) == 2
 
 
-def test_a_threshold_by_hand_stays_and_alarms_once() -> None:
-    over, _ = run_until_alarm(AuditBet(dataclasses.replace(DOMAIN, basis="hand"), deepest=True), (0.6, 0.5))
-    assert (over.threshold, over.silent, len(over.alarms)) == (0.6, False, 1)
-    further = over.after(audit(99, WRONG_DOMAIN, thresholds=(0.6, 0.5)))
-    assert further.audits == over.audits + 1 and further.alarms == over.alarms
+def test_thresholds_by_hand_stay_and_alarm_once() -> None:
+    over, _ = run_until_alarm(watch(dataclasses.replace(PROMISED, basis="hand"), ()), OWN)
+    assert ((over.thresholds.sure, over.thresholds.shortlist), over.silent, len(over.alarms)) == (OWN, False, 1)
+    further = over.after(audit(99, WRONG))
+    assert counts(further)["error"][0] == counts(over)["error"][0] + 1 and further.alarms == over.alarms
 
 
-@pytest.mark.parametrize("alpha", [0.01, 0.03])
-def test_a_promise_that_is_kept_silences_a_depth_once_in_twenty_at_most(alpha: float) -> None:
-    """Also where only the stricter threshold keeps it: the first alarm is then deserved, the second is not."""
-    first = first_alarms(alpha, 5 * alpha, audits=2000, runs=1000, seed=3)
-    second = first_alarms(alpha, alpha, audits=1000, runs=1000, seed=4)
-    assert (first <= 2000).mean() > 0.99
-    assert (second <= 1000).mean() <= 1 / ALARM_AT
+def test_promises_that_are_just_kept_alarm_once_in_twenty_at_most_whichever_and_however_many() -> None:
+    """Errors, plain or not, and exposures come exactly as often as is accepted."""
+    chance, runs, audits = np.random.default_rng(3), 400, 300
+    foreign = chance.random((runs, audits)) < 0.3
+    draws = chance.random((runs, audits))
+    alarms = 0
+    for of_none, drawn in zip(foreign.tolist(), draws.tolist(), strict=True):
+        over = watch(PROMISED, ())
+        for number, (none, at) in enumerate(zip(of_none, drawn, strict=True)):
+            wrong = {"settled": ROOT, "shortlist": LISTED} if at < 0.10 else {"settled": ROOT}
+            if not none:
+                wrong = {"settled": WRONG} if at < 0.03 else {"shortlist": MISSED if at < 0.05 else ()}
+            over = over.after(audit(number, label=() if none else RIGHT, **wrong))
+            if over.alarms:
+                alarms += 1
+                break
+    assert alarms / runs <= 1 / ALARM_AT
 
 
 audit_lists = st.lists(
     st.builds(
         audit,
         st.integers(1, 30),
-        st.sampled_from([RIGHT, WRONG_TASK, WRONG_DOMAIN, ("/",), ("/a",)]),
-        thresholds=st.sampled_from(
-            [(0.6, 0.5), (0.7, 0.5), (0.6, 0.55), (0.7, 0.55), (SILENT, 0.55), (0.7, SILENT), (0.6,)]
-        ),
+        st.sampled_from([RIGHT, WRONG, ROOT, ("/a",)]),
+        shortlist=st.sampled_from([(), (), LISTED, MISSED]),
+        label=st.sampled_from([RIGHT, RIGHT, ()]),
+        thresholds=st.sampled_from([OWN, OWN, STRICTER, SILENT, (0.6,), (0.6, 0.5)]),
         auditor=st.sampled_from(["ann", "bob"]),
-        certificate=st.sampled_from([name_of(BOTH)] * 4 + ["another"]),
+        certificate=st.sampled_from([name_of(PROMISED)] * 4 + ["another"]),
     ),
     max_size=80,
 )
 
 
-@given(audit_lists, st.integers(0, 80))
-def test_replaying_gives_the_same_and_strictness_only_grows(audits: list[Audit], cut: int) -> None:
-    whole = watch(BOTH, audits)
-    assert watch(BOTH, iter(audits)) == whole
-    states = [watch(BOTH, audits[:n]) for n in range(len(audits) + 1)]
-    for each in range(len(BOTH)):
-        thresholds = [state[each].threshold for state in states]
+@given(audit_lists)
+def test_replaying_gives_the_same_and_strictness_only_grows(audits: list[Audit]) -> None:
+    whole = watch(PROMISED, audits)
+    assert watch(PROMISED, iter(audits)) == whole
+    states = [watch(PROMISED, audits[:n]) for n in range(len(audits) + 1)]
+    for zone in ("sure", "shortlist"):
+        thresholds = [getattr(state.thresholds, zone) for state in states]
         assert thresholds == list(accumulate(thresholds, max))
-    counting = [a for a in audits if a.certificate == name_of(BOTH)]
-    assert watch(BOTH, counting) == whole
+    assert watch(PROMISED, [a for a in audits if a.certificate == name_of(PROMISED)]) == whole
 
 
 @given(audit_lists)
 def test_a_decision_counts_once_with_the_label_that_came_first(audits: list[Audit]) -> None:
-    second = [dataclasses.replace(each, auditor="cem", label=WRONG_DOMAIN) for each in audits]
-    assert watch(BOTH, audits + second) == watch(BOTH, audits)
+    second = [dataclasses.replace(each, auditor="cem", label=WRONG) for each in audits]
+    assert watch(PROMISED, audits + second) == watch(PROMISED, audits)
 
 
-def test_another_fit_and_another_tolerance_start_anew() -> None:
-    wrong = [audit(number, WRONG_DOMAIN) for number in range(50)]
-    assert all(each.alarms for each in watch(BOTH, wrong))
-    for changed in (
-        (DOMAIN, dataclasses.replace(TASK, alpha=0.05)),
-        (DOMAIN, dataclasses.replace(TASK, rows=1001)),
-        (DOMAIN, dataclasses.replace(TASK, wrong=0.021)),
-        (DOMAIN, dataclasses.replace(TASK, stricter=0.56)),
-        (DOMAIN,),
-    ):
-        assert all((each.audits, each.alarms) == (0, ()) for each in watch(changed, wrong))
-    assert watch((), wrong) == ()
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"accepted": Tolerance(0.05, 0.03, 0.09)},
+        {"accepted": Tolerance(0.04, 0.03, 0.10)},
+        {"rows": 1001},
+        {"foreign": 101},
+        {"bounds_exposure": False},
+        {"error": 0.031},
+        {"exposed": 0.051},
+        {"stricter": Thresholds(0.94, 0.7)},
+        {"thresholds": Thresholds(0.9, 0.6, {"/a/x": 0.96})},
+        {"thresholds": Thresholds(0.9, 0.6, {"/a/y": 0.95})},
+        {"basis": "default"},
+    ],
+)
+def test_another_fit_and_other_tolerances_start_anew(changed: dict[str, Any]) -> None:
+    wrong = [audit(number, WRONG) for number in range(50)]
+    assert watch(PROMISED, wrong).alarms
+    over = watch(dataclasses.replace(PROMISED, **changed), wrong)
+    assert set(counts(over).values()) == {(0, 0)} and over.alarms == ()
 
 
 def test_a_certificate_has_one_name_however_its_numbers_are_held() -> None:
     held = dataclasses.replace(
-        DOMAIN,
-        alpha=np.float64(DOMAIN.alpha),
-        threshold=np.float64(DOMAIN.threshold),
-        stricter=np.float64(DOMAIN.stricter),
+        PROMISED,
+        accepted=Tolerance(np.float64(0.05), np.float64(0.03), np.float64(0.10)),
+        thresholds=Thresholds(np.float64(0.9), np.float64(0.6), {"/a/x": np.float64(0.95)}),
+        error=np.float64(0.03),
     )
-    assert name_of((held, TASK)) == name_of(BOTH)
+    assert name_of(held) == name_of(PROMISED)
 
 
 # ------------------------------------------------------------------------------------------- thresholds, the draw
 
 
-def test_thresholds_in_force_are_those_of_the_steps_and_never_laxer() -> None:
-    base = Thresholds((0.6, 0.5), 0.3, {"/a/x": 0.9, "/a/y": 0.52, "/b": 0.61})
-    untouched = in_force(base, watch(BOTH, ()))
-    assert (untouched.by_depth, untouched.soft, untouched.by_task) == (base.by_depth, base.soft, base.by_task)
-    assert isinstance(untouched, ThresholdsInForce) and untouched.certificate == name_of(BOTH)
-    moved = in_force(base, [AuditBet(DOMAIN, False, step=1), AuditBet(TASK, True, step=1)])
-    assert moved.by_depth == (0.7, 0.55)
-    assert moved.by_task == {"/a/x": 0.9, "/a/y": 0.55, "/b": 0.7}
-    assert moved.at("/a/z/deep") == 0.55
+def test_thresholds_in_force_are_those_of_the_step_and_never_laxer_than_the_certificates_own() -> None:
+    untouched = watch(PROMISED, ()).thresholds
+    own = PROMISED.thresholds
+    assert (untouched.sure, untouched.shortlist, untouched.by_task) == (own.sure, own.shortlist, own.by_task)
+    assert untouched.certificate == name_of(PROMISED)
+    lax = dataclasses.replace(PROMISED, stricter=Thresholds(0.5, 0.7))
+    moved = dataclasses.replace(watch(lax, ()), step=1).thresholds
+    assert (moved.sure, moved.shortlist, moved.at("/a/x"), moved.at("/b")) == (0.9, 0.7, 0.95, 0.9)
 
 
-def test_a_silent_depth_settles_nothing_and_what_is_above_speaks() -> None:
-    base = Thresholds((0.6, 0.5), 0.3, {"/a/x": 0.9})
-    tree = {path: Task(path, "", children=below) for path, below in TREE.items()}
-    sure = Belief({"/a": 1.0, "/a/x": 1.0}, ({"/a": 1.0, "/a/x": 1.0},))
-    for step, deepest in ((0, "/a/x"), (1, "/a/x"), (2, "/a")):
-        moved = in_force(base, [AuditBet(DOMAIN, False), AuditBet(TASK, True, step=step)])
-        assert [each.path for each in settle(tree, sure, moved)] == [deepest]
-    moved = in_force(base, [AuditBet(DOMAIN, False, step=2), AuditBet(TASK, True)])
-    assert [each.path for each in settle(tree, sure, moved)] == ["/"]
-
-
-def test_in_a_flat_tree_one_watch_moves_all() -> None:
-    flat = dataclasses.replace(TASK, depth=1)
-    moved = in_force(Thresholds((0.5, 0.5)), [AuditBet(flat, True, step=1)])
-    assert moved.by_depth == (0.55, 0.55)
+def test_silence_settles_and_lists_nothing() -> None:
+    children = {"/": ("/a", "/b"), "/a": ("/a/x",), "/a/x": (), "/b": ()}
+    tree = {path: Task(path, "", children=below) for path, below in children.items()}
+    sure = Belief({"/a": 1.0, "/a/x": 1.0}, sentences=(Belief({"/a": 1.0, "/a/x": 1.0}),))
+    unsure = Belief({"/a": 0.5, "/a/x": 0.5, "/b": 0.5})
+    done = []
+    for step in (0, 1, 2):
+        thresholds = dataclasses.replace(watch(PROMISED, ()), step=step).thresholds
+        done.append(([each.path for each in settle(tree, sure, thresholds).paths], settle(tree, unsure, thresholds)))
+    assert [paths for paths, _ in done] == [["/a/x"], ["/a/x"], ["/"]]
+    assert [bool(found.shortlist) for _, found in done] == [True, True, False]
 
 
 def test_the_draw_is_by_chance_nested_and_the_same_every_time() -> None:

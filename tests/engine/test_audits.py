@@ -9,28 +9,30 @@ from typing import Any
 
 import pytest
 
-from router.core.audit import SILENT, Audit, ThresholdsInForce, name_of
+from router.core.audit import Audit, ThresholdsInForce, name_of
 from router.core.errors import Degraded
-from router.core.evidence import Certificate
+from router.core.evidence import Thresholds
 from router.engine.audits import Tightening
-from router.engine.explain import certificates_json, explanation
+from router.engine.explain import certificate_json, explanation
 from router.engine.guarding import FaultHandler
 from router.engine.identity import Identifier
 from router.engine.prepare import RequestPreparer
 from router.engine.snapshot import PolicyRegistry, Snapshot
-from tests.support.parts import Clock, WordRecogniser, body, call, small_policy, snapshot
+from tests.support.parts import EITHER, PROMISED, Clock, WordRecogniser, body, call, small_policy, snapshot
 
 PACK = Path("desk.yaml")
-CERTIFICATES = (
-    Certificate(1, "certified", 0.01, 0.05, 0.5, 400, 0.8, 0.005, 0.6),
-    Certificate(2, "expected", 0.03, 0.05, 0.5, 400, 0.7, 0.02, 0.92),
-)
+OWN, STRICTER, SILENT = (0.5, 0.5), (0.92, 0.91), (2.0, 2.0)
 
 
 def base(**changes: Any) -> Snapshot:
     recogniser = WordRecogniser()
-    recogniser.certificates = changes.pop("certificates", CERTIFICATES)
+    recogniser.certificate = changes.pop("certificate", PROMISED)
     return snapshot(small_policy(**changes), recogniser)
+
+
+def in_force(of: Snapshot) -> tuple[float, float]:
+    assert of.recogniser is not None
+    return of.recogniser.thresholds.sure, of.recogniser.thresholds.shortlist
 
 
 class Audits:
@@ -46,18 +48,11 @@ class Audits:
             raise Degraded("audits_failed", "the disk is gone")
         return [audit for audit in self.kept if audit.policy == policy]
 
-    def add(self, count: int, settled: str, label: str, thresholds: tuple[float, float] = (0.5, 0.5)) -> None:
+    def add(self, count: int, thresholds: tuple[float, float] = OWN, **more: Any) -> None:
+        """Record wrong decisions."""
+        made = Audit("", "desk", name_of(PROMISED), thresholds, ("/billing/refund",), ("/billing",), "ann", 0)
         self.kept += [
-            Audit(
-                f"dec_{len(self.kept) + number}",
-                "desk",
-                name_of(CERTIFICATES),
-                thresholds,
-                (settled,),
-                (label,),
-                "ann",
-                number,
-            )
+            dataclasses.replace(made, decision=f"dec_{len(self.kept) + number}", at_ms=number, **more)
             for number in range(count)
         ]
 
@@ -75,79 +70,87 @@ def tightening(audits: Audits) -> Tightening:
 def test_without_alarms_only_the_name_of_the_promise_is_added(tightening: Tightening) -> None:
     made = tightening(PACK)
     assert made.policy.revision == "rev-1"
-    assert made.recogniser.thresholds.by_depth == (0.5, 0.5)
-    assert made.recogniser.thresholds.certificate == name_of(CERTIFICATES)
-    assert [each.audits for each in tightening.watches["desk"]] == [0, 0]
+    assert in_force(made) == OWN
+    assert made.recogniser.thresholds.certificate == name_of(PROMISED)
+    assert [bet.audits for bet in tightening.watches["desk"].bets] == [0, 0]
 
 
-def test_an_alarm_tightens_one_depth_under_a_revision_of_its_own(tightening: Tightening, audits: Audits) -> None:
+def test_an_alarm_tightens_under_a_revision_of_its_own(tightening: Tightening, audits: Audits) -> None:
     before = tightening(PACK)
-    audits.add(20, "/billing/refund", "/billing")
+    audits.add(20)
     after = tightening.again(before)
-    assert after.policy.revision == "rev-1+0.1"
-    assert after.recogniser.thresholds.by_depth == (0.5, 0.92)
-    assert before.recogniser.thresholds.by_depth == (0.5, 0.5)
-    audits.add(20, "/billing/refund", "/billing", (0.5, 0.92))
-    assert tightening.again(after).recogniser.thresholds.by_depth == (0.5, SILENT)
-    assert tightening(PACK).policy.revision == "rev-1+0.2"  # a restart, or a reload, finds the same
+    assert (after.policy.revision, in_force(after), in_force(before)) == ("rev-1+1", STRICTER, OWN)
+    audits.add(20, STRICTER)
+    assert in_force(tightening.again(after)) == SILENT
+    assert tightening(PACK).policy.revision == "rev-1+2"  # a restart, or a reload, finds the same
 
 
 def test_what_was_recognised_is_as_before(tightening: Tightening) -> None:
     made, plain = tightening(PACK), base()
     assert made.recogniser.step(None, "a refund") == plain.recogniser.step(None, "a refund")
     assert made.recogniser.inline is plain.recogniser.inline
-    assert made.recogniser.certificates == CERTIFICATES
+    assert made.recogniser.certificate == PROMISED
 
 
-@pytest.mark.parametrize(
-    "untouched",
-    [base(certificates=()), dataclasses.replace(base(), recogniser=None)],
-    ids=["nothing promised", "no recogniser"],
-)
-def test_where_nothing_is_promised_nothing_is_moved(audits: Audits, untouched: Snapshot) -> None:
-    audits.add(50, "/billing/refund", "/delivery")
+def test_where_nothing_is_recognised_nothing_is_moved(audits: Audits) -> None:
+    audits.add(50)
+    untouched = dataclasses.replace(base(), recogniser=None)
     made = Tightening(lambda path: untouched, audits.read, audits.notes.append)(PACK)
     assert made is untouched
 
 
 def test_a_new_fit_starts_anew(audits: Audits) -> None:
-    audits.add(50, "/billing/refund", "/delivery")
-    fitted = (CERTIFICATES[0], dataclasses.replace(CERTIFICATES[1], rows=401))
-    made = Tightening(lambda path: base(certificates=fitted), audits.read, audits.notes.append)(PACK)
-    assert made.recogniser.thresholds.by_depth == (0.5, 0.5)
+    audits.add(50)
+    fitted = dataclasses.replace(PROMISED, rows=401)
+    made = Tightening(lambda path: base(certificate=fitted), audits.read, audits.notes.append)(PACK)
+    assert (made.policy.revision, in_force(made)) == ("rev-1", OWN)
 
 
-def test_every_alarm_is_told_once(tightening: Tightening, audits: Audits, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({}, "a task answers got text of a wrong one plainly, too many for the accepted 3 %"),
+        (
+            {"settled": ("/",), "shortlist": ("/billing/refund", "/delivery/lost"), "label": ("/delivery/late",)},
+            "a task answers got text of a wrong one, or a shortlist without it, too many for the accepted 5 %",
+        ),
+        ({"label": ()}, "no task answers got text of one, too many for the accepted 10 %"),
+    ],
+    ids=["unconditional", "error", "exposure"],
+)
+def test_every_alarm_is_told_once_with_the_promise_that_was_broken(
+    audits: Audits, caplog: pytest.LogCaptureFixture, wrong: dict[str, Any], said: str
+) -> None:
+    bounded = dataclasses.replace(PROMISED, bounds_exposure=True)
+    tightening = Tightening(lambda path: base(certificate=bounded), audits.read, audits.notes.append)
     caplog.set_level(logging.WARNING, "router.engine")
     made = tightening(PACK)
     assert caplog.messages == []
-    audits.add(20, "/billing/refund", "/billing")
+    audits.add(20, certificate=name_of(bounded), **wrong)
     for _ in range(3):
         made = tightening.again(made)
     (line,) = caplog.messages
-    assert "policy desk" in line and "depth 2" in line and "from 0.500 to 0.920" in line
-    audits.add(20, "/billing/refund", "/billing", (0.5, 0.92))
-    audits.add(20, "/billing", "/billing", (0.5, SILENT))
+    assert "policy desk" in line and said in line
+    assert "moved from 0.500 (sure) and 0.500 (shortlist) to 0.920 (sure) and 0.910 (shortlist)" in line
+    audits.add(20, STRICTER, certificate=name_of(bounded), **wrong)
+    audits.add(20, SILENT, certificate=name_of(bounded), settled=("/",))
     tightening.again(made)
-    assert len(caplog.messages) == 2 and "nothing is settled at this depth" in caplog.messages[-1]
+    assert len(caplog.messages) == 2 and "nothing is settled or listed any more" in caplog.messages[-1]
 
 
-def test_a_threshold_set_by_hand_stays_and_the_operator_is_told(
-    audits: Audits, caplog: pytest.LogCaptureFixture
-) -> None:
-    by_hand = (CERTIFICATES[0], dataclasses.replace(CERTIFICATES[1], basis="hand"))
-    audits.add(20, "/billing/refund", "/billing")
-    audits.kept = [dataclasses.replace(audit, certificate=name_of(by_hand)) for audit in audits.kept]
-    made = Tightening(lambda path: base(certificates=by_hand), audits.read, audits.notes.append)(PACK)
-    assert made.recogniser.thresholds.by_depth == (0.5, 0.5)
+def test_thresholds_set_by_hand_stay_and_the_operator_is_told(audits: Audits, caplog: pytest.LogCaptureFixture) -> None:
+    by_hand = dataclasses.replace(PROMISED, basis="hand")
+    audits.add(20, certificate=name_of(by_hand))
+    made = Tightening(lambda path: base(certificate=by_hand), audits.read, audits.notes.append)(PACK)
+    assert (made.policy.revision, in_force(made)) == ("rev-1", OWN)
     assert "set by hand" in caplog.text
 
 
 def test_audits_that_cannot_be_read_leave_what_is_in_force(tightening: Tightening, audits: Audits) -> None:
-    audits.add(20, "/billing/refund", "/billing")
+    audits.add(20)
     made = tightening(PACK)
     audits.broken = True
-    assert tightening.again(made).policy.revision == tightening(PACK).policy.revision == "rev-1+0.1"
+    assert tightening.again(made).policy.revision == tightening(PACK).policy.revision == "rev-1+1"
     assert audits.notes == ["audits_failed", "audits_failed"] and tightening.unread == {"desk"}
     audits.broken = False
     tightening.again(made)
@@ -166,33 +169,38 @@ def test_conversations_under_way_end_as_they_began_and_new_ones_are_held_to_more
 
     first = prepared("one", "a refund please")
     assert first.decision.task == "/billing/refund"
-    audits.add(20, "/billing/refund", "/billing")
+    audits.add(20)
     assert registry.swap("desk", tightening.again(before))
     later = prepared("one", "a refund please", "Of course.", "thanks")
     assert [decision.task for decision in later.decisions] == ["/billing/refund"] * 2
     assert later.decisions[0] == first.decision
     other = prepared("two", "a refund please")
-    assert (other.decision.task, other.decision.revision) == ("/billing", "rev-1+0.1")
+    assert (other.decision.task, other.decision.revision) == ("/billing", "rev-1+1")
+    unsure = prepared("three", f"{EITHER}, please")
+    assert unsure.decision.listed == ("/delivery", "/billing/refund")  # 0.92 together
     assert isinstance(other.evidence.thresholds, ThresholdsInForce)
-    assert other.evidence.thresholds.by_depth == (0.5, 0.92)
-    assert [row["in_force"] for row in explanation(other)["certificates"]] == [0.5, 0.92]
+    assert explanation(other)["certificate"]["in_force"] == {"sure": 0.92, "shortlist": 0.91}
+    audits.add(20, STRICTER)
+    assert registry.swap("desk", tightening.again(registry.current()))
+    assert prepared("four", f"{EITHER}, please").decision.outcome == "unclassified"
 
 
-def test_certificates_are_explained_in_figures_and_in_words() -> None:
-    made = base()
-    domain, task = certificates_json(made, made.recogniser.thresholds)
-    assert {key: domain[key] for key in ("depth", "basis", "alpha", "delta", "threshold", "rows", "coverage")} == {
-        "depth": 1,
+def test_a_certificate_is_explained_in_figures_and_in_words() -> None:
+    made = base(certificate=dataclasses.replace(PROMISED, least_reach=0.83, bounds_exposure=True))
+    told = certificate_json(made, made.recogniser.thresholds)
+    assert told is not None
+    assert told["thresholds"] == {"sure": 0.5, "shortlist": 0.5, "by_task": {}}
+    assert {key: told[key] for key in ("basis", "delta", "rows", "foreign", "bounds_exposure", "accepted")} == {
         "basis": "certified",
-        "alpha": 0.01,
-        "delta": 0.05,
-        "threshold": 0.5,
+        "delta": 0.1,
         "rows": 400,
-        "coverage": 0.8,
+        "foreign": 60,
+        "bounds_exposure": True,
+        "accepted": {"error": 0.05, "unconditional": 0.03, "exposure": 0.1},
     }
-    assert "with probability 95 %" in domain["promise"] and "at most 1 % of all messages" in domain["promise"]
-    assert "traffic is like the examples" in domain["promise"] and "on average" in task["promise"]
+    for said in ("with probability 90 %", "at least 83 %", "at most 5 %", "at most 3 %", "at most 10 %", "examples"):
+        assert said in told["promise"]
     for basis, word in (("default", "too few"), ("hand", "by hand")):
-        made = base(certificates=(dataclasses.replace(CERTIFICATES[0], basis=basis),))
-        assert word in certificates_json(made, made.recogniser.thresholds)[0]["promise"]
-    assert certificates_json(dataclasses.replace(made, recogniser=None), made.recogniser.thresholds) == []
+        made = base(certificate=dataclasses.replace(PROMISED, basis=basis))
+        assert word in certificate_json(made, made.recogniser.thresholds)["promise"]
+    assert certificate_json(dataclasses.replace(made, recogniser=None), Thresholds()) is None
