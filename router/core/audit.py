@@ -29,7 +29,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
-from router.core.evidence import Certificate, Thresholds
+from router.core.evidence import SILENT, Certificate, Thresholds
 from router.core.policy import ROOT, lineage
 
 AUDIT_RATE = 0.02
@@ -40,9 +40,6 @@ ALARM_AT = 20.0
 
 ODDS_RATIOS = tuple(2.0 ** (step / 2) for step in range(1, 13))
 """How much worse than promised the odds of an error may be: from 1.4 to 64 times, evenly on a log scale."""
-
-SILENT = Thresholds(2.0, 2.0)
-"""The thresholds of recognition that has fallen silent: above any probability, so nothing is settled or listed."""
 
 PROMISES = ("error", "unconditional", "exposure")
 """What is bet against, by its name in `Tolerance`: the first two on messages that some task answers, the last, where

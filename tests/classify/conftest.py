@@ -104,7 +104,7 @@ def make_policy(examples: dict[str, tuple[str, ...]], **more: Any) -> Policy:
 def policy() -> Policy:
     return make_policy(
         {path: lines(text) for path, text in EXAMPLES.items()},
-        settings=PolicySettings(threshold_domain=0.5, threshold_task=0.5),
+        settings=PolicySettings(threshold_sure=0.5, threshold_shortlist=1.0),
         boilerplate=(r"(?m)^>.*$", r"(?i)sent from my \w+"),
     )
 

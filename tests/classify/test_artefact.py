@@ -36,7 +36,7 @@ def test_what_was_saved_comes_back(artefact: Artefact, saved: bytes) -> None:
     back = Artefact.parse(saved, artefact.key)
     for name in ("key", "paths", "classes", "thresholds", "sharpness", "stay", "goes_on", "weight", "boilerplate"):
         assert getattr(back, name) == getattr(artefact, name)
-    assert back.certificates == artefact.certificates
+    assert back.certificate == artefact.certificate
     assert np.array_equal(back.intercepts, artefact.intercepts) and np.array_equal(back.prior, artefact.prior)
     assert [block.name for block in back.blocks] == [block.name for block in artefact.blocks]
     for ours, theirs in zip(artefact.blocks, back.blocks, strict=True):
@@ -64,7 +64,7 @@ def test_a_changed_byte_is_noticed(saved: bytes, place: int) -> None:
 
 def test_another_version_is_refused(saved: bytes) -> None:
     with pytest.raises(ArtefactError, match="version"):
-        Artefact.parse(saved.replace(b"model 3", b"model 9", 1))
+        Artefact.parse(saved.replace(b"model 4", b"model 9", 1))
 
 
 def test_a_model_of_something_else_is_refused(saved: bytes) -> None:

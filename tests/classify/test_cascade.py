@@ -97,7 +97,7 @@ def recogniser(fitted: CrossValidation, stub: Stub) -> LinearRecogniser:
 # -------------------------------------------------------------------------------------------------------- two models
 
 JOINT = ModelAverage(bound=0.3, weight=0.7, sharpness=1.2, none_shift=-0.5)
-ALONE = Thresholds((0.9, 0.95))
+ALONE = Thresholds(0.95, 0.9)
 
 
 class Says:
@@ -384,7 +384,7 @@ def test_many_messages_are_asked_about_at_once(recogniser: LinearRecogniser, stu
 
 
 def test_it_recognises(recogniser: LinearRecogniser, fitted: CrossValidation) -> None:
-    policy = policy_with(0.4, threshold_domain=0.5, threshold_task=0.5)
+    policy = policy_with(0.4, threshold_sure=0.5, threshold_shortlist=1.0)
     for text, path in (("reimburse me for the lamp", "/billing/refund"), ("my login is broken", "/account/password")):
         _, belief = recogniser.step(None, text)
-        assert settle(policy.tasks, belief, Thresholds((0.5, 0.5)))[0].path == path
+        assert settle(policy.tasks, belief, Thresholds(0.5, 1.0)).paths[0].path == path

@@ -58,10 +58,11 @@ def test_an_unknown_encoder_is_refused() -> None:
 
 def test_thresholds_by_hand_reach_the_artefact() -> None:
     policy = make_policy(
-        {"/a": ("refund me", "money back")}, settings=PolicySettings(threshold_domain=0.7, threshold_task=0.8)
+        {"/a": ("refund me", "money back")}, settings=PolicySettings(threshold_sure=0.8, threshold_shortlist=0.7)
     )
-    assert fit_policy(policy).thresholds.by_depth == (0.7, 0.8)
-    assert fit_policy(make_policy({}, settings=policy.settings)).thresholds.by_depth == (0.7, 0.8)
+    for asked in (policy, make_policy({}, settings=policy.settings)):
+        found = fit_policy(asked).thresholds
+        assert (found.sure, found.shortlist) == (0.8, 0.7)
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def test_texts_that_are_not_recognised_by_do_not_matter(policy: Policy) -> None:
     [
         {"unrelated": ("x",)},
         {"boilerplate": ()},
-        {"settings": PolicySettings(error_task=0.2)},
+        {"settings": PolicySettings(error=0.2)},
         {"tasks": make_policy({path: lines(text)[1:] for path, text in EXAMPLES.items()}).tasks},
         {"tasks": make_policy({path + "x": lines(text) for path, text in EXAMPLES.items()}).tasks},
         {"tasks": make_policy({p: lines(t) for p, t in EXAMPLES.items()}, stakes={"/billing/refund": "high"}).tasks},

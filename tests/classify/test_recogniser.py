@@ -25,12 +25,12 @@ def tasks(policy: Policy, recogniser: LinearRecogniser, *turns: str) -> tuple[st
     belief = Belief({})
     for turn in turns:
         state, belief = recogniser.step(state, turn)
-    return tuple(settled.path for settled in settle(policy.tasks, belief, recogniser.thresholds, 2))
+    return tuple(settled.path for settled in settle(policy.tasks, belief, recogniser.thresholds, 2).paths)
 
 
 def test_it_is_a_recogniser(recogniser: LinearRecogniser) -> None:
     port: Recogniser = recogniser
-    assert port.inline and port.thresholds.by_depth == (0.5, 0.5)
+    assert port.inline and (port.thresholds.sure, port.thresholds.shortlist) == (0.5, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,10 @@ def test_beliefs_are_well_formed_and_a_function_of_the_turns(artefact: Artefact,
         state, belief = one.step(state, turn, "what the assistant said")
         again, same = other.step(again, turn)
         assert belief == same
-        for mass in (belief.mass, *belief.sentences):
+        for each in (belief, *belief.sentences):
+            mass = each.mass
+            assert [likely.mass for likely in each.likeliest] == sorted((x.mass for x in each.likeliest), reverse=True)
+            assert all(likely.mass <= mass.get(likely.path, 0.01) + 1e-9 for likely in each.likeliest)
             assert sum(value for path, value in mass.items() if path.count("/") == 1) <= 1.001
             assert all(mass.get(path.rpartition("/")[0], 1.0) >= value for path, value in mass.items())
 

@@ -22,7 +22,7 @@ def settled(policy: Policy, recogniser: LinearRecogniser, *turns: str) -> tuple[
     paths: tuple[str, ...] = ("/",)
     for turn in turns:
         state, belief = recogniser.step(state, turn)
-        paths = tuple(path.path for path in settle(policy.tasks, belief, recogniser.thresholds, 2))
+        paths = tuple(path.path for path in settle(policy.tasks, belief, recogniser.thresholds, 2).paths)
     return paths
 
 

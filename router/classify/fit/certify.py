@@ -34,7 +34,7 @@ import numpy as np
 from router.classify.belief import FEW, Tree
 from router.classify.encoder import Doubles, Flags, Integers
 from router.core.decide import settle
-from router.core.evidence import MASS_DIGITS, Certificate, Thresholds, Tolerance
+from router.core.evidence import MASS_DIGITS, SILENT, Certificate, Thresholds, Tolerance
 from router.core.policy import ROOT, Task, lineage
 
 DELTA = 0.10
@@ -43,8 +43,9 @@ DELTA = 0.10
 SURE_ODDS = 20.0
 """To be settled on alone, a task must have so many times the odds that a list must have."""
 
-LEAST_SHORTLIST = 0.5
-"""However well the rows came out, no list is said that is likelier wrong than right."""
+LEAST_SHORTLIST = 0.6
+"""However well the rows came out, no list is said that is hardly likelier right than wrong. At 0.5 half a point more of
+CLINC150's messages get their task's text, and 38 instead of 32 % of those that none of its tasks answers get any."""
 
 LEAST_FOREIGN = 22
 """With fewer texts that no task answers, none of them acted on is no surprise at the usual exposure of 10 %."""
@@ -163,10 +164,8 @@ def thresholds_for(
         limits.append(_first_too_many(outside.acted, exposed))
     # Masses are rounded, so half a step above the first row too many is enough.
     shortlist = max(LEAST_SHORTLIST, round(max(limits) + 0.5 * 10**-MASS_DIGITS, MASS_DIGITS + 1))
-    sure = math.ceil(sure_at(min(shortlist, 1.0)) * 10**6) / 10**6
-    return (
-        Thresholds(sure, shortlist) if shortlist < 1.0 else Thresholds(1.0 + 10**-MASS_DIGITS, 1.0 + 10**-MASS_DIGITS)
-    ), exposed >= 0
+    own = Thresholds(sure_at(shortlist), shortlist) if shortlist < 1.0 else SILENT
+    return own, exposed >= 0
 
 
 def _first_too_many(turning: Doubles, most: int) -> float:
@@ -306,8 +305,8 @@ class _Truths:
         spelled, self._of_row = np.unique(np.array(truths, dtype=np.str_), return_inverse=True)
         own = [lineage(truth) for truth in spelled.tolist()]
         names = [lineage(path) for path in tree.classes]
-        self._reached = np.array([[truth[-1] in name for name in names] for truth in own], np.bool_)
-        self._reached &= spelled[:, None] != ROOT
+        reached = [[truth[-1] in name and truth[-1] != ROOT for name in names] for truth in own]
+        self._reached = np.array(reached, np.bool_).reshape(len(own), len(names))
         # Nodes at each depth: strictly above the classes, and on the lineage of the truths.
         depths = range(1, max(map(len, names), default=1) - 1)
         number = {path: at for at, path in enumerate(tree.nodes)}

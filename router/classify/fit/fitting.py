@@ -41,8 +41,8 @@ LARGE_PACK = 600_000
 """From so many rows times classes on one fold of three is enough to judge by: 150 tasks of 100 examples."""
 
 OURS_AFTER_ALL = 0.5
-"""A shipped text that no task is supposed to answer, and that out of fold is given to one task with more than this, is
-what this pack is for ("tell me a joke")."""
+"""A shipped text that no task is supposed to answer, and that out of fold is given to one task, or one branch of the
+tree, with more than this, is what this pack is for ("tell me a joke")."""
 
 SHIPPED = ("unrelated", "follow_ups", "small_talk")
 
@@ -158,7 +158,7 @@ def _cross_validate(material: Material, progress: Progress | None) -> CrossValid
     replies = dict(zip(questions, turns.parts[len(parts) :], strict=True))
     judged, truths = np.flatnonzero(unseen.judged & rows.opening), rows.truths
     tree = Tree(material.paths, rows.classes)
-    certifying = _certifying(rows, judged, turns.openings)
+    certifying = _certifying(tree, rows, judged, turns.openings)
     held_out = _held_out(rows, judged[certifying], parts, turns)
     certified = certify.certificate(held_out, tree, material.asked)
     second: StoredSecond | None = None
@@ -168,7 +168,7 @@ def _cross_validate(material: Material, progress: Progress | None) -> CrossValid
         alone = certified.thresholds
         second = _second(rows, candidates[1], other.calibration, joint, material.cascade.budget_s, alone)
         turns = calibration.turns_together(joint, first, other, [row for row, _ in parts])
-        certifying = _certifying(rows, judged, turns.openings)
+        certifying = _certifying(tree, rows, judged, turns.openings)
         held_out = _held_out(rows, judged[certifying], parts, turns)
         certified = certify.certificate(held_out, tree, material.asked)
     filter_ = _paced(rows, unseen.judged, turns.rows, replies, Filter(prior / prior.sum()))
@@ -293,13 +293,14 @@ def _weights(rows: TrainingSet, candidate: Hyperparameters) -> tuple[tuple[Store
     return tuple(StoredBlock(name, scorer.words(), scorer.arrays()) for name, scorer in scorers.items()), intercepts
 
 
-def _certifying(rows: TrainingSet, judged: Integers, openings: Doubles) -> Flags:
+def _certifying(tree: Tree, rows: TrainingSet, judged: Integers, openings: Doubles) -> Flags:
     """Return which of the judged rows to certify thresholds on: the pack's own, as far as customers wrote them.
 
     Of the shipped texts that no task answers those count that do not look like one of this pack's. Shipped turns that
     only go on are not among them: what "yes, please" asks for at an opening, nobody can say.
     """
     shipped = ~rows.own[judged] & (rows.labels[judged] == len(rows.classes))
-    foreign = shipped & (openings[judged].max(axis=1) <= OURS_AFTER_ALL)
+    heaviest = tree.all_masses(openings[judged]).max(axis=1)
+    foreign = shipped & (heaviest <= OURS_AFTER_ALL)
     certifying: Flags = (rows.own[judged] & ~rows.generated[judged]) | foreign
     return certifying
