@@ -107,12 +107,22 @@ class Instruction:
         object.__setattr__(self, "piece", piece)
 
 
+HEADING_WORDS, HEADING_LETTERS = 40, 300
+"""The most that heads a case: it is said whenever the task is only likely."""
+
+
+def fits_as_heading(text: str) -> bool:
+    """Say whether a text is short enough to head a case."""
+    return len(text) <= HEADING_LETTERS and len(text.split()) <= HEADING_WORDS
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """A node of the tree. `instructions` are in the order in which they are said: required, brief, guided, detailed.
 
     `levels` says where the task starts, by the request's complexity, "" for any; empty where it has no word of its own.
-    `when_asked` says what the customer wants, where that is not what `about` says.
+    `when_asked` says what the customer wants, where that is not what `about` says. `case` heads what is said of
+    the task as a case: `when_asked`, or the first sentence of `about`, or the title.
     """
 
     path: str
@@ -126,16 +136,17 @@ class Task:
     children: tuple[str, ...] = ()
     levels: Mapping[str, Level] = field(default_factory=lambda: MappingProxyType({}))
     when_asked: str = ""
+    case: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        about = " ".join(self.about.split()).split(". ")[0].removesuffix(".")
+        heading = self.when_asked or (about if fits_as_heading(about) else "") or self.title
+        object.__setattr__(self, "case", heading)
 
     @property
     def title(self) -> str:
         """The last word of the path in plain words, for sentences that name the task."""
         return title(self.path)
-
-    @property
-    def case(self) -> str:
-        """What heads the task's text where it is said as a case: what the customer wants."""
-        return self.when_asked or self.about.split(". ")[0].removesuffix(".") or self.title
 
 
 @dataclass(frozen=True, slots=True)

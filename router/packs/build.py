@@ -26,6 +26,7 @@ from router.core.policy import (
     count_tokens,
     lineage,
 )
+from router.packs.accepted import accepted
 from router.packs.cues import conditions, declare_cue, misfit, unknown_cue
 from router.packs.dialogues import build_dialogues
 from router.packs.encoders import chosen
@@ -42,7 +43,8 @@ _PLACEHOLDER = re.compile(r"\{([A-Za-z][A-Za-z0-9_-]*)\}")
 
 _TITLE_LENGTH = 60
 
-DEFAULTS = PolicySettings()
+_RESOLVED = ("encoder", "cascade", "error", "thresholds")
+"""Settings that are worked out from what is written."""
 
 
 @dataclass
@@ -70,10 +72,7 @@ def build(draft: PackDraft, faults: list[Fault]) -> tuple[Policy, tuple[PackTest
     built.places.update({f"signal:{name}": node.place for name, (_, node) in draft.signals.items()})
     built.places.update({f"pack:auxiliary.{name}": node.place for name, (_, node) in draft.auxiliary.items()})
     if draft.judge:
-        judge_form, judge_node = draft.judge
-        built.places["pack:judge"] = judge_node.place
-        if judge_form.audit is not None:
-            built.places["pack:judge.audit"] = judge_node.at("audit").place
+        built.places["pack:judge"] = draft.judge[1].place
     built.places["pack:settings"] = draft.settings_node.place
     for key, lines in (("boilerplate", draft.boilerplate), ("unrelated", draft.unrelated)):
         built.places.update({f"pack:{key}.{i}": line.place for i, line in enumerate(distinct(lines), 1)})
@@ -93,8 +92,8 @@ def build(draft: PackDraft, faults: list[Fault]) -> tuple[Policy, tuple[PackTest
         unrelated=tuple(line.text for line in distinct(draft.unrelated)),
         generated=frozenset(
             (path, line.text)
-            for path, lines in ((ROOT, draft.unrelated), *((path, task.examples) for path, task in draft.tasks.items()))
-            for line in distinct(lines)
+            for path, task in draft.tasks.items()
+            for line in distinct((*task.examples, *draft.unrelated) if path == ROOT else task.examples)
             if line.generated
         ),
         dialogues=tuple(dialogues),
@@ -190,26 +189,12 @@ def _check(form: CheckForm | None) -> Check | None:
 
 def _settings(given: Mapping[str, Any], node: YamlNode, faults: list[Fault]) -> PolicySettings:
     """Return the settings; what is not given keeps its default."""
-    fields = {key: value for key, value in given.items() if key not in ("encoder", "cascade")}
+    fields = {key: value for key, value in given.items() if key not in _RESOLVED}
+    fields |= accepted(given, node, faults)
     fields["levels"] = MappingProxyType(fields.get("levels", {}))
-    fields |= _accepted(fields.pop("error", {}), node.at("error"), faults)
-    thresholds = fields.pop("thresholds", {})
-    older = {"threshold_sure": thresholds["task"]} if "task" in thresholds else {}
-    fields |= older | {f"threshold_{zone}": thresholds[zone] for zone in ("sure", "shortlist") if zone in thresholds}
     if "pin_idle" in fields:
         fields["pin_idle_s"] = fields.pop("pin_idle")
     return PolicySettings(**fields, **chosen(given, node, faults))
-
-
-def _accepted(given: Mapping[str, float], node: YamlNode, faults: list[Fault]) -> dict[str, float]:
-    """Return the accepted rates. What older packs say of domains and tasks is read as the total."""
-    older = [given[key] for key in ("domain", "task") if key in given]
-    total = given.get("total", max(older, default=DEFAULTS.error))
-    plainly = given.get("unconditional", min(total, DEFAULTS.unconditional))
-    if plainly > total:
-        message = f"unconditional ({plainly:g}) is part of the total ({total:g}) and cannot be more"
-        faults.append(node.at("unconditional").fault(message, "lower unconditional, or raise total"))
-    return {"error": total, "unconditional": plainly}
 
 
 def _test(path: str, form: TrialForm, node: YamlNode, built: _Parts) -> PackTest:

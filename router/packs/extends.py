@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from router.core.errors import Fault, did_you_mean
 from router.core.policy import ROOT, Level, lineage
+from router.packs.accepted import in_todays_words
 from router.packs.cues import CueForm
 from router.packs.dialogues import DialogueDraft
 from router.packs.encoders import located, model_files
@@ -65,7 +66,8 @@ class TaskDraft:
 class PackDraft:
     """A pack, merged but not yet understood. Forms come with the node that they were read from.
 
-    `name` is None where the pack gives itself none; `title` is what its folder or file is called.
+    `name` is None where the pack gives itself none; `title` is what its folder or file is called. `older` are the keys
+    of earlier releases, and what to write instead.
     """
 
     name: str | None
@@ -81,6 +83,7 @@ class PackDraft:
     unrelated: tuple[PlacedText, ...]
     dialogues: tuple[DialogueDraft, ...]
     tasks: Mapping[str, TaskDraft]
+    older: tuple[Fault, ...]
 
 
 _Draft = TypeVar("_Draft", PackDraft, TaskDraft)
@@ -155,6 +158,12 @@ def _packs_in(folder: Path) -> set[str]:
 def _draft(layer: PackSource, faults: list[Fault]) -> PackDraft:
     """Return a layer as a draft of its own."""
     root, node = layer.root, layer.node
+    older: list[Fault] = []
+    settings = in_todays_words(root.settings.given() if root.settings else {}, node.at("settings"), older)
+    if root.judge and root.judge.audit is not None:
+        message = "judge.audit changes nothing any more: the judge is taken at its word"
+        hint = "remove audit; to have people's word instead, make a metric primary that they say"
+        older.append(node.at("judge", "audit").fault(message, hint))
 
     def named(key: str) -> dict[str, Any]:
         return {name: (form, node.at(key, name)) for name, form in (getattr(root, key) or {}).items()}
@@ -162,7 +171,7 @@ def _draft(layer: PackSource, faults: list[Fault]) -> PackDraft:
     return PackDraft(
         name=root.name,
         title=layer.title,
-        settings=located(root.settings.given() if root.settings else {}, node.at("settings"), faults),
+        settings=located(settings, node.at("settings"), faults),
         settings_node=node.at("settings"),
         cues=named("cues"),
         metrics=named("metrics"),
@@ -175,6 +184,7 @@ def _draft(layer: PackSource, faults: list[Fault]) -> PackDraft:
         unrelated=layer.unrelated,
         dialogues=layer.dialogues,
         tasks={path: _task(source) for path, source in layer.tasks.items()},
+        older=tuple(older),
     )
 
 
@@ -283,8 +293,10 @@ def _met_somewhere(
 
 
 def distinct(lines: Iterable[PlacedText]) -> tuple[PlacedText, ...]:
-    """Return the lines without those whose text came before."""
+    """Return the lines without those whose text came before. What a customer wrote, too, is not generated."""
     first: dict[str, PlacedText] = {}
     for line in lines:
-        first.setdefault(line.text, line)
+        before = first.setdefault(line.text, line)
+        if before.generated and not line.generated:
+            first[line.text] = replace(before, generated=False)
     return tuple(first.values())

@@ -10,17 +10,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema, model_validator
 
+from router.core.policy import HEADING_LETTERS, HEADING_WORDS, fits_as_heading
+from router.packs.accepted import Error, Share, ShortlistLength, ThresholdForm
 from router.packs.cues import Clauses, CueForm
 from router.packs.dialogues import DialogueLines
 from router.packs.encoders import CascadeForm, Encoder
@@ -167,11 +160,32 @@ _Start: TypeAlias = Annotated[
 ]
 
 
+def _heading(text: str) -> str:
+    words = text.split()
+    if not fits_as_heading(text):
+        message = f"when_asked has {len(words):,} words and {len(text):,} letters: it heads the text of a case"
+        most = f"at most {HEADING_WORDS} words and {HEADING_LETTERS} letters"
+        hint = f"{most}; what to do about it goes under brief: or guided:"
+        raise wrong(message, hint)
+    return " ".join(words)
+
+
+_Heading: TypeAlias = Annotated[
+    Text,
+    AfterValidator(_heading),
+    WithJsonSchema(
+        {"type": "string", "maxLength": HEADING_LETTERS, "pattern": rf"^\s*(\S+\s+){{0,{HEADING_WORDS - 1}}}\S+\s*$"}
+    ),
+]
+
+
 class TaskForm(ClosedModel):
     """A task: what it is about, how it is recognised, and what is said at each level."""
 
     about: Text | None = optional("What the task is about, in words for people")
-    when_asked: Text | None = optional("What the customer wants, as the heading of a case; otherwise about")
+    when_asked: _Heading | None = optional(
+        "What the customer wants, which heads the task's text in a shortlist; otherwise about"
+    )
     complexity: Literal["core", "standard", "complex"] | None = optional(
         "Where the level starts: core at brief, standard at guided, complex at detailed"
     )
@@ -190,28 +204,6 @@ class TaskForm(ClosedModel):
     tasks: dict[Name, TaskForm] | None = optional("Tasks below this one, by name")
 
 
-class _ErrorForm(ClosedModel):
-    """Accepted rates of messages that get text which does not apply; a number alone is the total."""
-
-    total: float | None = optional("Text of a wrong task, or a shortlist without the right one (0.05)", gt=0, lt=1)
-    unconditional: float | None = optional("Of these, text of a wrong task said plainly (0.03)", gt=0, lt=1)
-    domain: float | None = optional("An older key: read as the total", gt=0, lt=1)
-    task: float | None = optional("An older key: read as the total", gt=0, lt=1)
-
-
-def _total(value: Any) -> Any:
-    return {"total": value} if isinstance(value, int | float) and not isinstance(value, bool) else value
-
-
-class _ThresholdForm(ClosedModel):
-    """Thresholds set by hand."""
-
-    sure: float | None = optional("Least mass to act on one task", ge=0, le=1)
-    shortlist: float | None = optional("Least mass of a shortlist", ge=0, le=1)
-    domain: float | None = optional("An older key: changes nothing", ge=0, le=1)
-    task: float | None = optional("An older key: read as sure", ge=0, le=1)
-
-
 class _SettingsForm(ClosedModel):
     """How the pack behaves as a whole."""
 
@@ -219,16 +211,10 @@ class _SettingsForm(ClosedModel):
     levels: _LevelsForm | None = optional("Where tasks start, by the complexity cue")
     budget_tokens: int | None = optional("Most tokens that one request gains (500)", ge=0, le=1_000_000)
     max_tasks: int | None = optional("Tasks that one message may settle on (2)", ge=1, le=5)
-    shortlist: int | None = optional(
-        "Most tasks that are said as cases where the message may be about any (3)", ge=2, le=5
-    )
-    error: Annotated[_ErrorForm, BeforeValidator(_total)] | None = optional(
-        "Accepted rate of messages that get text which does not apply (0.05)"
-    )
-    exposure: float | None = optional(
-        "Of messages that are none of the tasks: share that gets text of one (0.10)", gt=0, lt=1
-    )
-    thresholds: _ThresholdForm | None = optional("Thresholds by hand, in place of certified ones")
+    shortlist: ShortlistLength | None = optional("Most tasks that are said as cases, where it may be any of them (3)")
+    error: Error | None = optional("Accepted share of messages that get text which does not apply (0.05)")
+    exposure: Share | None = optional("Of messages that are none of the tasks, the share that may get text (0.10)")
+    thresholds: ThresholdForm | None = optional("Thresholds by hand, in place of certified ones")
     place: Literal["after", "before", "replace"] | None = optional(
         "Where our text stands by the app's own system text (after)"
     )

@@ -8,7 +8,7 @@ mistake is reported once. Nothing of a pack with a fault is ever used.
 The revision is a hash of what a policy means. Equal meaning, equal revision: the order of files and keys, comments,
 white space around texts, the form of the pack (folder or file), and tests do not count, since a `Policy` holds none of
 them. Different meaning, different revision: all else that a policy holds counts, but for what follows from the rest
-(token counts, children) and a name that the pack did not give itself.
+(token counts, children, headings) and a name that the pack did not give itself.
 
 The files of the revisions that were served are kept, so that a conversation can end on the one on which it began. A
 revision lies in a folder of its own, `NAME/REVISION/`, with the pack and whatever it extends in the places that they
@@ -53,14 +53,15 @@ class Pack:
 
     `files` are all files that were read and the folders that they were found in, for whoever watches for changes.
     `places` maps to (file, line): a task by its path, an instruction by its id, an example as `/path:example.3`, and
-    `cue:name`, `metric:name`, `signal:name`, `pack:settings`, `pack:judge`, `pack:judge.audit`, `pack:boilerplate.1`,
-    `pack:unrelated.1` and `pack:dialogues.1`.
+    `cue:name`, `metric:name`, `signal:name`, `pack:settings`, `pack:judge`, `pack:boilerplate.1`, `pack:unrelated.1`
+    and `pack:dialogues.1`. `older` are the keys of earlier releases that it has, and what to write instead.
     """
 
     policy: Policy
     tests: tuple[PackTest, ...]
     files: tuple[Path, ...]
     places: Mapping[str, tuple[str, int]]
+    older: tuple[Fault, ...] = ()
 
 
 def load_pack(path: str | Path) -> Pack:
@@ -78,7 +79,7 @@ def load_pack(path: str | Path) -> Pack:
     if faults:
         raise PolicyError(_sorted(faults))
     revision = revision_of(replace(policy, settings=portable(policy.settings)), draft.name)
-    return Pack(replace(policy, revision=revision), tests, tuple(files.seen), places)
+    return Pack(replace(policy, revision=revision), tests, tuple(files.seen), places, draft.older)
 
 
 def _sorted(faults: list[Fault]) -> list[Fault]:
@@ -91,7 +92,7 @@ def _sorted(faults: list[Fault]) -> list[Fault]:
 
 
 DIGITS = 12
-_DERIVED = frozenset({"revision", "tokens", "children"})
+_DERIVED = frozenset({"revision", "tokens", "children", "piece", "case"})
 
 
 def revision_of(policy: Policy, name: str | None) -> str:
@@ -99,15 +100,17 @@ def revision_of(policy: Policy, name: str | None) -> str:
 
     `name` is the name as the pack gives it, None where it gives none; `policy.revision` is not read.
     """
-    meaning = {**_opened(policy), "name": name}
+    meaning = {**{key: getattr(policy, key) for key in _meaningful(Policy)}, "name": name}
     encoder = json.JSONEncoder(
         sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_opened
     )
     return hashlib.sha256(encoder.encode(meaning).encode("utf-8")).hexdigest()[:DIGITS]
 
 
-def _opened(value: Any) -> dict[str, Any]:
-    """Return a dataclass or a read-only mapping as the dict that JSON knows."""
+def _opened(value: Any) -> dict[str, Any] | list[Any]:
+    """Return a dataclass or a read-only mapping as the dict that JSON knows, a set as a list."""
+    if isinstance(value, frozenset):
+        return sorted(value)
     if hasattr(value, "__dataclass_fields__"):
         return {name: getattr(value, name) for name in _meaningful(value.__class__)}
     return dict(value)

@@ -10,12 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Annotated, TypeAlias
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from router.core.decision import Decision, Outcome
 from router.core.policy import CueValue, Level
+from router.packs.accepted import LONGEST, SHORTEST
 from router.packs.words import (
+    PATH,
     ClosedModel,
     Fact,
     LevelName,
@@ -30,6 +33,29 @@ from router.packs.words import (
 )
 
 
+def _listed(paths: list[str]) -> tuple[str, ...]:
+    if len(set(paths)) < len(paths) or not SHORTEST <= len(paths) <= LONGEST:
+        found = f"{len(set(paths))} task{'' if len(set(paths)) == 1 else 's'}"
+        hint = "for one task write reach: with its path" if len(set(paths)) < SHORTEST else "each once"
+        raise wrong(f"a shortlist has {SHORTEST} to {LONGEST} different tasks, not {found}", hint)
+    return tuple(paths)
+
+
+Shortlisted: TypeAlias = Annotated[
+    list[TaskPath],
+    AfterValidator(_listed),
+    WithJsonSchema(
+        {
+            "type": "array",
+            "items": {"type": "string", "pattern": f"^{PATH}$"},
+            "minItems": SHORTEST,
+            "maxItems": LONGEST,
+            "uniqueItems": True,
+        }
+    ),
+]
+
+
 class _ExpectForm(ClosedModel):
     """What a test expects of the decision; at least one key."""
 
@@ -37,9 +63,9 @@ class _ExpectForm(ClosedModel):
 
     task: TaskPath | None = optional("The task that is settled on, as a path")
     tasks: TaskPaths | None = optional("All settled tasks, in any order")
-    shortlist: TaskPaths | None = optional("All tasks that are said as cases, in any order")
     reach: TaskPath | None = optional("A task whose text is sent, plainly or as a case")
-    level: LevelName | None = optional("The level at which that task speaks")
+    shortlist: Shortlisted | None = optional("All tasks that are said as cases, in any order")
+    level: LevelName | None = optional("The level at which the task, or the one to reach, speaks")
     says: Texts | None = optional("Phrases that the added text holds, whatever their case")
     not_says: Texts | None = optional("Phrases that the added text does not hold")
     tokens_max: int | None = optional("The most tokens that are added", ge=0)
@@ -78,13 +104,19 @@ class Expected:
 
     task: str | None = None
     tasks: tuple[str, ...] = ()
-    shortlist: tuple[str, ...] = ()
     reach: str | None = None
+    shortlist: tuple[str, ...] = ()
     level: Level | None = None
     says: tuple[str, ...] = ()
     not_says: tuple[str, ...] = ()
     tokens_max: int | None = None
     outcome: Outcome | None = None
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """All tasks that it names, each once."""
+        named = (self.task or "", *self.tasks, self.reach or "", *self.shortlist)
+        return tuple(dict.fromkeys(filter(None, named)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +162,15 @@ def judge(test: PackTest, decision: Decision) -> tuple[Mismatch, ...]:
 
     compare("outcome", expected.outcome, decision.outcome)
     compare("task", expected.task, decision.task)
-    if expected.tasks:
-        compare("tasks", ", ".join(sorted(expected.tasks)), ", ".join(sorted(decision.tasks)))
-    if expected.shortlist:
-        compare("shortlist", ", ".join(sorted(expected.shortlist)), ", ".join(sorted(decision.listed)))
+    for what, wanted, got in (
+        ("tasks", expected.tasks, decision.tasks),
+        ("shortlist", expected.shortlist, decision.listed),
+    ):
+        compare(what, ", ".join(sorted(wanted)) or None, ", ".join(sorted(got)))
     if expected.reach is not None and expected.reach not in decision.reached:
         found.append(Mismatch("reach", expected.reach, ", ".join((*decision.tasks, *decision.listed))))
-    compare("level", None if expected.level is None else expected.level.word, decision.level.word)
+    spoken = decision.level if expected.reach is None else decision.levels.get(expected.reach, Level.OFF)
+    compare("level", None if expected.level is None else expected.level.word, spoken.word)
     text = _folded(decision.text)
     found += [Mismatch("says", phrase, decision.text) for phrase in expected.says if _folded(phrase) not in text]
     found += [Mismatch("not_says", phrase, decision.text) for phrase in expected.not_says if _folded(phrase) in text]

@@ -34,6 +34,7 @@ FAULT = "fault"
 """The pydantic error type of faults that are worded here; `hint` in their context is the way out."""
 
 NAME = r"[a-z0-9][a-z0-9_-]*"
+PATH = rf"(/|(/{NAME})+)"
 _DURATION = re.compile(r"([0-9]{1,6})([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -221,9 +222,7 @@ Alias: TypeAlias = Annotated[
 Header: TypeAlias = Annotated[
     str, _Word("[A-Za-z0-9-]{1,64}", "is no header name", "letters, digits and -, for example x-channel")
 ]
-TaskPath: TypeAlias = Annotated[
-    str, _Word(rf"(/|(/{NAME})+)", "is no path of a task", "for example /billing/refund; / is the root")
-]
+TaskPath: TypeAlias = Annotated[str, _Word(PATH, "is no path of a task", "for example /billing/refund; / is the root")]
 Value: TypeAlias = Annotated[bool | float, BeforeValidator(_value), WithJsonSchema({"type": ["number", "boolean"]})]
 """The value of a metric."""
 

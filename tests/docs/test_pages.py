@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from router import Router
+from router.core.compose import CASES
 from router.packs import check, load_pack
 from tests.docs.pages import DOCS, page
 from tests.support.serving import ROOT
@@ -89,6 +90,14 @@ def test_the_pack_in_the_docs_loads(tmp_path: Path) -> None:
     pack = load_pack(tmp_path / "policies" / "customer_support")
     assert list(pack.policy.tasks) == ["/", "/billing", "/billing/refund"]
     assert not [finding for finding in check(pack) if finding.code in ("unreachable", "dead_cue", "contradiction")]
+
+
+def test_the_cases_in_the_docs_begin_as_they_do_in_a_prompt() -> None:
+    shown = next(text for text in blocks(page("packs.md"), "text") if text.startswith("The message"))
+    refund = blocks(page("packs.md"), "yaml")[1]
+    heading = re.search("when_asked: (.+)", refund)
+    assert heading is not None
+    assert shown.startswith(f"{CASES}\n\nCase: {heading[1]}\n- Never promise")
 
 
 def test_the_metrics_in_the_docs_load(tmp_path: Path) -> None:

@@ -149,15 +149,30 @@ def test_settings_are_understood(load: Load) -> None:
           levels: {simple: brief}
           budget_tokens: 0
           max_tasks: 1
-          error: {domain: 0.02}
-          thresholds: {task: 0.7}
+          shortlist: 4
+          error: {total: 0.04, unconditional: 0.01}
+          exposure: 0.2
+          thresholds: {sure: 0.9, shortlist: 0.7}
           place: before
           on_switch: head
           keep: redacted
           pin_idle: 2h
         """
     assert load({"pack.yaml": text}).policy.settings == PolicySettings(
-        Level.OFF, {"simple": Level.BRIEF}, 0, 1, 0.02, 0.03, None, 0.7, "before", "head", "redacted", 7200.0
+        Level.OFF,
+        {"simple": Level.BRIEF},
+        0,
+        1,
+        4,
+        error=0.04,
+        unconditional=0.01,
+        exposure=0.2,
+        threshold_sure=0.9,
+        threshold_shortlist=0.7,
+        place="before",
+        on_switch="head",
+        keep="redacted",
+        pin_idle_s=7200.0,
     )
 
 
@@ -192,12 +207,15 @@ def test_tests_are_understood(load: Load) -> None:
         tests:
           - ask: hello
             with: {tier: pro}
-            expect: {task: /a, tasks: [/a, /b], level: off, says: x, not_says: [y], tokens_max: 0, outcome: skipped}
+            expect:
+              {task: /a, tasks: [/a, /b], reach: /c, shortlist: [/d, /e], level: off, says: x, not_says: [y],
+              tokens_max: 0, outcome: skipped}
           - {name: todo_later, talk: [a, b, c], expect: {task: /}}
           - {ask: d, todo: true, expect: {task: /}}
         """
     first, second, third = load({"pack.yaml": text + CUES.replace("\n", "\n        ")}).tests
-    assert first.expected == Expected("/a", ("/a", "/b"), Level.OFF, ("x",), ("y",), 0, "skipped")
+    assert first.expected == Expected("/a", ("/a", "/b"), "/c", ("/d", "/e"), Level.OFF, ("x",), ("y",), 0, "skipped")
+    assert first.expected.named == ("/a", "/b", "/c", "/d", "/e")
     assert (first.turns, dict(first.cues), first.name, first.task) == (("hello",), {"tier": "pro"}, "hello", "/")
     assert first.place.endswith("pack.yaml:3")
     assert (second.turns, second.todo, third.todo, first.todo) == (("a", "b", "c"), True, True, False)

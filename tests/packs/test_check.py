@@ -23,7 +23,10 @@ tasks:
     - {text: Offer store credit., when: {tier: pro}}
     - {text: Ask for the order number., unless: {known: true}}
     tests: [{ask: money back, expect: {task: /refund}}]
+    when_asked: The customer wants money back
 """
+ENOUGH = CLEAN.replace("o p]", f"o p, {', '.join(f'x{n} y' for n in range(68))}]")
+"""The same with as many examples as a certificate takes at the usual rates."""
 
 
 def findings(load: Load, text: str) -> tuple[Finding, ...]:
@@ -32,11 +35,11 @@ def findings(load: Load, text: str) -> tuple[Finding, ...]:
 
 @pytest.mark.parametrize("told", ["stream: false", "max_tokens_below: 9", "system_contains: You write titles"])
 def test_a_rule_that_an_app_s_word_meets_is_no_finding(load: Load, told: str) -> None:
-    assert findings(load, CLEAN + f"auxiliary: [{{name: title, user_starts: Title, {told}}}]\n") == ()
+    assert findings(load, ENOUGH + f"auxiliary: [{{name: title, user_starts: Title, {told}}}]\n") == ()
 
 
 def test_a_clean_pack_has_no_findings(load: Load) -> None:
-    assert findings(load, CLEAN) == ()
+    assert findings(load, ENOUGH) == ()
 
 
 CASES = [
@@ -46,11 +49,23 @@ CASES = [
     ("root_examples", "warning", 2, "brief: Be", "examples: [q]\nbrief: Be", "none of the tasks"),
     ("untested_task", "hint", 6, "{task: /refund}", "{level: guided}", "no test expects /refund"),
     ("unknown_task", "error", 11, "expect: {task: /refund}", "expect: {tasks: [/refund, /refunds]}", "/refunds"),
+    ("unknown_task", "error", 11, "expect: {task: /refund}", "expect: {reach: /refund/late}", "/refund/late"),
+    ("unknown_task", "error", 11, "expect: {task: /refund}", "expect: {shortlist: [/refund, /swap]}", "/swap"),
+    (
+        "long_shortlist",
+        "error",
+        11,
+        "expect: {task: /refund}",
+        "expect: {shortlist: [/refund, /a, /b, /c]}",
+        "a shortlist of 4, and none has more than 3",
+    ),
+    ("few_to_certify", "hint", 2, "m n", "m n", "8 examples that customers wrote promise nothing: 76 are the least"),
+    ("bare_heading", "hint", 6, "    when_asked: The customer wants money back\n", "", 'is headed "refund": there is'),
     ("dead_cue", "warning", 3, "tier: {values", "day: {type: date, from: {header: day}}, tier: {values", "the cue day"),
     ("dead_cue", "warning", 3, "known: {type", "language: {detect: language}, known: {type", "the cue language"),
     ("cue_without_source", "warning", 3, "from: *m, ", "", "the cue known"),
     ("levels_without_cue", "warning", 5, "tasks:", "settings: {levels: {simple: brief}}\ntasks:", "complexity"),
-    ("threshold_by_hand", "warning", 5, "tasks:", "settings: {thresholds: {task: 0.5}}\ntasks:", "promises nothing"),
+    ("threshold_by_hand", "warning", 5, "tasks:", "settings: {thresholds: {sure: 0.5}}\ntasks:", "error and exposure"),
     ("levels_without_cue", "warning", 6, "    guided:", "    level: {simple: brief}\n    guided:", "level of /refund"),
     ("typed_rule", "warning", 5, "tasks:", "auxiliary: [{name: title, user_starts: Title}]\ntasks:", "people can type"),
     ("no_primary_metric", "warning", 4, ", primary: true", "", "no metric is primary"),
@@ -82,7 +97,7 @@ CASES = [
         "solved is judged",
     ),
     (
-        "idle_key",
+        "older_key",
         "warning",
         5,
         "tasks:\n",
@@ -228,7 +243,7 @@ def test_examples_on_one_lineage_may_be_the_same_and_those_of_none_may_not(load:
 
 
 def test_what_the_judge_says_needs_no_default(load: Load) -> None:
-    text = CLEAN.replace(", default: true", "") + "judge: {model: m, metric: solved, rubric: r}"
+    text = ENOUGH.replace(", default: true", "") + "judge: {model: m, metric: solved, rubric: r}"
     assert findings(load, text) == ()
 
 

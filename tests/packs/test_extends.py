@@ -18,7 +18,7 @@ BASE = """
     name: base
     about: The base
     brief: Be polite.
-    settings: {level: brief, budget_tokens: 100, levels: {simple: brief}, error: {domain: 0.05}}
+    settings: {level: brief, budget_tokens: 100, levels: {simple: brief}, error: {total: 0.05, unconditional: 0.02}}
     cues: {tier: {values: [free, pro]}, known: {type: boolean}}
     metrics: {solved: {type: boolean, primary: true}}
     auxiliary: [{name: ping, user_starts: ping}, {name: title, user_starts: title}]
@@ -40,7 +40,7 @@ BASE = """
 OVER = """
     extends: base
     about: The child
-    settings: {budget_tokens: 200, levels: {complex: detailed}, error: {task: 0.1}}
+    settings: {budget_tokens: 200, levels: {complex: detailed}, error: 0.1}
     cues: {tier: {values: [gold]}}
     auxiliary: [{name: ping, user_starts: pong}]
     boilerplate: [two]
@@ -67,7 +67,7 @@ def test_the_child_has_the_last_word_on_what_it_says(child: Pack) -> None:
     settings = policy.settings
     assert (settings.level, settings.budget_tokens) == (Level.BRIEF, 200)
     assert settings.levels == {"simple": Level.BRIEF, "complex": Level.DETAILED}
-    assert (settings.error_domain, settings.error_task) == (0.05, 0.1)
+    assert (settings.error, settings.unconditional) == (0.1, 0.02)
     assert policy.cues["tier"].values == ("gold",)
     assert [(rule.name, rule.user_starts) for rule in policy.auxiliary] == [("ping", ("pong",)), ("title", ("title",))]
 

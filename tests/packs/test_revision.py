@@ -43,12 +43,14 @@ items = texts.filter(lambda text: "{" not in text) | st.fixed_dictionaries(
     optional={"when": clauses, "unless": clauses, "check": checks},
 )
 said = texts.filter(lambda text: "{" not in text) | st.lists(items, max_size=3)
+examples = texts | st.fixed_dictionaries({"text": texts}, optional={"generated": st.booleans()})
 task_keys: dict[str, st.SearchStrategy[Any]] = {
     "about": texts,
+    "when_asked": texts,
     "complexity": st.sampled_from(["core", "standard", "complex"]),
     "stakes": st.just("high"),
     "level": level_words | st.fixed_dictionaries({}, optional={"simple": level_words, "standard": level_words}),
-    "examples": st.lists(texts, max_size=3, unique=True),
+    "examples": st.lists(examples, max_size=3, unique_by=str),
     "brief": said,
     "guided": said,
     "detailed": said,
@@ -74,7 +76,12 @@ settings_keys = {
     "level": level_words,
     "levels": st.fixed_dictionaries({}, optional={"simple": level_words, "complex": level_words}),
     "budget_tokens": st.integers(0, 900),
-    "error": st.fixed_dictionaries({}, optional={"domain": st.just(0.02), "task": st.just(0.2)}),
+    "shortlist": st.integers(2, 5),
+    "error": st.just(0.2)
+    | st.fixed_dictionaries({}, optional={"total": st.just(0.2), "unconditional": st.just(0.01)})
+    | st.fixed_dictionaries({}, optional={"domain": st.just(0.02), "task": st.just(0.2)}),
+    "exposure": st.just(0.3),
+    "thresholds": st.just({"sure": 0.9}) | st.just({"task": 0.9, "domain": 0.5}),
     "pin_idle": st.sampled_from(["45s", "3h"]),
     "tuning": st.sampled_from(["observe", "suggest", "auto"]),
     "holdout": st.sampled_from([0, 0.1]),
@@ -105,7 +112,7 @@ policies = st.fixed_dictionaries(
         **task_keys,
         "name": st.just("shop"),
         "settings": st.fixed_dictionaries({}, optional=settings_keys),
-        "unrelated": st.lists(texts, max_size=2, unique=True),
+        "unrelated": st.lists(examples, max_size=2, unique_by=str),
         "dialogues": st.lists(st.lists(turns, min_size=1, max_size=3).map(with_opening), max_size=2),
         "boilerplate": st.just(["^>.*$"]),
         "auxiliary": st.just([{"name": "ping", "user_starts": ["ping"], "max_tokens_below": 9}]),
@@ -141,11 +148,12 @@ class Scribe:
                     (folder / name).mkdir(parents=True)
                     self._folder(child, folder / name, folder / name / "policy.yaml")
         task = {**task, "tasks": inside}
-        if task.get("examples") and self.random.random() < 0.5:
+        kinds = {isinstance(text, dict) and text.get("generated", False) for text in task.get("examples", ())}
+        if len(kinds) == 1 and self.random.random() < 0.5:
             own.parent.mkdir(parents=True, exist_ok=True)
-            lines = "".join(f"{text}  \n\n" for text in task["examples"])
-            (own.parent / f"{own.stem}.txt").write_text(lines, encoding="utf-8")
-            task["examples"] = [{"file": f"{own.stem}.txt"}]
+            texts = [text["text"] if isinstance(text, dict) else text for text in task["examples"]]
+            (own.parent / f"{own.stem}.txt").write_text("".join(f"{text}  \n\n" for text in texts), encoding="utf-8")
+            task["examples"] = [{"file": f"{own.stem}.txt", "generated": kinds.pop()}]
         own.parent.mkdir(parents=True, exist_ok=True)
         own.write_text(self.text(task), encoding="utf-8")
 
@@ -212,7 +220,7 @@ cues:
   tier: {values: [free, pro], from: {header: x-tier}, default: free, say: "Tier: {value}"}
   day: {type: date}
   queue: {type: number}
-settings: {level: brief, error: {task: 0.1}}
+settings: {level: brief, error: {total: 0.1}}
 metrics: {solved: {type: boolean}, csat: {type: rating, default: 3}}
 signals: {thanks: {user_says: [danke, merci], says: {solved: true}}}
 judge: {model: fine, metric: csat, rubric: Good?, rate: 0.5}
@@ -249,8 +257,17 @@ MEANINGFUL = [
     ("type: date", "type: date, volatile: true"),
     ("day:", "date:"),
     ("level: brief", "level: off"),
-    ("task: 0.1", "domain: 0.1"),
-    ("task: 0.1}", "task: 0.1}, place: before"),
+    ("total: 0.1", "total: 0.2"),
+    ("total: 0.1", "total: 0.1, unconditional: 0.02"),
+    ("total: 0.1}", "total: 0.1}, shortlist: 4"),
+    ("total: 0.1}", "total: 0.1}, exposure: 0.2"),
+    ("total: 0.1}", "total: 0.1}, thresholds: {sure: 0.9}"),
+    ("total: 0.1}", "total: 0.1}, thresholds: {shortlist: 0.9}"),
+    ("total: 0.1}", "total: 0.1}, place: before"),
+    ("about: money", "about: money\n    when_asked: The customer wants money back"),
+    ("[back, money]", "[back, {text: money, generated: true}]"),
+    ("[back, money]", "[{text: back, generated: true}, {text: money, generated: true}]"),
+    ("[weather]", "[{text: weather, generated: true}]"),
     ("type: boolean", "type: boolean, primary: true"),
     ("type: boolean", "type: boolean, better: low"),
     ("type: boolean", "type: boolean, guardrail: true"),
@@ -304,8 +321,17 @@ MEANINGLESS = [
     ("{assistant: Which one?}", "{assistant: '  Which one? '}"),
     ("about: all", "about: '  all '  # everything"),
     ("name: shop\nabout: all", "about: all\nname: shop"),
-    ("level: brief, error: {task: 0.1}", "error: {task: 0.1}, level: brief"),
+    ("level: brief, error: {total: 0.1}", "error: {total: 0.1}, level: brief"),
     ("[back, money]", "[back, money, back]"),
+    ("[back, money]", "[{text: back, generated: true}, money, back]"),
+    ("[back, money]", "[back, money, {text: back, generated: true}]"),
+    ("[back, money]", "[back, {text: money, generated: false}]"),
+    ("{total: 0.1}", "0.1"),
+    ("{total: 0.1}", "{total: 0.1, unconditional: 0.03}"),
+    ("{total: 0.1}", "{domain: 0.1}"),
+    ("{total: 0.1}", "{domain: 0.01, task: 0.1}"),
+    ("{total: 0.1}", "0.1, exposure: 0.10, shortlist: 3, thresholds: {}"),
+    ("{total: 0.1}", "0.1, thresholds: {domain: 0.5}"),
     ("      - two", "      - {text: two}"),
     ("level: brief", "level: brief, budget_tokens: 500"),
     ("level: brief, error", "level: brief, tuning: suggest, holdout: 0.02, error"),
@@ -336,6 +362,17 @@ def test_a_change_of_meaning_changes_the_revision(revision: Callable[[str], str]
 def test_a_change_without_meaning_does_not(revision: Callable[[str], str], old: str, new: str) -> None:
     assert old in RICH
     assert revision(RICH.replace(old, new, 1)) == revision(RICH)
+
+
+def test_which_texts_are_generated_counts_one_by_one(revision: Callable[[str], str]) -> None:
+    ways = ["one", "{text: one, generated: true}"], ["two", "{text: two, generated: true}"]
+    found = {revision(f"tasks: {{a: {{examples: [{first}, {second}]}}}}") for first in ways[0] for second in ways[1]}
+    assert len(found) == 4
+
+
+def test_older_keys_and_those_of_today_are_one_revision(revision: Callable[[str], str]) -> None:
+    older = "settings: {error: {domain: 0.02, task: 0.04}, thresholds: {domain: 0.5, task: 0.8}}"
+    assert revision(older) == revision("settings: {error: 0.04, thresholds: {sure: 0.8}}")
 
 
 def test_a_revision_is_twelve_hexadecimal_digits(revision: Callable[[str], str]) -> None:

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from router.core.decision import Decision, Piece, Settled
-from router.core.policy import Level
+from router.core.decision import Decision, Settled
+from router.core.evidence import Likely
+from router.core.policy import Level, Piece
 from router.packs import Expected, Mismatch, PackTest, judge
 
 MIX = (
@@ -18,7 +19,8 @@ DECISION = Decision(
     "rev",
     "classified",
     (Settled("/a", 0.9, 0.5), Settled("/b/c", 0.8, 0.5)),
-    {"/": Level.BRIEF, "/a": Level.GUIDED, "/b/c": Level.OFF},
+    (Likely("/d/e", 0.6), Likely("/f", 0.3)),
+    {"/": Level.BRIEF, "/a": Level.GUIDED, "/b/c": Level.OFF, "/d/e": Level.BRIEF},
     MIX,
 )
 TEXT = DECISION.text
@@ -34,6 +36,11 @@ def outcome(expected: Expected, decision: Decision = DECISION) -> tuple[Mismatch
         Expected(),
         Expected(task="/a"),
         Expected(tasks=("/b/c", "/a")),
+        Expected(shortlist=("/f", "/d/e")),
+        Expected(reach="/b/c"),
+        Expected(reach="/f"),
+        Expected(reach="/d"),
+        Expected(reach="/d/e", level=Level.BRIEF),
         Expected(level=Level.GUIDED),
         Expected(says=("order number", "polite and brief")),
         Expected(not_says=("refund",)),
@@ -50,6 +57,10 @@ def test_what_is_as_expected_passes(expected: Expected) -> None:
     [
         (Expected(task="/b/c"), Mismatch("task", "/b/c", "/a")),
         (Expected(tasks=("/a",)), Mismatch("tasks", "/a", "/a, /b/c")),
+        (Expected(shortlist=("/f", "/d")), Mismatch("shortlist", "/d, /f", "/d/e, /f")),
+        (Expected(reach="/b/d"), Mismatch("reach", "/b/d", "/a, /b/c, /d/e, /f")),
+        (Expected(reach="/d/e", level=Level.GUIDED), Mismatch("level", "guided", "brief")),
+        (Expected(reach="/f", level=Level.GUIDED), Mismatch("level", "guided", "off")),
         (Expected(level=Level.OFF), Mismatch("level", "off", "guided")),
         (Expected(says=("order number", "refund")), Mismatch("says", "refund", TEXT)),
         (Expected(not_says=("ORDER  number",)), Mismatch("not_says", "ORDER  number", TEXT)),
@@ -63,11 +74,13 @@ def test_what_is_not_names_expected_and_got(expected: Expected, mismatch: Mismat
 
 
 def test_every_expectation_is_looked_at() -> None:
-    expected = Expected("/x", ("/x",), Level.BRIEF, ("x1", "x2"), ("polite",), 1, "skipped")
+    expected = Expected("/x", ("/x",), "/x", ("/x", "/y"), Level.BRIEF, ("x1", "x2"), ("polite",), 1, "skipped")
     assert [found.what for found in outcome(expected)] == [
         "outcome",
         "task",
         "tasks",
+        "shortlist",
+        "reach",
         "level",
         "says",
         "says",

@@ -7,15 +7,14 @@ nothing else.
 from __future__ import annotations
 
 from router.packs.lint.common import Finding
+from router.packs.lint.promises import few_to_certify, headings, long_lists, older_keys, thresholds_by_hand
 from router.packs.lint.sense import (
     dead_cues,
     deaf_signals,
-    idle_keys,
     primary_metric,
     silent_metrics,
-    thresholds_by_hand,
     typed_rules,
-    unknown_tasks,
+    unmet_tests,
     unreachable,
     untested_tasks,
     weight,
@@ -34,13 +33,16 @@ RULES = (
     dead_cues,
     typed_rules,
     secrets,
-    unknown_tasks,
+    unmet_tests,
     untested_tasks,
     thresholds_by_hand,
+    few_to_certify,
+    headings,
+    long_lists,
     primary_metric,
     silent_metrics,
     deaf_signals,
-    idle_keys,
+    older_keys,
 )
 
 

@@ -13,7 +13,7 @@ from itertools import product
 from math import prod
 from typing import Literal, TypeAlias
 
-from router.core.policy import ROOT, Condition, Cue, CueValue, Instruction, Policy
+from router.core.policy import ROOT, Condition, Cue, CueValue, Instruction, Policy, count_tokens
 from router.packs.cues import closed_values
 from router.packs.load import Pack
 
@@ -57,6 +57,11 @@ def where(pack: Pack, place: str) -> str:
 def leaves(policy: Policy) -> tuple[str, ...]:
     """Return the paths of the tasks that have none below them; the root is none of them."""
     return tuple(path for path, task in policy.tasks.items() if path != ROOT and not task.children)
+
+
+def said_tokens(cue: Cue) -> int:
+    """Return the tokens of the line that states a cue, its value left out."""
+    return count_tokens(cue.say) + 1 if cue.say else 0
 
 
 def pairs_on_lineages(policy: Policy) -> Iterator[tuple[Instruction, Instruction]]:

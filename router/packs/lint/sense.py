@@ -1,12 +1,11 @@
-"""Whether a pack does what it says: instructions that can be said, cues, tests, thresholds, metrics, rules."""
+"""Whether a pack does what it says: instructions that can be said, cues, tests, metrics, rules."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from router.core.errors import did_you_mean
-from router.core.policy import Cue, count_tokens
-from router.packs.lint.common import CueDomains, Finding, cues_of, found, leaves
+from router.packs.lint.common import CueDomains, Finding, cues_of, found, leaves, said_tokens
 from router.packs.load import Pack
 
 
@@ -57,7 +56,7 @@ def weight(pack: Pack) -> Iterator[Finding]:
     policy = pack.policy
     domains = CueDomains(policy)
     budget = policy.settings.budget_tokens
-    lines = sum(_said_tokens(cue) for cue in policy.cues.values())
+    lines = sum(map(said_tokens, policy.cues.values()))
     for path in leaves(policy) or ("/",):
         said = [i for ancestor in policy.lineages[path] for i in policy.tasks[ancestor].instructions]
         number, tokens = domains.most_said(said)
@@ -76,36 +75,30 @@ def weight(pack: Pack) -> Iterator[Finding]:
             yield found(pack, path, "over_budget", "warning", message, fix)
 
 
-def _said_tokens(cue: Cue) -> int:
-    return count_tokens(cue.say) + 1 if cue.say else 0
-
-
-def unknown_tasks(pack: Pack) -> Iterator[Finding]:
-    """Find tests that expect a task which the pack does not have."""
+def unmet_tests(pack: Pack) -> Iterator[Finding]:
+    """Find tests that expect a task which the pack does not have, or a longer shortlist than it allows."""
     for test in pack.tests:
-        expected = test.expected
-        for path in dict.fromkeys([*([expected.task] if expected.task else []), *expected.tasks]):
+        for path in test.expected.named:
             if path not in pack.policy.tasks:
                 fix = did_you_mean(path, pack.policy.tasks)
                 message = f"the test expects the task {path}, which does not exist"
                 yield Finding("unknown_task", "error", test.file, test.line, message, fix)
+        longest = pack.policy.settings.shortlist
+        if len(test.expected.shortlist) > longest:
+            message = (
+                f"the test expects a shortlist of {len(test.expected.shortlist)}, and none has more than {longest}"
+            )
+            fix = "raise settings.shortlist, or expect fewer"
+            yield Finding("long_shortlist", "error", test.file, test.line, message, fix)
 
 
 def untested_tasks(pack: Pack) -> Iterator[Finding]:
     """Find tasks that no test expects."""
-    tested = {path for test in pack.tests for path in (test.expected.task, *test.expected.tasks)}
+    tested = {path for test in pack.tests for path in test.expected.named}
     for path in leaves(pack.policy):
         if path not in tested:
             fix = "add tests: with a message that is not among the examples"
             yield found(pack, path, "untested_task", "hint", f"no test expects {path}", fix)
-
-
-def thresholds_by_hand(pack: Pack) -> Iterator[Finding]:
-    """Find thresholds that replace certified ones."""
-    settings = pack.policy.settings
-    if settings.threshold_sure is not None or settings.threshold_shortlist is not None:
-        message = "thresholds by hand replace the certified ones: settings.error promises nothing any more"
-        yield found(pack, "pack:settings", "threshold_by_hand", "warning", message, "remove settings.thresholds")
 
 
 def primary_metric(pack: Pack) -> Iterator[Finding]:
@@ -166,11 +159,3 @@ def typed_rules(pack: Pack) -> Iterator[Finding]:
             message = f"people can type what the rule {rule.name} looks for, and then get required instructions alone"
             fix = "add what an app says: stream: false, max_tokens_below or system_contains"
             yield found(pack, f"pack:auxiliary.{rule.name}", "typed_rule", "warning", message, fix)
-
-
-def idle_keys(pack: Pack) -> Iterator[Finding]:
-    """Find keys of earlier releases, which are read and change nothing."""
-    if "pack:judge.audit" in pack.places:
-        message = "judge.audit changes nothing any more: the judge is taken at its word"
-        fix = "remove audit; to have people's word instead, make a metric primary that they say"
-        yield found(pack, "pack:judge.audit", "idle_key", "warning", message, fix)

@@ -228,7 +228,7 @@ def _texts(pack: Pack) -> Iterator[tuple[str, int, str]]:
     policy = pack.policy
     named: list[tuple[str, str]] = []
     for path, task in policy.tasks.items():
-        named.append((path, task.about))
+        named += [(path, task.about), (path, task.when_asked)]
         named += [(i.id, i.text) for i in task.instructions]
         named += [(f"{path}:example.{n}", text) for n, text in enumerate(task.examples, 1)]
     named += [(f"pack:unrelated.{n}", text) for n, text in enumerate(policy.unrelated, 1)]
