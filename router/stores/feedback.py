@@ -22,7 +22,7 @@ from router.core.audit import Audit
 from router.core.learning import Feedback
 from router.core.store_ports import FeedbackSubject, FeedbackTarget
 from router.stores.database import Database, Insertion, lock, pages
-from router.stores.rows import Row, chunks, feedback_row, loaded_feedback, storable_name
+from router.stores.rows import Row, chunks, feedback_row, loaded_feedback, loaded_thresholds, storable_name
 from router.stores.schema import audits, decisions, feedback
 
 _encode = msgspec.json.Encoder().encode
@@ -181,10 +181,10 @@ _QUERIES = {
 }
 
 
-AUDITABLE = ("classified", "unclassified")
+AUDITABLE = ("classified", "shortlisted", "unclassified")
 """The outcomes of decisions in which recognition was asked and acted by."""
 
-_DRAWN = ("id", "at_ms", "policy", "revision", "conversation", "turn", "response_id", "tasks", "confidence")
+_DRAWN = ("id", "at_ms", "policy", "conversation", "turn", "response_id", "tasks", "shortlist", "confidence")
 
 
 class SqlAuditStore:
@@ -207,21 +207,23 @@ class SqlAuditStore:
         keys = (decisions.c.at_ms, decisions.c.id)
         for page in pages(self._database, query, keys, "audits_failed", "the audits cannot be read"):
             for row in page:
-                yield row | {"tasks": _decode(row["tasks"])}
+                yield row | {name: _decode(row[name]) for name in ("tasks", "shortlist")}
 
     def decisions(self, ids: Collection[str]) -> dict[str, Row]:
-        """Return those of these decisions that are stored: policy, outcome, tasks and thresholds. Raises Degraded."""
-        wanted = [decisions.c[name] for name in ("id", "policy", "outcome", "tasks", "evidence")]
+        """Return those of these decisions that are stored, with what an audit holds of them. Raises Degraded."""
+        wanted = [decisions.c[name] for name in ("id", "policy", "outcome", "tasks", "shortlist", "evidence")]
         found: dict[str, Row] = {}
         for some in chunks(ids):
             for row in self._rows(select(*wanted).where(decisions.c.id.in_(some))):
-                thresholds = _decode(row["evidence"])["thresholds"]
+                stored = _decode(row["evidence"])["thresholds"]
+                thresholds = loaded_thresholds(stored)
                 found[row["id"]] = {
                     "policy": row["policy"],
                     "outcome": row["outcome"],
                     "settled": tuple(_decode(row["tasks"])),
-                    "thresholds": tuple(thresholds["by_depth"]),
-                    "certificate": thresholds.get("certificate", ""),
+                    "shortlist": tuple(_decode(row["shortlist"])),
+                    "thresholds": (thresholds.sure, thresholds.shortlist),
+                    "certificate": stored.get("certificate", ""),
                 }
         return found
 
@@ -265,6 +267,7 @@ class SqlAuditStore:
                 label=tuple(_decode(row["label"])),
                 auditor=row["auditor"],
                 at_ms=row["at_ms"],
+                shortlist=tuple(_decode(row["shortlist"])),
             )
             for row in self._rows(query)
         ]
@@ -291,4 +294,5 @@ def _audit_row(audit: Audit) -> Row:
         "thresholds": _encode(audit.thresholds).decode(),
         "settled": _encode(audit.settled).decode(),
         "label": _encode(audit.label).decode(),
+        "shortlist": _encode(audit.shortlist).decode(),
     }

@@ -19,9 +19,9 @@ from typing import Any, TypeAlias
 import msgspec
 
 from router.core.audit import ThresholdsInForce
-from router.core.evidence import WITHHELD, Evidence, Thresholds
+from router.core.evidence import WITHHELD, Belief, Evidence, Thresholds
 from router.core.learning import Assignment, Compliance, DialKey, ExperimentEvent, Feedback, Outcome
-from router.core.policy import CueValue, Level
+from router.core.policy import CueValue, Level, depth
 from router.core.ports import Usage
 from router.core.trace import Trace, loaded_belief, stored_belief
 
@@ -138,11 +138,12 @@ def evidence_of(row: Mapping[str, Any]) -> Evidence:
 
 
 def loaded_evidence(stored: Mapping[str, Any]) -> Evidence:
-    """Return the evidence that `evidence_text` wrote, decoded."""
+    """Return the evidence that `evidence_text` wrote, decoded; what an earlier release wrote decides as it did then."""
+    belief = loaded_belief(stored["belief"])
     return Evidence(
-        belief=loaded_belief(stored["belief"]),
+        belief=belief,
         cues={name: value for name, value in stored["cues"].items() if value is not None},
-        thresholds=_loaded_thresholds(stored["thresholds"]),
+        thresholds=loaded_thresholds(stored["thresholds"], belief),
         levels={path: Level(level) for path, level in stored["levels"].items()},
         faults=tuple(stored["faults"]),
         auxiliary=stored.get("auxiliary") or "",
@@ -154,17 +155,26 @@ def _stored_thresholds(thresholds: Thresholds) -> dict[str, Any]:
     return stored | {"certificate": thresholds.certificate} if isinstance(thresholds, ThresholdsInForce) else stored
 
 
-NO_LIST = 2.0
-"""The threshold of shortlists in evidence that was stored before there were any: above any mass."""
+_NOT_ASKED = 2.0
+"""A threshold above any mass, for what was not to be had in earlier releases."""
 
 
-def _loaded_thresholds(stored: Mapping[str, Any]) -> Thresholds:
-    if "sure" not in stored:  # one by depth, as it was stored before there were shortlists
-        return Thresholds(max(stored["by_depth"]), NO_LIST, stored["by_task"])
-    sure, shortlist, by_task = stored["sure"], stored["shortlist"], stored["by_task"]
-    if "certificate" in stored:
-        return ThresholdsInForce(sure, shortlist, by_task, stored["certificate"])
-    return Thresholds(sure, shortlist, by_task)
+def loaded_thresholds(stored: Mapping[str, Any], belief: Belief | None = None) -> Thresholds:
+    """Return the thresholds that were stored with a belief.
+
+    Before there were shortlists they went by depth. Then each task of the belief gets the one that held for it, and
+    nothing else can be settled or listed. (What was only named as possible went by a threshold that is no more.)
+    """
+    if "by_depth" in stored:
+        by_depth, beliefs = stored["by_depth"], (belief, *belief.sentences) if belief else ()
+        paths = {path for each in beliefs for path in each.mass}
+        by_task = {path: by_depth[min(depth(path), len(by_depth)) - 1] for path in paths}
+        found = Thresholds(_NOT_ASKED, _NOT_ASKED, by_task | stored["by_task"])
+    else:
+        found = Thresholds(stored["sure"], stored["shortlist"], stored["by_task"])
+    if "certificate" not in stored:
+        return found
+    return ThresholdsInForce(found.sure, found.shortlist, found.by_task, stored["certificate"])
 
 
 def _counted(usage: Usage | None) -> dict[str, int | None]:

@@ -110,7 +110,7 @@ class SqlTraceStore:
             decisions.c.at_ms >= since_ms,
             decisions.c.wire == "responses",
             decisions.c.response_id != "",
-            decisions.c.outcome.in_(("classified", "unclassified", "unavailable")),
+            decisions.c.outcome.in_(("classified", "shortlisted", "unclassified", "unavailable")),
         )
         return self._all(_newest(query, limit))[::-1]
 

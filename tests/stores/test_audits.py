@@ -12,12 +12,13 @@ import pytest
 from router.core.audit import Audit, ThresholdsInForce
 from router.core.decision import Decision, Settled
 from router.core.errors import Degraded
-from router.core.evidence import Belief, Evidence
+from router.core.evidence import Belief, Evidence, Likely
 from router.core.trace import Trace
 from router.stores import Database, SqlAuditStore, SqlTraceStore, evidence_of, open_database
 
 Traces = Callable[..., Trace]
-PROMISED = ThresholdsInForce((0.6, 0.5), 0.3, {"/billing": 0.7}, "cafe")
+PROMISED = ThresholdsInForce(0.6, 0.5, {"/billing": 0.7}, "cafe")
+TWO = (Likely("/billing", 0.5), Likely("/delivery", 0.4))
 
 
 @pytest.fixture
@@ -38,7 +39,8 @@ def audit(number: int, **changes: Any) -> Audit:
 def test_what_was_recorded_is_read_in_order_even_after_a_restart(
     database: Database, store: SqlAuditStore, url: str
 ) -> None:
-    given = [audit(3), audit(1, label=(), settled=("/",)), audit(2, policy="bank"), audit(1, auditor="bob")]
+    listed = audit(1, label=(), settled=("/",), shortlist=("/billing", "/delivery"))
+    given = [audit(3), listed, audit(2, policy="bank"), audit(1, auditor="bob")]
     assert store.record(given) == 4
     database.close()
     reopened = open_database(url)
@@ -69,9 +71,9 @@ def test_only_acted_on_and_unlabelled_decisions_may_be_drawn(
 ) -> None:
     skipped = Decision("rev", "skipped", (Settled("/", 1.0, 0.0),))
     unsure = Decision("rev", "unclassified", (Settled("/", 1.0, 0.0),))
-    traces.write(
-        [trace(1), trace(2, decision=skipped), trace(3, decision=unsure), trace(4), trace(5, policy="bank"), trace(6)]
-    )
+    listed = Decision("rev", "shortlisted", (Settled("/", 1.0, 0.0),), TWO)
+    traces.write([trace(1), trace(2, decision=skipped), trace(3, decision=unsure), trace(4), trace(5, policy="bank")])
+    traces.write([trace(6, decision=listed)])
     store.record([audit(4)])
 
     def found(**wanted: Any) -> list[str]:
@@ -80,22 +82,26 @@ def test_only_acted_on_and_unlabelled_decisions_may_be_drawn(
     assert found() == ["dec_1", "dec_3", "dec_5", "dec_6"]
     assert found(since_ms=1_005) == ["dec_5", "dec_6"]
     assert found(policy="bank") == ["dec_5"]
-    assert next(iter(store.unaudited()))["tasks"] == ["/billing"]
+    first, *_, last = store.unaudited()
+    assert (first["tasks"], first["shortlist"]) == (["/billing"], [])
+    assert (last["tasks"], last["shortlist"]) == (["/"], ["/billing", "/delivery"])
 
 
 def test_a_decision_tells_what_was_done_and_under_which_promise(
     trace: Traces, traces: SqlTraceStore, store: SqlAuditStore
 ) -> None:
     evidence = Evidence(Belief({"/billing": 0.9}), thresholds=PROMISED)
-    many = [trace(number, evidence=evidence) for number in range(1, 1_200)]
+    decision = Decision("rev", "shortlisted", (Settled("/", 1.0, 0.0),), TWO)
+    many = [trace(number, evidence=evidence, decision=decision) for number in range(1, 1_200)]
     traces.write([*many, trace(2_000)])
     assert evidence_of(traces.read("dec_1")) == evidence
     found = store.decisions([each.id for each in many] + ["dec_2000", "dec_none"])
     assert len(found) == 1_200
     assert found["dec_7"] == {
         "policy": "shop",
-        "outcome": "classified",
-        "settled": ("/billing",),
+        "outcome": "shortlisted",
+        "settled": ("/",),
+        "shortlist": ("/billing", "/delivery"),
         "thresholds": (0.6, 0.5),
         "certificate": "cafe",
     }

@@ -112,8 +112,10 @@ def test_a_database_of_an_earlier_release_is_brought_up_to_date_with_what_it_hol
         assert differences(database) == []
         row = SqlTraceStore(database).read("dec_old")
         assert (row["tenant"], row["tasks"], row["retry"], row["prompt_tokens"]) == ("acme", ["/billing"], 0, None)
+        assert row["shortlist"] == []
         if LATER_TABLES in old:
-            assert SqlAuditStore(database).read("shop")[0].auditor == "ann"
+            (audit,) = SqlAuditStore(database).read("shop")
+            assert (audit.auditor, audit.shortlist) == ("ann", ())
             (pin,) = SqlPinStore(database).read(2.0)
             assert (pin.conversation, pin.moves, pin.drawn) == ("c1", None, False)
         database.close()
@@ -128,6 +130,8 @@ def test_the_dials_of_ordinary_requests_become_those_of_all(empty: str) -> None:
 
     def put_back(connection: Connection) -> None:
         connection.execute(text("UPDATE alembic_version SET version_num = '0003'"))
+        for table in ("decisions", "audits"):
+            connection.execute(text(f"ALTER TABLE {table} DROP COLUMN shortlist"))
         connection.execute(text("ALTER TABLE experiments ADD COLUMN complexity TEXT NOT NULL DEFAULT ''"))
         for kind in ("stepped", "frozen"):
             connection.execute(written, [{"kind": kind, "complexity": complexity} for complexity in complexities])

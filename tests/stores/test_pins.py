@@ -23,7 +23,7 @@ RECORD = PinRecord(
     seen_s=200.0,
     idle_s=60.0,
     cues=((0, {"tier": "free"}), (3, {"tier": "pro", "seats": 4, "beta": True})),
-    faulted={2: Evidence(Belief({"/a": 0.5}), {"tier": "pro"}, Thresholds((0.6,)), faults=("recogniser_late",))},
+    faulted={2: Evidence(Belief({"/a": 0.5}), {"tier": "pro"}, Thresholds(0.6), faults=("recogniser_late",))},
 )
 
 
