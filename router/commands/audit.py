@@ -18,6 +18,7 @@ import heapq
 import json
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -45,8 +46,9 @@ from router.commands.frame import (
     settings_of,
 )
 from router.commands.show import plain
-from router.core.audit import ALARM_AT, AUDIT_RATE, Audit, AuditBet, draw_position, is_drawn, least_rate, name_of, watch
+from router.core.audit import ALARM_AT, AUDIT_RATE, Audit, AuditWatch, draw_position, is_drawn, name_of, watch
 from router.core.errors import Fault
+from router.core.evidence import Thresholds
 from router.core.policy import ROOT
 from router.engine.audits import alarm_lines
 from router.evaluate import LabelError
@@ -118,51 +120,53 @@ def status_command(
     data: DataOption = None,
     json_wanted: JsonOption = False,
 ) -> None:
-    """Show what the audits of a pack come to: errors, evidence and thresholds, by depth."""
+    """Show what the audits of a pack come to: errors and evidence by promise, and the thresholds in force."""
     settings = settings_of(config, data)
     policy = load_pack(pack).policy
     with opened(settings) as database:
         audits = SqlAuditStore(database).read(policy.name)
     with fits_shown():
-        certificates = recogniser_for(policy, settings.data / "recognisers").certificates
-    watches = watch(certificates, audits)
-    found = status_json(policy.name, watches, audits)
-    said = [Text(line, style="yellow") for each in watches for line in alarm_lines(each)]
+        certificate = recogniser_for(policy, settings.data / "recognisers").certificate
+    over = watch(certificate, audits)
+    found = status_json(policy.name, over, audits)
+    said = [Text(line, style="yellow") for line in alarm_lines(over)]
     if found["elsewhere"]:
         said.append(Text(f"{found['elsewhere']} labels of earlier fits or tolerances do not count", style="dim"))
-    answer(json_wanted, found, status_table(found), *said, found=any(each.alarms for each in watches))
+    answer(json_wanted, found, status_table(found), *said, found=bool(over.alarms))
 
 
-def status_json(policy: str, watches: Sequence[AuditBet], audits: Sequence[Audit]) -> dict[str, Any]:
+def status_json(policy: str, over: AuditWatch, audits: Sequence[Audit]) -> dict[str, Any]:
     """Return what the audits of a policy come to as JSON-ready data."""
-    name = name_of([each.certificate for each in watches])
+    name = name_of(over.certificate)
     return {
         "policy": policy,
-        "alarm_at": ALARM_AT,
+        "basis": over.certificate.basis,
         "labels": len(audits),
         "elsewhere": sum(audit.certificate != name for audit in audits),
-        "depths": [
+        "alarm_at": ALARM_AT,
+        "evidence": over.evidence,
+        "promises": [
             {
-                "depth": each.certificate.depth,
-                "basis": each.certificate.basis,
-                "alpha": each.certificate.alpha,
-                "audits": each.audits,
-                "wrong": each.wrong,
-                "rate": each.rate,
-                "rate_at_least": least_rate(each.audits, each.wrong),
-                "evidence": each.evidence,
-                "alarms": [
-                    {"at_ms": alarm.at_ms, "threshold": alarm.threshold, "audits": alarm.audits, "wrong": alarm.wrong}
-                    for alarm in each.alarms
-                ],
-                "step": each.step,
-                "steps": list(each.steps),
-                "threshold": each.threshold,
-                "silent": each.silent,
+                "promise": bet.promise,
+                "accepted": bet.accepted,
+                "audits": bet.audits,
+                "wrong": bet.wrong,
+                "rate": bet.rate,
+                "rate_at_least": bet.least_rate,
+                "evidence": bet.evidence,
             }
-            for each in watches
+            for bet in over.bets
         ],
+        "alarms": [asdict(alarm) for alarm in over.alarms],
+        "step": over.step,
+        "steps": list(map(_two, over.steps)),
+        "thresholds": _two(over.thresholds),
+        "silent": over.silent,
     }
+
+
+def _two(thresholds: Thresholds) -> dict[str, float]:
+    return {"sure": thresholds.sure, "shortlist": thresholds.shortlist}
 
 
 def status_table(found: Mapping[str, Any]) -> Table:
@@ -174,23 +178,26 @@ def status_table(found: Mapping[str, Any]) -> Table:
         box=SIMPLE,
         padding=(0, 1, 0, 0),
     )
-    for heading in ("depth", "accepted", "audits", "wrong", "rate", "at least", "evidence", "step", "threshold"):
+    table.add_column("promise")
+    for heading in ("accepted", "audits", "wrong", "rate", "at least", "evidence"):
         table.add_column(heading, justify="right")
-    for row in found["depths"]:
+    for row in found["promises"]:
         table.add_row(
-            str(row["depth"]),
-            f"{100 * row['alpha']:g} %",
+            row["promise"],
+            f"{100 * row['accepted']:g} %",
             str(row["audits"]),
             str(row["wrong"]),
             "–" if row["rate"] is None else f"{100 * row['rate']:.1f} %",
             f"{100 * row['rate_at_least']:.1f} %",
             f"{row['evidence']:.3g}",
-            f"{row['step']} of {len(row['steps']) - 1}",
-            "silent" if row["silent"] else f"{row['threshold']:.3f}",
         )
+    numbers = (
+        "silent" if found["silent"] else "sure {sure:.3f}, shortlist {shortlist:.3f}".format(**found["thresholds"])
+    )
     table.caption = (
-        "Counted are audits of decisions made at the threshold in force.\n"
-        f"Evidence of {found['alarm_at']:g} alarms and moves the threshold a step up."
+        f"thresholds in force: {numbers} (step {found['step']} of {len(found['steps']) - 1})\n"
+        "Counted are audits of decisions made at these.\n"
+        f"Evidence of {found['alarm_at']:g} in all ({found['evidence']:.3g} now) alarms and moves them a step up."
     )
     return table
 
@@ -206,6 +213,7 @@ def draw(rows: Iterable[Mapping[str, Any]], rate: float, limit: int | None = Non
             "at": datetime.fromtimestamp(row["at_ms"] / 1000, UTC).isoformat(timespec="milliseconds"),
             "policy": row["policy"],
             "settled": row["tasks"],
+            "shortlist": row["shortlist"],
             "confidence": row["confidence"],
             "conversation": row["conversation"],
             "turn": row["turn"],
@@ -321,6 +329,7 @@ class _Judge:
             label=label,
             auditor=line.auditor,
             at_ms=now_ms,
+            shortlist=found["shortlist"],
         )
 
 

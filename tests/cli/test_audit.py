@@ -15,7 +15,7 @@ from router.classify import recogniser_for
 from router.commands.main import app
 from router.core.audit import Audit, ThresholdsInForce, draw_position, name_of
 from router.core.decision import Decision, Settled
-from router.core.evidence import Belief, Evidence, Thresholds
+from router.core.evidence import Belief, Certificate, Evidence, Likely
 from router.core.trace import Trace
 from router.packs import load_pack
 from router.stores import SqlAuditStore, SqlTraceStore, open_database
@@ -88,7 +88,7 @@ def record(run: Run, pack: Path, tmp_path: Path) -> Callable[..., Result]:
 
 
 def trace(number: int, task: str = "/billing/refund", outcome: str = "classified", **more: Any) -> Trace:
-    thresholds = more.pop("thresholds", ThresholdsInForce((0.6, 0.5), certificate="cafe"))
+    thresholds = more.pop("thresholds", ThresholdsInForce(0.9, 0.6, certificate="cafe"))
     return Trace(
         id=f"dec_{number}",
         at_ms=more.pop("at_ms", time.time_ns() // 1_000_000 - number * HOUR_MS),
@@ -101,7 +101,7 @@ def trace(number: int, task: str = "/billing/refund", outcome: str = "classified
         model="m",
         backend="echo",
         stream=False,
-        decision=Decision("rev", outcome, (Settled(task, 0.9, 0.5),)),
+        decision=Decision("rev", outcome, (Settled(task, 0.9, 0.5),), more.pop("shortlist", ())),
         evidence=Evidence(Belief({task: 0.9}), thresholds=thresholds),
         cues={},
         response_id=f"chatcmpl-{number}",
@@ -125,6 +125,7 @@ def test_a_drawn_line_tells_what_to_look_for_and_what_was_done(run: Run, traces:
         "at": "",
         "policy": "shop",
         "settled": ["/billing/refund"],
+        "shortlist": [],
         "confidence": 0.9,
         "conversation": "c1",
         "turn": 0,
@@ -133,6 +134,18 @@ def test_a_drawn_line_tells_what_to_look_for_and_what_was_done(run: Run, traces:
         "task": None,
     }
     assert "keeps no words" in result.stderr and "router audit record" in result.stderr
+
+
+def test_a_shortlist_is_drawn_and_recorded_with_the_tasks_that_it_named(
+    run: Run, record: Callable[..., Result], traces: SqlTraceStore, data: Path
+) -> None:
+    two = (Likely("/delivery", 0.5), Likely("/billing/refund", 0.4))
+    traces.write([trace(1, "/", "shortlisted", shortlist=two)])
+    (line,) = drawn(run("draw", "--rate", 1))
+    assert (line["settled"], line["shortlist"]) == (["/"], ["/delivery", "/billing/refund"])
+    assert record(line | {"task": "/billing"}).exit_code == 0
+    (kept,) = recorded(data)
+    assert (kept.settled, kept.shortlist, kept.label) == (("/",), ("/delivery", "/billing/refund"), ("/billing",))
 
 
 def test_chance_draws_and_nothing_else(run: Run, traces: SqlTraceStore) -> None:
@@ -189,7 +202,7 @@ def test_drawn_lines_come_back_filled_in(run: Run, pack: Path, traces: SqlTraceS
     kept = {audit.decision: audit for audit in recorded(data)}
     assert (kept["dec_1"].label, kept["dec_1"].auditor) == (("/delivery",), "bob")
     assert (kept["dec_2"].label, kept["dec_2"].auditor) == ((), "ann")
-    assert (kept["dec_1"].settled, kept["dec_1"].thresholds) == (("/billing/refund",), (0.6, 0.5))
+    assert (kept["dec_1"].settled, kept["dec_1"].thresholds) == (("/billing/refund",), (0.9, 0.6))
     assert kept["dec_1"].certificate == "cafe"
     assert [line["decision"] for line in drawn(run("draw", "--rate", 1))] == ["dec_3"]
 
@@ -283,52 +296,79 @@ def test_what_somebody_picked_out_is_no_evidence(record: Callable[..., Result], 
 
 
 @pytest.fixture
-def served(data: Path, support_pack: Path, recognisers: Path) -> tuple[Thresholds, str]:
-    """The thresholds of the shipped pack, and the name of what is promised with them."""
+def served(data: Path, support_pack: Path, recognisers: Path) -> Certificate:
+    """The certificate of the shipped pack."""
     (data / "recognisers").symlink_to(recognisers, target_is_directory=True)
-    fitted = recogniser_for(load_pack(support_pack).policy, recognisers)
-    return fitted.thresholds, name_of(fitted.certificates)
+    return recogniser_for(load_pack(support_pack).policy, recognisers).certificate
 
 
-def label_wrongly(run: Run, traces: SqlTraceStore, pack: Path, thresholds: ThresholdsInForce, count: int) -> None:
-    decided = [
-        trace(n, "/delivery/track_parcel", policy="customer-support", thresholds=thresholds) for n in range(count)
-    ]
+def label_wrongly(
+    run: Run, traces: SqlTraceStore, pack: Path, promised: Certificate, certificate: str = "", **more: Any
+) -> None:
+    """Record ten decisions whose messages were about another task."""
+    own = promised.thresholds
+    thresholds = ThresholdsInForce(own.sure, own.shortlist, certificate=certificate or name_of(promised))
+    decided = [trace(n, policy="customer-support", thresholds=thresholds, **more) for n in range(10)]
     traces.write(decided)
-    given = "\n".join(json.dumps({"decision": each.id, "task": "/"}) for each in decided)
+    given = "\n".join(json.dumps({"decision": each.id, "task": "/billing/refund"}) for each in decided)
     assert run("record", "-", "--rate", 1, "--pack", pack, given=given).exit_code == 0
 
 
-def test_status_without_audits_is_calm(run: Run, support_pack: Path, served: tuple[Thresholds, str]) -> None:
+def test_status_without_audits_is_calm(run: Run, support_pack: Path, served: Certificate) -> None:
     result = run("status", support_pack, "--json")
     assert result.exit_code == 0
     found = json.loads(result.stdout)
-    assert (found["policy"], found["labels"], found["alarm_at"]) == ("customer-support", 0, 20)
-    for depth, threshold in zip(found["depths"], served[0].by_depth, strict=True):
-        assert (depth["audits"], depth["rate"], depth["rate_at_least"], depth["evidence"]) == (0, None, 0, 1)
-        assert (depth["step"], depth["threshold"], depth["alarms"]) == (0, threshold, [])
+    assert (found["policy"], found["basis"], found["labels"], found["alarm_at"]) == (
+        "customer-support",
+        "certified",
+        0,
+        20,
+    )
+    accepted = {"error": served.accepted.error, "unconditional": served.accepted.unconditional}
+    accepted |= {"exposure": served.accepted.exposure} if served.bounds_exposure else {}
+    assert {row["promise"]: row["accepted"] for row in found["promises"]} == accepted
+    for row in found["promises"]:
+        assert (row["audits"], row["wrong"], row["rate"], row["rate_at_least"]) == (0, 0, None, 0)
+    own = {"sure": served.thresholds.sure, "shortlist": served.thresholds.shortlist}
+    assert (found["evidence"], found["step"], found["alarms"], found["silent"]) == (pytest.approx(1), 0, [], False)
+    assert found["thresholds"] == found["steps"][0] == own and len(found["steps"]) == 3
 
 
+@pytest.mark.parametrize(
+    ("made", "promise"),
+    [
+        ({"task": "/delivery/track_parcel"}, "unconditional"),
+        (
+            {
+                "task": "/",
+                "outcome": "shortlisted",
+                "shortlist": (Likely("/delivery/track_parcel", 0.5), Likely("/delivery/late", 0.4)),
+            },
+            "error",
+        ),
+    ],
+    ids=["wrong text", "missed by the shortlist"],
+)
 def test_status_tells_of_an_alarm_and_ends_with_findings(
-    run: Run, traces: SqlTraceStore, support_pack: Path, served: tuple[Thresholds, str]
+    run: Run, traces: SqlTraceStore, support_pack: Path, served: Certificate, made: dict[str, Any], promise: str
 ) -> None:
-    thresholds, name = served
-    label_wrongly(run, traces, support_pack, ThresholdsInForce(thresholds.by_depth, certificate=name), 10)
+    label_wrongly(run, traces, support_pack, served, **made)
     result = run("status", support_pack, "--json")
     assert result.exit_code == 1
-    for depth in json.loads(result.stdout)["depths"]:
-        assert (depth["step"], depth["threshold"]) == (1, depth["steps"][1])
-        assert depth["alarms"][0]["threshold"] == depth["steps"][0]
-        assert depth["alarms"][0]["wrong"] == depth["alarms"][0]["audits"]
+    found = json.loads(result.stdout)
+    (alarm,) = found["alarms"]
+    assert (alarm["promise"], alarm["step"], alarm["wrong"]) == (promise, 0, alarm["audits"])
+    assert (found["step"], found["thresholds"]) == (1, found["steps"][1])
     shown = run("status", support_pack)
     assert shown.exit_code == 1
-    assert "audits of customer-support" in shown.stdout and "the threshold moved from" in shown.stdout
+    assert "audits of customer-support" in shown.stdout and "the thresholds moved from" in shown.stdout
+    assert f"sure {found['thresholds']['sure']:.3f}" in shown.stdout and "step 1 of 2" in shown.stdout
 
 
 def test_labels_of_another_fit_are_told_and_do_not_count(
-    run: Run, traces: SqlTraceStore, support_pack: Path, served: tuple[Thresholds, str]
+    run: Run, traces: SqlTraceStore, support_pack: Path, served: Certificate
 ) -> None:
-    label_wrongly(run, traces, support_pack, ThresholdsInForce(served[0].by_depth, certificate="another"), 10)
+    label_wrongly(run, traces, support_pack, served, "another", task="/delivery/track_parcel")
     result = run("status", support_pack)
     assert result.exit_code == 0 and "10 labels of earlier fits" in result.stdout
 
