@@ -217,12 +217,13 @@ def _note(decision: Decision, data: dict[str, Any]) -> None:
 
 
 def _told(decision: Decision) -> dict[str, str]:
-    return {
+    told = {
         "task": decision.task,
         "level": decision.level.word,
         "revision": decision.revision,
         "outcome": decision.outcome,
     }
+    return told | {"shortlist": ", ".join(decision.listed)} if decision.shortlist else told
 
 
 def _refusal(error: RequestError) -> HTTPException:

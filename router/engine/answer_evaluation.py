@@ -7,6 +7,8 @@ examined twice, or a turn that a client sends again, counts once:
 - a signal in an answer speaks of that answer;
 - a signal in a user's turn, or in the task that it came to, speaks of the conversation so far;
 - a user who comes back to a task speaks of the conversation before.
+
+Of tasks only those count that a turn was sure of, not those of a shortlist, nor what lies above them.
 """
 
 from __future__ import annotations
@@ -169,8 +171,9 @@ class AnswerEvaluator:
             found.rows.append(self._said(answered.tenant, _here(answered, answered.decision), signal, about))
         if len(prepared.decisions) > 1:
             found.rows += self._hear_turn(answered, rules)
-        if decision.task not in {ROOT, *(before.task for before in prepared.decisions[:-1])}:
-            found.rows += self._look_back(answered, rules)
+        *before, now = (_came_to(prepared, turn)[:1] for turn in range(len(prepared.decisions)))
+        if now not in ((), (ROOT,), *before):
+            found.rows += self._look_back(answered, rules, *now)
         if text and policy.judge and rules.judges(prepared.identity.conversation):
             found.judging = self._ask(answered, policy.judge, rules, text)
         return found
@@ -201,17 +204,17 @@ class AnswerEvaluator:
         """Yield what the newest user turn says of the conversation before it."""
         prepared = answered.prepared
         turn = len(prepared.decisions) - 1
-        for signal in rules.in_turn(_question(prepared), prepared.decision.tasks, prepared.decisions[-2].tasks):
+        before, now = _came_to(prepared, turn - 1), _came_to(prepared, turn)
+        for signal in rules.in_turn(_question(prepared), now, before):
             # A conversation's name may be used again for a later one, hence the time at which it began.
             about = ("turn", prepared.identity.conversation, repr(prepared.pin.began_s), str(turn), signal.metric)
             yield self._said(answered.tenant, _here(answered), signal, about)
 
-    def _look_back(self, answered: Answered, rules: AnswerRules) -> Iterator[Feedback]:
+    def _look_back(self, answered: Answered, rules: AnswerRules, task: str) -> Iterator[Feedback]:
         """Yield what a user says of the conversation before who has come back to its task."""
         identity, policy = answered.prepared.identity, answered.prepared.snapshot.policy.name
         if identity.unit == identity.conversation:  # nobody knows who this is
             return
-        task = answered.prepared.decision.task
         for signal in rules.again:
             before = attempt(
                 self.fault_handler,
@@ -277,6 +280,12 @@ def attempt(
             fault_handler.note(fault.code)
             log.warning("%s: %s", code, fault)
         return None
+
+
+def _came_to(prepared: PreparedRequest, turn: int) -> tuple[str, ...]:
+    """Return the tasks that a user turn was sure of, most certain first."""
+    least = prepared.observed.turns[turn].evidence.thresholds.at
+    return tuple(path for path, mass, _ in prepared.decisions[turn].paths if path == ROOT or mass >= least(path))
 
 
 def _here(answered: Answered, decision: str = "") -> FeedbackSubject:

@@ -11,7 +11,8 @@ A check holds, or does not, or cannot be told: of an answer of which only the be
 cannot be told does not count. An answer without words (the call of a tool) is not examined.
 
 All checks on the settled lineages are run, those of instructions that were not said as well: that tells which
-instructions a model would obey anyway. Instructions whose conditions do not hold are left out either way.
+instructions a model would obey anyway. Instructions whose conditions do not hold are left out either way, and so are
+tasks that speak as cases: nobody knows which case an answer followed.
 
 Each instruction is then judged by how often its check holds where it is said, and how often where it is not
 (`obedience`). The second comes from conversations at a lower level; those that a trial drew differ in nothing else, so
@@ -31,7 +32,7 @@ import msgspec
 
 from router.core.decision import Decision
 from router.core.learning import Compliance
-from router.core.policy import Check, CueValue, Instruction, Policy
+from router.core.policy import Check, CueValue, Instruction, Policy, lineage
 from router.rewards.text import clean, compiled, count_sentences, count_words, ends_with_question, folded, prose
 
 Detect: TypeAlias = Callable[[str], str | None]
@@ -130,10 +131,12 @@ class Checks:
         text, all_of_it = clean(text)
         views = _TextViews(text, whole and all_of_it)
         said = {piece.id for piece in decision.mix}
+        cases = {path for task in decision.listed for path in lineage(task)}
+        cases -= {path for task in decision.tasks for path in lineage(task)}
         held: list[bool] = []
         counts: list[Compliance] = []
         for path in decision.levels:
-            for line, test, name in self._by_task.get(path, ()):
+            for line, test, name in self._by_task.get(path, ()) if path not in cases else ():
                 result = test(views) if line.id in said or fits(line, cues) else None
                 if result is None:
                     continue

@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from router.core.audit import AuditBet
+from router.core.audit import AuditWatch
 from router.core.learning import Feedback
 from router.core.ports import Usage
 from router.core.store_ports import FeedbackStore, TraceStore
@@ -35,6 +35,7 @@ COUNTERS: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
     {
         "router_requests": ("Requests decided.", ("policy", "task", "outcome")),
         "router_levels": ("Decisions by task and level.", ("policy", "task", "level")),
+        "router_shortlisted": ("Tasks on shortlists.", ("policy", "task")),
         "router_tokens_added": ("Tokens added, by estimate.", ("policy",)),
         "router_usage_tokens": ("Tokens as backends counted them.", ("policy", "model", "kind")),
         "router_prefix_break": ("Prompt prefixes not sent again.", ("policy",)),
@@ -165,6 +166,9 @@ class Telemetry:
         else:  # a request that its client sends again is one request
             counts["router_requests"][(policy, decision.task, decision.outcome)] += 1
             counts["router_levels"][(policy, decision.task, decision.level.word)] += 1
+            if decision.outcome in ("classified", "shortlisted"):  # else nothing of a shortlist is said
+                for path, _ in decision.shortlist:
+                    counts["router_shortlisted"][(policy, path)] += 1
         counts["router_tokens_added"][(policy,)] += decision.tokens
         if trace.usage is not None:
             for kind, tokens in zip(Usage._fields, trace.usage, strict=True):
@@ -250,18 +254,21 @@ class _CountedTraces:
         self._store.close()
 
 
-def _audit_metrics(watches: Mapping[str, Sequence[AuditBet]]) -> Iterator[Metric]:
-    """Yield what audits have come to, by policy and depth. Counts begin anew with every fit, as the watches do."""
-    labels = ("policy", "depth")
+def _audit_metrics(watches: Mapping[str, AuditWatch]) -> Iterator[Metric]:
+    """Yield what audits have come to, by policy. Counts begin anew with every fit, as the watches do."""
+    labels = ("policy", "promise")
     alarms = CounterMetricFamily("router_audit_alarms", "Alarms of the audits.", labels=labels)
-    evidence = GaugeMetricFamily("router_audit_evidence", "Evidence of too many errors; 20 alarms.", labels=labels)
-    threshold = GaugeMetricFamily("router_threshold", "Least mass that is acted on.", labels=labels)
-    for policy, depths in watches.items():
-        for each in depths:
-            values = (policy, str(each.certificate.depth))
-            alarms.add_metric(values, len(each.alarms))
-            evidence.add_metric(values, each.evidence)
-            threshold.add_metric(values, each.threshold)
+    evidence = GaugeMetricFamily(
+        "router_audit_evidence", "Evidence against a promise; 20 in all alarms.", labels=labels
+    )
+    threshold = GaugeMetricFamily("router_threshold", "Least mass that is acted on.", labels=("policy", "zone"))
+    for policy, over in watches.items():
+        told = Counter(alarm.promise for alarm in over.alarms)
+        for bet in over.bets:
+            alarms.add_metric((policy, bet.promise), told[bet.promise])
+            evidence.add_metric((policy, bet.promise), bet.evidence)
+        threshold.add_metric((policy, "sure"), over.thresholds.sure)
+        threshold.add_metric((policy, "shortlist"), over.thresholds.shortlist)
     yield from (alarms, evidence, threshold)
 
 

@@ -13,15 +13,26 @@ from typing import Any
 import pytest
 
 from router.core.errors import BackendError, Degraded
+from router.core.evidence import Thresholds
 from router.core.learning import Compliance, Feedback
-from router.core.policy import AuxiliaryRule, Check, Judge, Level, Metric, Policy, Signal
+from router.core.policy import AuxiliaryRule, Check, Judge, Level, Metric, Policy, Signal, Task
 from router.core.store_ports import FeedbackSubject
 from router.engine.answer_evaluation import Answered, AnswerEvaluator
 from router.engine.answer_queue import JUDGE_WAITING, JUDGED_AT_ONCE, AnswerQueue
 from router.engine.guarding import FaultHandler
 from router.engine.prepare import RequestPreparer
 from router.rewards import PolicyAnswerRules
-from tests.support.parts import CHAT, body, call, instruction, preparer, small_policy, snapshot
+from tests.support.parts import (
+    CHAT,
+    EITHER,
+    WordRecogniser,
+    body,
+    call,
+    instruction,
+    preparer,
+    small_policy,
+    snapshot,
+)
 
 METRICS = {
     metric.name: metric
@@ -62,7 +73,7 @@ def whole(text: str) -> bytes:
 class Desk:
     """An answer_queue over lists, and conversations that are answered by hand."""
 
-    def __init__(self, of: Policy | None = None, **more: Any) -> None:
+    def __init__(self, of: Policy | None = None, recogniser: WordRecogniser | None = None, **more: Any) -> None:
         self.rows: list[Feedback] = []
         self.counts: list[Compliance] = []
         self.faults: list[str] = []
@@ -71,7 +82,7 @@ class Desk:
         self.looked_up: list[dict[str, Any]] = []
         self.before: FeedbackSubject | None = None
         self.now = 5_000
-        self.of: RequestPreparer = preparer(snapshot(of or policy()))
+        self.of: RequestPreparer = preparer(snapshot(of or policy(), recogniser))
         self.fault_handler = FaultHandler(self.faults.append)
         self.ids = 0
         evaluator = AnswerEvaluator(
@@ -218,6 +229,48 @@ def test_who_comes_back_speaks_of_the_conversation_before(desk: Desk) -> None:
 def test_nobody_is_looked_up_without_a_name_or_a_task(desk: Desk, texts: tuple[str, ...], user: str) -> None:
     desk.say(*texts, **({"user": user} if user else {}))
     assert desk.looked_up == []
+
+
+DOUBT = f"{EITHER}, I cannot say"
+
+
+def doubting(sure: bool) -> Desk:
+    """A desk to which a message may come about either of two tasks of /delivery, sure of the domain or not."""
+    desk = policy()
+    carried = [
+        instruction(path, "day", "- Name the day.", check=Check("mentions_any", ("Monday",)))
+        for path in ("/", "/delivery", "/delivery/late", "/delivery/lost")
+    ]
+    tasks = {line.task: replace(desk.tasks.get(line.task, Task(line.task)), instructions=(line,)) for line in carried}
+    tasks["/delivery"] = replace(tasks["/delivery"], children=("/delivery/late", "/delivery/lost"))
+    recogniser = WordRecogniser()
+    recogniser.doubts = {EITHER: ("/delivery/late", "/delivery/lost")}  # 0.92 together
+    recogniser.thresholds = Thresholds(0.5, 0.5, {} if sure else {"/delivery": 0.95})
+    return Desk(replace(desk, tasks=MappingProxyType({**desk.tasks, **tasks})), recogniser)
+
+
+@pytest.mark.parametrize("sure", [True, False])
+def test_only_tasks_that_a_turn_was_sure_of_count(sure: bool) -> None:
+    desk = doubting(sure)
+    desk.before = FeedbackSubject("desk", "c-old", "u-1", "dec_old", 100)
+    said = desk.say("Hello", "Hi.", DOUBT, user="ann")
+    decision = desk.of.prepare(call(body("Hello", "Hi.", DOUBT, user="ann"))).decision
+    assert (decision.outcome, decision.task, len(decision.listed)) == ("shortlisted", "/delivery", 2)
+    assert [asked["task"] for asked in desk.looked_up] == ["/delivery"] * sure
+    assert [comment for *_, comment in said if comment] == ["signal parcel_next", "signal asked_again"] * sure
+    # What was a guess before is news once it is sure.
+    desk = doubting(sure)
+    desk.of.registry.current().recogniser.WORDS = {"late": "/delivery/late"}
+    said = desk.say("Hello", "Hi.", DOUBT, "Which?", "it is late", user="ann")
+    assert ("signal parcel_next" in [comment for *_, comment in said]) is not sure
+
+
+def test_checks_are_run_for_what_is_said_plainly_and_never_for_a_case(desk: Desk) -> None:
+    assert desk.say(DOUBT) == []  # a refund speaks as a case alone, and the root carries no check
+    assert desk.counts == []
+    desk = doubting(sure=False)
+    assert desk.say(DOUBT, answer="On Monday") == [("checks", 1.0, "dec_1", "")]
+    assert [(count.instruction, count.said) for count in desk.counts] == [("/:day", True), ("/delivery:day", True)]
 
 
 def test_a_machines_own_call_is_not_examined() -> None:

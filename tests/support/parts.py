@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
 from router.core.evidence import Belief, Certificate, Likely, Thresholds, Tolerance
-from router.core.policy import ROOT, Cue, CueValue, Instruction, Level, Policy, PolicySettings, Task, count_tokens
+from router.core.policy import (
+    ROOT,
+    Cue,
+    CueValue,
+    Instruction,
+    Level,
+    Policy,
+    PolicySettings,
+    Task,
+    count_tokens,
+    lineage,
+)
 from router.engine.guarding import FaultHandler
 from router.engine.identity import Identifier
 from router.engine.prepare import Call, RequestPreparer
@@ -67,13 +79,14 @@ EITHER = "either"
 class WordRecogniser:
     """Believes what the newest word says, and keeps believing it. `fail` makes the next step raise."""
 
-    WORDS: Mapping[str, str] = {EITHER: EITHER, "refund": "/billing/refund", "parcel": "/delivery"}
+    WORDS: Mapping[str, str] = {"refund": "/billing/refund", "parcel": "/delivery"}
 
     def __init__(self, *, inline: bool = True) -> None:
         self.inline = inline
         self.deadline_s = 0.025
         self.thresholds = SETTLES
         self.certificate = PROMISED
+        self.doubts: Mapping[str, tuple[str, str]] = {EITHER: ("/delivery", "/billing/refund")}
         self.fail: Exception | None = None
         self.steps = 0
 
@@ -81,12 +94,16 @@ class WordRecogniser:
         self.steps += 1
         if self.fail is not None:
             raise self.fail
-        path = next((path for word, path in self.WORDS.items() if word in text), before)
+        known = {**self.doubts, **self.WORDS}
+        path = next((known[word] for word in known if word in text), before)
         if path is None:
             return None, Belief({})
-        if path == EITHER:
-            two = (Likely("/delivery", 0.47), Likely("/billing/refund", 0.45))
-            return path, Belief({"/billing": 0.45, **dict(two)}, two)
+        if not isinstance(path, str):
+            likeliest = tuple(map(Likely, path, (0.47, 0.45)))
+            masses: Counter[str] = Counter()
+            for each, mass in likeliest:
+                masses.update(dict.fromkeys(lineage(each)[1:], mass))
+            return path, Belief(dict(masses), likeliest)
         parent = path.rpartition("/")[0]
         return path, Belief({path: 0.9} | ({parent: 0.95} if parent else {}))
 
