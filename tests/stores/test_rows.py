@@ -91,10 +91,11 @@ def desk() -> Policy:
     )
 
 
-@pytest.mark.parametrize("mass", [None, 0.2, 0.96])
+@pytest.mark.parametrize("mass", [None, 0.2, 0.9])
 def test_a_stored_decision_is_made_again(trace: Traces, policy: Policy, mass: float | None) -> None:
     evidence = Evidence(
         belief=None if mass is None else Belief({"/billing": mass}),
+        thresholds=Thresholds(0.8),
         levels={"/billing": Level.DETAILED},
         faults=("classifier_slow",) if mass is None else (),
     )
@@ -169,14 +170,14 @@ def test_a_trace_of_an_earlier_release_decides_as_it_did(
 
 
 def test_a_row_says_what_was_decided(trace: Traces, policy: Policy) -> None:
-    evidence = Evidence(Belief({"/billing": 0.96}), levels={"/billing": Level.GUIDED})
+    evidence = Evidence(Belief({"/billing": 0.9}), thresholds=Thresholds(0.8), levels={"/billing": Level.GUIDED})
     decision = decide(policy, evidence)
     row = stored(trace(evidence=evidence, decision=decision, stream=True, stages={"decide": 0.03}))
     assert row["task"] == "/billing"
     assert row["tasks"] == ["/billing"]
     assert row["level"] == 2
     assert row["shortlist"] == []
-    assert row["confidence"] == 0.96
+    assert row["confidence"] == 0.9
     assert row["mix"] == ["/#1", "/billing#3", "/billing#4"]
     assert row["dropped"] == [{"id": "/#2", "reason": "budget"}]
     assert row["reasons"] == ["settled"]
