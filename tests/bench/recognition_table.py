@@ -11,8 +11,9 @@ full; always on the official test messages. In the table
 - AUROC: that a message in scope scores higher than one of CLINC150's official out-of-scope test messages, by the mass of
   the heaviest top-level branch, and beside it by that of all tasks together (one less the probability of "none of
   these"), which `router evaluate` reports; semantic-router's by its confidence;
-- acted on / wrong: shares of the messages in scope that settle on a task (at all) at the fitted thresholds, and that do
-  so off their truth's lineage; out of scope: the share of those messages that settle anywhere;
+- at the fitted thresholds, shares of the messages in scope: settled on one task; reach (their task's instructions are
+  sent, plainly or as a case); general text only; error (wrong text, or a shortlist without the right task) and the part
+  of it that is said plainly; out of scope: the share of those messages that get any task's text;
 - p50, p99: one message at a time, three rounds of messages that come once only, median over rounds;
 - all times are of the processor, with one thread each, so that what else ran on the machine does not count; times and
   memory are of the first draw.
@@ -31,6 +32,7 @@ from statistics import fmean
 from tests.bench.recognition_contenders import (
     Answer,
     Contender,
+    LinearProbe,
     OurRouter,
     ScikitLearn,
     SemanticRouter,
@@ -54,11 +56,11 @@ from tests.bench.report import milliseconds, print_table
 SHOTS: tuple[int | None, ...] = (5, 10, 20, None)
 SEEDS = 5
 ROUNDS = 3
-OURS, SKLEARN, SEMANTIC = "Prompt Router", "scikit-learn", "semantic-router"
-TIMED = {OURS: 1000, SKLEARN: 150, SEMANTIC: 100}
+OURS, SKLEARN, PROBE, SEMANTIC = "Prompt Router", "scikit-learn", "linear probe on MiniLM", "semantic-router"
+TIMED = {OURS: 1000, SKLEARN: 150, PROBE: 100, SEMANTIC: 100}
 """Messages in each round of timing."""
 
-FRESH: dict[str, Callable[[], Contender]] = {OURS: OurRouter, SKLEARN: ScikitLearn}
+FRESH: dict[str, Callable[[], Contender]] = {OURS: OurRouter, SKLEARN: ScikitLearn, PROBE: LinearProbe}
 """Contenders that get a new process for each fit, so that none inherits the memory of another."""
 
 
@@ -75,10 +77,11 @@ class Line:
     error: float
     auroc_top: float
     auroc_some: float
-    acted_task: float
-    wrong_task: float
-    acted: float
+    sure: float
+    reach: float
+    general: float
     wrong: float
+    plainly: float
     outside_acted: float
     p50: float = NAN
     p99: float = NAN
@@ -99,18 +102,19 @@ def judged(messages: Messages, inside: Sequence[Answer], outside: Sequence[Answe
         "auroc_top": auroc([answer.top for answer in inside], [answer.top for answer in outside]),
         "auroc_some": auroc([answer.some for answer in inside], [answer.some for answer in outside]),
     }
-    settled = [(answer.settled, truth) for answer, truth in pairs if answer.settled is not None]
-    if not settled:
-        return found | dict.fromkeys(("acted_task", "wrong_task", "acted", "wrong", "outside_acted"), NAN)
+    told = [(answer.settled, answer.listed, truth) for answer, truth in pairs if answer.settled is not None]
+    if not told:
+        return found | dict.fromkeys(("sure", "reach", "general", "wrong", "plainly", "outside_acted"), NAN)
     depth = 2 if messages.deep else 1
-    on_task = [path.count("/") == depth and path != "/" for path, _ in settled]
-    off = [not leads_to(path, truth) for path, truth in settled]
+    plainly = [not leads_to(path, truth) for path, _, truth in told]
+    missed = [bool(listed) and truth not in listed for _, listed, truth in told]
     return found | {
-        "acted_task": share(on_task),
-        "wrong_task": share([task and wrong for task, wrong in zip(on_task, off, strict=True)]),
-        "acted": share([path != "/" for path, _ in settled]),
-        "wrong": share(off),
-        "outside_acted": share([answer.settled != "/" for answer in outside]),
+        "sure": share([path.count("/") == depth and path != "/" for path, *_ in told]),
+        "reach": share([truth in (path, *listed) for path, listed, truth in told]),
+        "general": share([path == "/" and not listed for path, listed, _ in told]),
+        "wrong": share([either for either in map(max, plainly, missed)]),
+        "plainly": share(plainly),
+        "outside_acted": share([answer.settled != "/" or bool(answer.listed) for answer in outside]),
     }
 
 
@@ -210,9 +214,11 @@ HEAD = (
     "error",
     "AUROC",
     "by 1 - none",
-    "task acted on / wrong %",
-    "all acted on / wrong %",
-    "out of scope acted on %",
+    "sure %",
+    "reach %",
+    "general only %",
+    "error / plainly %",
+    "out of scope told %",
     "p50 ms",
     "p99",
     "fit s",
@@ -231,10 +237,7 @@ def row_of(lines: Sequence[Line]) -> list[str]:
     def time_of(seconds: float) -> str:
         return "-" if seconds != seconds else milliseconds(seconds)
 
-    pairs = [
-        "-" if mean(acted) != mean(acted) else f"{percent(mean(acted))} / {percent(mean(wrong))}"
-        for acted, wrong in (("acted_task", "wrong_task"), ("acted", "wrong"))
-    ]
+    wrong = "-" if mean("wrong") != mean("wrong") else f"{percent(mean('wrong'))} / {percent(mean('plainly'))}"
     return [
         str(first.shots or "all"),
         first.contender,
@@ -244,7 +247,8 @@ def row_of(lines: Sequence[Line]) -> list[str]:
         plain(mean("error"), 3),
         plain(mean("auroc_top"), 3),
         plain(mean("auroc_some"), 3),
-        *pairs,
+        *(percent(mean(field)) for field in ("sure", "reach", "general")),
+        wrong,
         percent(mean("outside_acted")),
         time_of(first.p50),
         time_of(first.p99),
