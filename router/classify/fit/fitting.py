@@ -95,7 +95,7 @@ def key_of(material: Material) -> str:
         ],
         [training.NEAR, training.MOST_ROWS, SMALL_PACK, LARGE_PACK, OURS_AFTER_ALL],
         [belief.STAY, belief.GOES_ON, belief.WEIGHT, belief.REPLY, small_talk.HOSTING_SHARE],
-        [calibration.NONE_SHARE, certify.DELTA, certify.SURE_ODDS, certify.LEAST_SHORTLIST],
+        [calibration.NONE_SHARE, certify.DELTA, certify.SURE_ODDS, certify.LEAST_SHORTLIST, certify.CAUTION],
         [hashlib.sha256("\n".join(shipped(name)).encode()).hexdigest() for name in SHIPPED],
     ]
     return material.digest(json.dumps(recipe))
@@ -194,8 +194,8 @@ def _held_out(
 ) -> HeldOutRows:
     """Return some of the judged rows, with their sentences, as a decision would see them."""
     beliefs, part_rows = _part_beliefs(judged, parts, turns.parts[: len(parts)])
-    truths = rows.truths
-    return HeldOutRows(turns.openings[judged], tuple(truths[at] for at in judged.tolist()), beliefs, part_rows)
+    truths = tuple(rows.truths[at] for at in judged.tolist())
+    return HeldOutRows(turns.openings[judged], truths, beliefs, part_rows, ours=bool(rows.own[judged].all()))
 
 
 def _paced(
