@@ -20,14 +20,14 @@ messages that no task answers, few get any task's text (exposure). Errors are co
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
 
 from router.classify.belief import Tree
-from router.classify.fit.certify import DELTA, HeldOutRows, Turning, thresholds_for, turning
+from router.classify.fit.certify import DELTA, HeldOutRows, Turning, cautious, thresholds_for, turning
 from router.core.evidence import Tolerance
 from router.core.policy import ROOT, lineage
 from tests.bench.recognition_contenders import OurRouter
@@ -175,7 +175,8 @@ def judge_pack(part: Part, data_set: str, shots: int) -> tuple[list[Kept], Kept]
     resamples = 200 if part.quick else RESAMPLES
     kept = [keeps(tests, tests, n, resamples) for n in ((500,) if part.quick else SIZES)]
     rows = np.flatnonzero(router.study.certified)
-    found = population(name, tree, router.study.probabilities[rows], [router.study.truths[at] for at in rows.tolist()])
+    truths = [router.study.truths[at] for at in rows.tolist()]
+    found = replace(population(name, tree, router.study.probabilities[rows], truths), accepted=cautious(ACCEPTED))
     say(f"certificate: {name}")
     return kept, keeps(found, tests, len(found.inside.wrong), resamples)
 

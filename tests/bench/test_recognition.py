@@ -134,7 +134,11 @@ def test_the_figures_of_a_line_follow_from_the_answers() -> None:
     outside = Answer("/billing/refund", "/billing", 0.7, 0.7, 0.1, "/billing")
     found = judged(messages, [right, wrong], [outside])
     assert (found["task"], found["domain"], found["auroc_top"], found["auroc_some"]) == (0.5, 1.0, 0.5, 1.0)
-    assert (found["acted_task"], found["wrong_task"], found["wrong"], found["outside_acted"]) == (1.0, 0.5, 0.5, 1.0)
+    assert (found["sure"], found["reach"], found["general"]) == (1.0, 0.5, 0.0)
+    assert (found["wrong"], found["plainly"], found["outside_acted"]) == (0.5, 0.5, 1.0)
+    cases = ("/delivery/track", "/delivery/address")
+    found = judged(messages, [right, Answer("/delivery/address", "/delivery", 0.5, 0.5, 0.5, "/delivery", cases)], [])
+    assert (found["sure"], found["reach"], found["wrong"]) == (0.5, 1.0, 0.0)
 
 
 @pytest.mark.parametrize("contender", [OurRouter, ScikitLearn])

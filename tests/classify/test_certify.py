@@ -192,8 +192,11 @@ def test_texts_that_no_task_answers_bound_the_exposure_and_nothing_else() -> Non
     told = certificate(judged(ours, ([0.7, 0.1, 0.0], ROOT, 200)), TREE, Acceptance(FIVE))
     assert told.bounds_exposure and told.thresholds.shortlist > 0.8
     assert (told.rows, told.foreign, told.exposed, told.error) == (900, 200, 0.0, 0.0)
-    few = certificate(judged(ours, ([0.7, 0.1, 0.0], ROOT, 21)), TREE, Acceptance(FIVE))
+    few = certificate(judged(ours, ([0.7, 0.1, 0.0], ROOT, 37)), TREE, Acceptance(FIVE))
     assert not few.bounds_exposure and few.thresholds == without.thresholds
+    shipped = replace(judged(ours, ([0.7, 0.1, 0.0], ROOT, 200)), ours=False)
+    guessed = certificate(shipped, TREE, Acceptance(FIVE))
+    assert not guessed.bounds_exposure and guessed.thresholds.shortlist > 0.8
 
 
 def test_text_of_a_task_with_tasks_below_it_is_reached_by_any_of_these() -> None:

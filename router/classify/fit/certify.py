@@ -48,8 +48,8 @@ LEAST_SHORTLIST = 0.6
 CLINC150's messages get their task's text, and 38 instead of 32 % of those that none of its tasks answers get any."""
 
 CAUTION = 0.6
-"""Of the accepted exposure, so much is tested. What no task answers is an open class: of CLINC150's test messages out of
-scope, one and a half times as many got some task's text as of those of its train and validation parts, at which the
+"""Of the accepted exposure, so much is tested. What no task answers is an open class: of CLINC150's test messages out
+of scope, one and a half times as many got some task's text as of those of its train and validation parts, by which the
 thresholds were chosen (10 examples a task, five draws: 13 % at the full rate, 7 to 10 % at this one)."""
 
 HIGH_STAKES = 1 / 3
