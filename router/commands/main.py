@@ -143,7 +143,7 @@ def evaluate(
     html: Annotated[Path | None, typer.Option(help="Write the report, with plots, to this file.")] = None,
     json_wanted: JsonOption = False,
 ) -> None:
-    """Measure how well a pack's tasks are recognised, what may be relied on, and what would make it better."""
+    """Measure how many messages get their task's instructions, what may be relied on, and what would reach more."""
     loaded = load_pack(pack)
     labelled = read_labelled(against, loaded.policy.tasks, skip_unknown=skip_unknown) if against else None
     if html is not None and (html.is_dir() or not html.parent.is_dir()):  # said before the work for it is done

@@ -20,10 +20,11 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.text import Text
 from rich.tree import Tree
 
-from router.core.audit import SILENT
 from router.core.policy import ROOT, lineage
 
 BAR_CELLS = 10
+
+SETTLED, LISTED = "bold green", "bold yellow"
 
 PATIENCE_S = 1.0
 """Work that is done sooner shows no bar."""
@@ -32,9 +33,13 @@ PATIENCE_S = 1.0
 def explanation_view(found: Mapping[str, Any]) -> RenderableType:
     """Return a decision as a tree of scores, followed by what was said, what was not, and why."""
     parts: list[RenderableType] = [_headline(found), _score_tree(found)]
+    if found["shortlist"]:
+        parts.append(_shortlist(found))
     if found["mix"]:
         parts.append(_mix_view(found))
+    turns = [f"{turn['task']}  {turn['outcome']}, level {turn['level']}{_cases(turn)}" for turn in found["turns"]]
     for title, lines in (
+        ("turns", turns if len(turns) > 1 else []),
         ("cues", [f"{name} = {value}" for name, value in found["cues"].items()]),
         ("not said", [f"{drop['id']}  ({drop['reason']})" for drop in found["dropped"]]),
         ("why", [reason["text"] for reason in found["reasons"]]),
@@ -46,26 +51,35 @@ def explanation_view(found: Mapping[str, Any]) -> RenderableType:
     if found["cache_lost_tokens"]:
         lost = f"about {found['cache_lost_tokens']:,} tokens are processed anew, by `on_switch: head`"
         parts.append(Text.assemble(("cost: ", "bold"), lost))
-    if found["certificates"]:
-        parts.append(_promises(found["certificates"]))
+    if found["certificate"]:
+        parts.append(_promise(found["certificate"]))
     return Group(*parts)
 
 
-def _promises(certificates: Sequence[Mapping[str, Any]]) -> Text:
-    """Return what is promised at each depth, and by what."""
-    text = Text.assemble(("promised: ", "bold"))
-    for found in certificates:
-        below = " and below" if found is certificates[-1] and len(certificates) > 1 else ""
-        text.append(f"\n  depth {found['depth']}{below}: {found['promise']}")
-        moved = "" if found["in_force"] == found["threshold"] else f", now {found['in_force']:.3f} after audits"
-        if found["in_force"] == SILENT:
-            moved = ", now silent after audits"
-        text.append(
-            f"\n    threshold {found['threshold']:.3f}{moved}; of {found['rows']:,} examples it acts on"
-            f" {100 * found['coverage']:.0f} %, wrongly on {100 * found['wrong']:.1f} %",
-            style="dim",
-        )
+def _cases(turn: Mapping[str, Any]) -> str:
+    return f"; one of {', '.join(turn['shortlist'])}" if turn["shortlist"] else ""
+
+
+def _promise(told: Mapping[str, Any]) -> Text:
+    """Return what is promised, by which thresholds, and what these do to the examples."""
+    own, now = told["thresholds"], told["in_force"]
+    moved = "" if all(now[name] == own[name] for name in now) else f"; after audits {_thresholds(now)}"
+    if now["shortlist"] > 1.0:
+        moved = "; after audits silent"
+    shares = {name: f"{100 * told[name]:.1f} %" for name in ("reach", "sure", "error", "unconditional", "exposed")}
+    text = Text.assemble(("promised: ", "bold"), told["promise"])
+    text.append(f"\n  {_thresholds(own)}{moved}", style="dim")
+    text.append(
+        f"\n  of {told['rows']:,} examples {shares['reach']} get their task's text, {shares['sure']} one task alone;"
+        f" {shares['error']} go wrong, {shares['unconditional']} plainly; of {told['foreign']:,} others"
+        f" {shares['exposed']} get any",
+        style="dim",
+    )
     return text
+
+
+def _thresholds(of: Mapping[str, float]) -> str:
+    return f"one task alone from {of['sure']:.4f} on, a shortlist from {of['shortlist']:.4f} on"
 
 
 def _headline(found: Mapping[str, Any]) -> Text:
@@ -78,35 +92,44 @@ def _headline(found: Mapping[str, Any]) -> Text:
 
 
 def _score_tree(found: Mapping[str, Any]) -> Tree:
-    settled = {path for task in found["tasks"] for path in lineage(task)}
-    top = Tree(_node(ROOT, 1.0, 0.0, settled), guide_style="dim")
+    """Return the masses down the tree against the thresholds of single tasks: settled green, listed yellow."""
+    styles = {path: LISTED for likely in found["shortlist"] for path in lineage(likely["task"])}
+    styles |= {path: SETTLED for task in found["tasks"] for path in lineage(task)}
+    top = Tree(Text(ROOT, style=SETTLED), guide_style="dim")
     branches = {ROOT: top}
     for score in found["scores"]:
-        path = score["task"]
-        parent = branches.get(path.rpartition("/")[0] or ROOT, top)
-        branches[path] = parent.add(_node(path, score["mass"], score["threshold"], settled))
+        path, mass, threshold = score["task"], score["mass"], score["threshold"]
+        text = Text(path.rpartition("/")[2], style=styles.get(path, ""))
+        filled = round(mass * BAR_CELLS)
+        text.append("  " + "█" * filled + "·" * (BAR_CELLS - filled), style="cyan")
+        text.append(f" {mass:.4f} {'≥' if mass >= threshold else '<'} {threshold:.4f}", style="dim")
+        branches[path] = branches.get(path.rpartition("/")[0] or ROOT, top).add(text)
     return top
 
 
-def _node(path: str, mass: float, threshold: float, settled: set[str]) -> Text:
-    name = path if path == ROOT else path.rpartition("/")[2]
-    text = Text(name, style="bold green" if path in settled else "")
-    if path != ROOT:
-        filled = round(mass * BAR_CELLS)
-        text.append("  " + "█" * filled + "·" * (BAR_CELLS - filled), style="cyan")
-        relation = "≥" if mass >= threshold else "<"
-        text.append(f" {mass:.2f} {relation} {threshold:.2f}", style="dim")
-    return text
+def _shortlist(found: Mapping[str, Any]) -> Text:
+    """Return the masses of the shortlist, and their sum."""
+    masses = [likely["mass"] for likely in found["shortlist"]]
+    text = Text.assemble(("shortlist: ", "bold"), style="")
+    for likely in found["shortlist"]:
+        text.append(f"{likely['task']}", style=LISTED).append(f" {likely['mass']:.4f}, ")
+    text.append(f"together {sum(masses):.4f}")
+    least = found["certificate"] and found["certificate"]["in_force"]["shortlist"]
+    return text.append(f" ≥ {least:.4f}" if least else "", style="dim")
 
 
 def _mix_view(found: Mapping[str, Any]) -> Panel:
+    """Return what is said: plain text by task, then the cases, each with all that is said under it."""
     body = Text()
-    task = None
+    before = None
     for piece in found["mix"]:
-        if piece["task"] != task:
-            task = piece["task"]
-            level = found["levels"].get(task, "")
-            body.append(("\n" if body else "") + f"{task}  ({level})\n", style="bold cyan")
+        # Pieces of a case may belong to tasks above it; the sentence that opens the cases belongs to none.
+        part = piece["case"] or piece["task"]
+        if part != before:
+            before = part
+            case, style = ("case ", LISTED) if piece["case"] else ("", "bold cyan")
+            named = f"{case}{part}  ({found['levels'][part]})\n" if part in found["levels"] else ""
+            body.append(("\n" if body else "") + named, style=style)
         body.append(piece["text"] + ("  [required]" if piece["required"] else "") + "\n")
     body.rstrip()
     return Panel(body, title="instructions added", title_align="left", border_style="dim")

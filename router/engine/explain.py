@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
 from typing import Any
 
+import msgspec
+
 from router.core.decision import Decision
-from router.core.evidence import Evidence, Thresholds
+from router.core.evidence import Belief, Evidence, Likely, Thresholds
 from router.core.policy import ROOT, Policy, count_tokens
 from router.engine.prepare import PreparedRequest
 from router.engine.snapshot import Snapshot
@@ -19,6 +19,7 @@ def explanation(prepared: PreparedRequest) -> dict[str, Any]:
         "policy": prepared.snapshot.policy.name,
         **decision_json(prepared.decision),
         "scores": scores_json(prepared.snapshot.policy, prepared.evidence),
+        **beliefs_json(prepared.evidence),
         "certificate": certificate_json(prepared.snapshot, prepared.evidence.thresholds),
         "cues": dict(prepared.evidence.cues),
         "on_switch": prepared.snapshot.policy.settings.on_switch,
@@ -58,7 +59,7 @@ def decision_json(decision: Decision) -> dict[str, Any]:
         "revision": decision.revision,
         "task": decision.task,
         "tasks": list(decision.tasks),
-        "shortlist": [{"task": path, "mass": mass} for path, mass in decision.shortlist],
+        "shortlist": _likely_json(decision.shortlist),
         "confidence": decision.confidence,
         "level": decision.level.word,
         "levels": {path: level.word for path, level in decision.levels.items()},
@@ -95,20 +96,26 @@ def scores_json(policy: Policy, evidence: Evidence) -> list[dict[str, Any]]:
     ]
 
 
+def beliefs_json(evidence: Evidence) -> dict[str, Any]:
+    """Return the likeliest tasks with their own masses: of the message, and of each sentence that counts by itself."""
+    belief = evidence.belief or Belief({})
+    return {
+        "likeliest": _likely_json(belief.likeliest),
+        "sentences": [_likely_json(sentence.likeliest) for sentence in belief.sentences],
+    }
+
+
+def _likely_json(tasks: tuple[Likely, ...]) -> list[dict[str, Any]]:
+    return [{"task": path, "mass": mass} for path, mass in tasks]
+
+
 def certificate_json(snapshot: Snapshot, thresholds: Thresholds) -> dict[str, Any] | None:
     """Return how the thresholds came about, what is promised, and those in force after audits; None without any."""
     if snapshot.recogniser is None:
         return None
     told = snapshot.recogniser.certificate
     return {
-        **_plain(told),
+        **msgspec.to_builtins(told, enc_hook=dict),  # for mappings that are read only
         "in_force": {"sure": thresholds.sure, "shortlist": thresholds.shortlist},
         "promise": told.promise,
     }
-
-
-def _plain(value: Any) -> Any:
-    """Return dataclasses and mappings as dictionaries; `asdict` cannot copy a mapping that is read only."""
-    if is_dataclass(value):
-        return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
-    return dict(value) if isinstance(value, Mapping) else value

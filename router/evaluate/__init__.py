@@ -2,10 +2,11 @@
 
     evaluate(pack, labelled) -> Evaluation -> as_json() | table | page
 
-`evaluation` is the whole, `labelled` reads data from elsewhere, `outcomes` is the table of judged turns that every
-measure reads, `measures` are the plain numbers, `summary` all figures of a set of turns and of each task, `suggestions`
-what to do about a pack. `table` shows people an evaluation on a terminal, `page` as a file for a browser, with the
-plots of `markup` and the words of `wording`."""
+`evaluation` is the whole, `labelled` reads data from elsewhere, `outcomes` are the judged turns that every measure
+reads, `reach` is what they would be sent, at which thresholds, `measures` are the plain numbers, `summary` all figures
+of a set of turns and of each task. What to do about a pack: `suggestions` about its examples, `advice` to reach more.
+`table` shows people an evaluation on a terminal, `page` as a file for a browser, with the plots of `markup` and the
+words of `wording`."""
 
 from router.evaluate.evaluation import Evaluation, evaluate
 from router.evaluate.labelled import LabelError, Labelled, read_labelled

@@ -1,8 +1,9 @@
 """The whole evaluation of a pack: its cross-validation, what it suggests, and labelled data from elsewhere.
 
-    cross-validation -> outcomes -> summary   how models fare on the pack's rows that they had not seen
-    halves -> learning curve                    where more examples would pay
-    recogniser -> steps                   latency; labelled data put to what serves
+    cross-validation -> judged rows -> summary   how models fare on the pack's rows that they had not seen
+    certifying rows -> trade -> advice           what other budgets would give
+    halves -> learning curve -> advice           where more examples would pay
+    recogniser -> steps                          time; labelled data put to what serves
 
 A task has examples; a *row* is one of them, or a text that no task answers (the pack's own, or shipped).
 """
@@ -11,25 +12,27 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import compress, islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import numpy as np
+import msgspec
 
 from router.classify import CrossValidation, LinearRecogniser, cross_validate
 from router.classify.belief import Tree
 from router.classify.fit.training import Material
-from router.core.decide import settle
-from router.core.evidence import Belief, Certificate
+from router.core.evidence import Certificate
 from router.core.policy import ROOT, Policy
 from router.evaluate import measures, suggestions
+from router.evaluate.advice import Advice, Adviser
 from router.evaluate.labelled import Labelled
-from router.evaluate.outcomes import Outcomes, is_right, serve, walk_down
+from router.evaluate.outcomes import Judged, judged, serve
+from router.evaluate.reach import Budget, Sending, budgets
 from router.evaluate.suggestions import LearningCurve, growth
 from router.evaluate.summary import ConfusedPair, Summary, summarise, texts_by_task
+from router.evaluate.wording import plural
 from router.packs import Pack
 
 Progress: TypeAlias = Callable[[float], None]
@@ -44,8 +47,8 @@ STUDY_SHARE, GROWTH_SHARE = 0.45, 0.45
 """Of the bar of progress: the whole, its halves; the rest is for labelled data."""
 
 ASSUMPTION = (
-    "All this assumes that traffic is like the examples of the pack. The certificates bound how often wrong text is "
-    "sent for messages drawn as the examples were; they say nothing about messages of another kind."
+    "All this assumes that traffic is like the examples of the pack. The certificate bounds how often wrong text is "
+    "sent for messages drawn as the examples were; it says nothing about messages of another kind."
 )
 
 
@@ -76,6 +79,7 @@ class Measured:
 class Evaluation:
     """Everything that was found out about a pack, by its own rows (`own`) and by labelled data (`served`).
 
+    `budgets` are those of the trade, `everything_tokens` what all tasks' text takes, `fit_s` is processor time, and
     `notes` say in words what was left out, and why.
     """
 
@@ -86,9 +90,12 @@ class Evaluation:
     shipped: int
     encoder: str
     blocks: tuple[str, ...]
-    certificates: tuple[Certificate, ...]
+    certificate: Certificate
+    budgets: tuple[Budget, ...]
+    everything_tokens: int
     own: Measured
     served: Measured | None
+    advice: tuple[Advice, ...]
     merges: tuple[ConfusedPair, ...]
     label_issues: tuple[suggestions.LabelIssue, ...]
     growth: LearningCurve | None
@@ -102,16 +109,21 @@ class Evaluation:
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON-ready data; `against` is there when labelled data was given."""
+        own = self.own.as_json()
         found: dict[str, Any] = {
             "policy": self.policy,
             "revision": self.revision,
+            "sent": own.pop("sent"),
+            "certificate": _plain(self.certificate) | {"promise": self.certificate.promise},
+            "advice": list(map(_plain, self.advice)),
+            "trade": self.trade(self.own),
+            "everything_tokens": self.everything_tokens,
             "rows": {"examples": self.examples, "unrelated": self.unrelated, "shipped": self.shipped},
             "encoder": self.encoder,
             "blocks": list(self.blocks),
             "fit_s": self.fit_s,
-            "certificates": [asdict(one) for one in self.certificates],
             "assumes": ASSUMPTION,
-            **self.own.as_json(),
+            **own,
             "suggestions": {
                 "merge": [
                     {
@@ -134,8 +146,31 @@ class Evaluation:
         if self.served is not None:
             unknown = self.served.unknown
             skipped = {"turns": sum(unknown.values()), "tasks": dict(unknown)}
-            found["against"] = {"file": self.served.name, **self.served.as_json(), "skipped": skipped}
+            served = {**self.served.as_json(), "trade": self.trade(self.served)}
+            found["against"] = {"file": self.served.name, **served, "skipped": skipped}
         return found
+
+    @property
+    def origin(self) -> str:
+        """What the evaluation rests on, in words."""
+        parts = [plural(len(self.own.summary.tasks), "task"), plural(self.examples, "example")]
+        if self.unrelated:
+            parts.append(f"{plural(self.unrelated, 'text')} of no task")
+        if self.blocks:
+            parts.append(f"encoder {self.encoder} ({' + '.join(self.blocks)})")
+        return ", ".join([*parts, f"fitted and cross-validated in {self.fit_s:.1f} s of processor time"])
+
+    def trade(self, measured: Measured) -> list[dict[str, Any]]:
+        """Return what each budget gives on some turns, as JSON-ready data; nulls where none can be certified."""
+        return [
+            _plain(one) | {"sent": _plain(reach) if reach else None}
+            for one, reach in zip(self.budgets, measured.summary.trade, strict=True)
+        ]
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    plain: dict[str, Any] = msgspec.to_builtins(value, enc_hook=dict)  # for read-only mappings
+    return plain
 
 
 def evaluate(pack: Pack, labelled: Labelled | None = None, *, quick: bool = False, progress: Progress) -> Evaluation:
@@ -145,40 +180,50 @@ def evaluate(pack: Pack, labelled: Labelled | None = None, *, quick: bool = Fals
     """
     policy = pack.policy
     material = Material.of(policy)
-    started, worked = time.perf_counter(), time.process_time()
+    worked = time.process_time()
     found = cross_validate(material, progress=lambda done: progress(STUDY_SHARE * done))
-    took, worked = time.perf_counter() - started, time.process_time() - worked
+    worked = time.process_time() - worked
     notes = _notes(found, material, quick, worked)
     curve = None
     if not quick and worked <= PATIENCE_S:
         curve = growth(found, material, lambda done: progress(STUDY_SHARE + GROWTH_SHARE * done))
     progress(STUDY_SHARE + GROWTH_SHARE)
-    recogniser = LinearRecogniser(found.artefact)
-    outcomes = outcomes_of(found, policy)
-    texts_of = texts_by_task(outcomes.chosen(outcomes.in_scope))
-    summary = summarise(outcomes, policy.tasks, found.artefact.certificates, texts_of)
+    artefact, sending = found.artefact, Sending(policy)
+    certificate, tree = artefact.certificate, Tree(artefact.paths, artefact.classes)
+    trade = budgets(certificate, found.held_out, tree, material.asked)
+    turns = own_rows(found, policy, tree)
+    texts_of = texts_by_task([turn for turn in turns if turn.truth])
+
+    def measure(name: str, turns: Sequence[Judged], latency: measures.Latency, unknown: Counter[str]) -> Measured:
+        summary = summarise(turns, policy.tasks, sending, certificate, trade, texts_of)
+        return Measured(name, summary, latency, unknown)
+
+    recogniser = LinearRecogniser(artefact)
+    own = measure(OWN, turns, _latency(recogniser, list(compress(found.texts, found.own.tolist()))), Counter())
     served = None
     if labelled is not None:
         rest = STUDY_SHARE + GROWTH_SHARE
-        judged, steps = serve(labelled, policy, recogniser, lambda done: progress(rest + (1.0 - rest) * done))
-        theirs = summarise(judged, policy.tasks, found.artefact.certificates, texts_of)
-        served = Measured(labelled.name, theirs, steps, labelled.unknown)
+        theirs, steps = serve(labelled, policy.tasks, recogniser, lambda done: progress(rest + (1.0 - rest) * done))
+        served = measure(labelled.name, theirs, steps, labelled.unknown)
     progress(1.0)
     return Evaluation(
         policy=policy.name,
         revision=policy.revision,
         examples=len(material.examples),
         unrelated=len(material.unrelated),
-        shipped=summary.rows - int(found.own.sum()),
+        shipped=int((found.certified & ~found.own).sum()),
         encoder=material.encoder,
-        blocks=tuple(block.name for block in found.artefact.blocks),
-        certificates=found.artefact.certificates,
-        own=Measured(OWN, summary, _latency(recogniser, list(compress(found.texts, found.own.tolist())))),
+        blocks=tuple(block.name for block in artefact.blocks),
+        certificate=certificate,
+        budgets=trade,
+        everything_tokens=sending.everything,
+        own=own,
         served=served,
-        merges=suggestions.merges(summary.pairs),
+        advice=Adviser(found, policy, turns, sending, list(zip(trade, own.summary.trade, strict=True)), curve).advice(),
+        merges=suggestions.merges(own.summary.pairs),
         label_issues=suggestions.label_issues(found, suggestions.example_places(pack)),
         growth=curve,
-        fit_s=round(took, 2),
+        fit_s=round(worked, 2),
         notes=notes,
     )
 
@@ -192,43 +237,26 @@ def _notes(found: CrossValidation, material: Material, quick: bool, worked: floa
         notes.append("the learning curve was left out (--quick)")
     elif worked > PATIENCE_S:
         notes.append(f"the learning curve was left out: it takes two more fits, and one took {worked:.0f} s")
-    judged = sum(truth != ROOT for truth in found.truths)
-    if judged < len(material.examples):
-        every = f"{judged:,} of {len(material.examples):,} examples were held out and judged"
+    held_out = sum(truth != ROOT for truth in found.truths)
+    if held_out < len(material.examples):
+        every = f"{held_out:,} of {len(material.examples):,} examples were held out and judged"
         notes.append(f"{every}: one fold of a large pack, or examples that hold no words")
+    if generated := int((found.own & ~found.certified).sum()):
+        notes.append(f"{generated:,} rows are marked as generated: they train, and nothing is measured on them")
     return tuple(notes)
 
 
-def outcomes_of(found: CrossValidation, policy: Policy) -> Outcomes:
-    """Return the rows of a cross-validation as outcomes. What would be settled is settled as for an opening message.
+def own_rows(found: CrossValidation, policy: Policy, tree: Tree) -> list[Judged]:
+    """Return the rows that the thresholds were certified on, each as an opening message.
 
-    They are the rows that the thresholds were certified on.
+    Sentences are left out: a second request is nobody's truth here.
     """
-    kept = found.certified
-    probabilities = found.probabilities[kept]
-    artefact = found.artefact
-    tree = Tree(artefact.paths, artefact.classes)
-    rows = np.arange(len(probabilities))
-    best = probabilities.argmax(axis=1) if artefact.classes else np.zeros(0, np.int64)
-    guesses = tuple(artefact.classes[at] for at in best.tolist())
-    truths = tuple(
-        (truth,) if truth != ROOT else () for truth, row in zip(found.truths, kept.tolist(), strict=True) if row
+    rows = zip(compress(found.texts, found.certified.tolist()), found.held_out.truths, strict=True)
+    beliefs = map(tree.belief, found.held_out.probabilities)
+    judgeable = (
+        (text, () if truth == ROOT else (truth,), belief) for (text, truth), belief in zip(rows, beliefs, strict=True)
     )
-    classes = frozenset(artefact.classes)
-    settled = (
-        settle(policy.tasks, Belief(tree.mass(row)), artefact.thresholds, policy.settings.max_tasks)
-        for row in probabilities
-    )
-    return Outcomes(
-        texts=tuple(text for text, row in zip(found.texts, kept.tolist(), strict=True) if row),
-        truths=truths,
-        guesses=guesses,
-        confidences=probabilities[rows, best],
-        right=np.array([is_right(*row, classes) for row in zip(guesses, truths, strict=True)], np.bool_),
-        walk=walk_down(tree, tree.all_masses(probabilities)),
-        known=probabilities.sum(axis=1),
-        settled=tuple(tuple(one.path for one in paths if one.path != ROOT) for paths in settled),
-    )
+    return judged(judgeable, policy.tasks, frozenset(found.artefact.classes))
 
 
 def _latency(recogniser: LinearRecogniser, texts: list[str]) -> measures.Latency:
@@ -238,7 +266,7 @@ def _latency(recogniser: LinearRecogniser, texts: list[str]) -> measures.Latency
     recogniser.step(None, texts[0])
     times = []
     for text in islice(texts, 0, None, max(1, len(texts) // TIMED_STEPS)):
-        started = time.perf_counter_ns()
+        started = time.process_time_ns()
         recogniser.step(None, text)
-        times.append(time.perf_counter_ns() - started)
+        times.append(time.process_time_ns() - started)
     return measures.latency(times)

@@ -6,17 +6,14 @@ are classes of the page's style, so both schemes suit.
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 from xml.etree.ElementTree import Element, tostring
 
-from router.evaluate.measures import CalibrationBin, RocPoint
-from router.evaluate.suggestions import LearningCurve
-from router.evaluate.summary import DepthRisk
-from router.evaluate.wording import depth_names, percent
+from router.evaluate.measures import CalibrationBin
+from router.evaluate.wording import percent
 
 Content: TypeAlias = "str | Element | Iterable[Content] | None"
 
@@ -84,11 +81,11 @@ def _value(value: str | float) -> str:
 
 WIDTH, HEIGHT = 440.0, 300.0
 LEFT, RIGHT, TOP, BOTTOM = 52.0, 14.0, 12.0, 44.0
-SERIES = ("one", "two", "three", "four")
+SERIES = ("one", "two")
 """Classes of the colours of several curves in one plot."""
 
 ROOM = 3.0
-"""The risk plot shows rates up to so many times the highest promise, where the decision is made."""
+"""A plot of rates shows them up to so many times what is accepted, where the decision is made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,80 +131,41 @@ def calibration_plot(curves: Sequence[tuple[str, Sequence[CalibrationBin]]]) -> 
     return _plot("Calibration curve", parts)
 
 
-def risk_plot(risks: Sequence[DepthRisk], name_of_frame: str) -> Element:
-    """Return wrong text against what is acted on, a curve for each depth, with its promise and its threshold.
+Point: TypeAlias = tuple[float, float]
 
-    `name_of_frame` is an id that no other plot of the page has.
+
+def path_plot(
+    title: str, up: str, curves: Sequence[tuple[str, Sequence[Point], Point | None]], limit: float
+) -> Element:
+    """Return a rate against reach along the path of all thresholds, a curve for each source.
+
+    A ring stands where the thresholds in force are; the dashed line is the rate that is accepted.
     """
-    alphas = [risk.certificate.alpha for risk in risks]
-    chosen = [risk.at_threshold.wrong for risk in risks if risk.at_threshold]
-    worst = max((risk.curve[-1].wrong for risk in risks if risk.curve), default=0.0)
-    top = min(max([ROOM * max(alphas, default=0.0), 1.6 * max(chosen, default=0.0), 0.01]), max(worst * 1.08, 0.01))
+    chosen = [ring[1] for _, _, ring in curves if ring]
+    top = min(1.0, max(ROOM * limit, 1.6 * max(chosen, default=0.0), 0.01))
     axes = _Axes((0.0, 1.0), (0.0, top))
     digits = 0 if top >= 0.04 else 1
-    parts = _frame(axes, "share of messages acted on", "share sent wrong text", lambda value: percent(value, digits))
-    clip = element("clipPath", element("rect", **_inner(axes)), id=name_of_frame)
-    names = depth_names([risk.certificate for risk in risks])
-    for series, name, risk in zip(SERIES, names, risks, strict=False):
-        points = [(0.0, 0.0), *((point.coverage, point.wrong) for point in risk.curve)]
-        curve = _line(axes, points, f"curve {series}")
-        curve.set("clip-path", f"url(#{name_of_frame})")
-        parts.append(curve)
-        if (alpha := risk.certificate.alpha) <= top and risk.certificate.basis != "hand":
-            parts.append(_line(axes, [(0.0, alpha), (1.0, alpha)], f"limit {series}"))
-            x, y = axes.at(0.0, alpha)
-            parts.append(element("text", f"α {name}", x=x + 5, y=y - 4, class_=f"tick {series}"))
-        if risk.at_threshold and risk.at_threshold.wrong <= top:
-            at = risk.at_threshold
-            said = (
-                f"{name}: threshold {at.threshold:.3f}, {percent(at.coverage)} acted on, {percent(at.wrong, 2)} wrong"
-            )
-            parts.append(_dot(axes, at.coverage, at.wrong, f"{series} ring", said, radius=6.5))
-    return _plot("Risk against coverage", [element("defs", clip), *parts])
+    parts = _frame(axes, "reach", up, lambda value: percent(value, digits))
+    parts.append(_line(axes, [(0.0, limit), (1.0, limit)], "limit one"))
+    for series, (name, points, ring) in zip(SERIES, curves, strict=False):
+        parts.append(_line(axes, list(_below(points, top)), f"curve {series}"))
+        if ring:
+            said = f"{name}: reach {percent(ring[0])}, {up} {percent(ring[1], 2)}"
+            parts.append(_dot(axes, *ring, f"{series} ring", said, radius=6.5))
+    return _plot(title, parts)
 
 
-def passing_plot(curves: Sequence[tuple[str, Sequence[RocPoint], float]]) -> Element:
-    """Return what passes in scope against what passes out of scope, and where the threshold in force stands."""
-    axes = _Axes((0.0, 1.0), (0.0, 1.0))
-    parts = [*_frame(axes, "out of scope that passes", "in scope that passes"), _line(axes, [(0, 0), (1, 1)], "ideal")]
-    for series, (name, points, threshold) in zip(SERIES, curves, strict=False):
-        if not points:
-            continue
-        way = [(0.0, 0.0), *((point.outside, point.inside) for point in points), (1.0, 1.0)]
-        if series == SERIES[0]:
-            parts.append(element("path", d=axes.path([*way, (1.0, 0.0)]) + "Z", class_=f"area {series}"))
-        parts.append(_line(axes, way, f"curve {series}"))
-        here = [point for point in points if point.threshold >= threshold]
-        if here:
-            at = here[-1]
-            said = (
-                f"{name}: at {threshold:.3f} passes {percent(at.inside)} in scope, {percent(at.outside)} out of scope"
-            )
-            parts.append(_dot(axes, at.outside, at.inside, f"{series} ring", said, radius=6.5))
-    return _plot("Out of scope", parts)
-
-
-def growth_plot(growth: LearningCurve, more: int) -> Element:
-    """Return the probability given to the right task against the examples of a task, and where it leads."""
-    (few, low), (many, high) = growth.points
-    last = many + more
-
-    def curve(examples: float) -> float:
-        return 1.0 - (1.0 - high) * math.pow(examples / many, -growth.power)
-
-    floor = max(0.0, int(10 * min(low, curve(few)) - 0.5) / 10)
-    axes = _Axes((0.0, last * 1.05), (floor, 1.0))
-    parts = _frame(axes, "examples of a task", "probability of the right task", xlabel=lambda value: f"{value:.0f}")
-    steps = [few / 2 + at * (last - few / 2) / 40 for at in range(41)]
-    known = [(x, curve(x)) for x in steps if x <= many] + [(many, high)]
-    parts.append(_line(axes, [point for point in known if point[1] >= floor], "curve one"))
-    parts.append(_line(axes, [(many, high), *((x, curve(x)) for x in steps if x > many)], "curve one guess"))
-    for examples, value in growth.points:
-        parts.append(_dot(axes, examples, value, "one", f"{examples:.1f} examples: {percent(value)}", radius=5.0))
-    parts.append(
-        _dot(axes, last, curve(last), "one ring", f"{last:.1f} examples: {percent(curve(last))} expected", radius=6.0)
-    )
-    return _plot("Learning curve", parts)
+def _below(points: Sequence[Point], top: float) -> Iterator[Point]:
+    """Yield the points of a way until it first rises above `top`, and where it does so."""
+    before: Point | None = None
+    for x, y in points:
+        if y > top:
+            if before is not None:
+                part = (top - before[1]) / (y - before[1])
+                yield before[0] + part * (x - before[0]), top
+            return
+        yield x, y
+        before = x, y
 
 
 def _plot(name: str, parts: Sequence[Element]) -> Element:
@@ -227,7 +185,6 @@ def _frame(
     across: str,
     up: str,
     label: Callable[[float], str] = lambda value: percent(value, 0),
-    xlabel: Callable[[float], str] = lambda value: percent(value, 0),
 ) -> list[Element]:
     """Return grid lines, their labels, and the names of the axes."""
     parts = [element("rect", class_="ground", **_inner(axes))]
@@ -238,7 +195,7 @@ def _frame(
     for value in _ticks(*axes.x):
         x, y = axes.at(value, axes.y[0])
         parts.append(_line(axes, [(value, axes.y[0]), (value, axes.y[1])], "grid"))
-        parts.append(element("text", xlabel(value), x=x, y=y + 16, class_="tick middle"))
+        parts.append(element("text", percent(value, 0), x=x, y=y + 16, class_="tick middle"))
     centre = TOP + (HEIGHT - TOP - BOTTOM) / 2
     parts.append(element("text", across, x=(LEFT + WIDTH - RIGHT) / 2, y=HEIGHT - 8, class_="name middle"))
     turn = f"rotate(-90 12 {centre:.0f})"

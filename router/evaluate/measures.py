@@ -18,9 +18,6 @@ MOST_BINS = 15
 ROWS_A_BIN = 10
 """With fewer rows to a bin its accuracy is mostly chance, and the error reads chance as error: rather fewer bins."""
 
-CURVE_POINTS = 200
-"""Points kept of a curve; nobody sees more."""
-
 
 @dataclass(frozen=True, slots=True)
 class CalibrationBin:
@@ -40,35 +37,17 @@ class CalibrationCurve:
 
 
 @dataclass(frozen=True, slots=True)
-class RiskPoint:
-    """What acting at or above a threshold means: the share of all rows acted on, and the share acted on wrongly."""
-
-    threshold: float
-    coverage: float
-    wrong: float
-
-
-@dataclass(frozen=True, slots=True)
-class RocPoint:
-    """What a threshold lets pass: the share of rows in scope, and of those out of scope."""
-
-    threshold: float
-    inside: float
-    outside: float
-
-
-@dataclass(frozen=True, slots=True)
 class Latency:
-    """Time of one step, in microseconds, over `steps` of them."""
+    """Processor time of one step, in microseconds, over `steps` of them."""
 
     p50: float | None
     p99: float | None
     steps: int
 
 
-def share(flags: Flags) -> float | None:
-    """Return the share of true rows, None of no rows."""
-    return round(float(flags.mean()), 4) if len(flags) else None
+def share(flags: Sequence[bool]) -> float | None:
+    """Return the share of true ones, None of none."""
+    return round(sum(flags) / len(flags), 4) if flags else None
 
 
 def calibration(confidences: Doubles, right: Flags) -> CalibrationCurve:
@@ -100,50 +79,6 @@ def auroc(inside: Doubles, outside: Doubles) -> float | None:
     below = np.searchsorted(ranked, inside, side="left")
     not_above = np.searchsorted(ranked, inside, side="right")
     return round(float((below + not_above).mean()) / (2 * len(outside)), 4)
-
-
-def passing(inside: Doubles, outside: Doubles) -> tuple[RocPoint, ...]:
-    """Return the ROC curve: what passes, from the strictest threshold to the laxest."""
-    if not len(inside) or not len(outside):
-        return ()
-    thresholds = thinned(np.unique(np.concatenate([inside, outside]))[::-1])
-    kept, passed = (_at_least(masses, thresholds) for masses in (inside, outside))
-    points = zip(thresholds.tolist(), kept, passed, strict=True)
-    return tuple(RocPoint(*(round(value, 4) for value in point)) for point in points)
-
-
-def risk_curve(acted: Doubles, wrong: Doubles) -> tuple[RiskPoint, ...]:
-    """Return risk against coverage, from the highest threshold down.
-
-    A row is acted on at thresholds up to its mass in `acted`, and wrongly at those up to its mass in `wrong`, which is
-    0 where nothing is wrong. Rows of equal mass pass together.
-    """
-    thresholds = thinned(np.unique(acted[acted > 0.0])[::-1])
-    if not len(thresholds):
-        return ()
-    covered, mistaken = (_at_least(masses, thresholds) for masses in (acted, wrong))
-    points = zip(thresholds.tolist(), covered, mistaken, strict=True)
-    return tuple(RiskPoint(*(round(value, 6) for value in point)) for point in points)
-
-
-def risk_at(acted: Doubles, wrong: Doubles, threshold: float) -> RiskPoint | None:
-    """Return what acting at or above one threshold means, None of no rows."""
-    coverage, mistaken = share(acted >= threshold), share((wrong >= threshold) & (wrong > 0.0))
-    return None if coverage is None or mistaken is None else RiskPoint(threshold, coverage, mistaken)
-
-
-def _at_least(masses: Doubles, thresholds: Doubles) -> list[float]:
-    """Return the share of the rows whose mass is at least each threshold."""
-    below = np.searchsorted(np.sort(masses), thresholds, side="left")
-    found: list[float] = (1.0 - below / len(masses)).tolist()
-    return found
-
-
-def thinned(values: Doubles) -> Doubles:
-    """Return at most CURVE_POINTS of some values, evenly spread, first and last among them."""
-    if len(values) <= CURVE_POINTS:
-        return values
-    return values[np.linspace(0, len(values) - 1, CURVE_POINTS).round().astype(np.int64)]
 
 
 def latency(nanoseconds: Sequence[int]) -> Latency:

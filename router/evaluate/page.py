@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import resources
 from xml.etree.ElementTree import Element
 
@@ -12,10 +12,19 @@ from router.evaluate import markup
 from router.evaluate.evaluation import ASSUMPTION, Evaluation
 from router.evaluate.markup import Content, document, element
 from router.evaluate.suggestions import MORE, LabelIssue
-from router.evaluate.summary import ConfusedExample, ConfusedPair, TaskScore, weakest
-from router.evaluate.wording import MEANINGS, depth_names, figures, number, origin, percent, plural, promise
+from router.evaluate.summary import ConfusedExample, ConfusedPair, Summary
+from router.evaluate.wording import (
+    MEANINGS,
+    figures,
+    languages,
+    number,
+    percent,
+    plural,
+    thresholds_in_force,
+    trade,
+)
 
-MOST_BARS, MOST_PAIRS, MOST_GAINS, SUSPECTS_OPEN = 15, 12, 12, 12
+TASKS_OPEN, MOST_PAIRS, MOST_GAINS, SUSPECTS_OPEN = 15, 12, 12, 12
 
 
 def page(found: Evaluation) -> str:
@@ -23,15 +32,14 @@ def page(found: Evaluation) -> str:
     main = element(
         "main",
         element("h1", found.policy, element("small", f"@{found.revision}")),
-        element("p", "How well this pack recognises what its messages ask for. ", origin(found), ".", class_="lead"),
+        element("p", "How well this pack recognises what its messages ask for. ", found.origin, ".", class_="lead"),
         [element("p", note, class_="note") for note in found.notes],
         _tiles(found),
-        _certificates(found) if found.own.summary.risks else None,
+        [_promise(found), _advice(found), _grids(found)] if found.own.summary.rows else None,
         _plots(found),
-        _weakest_tasks(found),
+        _tasks(found),
         _pairs(found),
         _suggestions(found),
-        _all_tasks(found),
         _method(found),
     )
     style = resources.files("router.evaluate").joinpath("page.css").read_text("utf-8")
@@ -41,9 +49,8 @@ def page(found: Evaluation) -> str:
 def _tiles(found: Evaluation) -> Content:
     parts: list[Element] = []
     for one in found.sources:
-        summary, skipped = one.summary, sum(one.unknown.values())
-        outside = summary.rows - summary.in_scope
-        counts = f": {plural(summary.in_scope, 'message')} in scope, {outside:,} out of scope"
+        sent, skipped = one.summary.reach, sum(one.unknown.values())
+        counts = f": {plural(sent.in_scope, 'message')} in scope, {sent.out_of_scope:,} out of scope"
         left_out = f", {plural(skipped, 'unknown label')} skipped" if skipped else ""
         parts.append(element("p", element("b", one.title), counts, left_out, class_="origin"))
         tiles = [
@@ -54,32 +61,32 @@ def _tiles(found: Evaluation) -> Content:
                 element("div", MEANINGS[label], class_="says"),
                 class_="card tile",
             )
-            for label, value in figures(one).items()
+            for label, value in figures(one.summary, one.latency).items()
         ]
         parts.append(element("div", tiles, class_="tiles"))
     return parts
 
 
-def _certificates(found: Evaluation) -> Content:
-    rows: list[list[Content]] = []
-    served = found.served.summary.risks if found.served else ()
-    for at, name in enumerate(depth_names(found.certificates)):
-        certificate = found.certificates[at]
-        row: list[Content] = [name, f"{certificate.threshold:.3f}"]
-        for risks in filter(None, (found.own.summary.risks, served)):
-            risk = risks[at].at_threshold
-            row += [percent(risk.coverage), percent(risk.wrong, 2)] if risk else [percent(None), percent(None)]
-        badge = element("span", certificate.basis, class_=f"badge {certificate.basis}")
-        rows.append([*row, [badge, promise(certificate)]])
-    headings = ["depth", "threshold#", "acted on#", "wrong text#"]
-    headings += ["on labelled data#", "wrong text#"] if served else []
-    said = "A task's text is sent where recognition passes the threshold of its depth."
-    table = _grid([*headings, "promise"], rows)
+def _promise(found: Evaluation) -> Content:
+    told = found.certificate
+    badge = element("span", told.basis, class_=f"badge {told.basis}")
     return [
         element("h2", "What may be relied on"),
-        element("p", said, class_="hint"),
-        element("div", table, element("p", ASSUMPTION, class_="assumes"), class_="card"),
+        element(
+            "p", "A task's text is sent where recognition is sure enough: ", thresholds_in_force(told), class_="hint"
+        ),
+        element("div", element("p", badge, told.promise), element("p", ASSUMPTION, class_="assumes"), class_="card"),
     ]
+
+
+def _grids(found: Evaluation) -> Iterator[Content]:
+    for one in found.sources:
+        for said in (trade(found.budgets, one.summary.trade), languages(one.summary)):
+            rows = [
+                [element("b", each) if at == said.bold else each for each in row] for at, row in enumerate(said.rows)
+            ]
+            yield element("h2", f"{said.title}, {one.title}")
+            yield element("div", _grid(said.headings, rows), class_="card")
 
 
 def _plots(found: Evaluation) -> Content:
@@ -87,37 +94,25 @@ def _plots(found: Evaluation) -> Content:
     cards = []
     if found.own.summary.calibration.bins:
         curves = [(one.title, one.summary.calibration.bins) for one in found.sources]
-        cards.append(
-            _card(
-                "Calibration",
-                "Points on the diagonal are as often right as they are sure; below it, recognition is too sure.",
-                names,
-                markup.calibration_plot(curves),
-            )
-        )
-    for one in found.sources:
-        if one.summary.risks:
-            depths = depth_names(found.certificates)
-            cards.append(
-                _card(
-                    f"Risk against coverage, {one.title}",
-                    "Ring: the threshold in force. Dashed: the rate that is promised. Shown up to where it matters.",
-                    depths,
-                    markup.risk_plot(one.summary.risks, f"frame{len(cards)}"),
-                )
-            )
-    if any(one.summary.passing for one in found.sources):
-        threshold = found.certificates[0].threshold
-        passing = [(one.title, one.summary.passing, threshold) for one in found.sources]
-        said = (
-            f"Ring: the first threshold, {threshold:.3f}. Out of scope, among held-out examples: the pack's unrelated "
-            "texts and shipped ones."
-        )
-        cards.append(_card("In scope or not", said, names, markup.passing_plot(passing)))
-    if found.growth is not None:
-        said = f"Probability given to the right task, out of fold; dashed: what {MORE} more examples of each may bring."
-        cards.append(_card("Learning curve", said, [], markup.growth_plot(found.growth, MORE)))
+        said = "Points on the diagonal are as often right as they are sure; below it, recognition is too sure."
+        cards.append(_card("Calibration", said, names, markup.calibration_plot(curves)))
+    accepted = found.certificate.accepted
+    for title, rate, limit in (("Error", "error", accepted.error), ("Exposure", "exposure", accepted.exposure)):
+        paths = [(one.title, *_path_of(one.summary, rate)) for one in found.sources]
+        if any(points for _, points, _ in paths):
+            said = "Ring: the thresholds in force. Dashed: the rate that is accepted. Shown up to where it matters."
+            plot = markup.path_plot(f"{title} against reach", rate, paths, limit)
+            cards.append(_card(f"{title} against reach", said, names, plot))
     return [element("h2", "Curves"), element("div", cards, class_="plots")] if cards else None
+
+
+def _path_of(summary: Summary, rate: str) -> tuple[list[markup.Point], markup.Point | None]:
+    """Return a rate of a summary against reach along the path, and where the thresholds in force are."""
+    at = [(one.reach, getattr(one, rate)) for one in summary.path] + [
+        (summary.reach.reach, getattr(summary.reach, rate))
+    ]
+    points = [(reach, value) for reach, value in at if reach is not None and value is not None]
+    return (points[:-1], points[-1]) if len(points) == len(at) else ([], None)
 
 
 def _card(title: str, hint: str, names: Sequence[str], plot: Element) -> Element:
@@ -127,28 +122,22 @@ def _card(title: str, hint: str, names: Sequence[str], plot: Element) -> Element
     return element("div", element("h3", title), element("p", hint, class_="hint"), shown, plot, class_="card")
 
 
-def _weakest_tasks(found: Evaluation) -> Content:
+def _tasks(found: Evaluation) -> Content:
     parts: list[Element] = []
     for one in found.sources:
-        scores = weakest(one.summary.tasks, MOST_BARS)
-        if scores:
-            said = f"{one.title}: F1, then what is most often taken for what."
-            parts += [
-                element("p", said, class_="hint"),
-                element("div", [_bar(score) for score in scores], class_="card bars"),
+        ordered = sorted(one.summary.tasks, key=lambda score: (score.f1, score.task))
+        rows: list[Sequence[Content]] = [
+            [
+                _path(score.task),
+                f"{score.rows:,}",
+                *map(number, (score.recall, score.precision, score.f1)),
+                [_path(score.taken_for), f" ({score.times})"] if score.taken_for else "",
             ]
-    return [element("h2", "Weakest tasks"), *parts] if parts else None
-
-
-def _bar(score: TaskScore) -> list[Element]:
-    said = f"recall {percent(score.recall)}, precision {percent(score.precision)}, {plural(score.rows, 'message')}"
-    taken: Content = ["taken for ", _path(score.taken_for), f" ({score.times})"]
-    return [
-        _path(score.task),
-        element("span", element("b", style=f"width: {100 * score.f1:.1f}%"), class_="bar", title=said),
-        element("b", number(score.f1)),
-        element("span", taken if score.taken_for else None, class_="lead"),
-    ]
+            for score in ordered
+        ]
+        headings = ["task", "rows#", "recall#", "precision#", "F1#", "most often taken for"]
+        parts.append(_rows(one.title, "", headings, rows[:TASKS_OPEN], rows[TASKS_OPEN:]))
+    return [element("h2", "Tasks, the weakest first"), parts] if found.own.summary.tasks else None
 
 
 def _pairs(found: Evaluation) -> Content:
@@ -212,7 +201,7 @@ def _suggestions(found: Evaluation) -> Content:
             for merge in found.merges
         ]
         said = "Each is often taken for the other: make one task of them, or give examples that tell them apart."
-        parts.append(_advice("Merge, or tell apart", said, ["task", "task", "mistakes#", "rate#"], rows))
+        parts.append(_rows("Merge, or tell apart", said, ["task", "task", "mistakes#", "rate#"], rows))
     if found.label_issues:
         said = (
             "Models that had not seen these examples are sure that they belong elsewhere. Some are mislabelled; others "
@@ -220,7 +209,7 @@ def _suggestions(found: Evaluation) -> Content:
         )
         rows = [_suspect(suspect) for suspect in found.label_issues]
         headings = ["example", "labelled", "looks like", "sure#", "where"]
-        parts.append(_advice("Look at these labels again", said, headings, rows[:SUSPECTS_OPEN], rows[SUSPECTS_OPEN:]))
+        parts.append(_rows("Look at these labels again", said, headings, rows[:SUSPECTS_OPEN], rows[SUSPECTS_OPEN:]))
     gains = [gain for gain in found.growth.gains if gain.gain > 0.0] if found.growth else []
     if gains:
         said = f"What {MORE} more examples may add to the probability that a task gets on its own messages."
@@ -228,7 +217,7 @@ def _suggestions(found: Evaluation) -> Content:
             [_path(gain.task), f"{gain.examples}", number(gain.now), number(gain.then), f"+{gain.gain:.3f}"]
             for gain in gains[:MOST_GAINS]
         ]
-        parts.append(_advice("Where more examples pay most", said, ["task", "has#", "now#", "then#", "gain#"], rows))
+        parts.append(_rows("Where more examples pay most", said, ["task", "has#", "now#", "then#", "gain#"], rows))
     return [element("h2", "What would make it better"), element("div", parts, class_="pairs")] if parts else None
 
 
@@ -238,7 +227,12 @@ def _suspect(suspect: LabelIssue) -> list[Content]:
     return [_quoted(suspect.text), labelled, looks, f"{suspect.confidence:.2f}", where]
 
 
-def _advice(
+def _advice(found: Evaluation) -> Content:
+    listed = element("ul", [element("li", one.text) for one in found.advice])
+    return [element("h2", "What to do"), element("div", listed, class_="card")] if found.advice else None
+
+
+def _rows(
     title: str,
     said: str,
     headings: Sequence[str],
@@ -261,28 +255,6 @@ def _grid(headings: Sequence[str], rows: Sequence[Sequence[Content]]) -> Element
         for row in rows
     ]
     return element("table", element("tr", head), body)
-
-
-def _all_tasks(found: Evaluation) -> Content:
-    if not found.own.summary.tasks:
-        return None
-    rows: list[Sequence[Content]] = [
-        [
-            _path(score.task),
-            f"{score.rows:,}",
-            number(score.recall),
-            number(score.precision),
-            number(score.f1),
-            _path(score.taken_for),
-        ]
-        for score in found.own.summary.tasks
-    ]
-    headings = ["task", "rows#", "recall#", "precision#", "F1#", "most often taken for"]
-    return element(
-        "details",
-        element("summary", f"All {plural(len(rows), 'task')}"),
-        element("div", _grid(headings, rows), class_="card"),
-    )
 
 
 def _method(found: Evaluation) -> Element:

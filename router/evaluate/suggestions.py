@@ -121,17 +121,25 @@ LEAST_EXAMPLES = 2
 
 @dataclass(frozen=True, slots=True)
 class _TaskGain:
-    """What ten more examples of a task may bring: the probability given to it on its own messages, now and then."""
+    """What ten more examples of a task may bring: the probability given to it on its own messages, now and then.
+
+    `power` is how fast the task's misses fall.
+    """
 
     task: str
     examples: int
     now: float
     then: float
+    power: float
 
     @property
     def gain(self) -> float:
         """The difference."""
         return round(self.then - self.now, 4)
+
+    def left(self, more: int) -> float:
+        """Return which part of the task's misses so many more examples leave."""
+        return float((self.examples / (self.examples + more)) ** self.power)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +178,7 @@ def growth(whole: CrossValidation, material: Material, progress: Callable[[float
         blend = (count * own + PACK_COUNTS_FOR * power) / (count + PACK_COUNTS_FOR)
         now = at_full[path] * seen_full**blend
         then = now * (count / (count + MORE)) ** blend
-        gains.append(_TaskGain(path, count, round(1.0 - now, 4), round(1.0 - then, 4)))
+        gains.append(_TaskGain(path, count, round(1.0 - now, 4), round(1.0 - then, 4), round(blend, 4)))
     gains.sort(key=lambda gain: (-gain.gain, gain.task))
     average = fmean(counts[path] for path in tasks)
     points = ((seen_half * average, 1.0 - pack_half), (seen_full * average, 1.0 - pack_full))

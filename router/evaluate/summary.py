@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from router.core.decide import Tree
 from router.core.evidence import Certificate
-from router.core.policy import ROOT, Task, depth
+from router.core.policy import ROOT
 from router.evaluate import measures
-from router.evaluate.outcomes import Outcomes, applies
+from router.evaluate.outcomes import Judged, applies, heaviest_domain, known_mass
+from router.evaluate.reach import Budget, Language, PathPoint, Reach, Sending, along_path, by_language
 
 MOST_PAIRS = 100
 SHOWN_EACH_WAY = 5
@@ -66,8 +68,8 @@ class ConfusedPair:
     second_as_first: tuple[ConfusedExample, ...]
 
 
-def task_scores(outcomes: Outcomes) -> tuple[TaskScore, ...]:
-    """Return the scores of every task that has rows in scope, in their order.
+def task_scores(turns: Sequence[Judged]) -> tuple[TaskScore, ...]:
+    """Return the scores of every task that has turns in scope, in their order.
 
     A turn with several truths counts for the one that was guessed, else for its first.
     """
@@ -75,7 +77,7 @@ def task_scores(outcomes: Outcomes) -> tuple[TaskScore, ...]:
     hits: Counter[str] = Counter()
     guessed: Counter[str] = Counter()
     instead: dict[str, Counter[str]] = defaultdict(Counter)
-    for truth, guess, right in zip(outcomes.truths, outcomes.guesses, outcomes.right.tolist(), strict=True):
+    for _, truth, _, guess, _, right in turns:
         if not truth:
             continue
         counted = guess if guess in truth else truth[0]
@@ -115,15 +117,14 @@ def weakest(scores: Sequence[TaskScore], most: int) -> tuple[TaskScore, ...]:
     return tuple(ordered[:most])
 
 
-def confused_pairs(outcomes: Outcomes, texts_of: Mapping[str, Sequence[str]]) -> tuple[ConfusedPair, ...]:
+def confused_pairs(turns: Sequence[Judged], texts_of: Mapping[str, Sequence[str]]) -> tuple[ConfusedPair, ...]:
     """Return the pairs of tasks that were taken for one another, the most frequent first.
 
     `texts_of` gives the texts of a task that a confused one is put beside.
     """
     rows: Counter[str] = Counter()
     between: dict[tuple[str, str], list[tuple[float, str]]] = defaultdict(list)
-    columns = (outcomes.truths, outcomes.guesses, outcomes.right.tolist(), outcomes.confidences.tolist())
-    for text, truth, guess, right, confidence in zip(outcomes.texts, *columns, strict=True):
+    for text, truth, _, guess, confidence, right in turns:
         if truth:
             rows[truth[0]] += 1
             if guess and not right:
@@ -148,11 +149,11 @@ def confused_pairs(outcomes: Outcomes, texts_of: Mapping[str, Sequence[str]]) ->
     )
 
 
-def texts_by_task(outcomes: Outcomes) -> dict[str, list[str]]:
+def texts_by_task(turns: Sequence[Judged]) -> dict[str, list[str]]:
     """Return the texts of each task; those of none under `/`."""
     found: dict[str, list[str]] = defaultdict(list)
-    for text, truth in zip(outcomes.texts, outcomes.truths, strict=True):
-        found[truth[0] if truth else ROOT].append(text)
+    for turn in turns:
+        found[turn.truth[0] if turn.truth else ROOT].append(turn.text)
     return found
 
 
@@ -176,123 +177,87 @@ def _dice(first: frozenset[str], second: frozenset[str]) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class DepthRisk:
-    """Acting at one depth: its certificate, what its threshold means on these rows, and the curve it lies on.
-
-    The last certificate is for all depths from its own down.
-    """
-
-    certificate: Certificate
-    at_threshold: measures.RiskPoint | None
-    curve: tuple[measures.RiskPoint, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Summary:
-    """All figures of some turns; `outcomes` says what each means. `by_depth[d - 1]` is the accuracy at depth d.
+    """All figures of some turns.
 
-    `ece_all` is the calibration error with the turns out of scope counted as mistakes.
+    `reach` is what is sent at the thresholds in force, `languages` the same by language, `trade` the same at the
+    thresholds of each budget (None where none can be certified), `path` along the path of all thresholds. `misled` is
+    the share of all turns, those out of scope included, that get text plainly which does not apply. The domain is the
+    heaviest first-level branch. `ece_all` is the calibration error with the turns out of scope counted as mistakes,
+    `oos_auroc` the chance that the tasks together weigh more for a turn in scope than for one out of scope.
     """
 
-    rows: int
-    in_scope: int
+    reach: Reach
+    languages: tuple[Language, ...]
+    trade: tuple[Reach | None, ...]
+    path: tuple[PathPoint, ...]
+    misled: float | None
     accuracy_task: float | None
     accuracy_domain: float | None
-    by_depth: tuple[float | None, ...]
     macro_f1: float | None
-    coverage: float | None
-    wrong: float | None
     calibration: measures.CalibrationCurve
     ece_all: float | None
     oos_auroc: float | None
-    passing: tuple[measures.RocPoint, ...]
-    risks: tuple[DepthRisk, ...]
     tasks: tuple[TaskScore, ...]
     pairs: tuple[ConfusedPair, ...]
 
+    @property
+    def rows(self) -> int:
+        """How many turns there are."""
+        return self.reach.in_scope + self.reach.out_of_scope
+
     def as_json(self) -> dict[str, Any]:
-        """Return it as JSON-ready data."""
+        """Return it as JSON-ready data, the trade left out: it belongs beside its budgets."""
         return {
             "n": self.rows,
-            "in_scope": self.in_scope,
-            "out_of_scope": self.rows - self.in_scope,
-            "accuracy": {"task": self.accuracy_task, "domain": self.accuracy_domain, "by_depth": list(self.by_depth)},
+            "in_scope": self.reach.in_scope,
+            "out_of_scope": self.reach.out_of_scope,
+            "sent": asdict(self.reach),
+            "settled": {"coverage": self.reach.sure, "wrong": self.misled},
+            "languages": [asdict(one) for one in self.languages],
+            "accuracy": {"task": self.accuracy_task, "domain": self.accuracy_domain},
             "macro_f1": self.macro_f1,
-            "settled": {"coverage": self.coverage, "wrong": self.wrong},
             "ece": self.calibration.ece,
             "ece_all": self.ece_all,
             "calibration": [asdict(part) for part in self.calibration.bins],
             "oos_auroc": self.oos_auroc,
-            "out_of_scope_curve": [asdict(point) for point in self.passing],
-            "risk": [asdict(risk) for risk in self.risks],
+            "path": [point._asdict() for point in self.path],
             "tasks": [asdict(score) for score in self.tasks],
             "confused": [asdict(pair) for pair in self.pairs],
         }
 
 
 def summarise(
-    outcomes: Outcomes,
-    tree: Mapping[str, Task],
-    certificates: Sequence[Certificate],
+    turns: Sequence[Judged],
+    tree: Tree,
+    sending: Sending,
+    certificate: Certificate,
+    budgets: Sequence[Budget],
     texts_of: Mapping[str, Sequence[str]],
 ) -> Summary:
     """Work out every figure. `texts_of` gives each task's examples, to be put beside what was confused with them."""
-    inside = outcomes.in_scope
-    asked = outcomes.chosen(inside)
+    asked = [turn for turn in turns if turn.truth]
+    sent = sending.sent(turns, certificate.thresholds)
+    known = np.array([known_mass(turn.belief, tree) for turn in turns], np.float64)
+    inside = np.array([bool(turn.truth) for turn in turns], np.bool_)
     scores = task_scores(asked)
-    by_depth = tuple(_accuracy_at(outcomes, level) for level in range(1, len(outcomes.walk) + 1))
-    covered = np.array([_as_deep(*row, tree) for row in zip(asked.settled, asked.truths, strict=True)], np.bool_)
-    wrong = np.array([_misled(*row) for row in zip(outcomes.settled, outcomes.truths, strict=True)], np.bool_)
     return Summary(
-        rows=len(outcomes),
-        in_scope=len(asked),
-        accuracy_task=measures.share(asked.right),
-        accuracy_domain=by_depth[0] if by_depth else measures.share(asked.right),
-        by_depth=by_depth,
+        reach=sending.reach(sent),
+        languages=by_language(turns, sent, sending, certificate),
+        trade=tuple(sending.reach(sending.sent(turns, one.thresholds)) if one.thresholds else None for one in budgets),
+        path=along_path(turns, sending),
+        misled=measures.share([one.plainly for one in sent]),
+        accuracy_task=measures.share([turn.right for turn in asked]),
+        accuracy_domain=measures.share([applies(heaviest_domain(turn.belief, tree), turn.truth) for turn in asked]),
         macro_f1=macro_f1(scores),
-        coverage=measures.share(covered),
-        wrong=measures.share(wrong),
-        calibration=measures.calibration(asked.confidences, asked.right),
-        ece_all=measures.calibration(outcomes.confidences, outcomes.right).ece,
-        oos_auroc=measures.auroc(outcomes.known[inside], outcomes.known[~inside]),
-        passing=measures.passing(outcomes.known[inside], outcomes.known[~inside]),
-        risks=_risks(outcomes, certificates) if len(outcomes) else (),
+        calibration=_calibration(asked),
+        ece_all=_calibration(turns).ece,
+        oos_auroc=measures.auroc(known[inside], known[~inside]),
         tasks=scores,
         pairs=confused_pairs(asked, texts_of),
     )
 
 
-def _accuracy_at(outcomes: Outcomes, level: int) -> float | None:
-    """Return the share on the lineage of the truth, of the turns whose truth lies so deep."""
-    return measures.share(outcomes.on_lineage(level)[outcomes.reaching(level)])
-
-
-def _risks(outcomes: Outcomes, certificates: Sequence[Certificate]) -> tuple[DepthRisk, ...]:
-    """Return the risk at each certificate's depth; at the last also of whatever lies below it.
-
-    A row is acted on wrongly at a threshold when the first step that leads astray, at these depths, weighs as much.
-    Whoever does not pass the threshold above is not acted on here.
-    """
-    found = []
-    passed = np.ones(len(outcomes), np.bool_)
-    for certificate in certificates:
-        acted, wrong = np.zeros((2, len(outcomes)))
-        for level, steps in enumerate(outcomes.walk, start=1):
-            if level == certificate.depth:
-                acted = np.where(passed, steps.masses, 0.0)
-            if level == certificate.depth or (certificate is certificates[-1] and level > certificate.depth):
-                astray = ~outcomes.on_lineage(level) & (wrong == 0.0) & passed
-                wrong = np.where(astray, steps.masses, wrong)
-        at_threshold = measures.risk_at(acted, wrong, certificate.threshold)
-        found.append(DepthRisk(certificate, at_threshold, measures.risk_curve(acted, wrong)))
-        passed &= acted >= certificate.threshold
-    return tuple(found)
-
-
-def _as_deep(settled: tuple[str, ...], truth: tuple[str, ...], tree: Mapping[str, Task]) -> bool:
-    goal = max(map(depth, truth))
-    return any(not tree[path].children or depth(path) >= goal for path in settled)
-
-
-def _misled(settled: tuple[str, ...], truth: tuple[str, ...]) -> bool:
-    return not all(applies(path, truth) for path in settled)
+def _calibration(turns: Sequence[Judged]) -> measures.CalibrationCurve:
+    confidences = np.array([turn.confidence for turn in turns], np.float64)
+    return measures.calibration(confidences, np.array([turn.right for turn in turns], np.bool_))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -11,22 +12,29 @@ from rich.text import Text
 
 from router.evaluate.evaluation import ASSUMPTION, Evaluation
 from router.evaluate.markup import fit_text
-from router.evaluate.measures import CalibrationBin, RiskPoint, RocPoint
-from router.evaluate.summary import ConfusedPair, DepthRisk, Summary, weakest
-from router.evaluate.wording import MEANINGS, depth_names, figures, number, origin, percent, plural, promise
+from router.evaluate.summary import ConfusedPair, Summary, weakest
+from router.evaluate.wording import (
+    MEANINGS,
+    figures,
+    languages,
+    number,
+    percent,
+    plural,
+    thresholds_in_force,
+    trade,
+)
 
 MOST_TASKS, MOST_PAIRS, MOST_SUGGESTIONS = 10, 5, 8
 EXAMPLES_A_PAIR = 2
-CURVE_ROWS = 6
-KEPT_SHARES = (0.8, 0.9, 0.95, 0.99)
+MOST_BINS = 12
 
 
 def table(found: Evaluation) -> RenderableType:
     """Return everything that was found, in the order of its weight."""
-    head = Text.assemble((found.policy, "bold"), (f"@{found.revision}", "dim"), f"  {origin(found)}")
+    head = Text.assemble((found.policy, "bold"), (f"@{found.revision}", "dim"), f"  {found.origin}")
     parts: list[RenderableType] = [head, *(Text(f"note: {note}", style="yellow") for note in found.notes)]
     if found.own.summary.rows:
-        parts += [_figures(found), *_certificates(found), *_curves(found.own.summary)]
+        parts += [_figures(found), _promise(found), *_grids(found)]
     shown = found.sources[-1]
     if unknown := shown.unknown:
         parts.append(
@@ -35,7 +43,8 @@ def table(found: Evaluation) -> RenderableType:
             )
         )
     where = "" if found.served is None else f" in {found.served.title}"
-    parts += [*_weakest(shown.summary, where), *_pairs(shown.summary.pairs, where), *_suggestions(found)]
+    parts += [*_suggestions(found), *_calibration(found.own.summary)]
+    parts += [*_weakest(shown.summary, where), *_pairs(shown.summary.pairs, where)]
     return Group(*parts)
 
 
@@ -43,88 +52,59 @@ def _section(title: str, body: RenderableType) -> RenderableType:
     return Group(Text(fit_text(f"\n{title}"), style="bold"), Padding(body, (0, 0, 0, 2)))
 
 
-def _grid(*headings: str, right: Sequence[int] = ()) -> Table:
+def _grid(*headings: str) -> Table:
+    """Return a table without rows. A heading that ends in "#" is of a column of numbers."""
     grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for at, heading in enumerate(headings):
-        grid.add_column(Text(fit_text(heading)), justify="right" if at in right else "left", overflow="fold")
+    for heading in headings:
+        side: Literal["left", "right"] = "right" if heading.endswith("#") else "left"
+        grid.add_column(Text(fit_text(heading.removesuffix("#"))), justify=side, overflow="fold")
     return grid
 
 
 def _figures(found: Evaluation) -> RenderableType:
-    grid = _grid("", *(each.title for each in found.sources), "", right=range(1, len(found.sources) + 1))
-    columns = [figures(each) for each in found.sources]
+    grid = _grid("", *(f"{each.title}#" for each in found.sources), "")
+    columns = [figures(each.summary, each.latency) for each in found.sources]
     for name, meaning in MEANINGS.items():
         grid.add_row(name, *(Text(values[name], style="bold cyan") for values in columns), Text(meaning, style="dim"))
     counts = [_counts(each.summary) for each in found.sources]
     grid.add_row("messages", *counts, Text("in scope + out of scope", style="dim"))
-    return _section("Recognition", grid)
+    return _section("What reaches the model, and how well messages are recognised", grid)
 
 
 def _counts(summary: Summary) -> str:
-    return f"{summary.in_scope:,} + {summary.rows - summary.in_scope:,}"
+    return f"{summary.reach.in_scope:,} + {summary.reach.out_of_scope:,}"
 
 
-def _certificates(found: Evaluation) -> Iterator[RenderableType]:
-    grid = _grid("depth", "threshold", "acted on", "wrong", "promise", right=(1, 2, 3))
-    served = found.served.summary.risks if found.served is not None else ()
-    for at, name in enumerate(depth_names(found.certificates)):
-        risk = found.own.summary.risks[at]
-        style = "green" if risk.certificate.basis == "certified" else "yellow"
-        said = Text(promise(risk.certificate), style)
-        grid.add_row(name, f"{risk.certificate.threshold:.3f}", *_acted(risk.at_threshold), said)
-        if served:
-            grid.add_row(Text("  labelled data", "dim"), "", *_acted(served[at].at_threshold), "")
-    yield _section("Certificates", grid)
-    yield Padding(Text(ASSUMPTION, style="italic"), (0, 0, 0, 2))
+def _promise(found: Evaluation) -> RenderableType:
+    told = found.certificate
+    style = "green" if told.basis == "certified" else "yellow"
+    lines = [Text(told.promise, style), Text(thresholds_in_force(told), "dim"), Text(ASSUMPTION, "italic")]
+    return _section("Promise", Group(*lines))
 
 
-def _acted(risk: RiskPoint | None) -> tuple[str, str]:
-    return (percent(risk.coverage), percent(risk.wrong, 2)) if risk is not None else (percent(None), percent(None))
+def _grids(found: Evaluation) -> Iterator[RenderableType]:
+    for one in found.sources:
+        for said in (trade(found.budgets, one.summary.trade), languages(one.summary)):
+            grid = _grid(*said.headings)
+            for at, row in enumerate(said.rows):
+                grid.add_row(*row, style="bold" if at == said.bold else "")
+            yield _section(f"{said.title}, {one.title}", grid)
 
 
-def _curves(summary: Summary) -> Iterator[RenderableType]:
-    if summary.calibration.bins:
-        grid = _grid("sure", *(percent(part.confidence, 0) for part in _spread(summary.calibration.bins)))
-        grid.add_row("right", *(percent(part.accuracy, 0) for part in _spread(summary.calibration.bins)))
+def _calibration(summary: Summary) -> Iterator[RenderableType]:
+    bins = summary.calibration.bins
+    if bins:
+        some = bins[:: -(-len(bins) // MOST_BINS)]
+        grid = _grid("sure", *(percent(part.confidence, 0) for part in some))
+        grid.add_row("right", *(percent(part.accuracy, 0) for part in some))
         yield _section("Calibration: how sure, and how often right", grid)
-    if summary.risks:
-        grid = _grid("depth", "threshold", "acted on", "wrong", right=(1, 2, 3))
-        for name, risk in zip(depth_names([risk.certificate for risk in summary.risks]), summary.risks, strict=True):
-            for point in _around(risk):
-                style = "bold" if point is risk.at_threshold else "dim"
-                grid.add_row(name, f"{point.threshold:.3f}", *_acted(point), style=style)
-        yield _section("Risk against coverage, the threshold in force in bold", grid)
-    if summary.passing:
-        points = [_keeping(summary.passing, kept) for kept in KEPT_SHARES]
-        grid = _grid("in scope kept", *(percent(point.inside, 0) for point in points))
-        grid.add_row("out of scope passed", *(percent(point.outside, 0) for point in points))
-        yield _section("Out of scope", grid)
-
-
-def _spread(bins: Sequence[CalibrationBin]) -> list[CalibrationBin]:
-    step = max(1, -(-len(bins) // (2 * CURVE_ROWS)))
-    return list(bins[::step])
-
-
-def _around(risk: DepthRisk) -> list[RiskPoint]:
-    """Return points of a curve spread over its coverage, and the threshold in force among them."""
-    curve = risk.curve
-    points = [curve[round(at * (len(curve) - 1) / (CURVE_ROWS - 1))] for at in range(CURVE_ROWS)] if curve else []
-    found = [point for point in dict.fromkeys(points) if point.threshold != risk.certificate.threshold]
-    if risk.at_threshold is not None:
-        found.append(risk.at_threshold)
-    return sorted(found, key=lambda point: -point.threshold)
-
-
-def _keeping(points: Sequence[RocPoint], kept: float) -> RocPoint:
-    return next((point for point in points if point.inside >= kept), points[-1])
 
 
 def _weakest(summary: Summary, where: str) -> Iterator[RenderableType]:
     scores = weakest(summary.tasks, MOST_TASKS)
     if not scores:
         return
-    grid = _grid("task", "F1", "recall", "precision", "rows", "most often taken for", right=(1, 2, 3, 4))
+    grid = _grid("task", "F1#", "recall#", "precision#", "rows#", "most often taken for")
     for score in scores:
         taken = f"{score.taken_for} ({score.times})" if score.taken_for else ""
         grid.add_row(
@@ -156,7 +136,8 @@ def _pairs(pairs: Sequence[ConfusedPair], where: str) -> Iterator[RenderableType
 
 
 def _suggestions(found: Evaluation) -> Iterator[RenderableType]:
-    lines = [
+    lines = [Text(one.text, style="bold") for one in found.advice]
+    lines += [
         Text(
             f"merge, or tell apart: {merge.first} and {merge.second} "
             f"({sum(merge.counts)} of {sum(merge.rows)} rows taken for the other)"
@@ -176,16 +157,8 @@ def _suggestions(found: Evaluation) -> Iterator[RenderableType]:
     if len(found.label_issues) > MOST_SUGGESTIONS:
         more = f"... and {plural(len(found.label_issues) - MOST_SUGGESTIONS, 'more example')}: --json, --html"
         lines.append(Text(more, style="dim"))
-    for gain in found.growth.gains[:MOST_SUGGESTIONS] if found.growth else ():
-        if gain.gain > 0.0:
-            lines.append(
-                Text(
-                    f"ten more examples of {gain.task} (has {gain.examples}): "
-                    f"{gain.now:.2f} -> {gain.then:.2f} given to it on its own messages"
-                )
-            )
     if lines:
-        yield _section("Suggestions", Group(*lines))
+        yield _section("What to do", Group(*lines))
 
 
 def _whose(task: str) -> str:

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
+from router.classify.fit.certify import DELTA
 from router.core.evidence import Certificate
-from router.evaluate.evaluation import Evaluation, Measured
 from router.evaluate.measures import Latency
+from router.evaluate.reach import LANGUAGE_ROWS, Budget, Reach
+from router.evaluate.summary import Summary
 
 NOTHING = "–"
 
 MEANINGS = {
+    "reach": "its task's instructions are in what is sent, plainly or as a case, of the messages in scope",
+    "reach, at least": f"the same for traffic like this, with a probability of {100 * (1 - DELTA):g} %",
+    "error": "text of a wrong task, or a shortlist without the right one, of the messages in scope",
+    "unconditional": "of these: wrong text said plainly, of the messages in scope",
+    "tokens": "of what all tasks' text would take in every message, on average over the messages in scope",
+    "general only": "nothing but what holds for every message, of the messages in scope",
+    "exposure": "text of any task, of the messages out of scope",
     "task accuracy": "the most probable task is the right one, of the messages in scope",
     "domain accuracy": "the heaviest first-level branch is the right one, of the messages in scope",
     "macro F1": "mean F1 of the tasks, each counting the same",
-    "settled": "a task's own text would be sent, of the messages in scope",
-    "wrong text": "text that does not apply would be sent, of all messages, those out of scope included",
     "calibration error": "mean distance between how sure recognition is and how often it is right",
     "out-of-scope AUROC": "chance that a message in scope weighs more than one out of scope",
-    "one step": "time to recognise one message: median and 99th percentile",
+    "one step": "processor time to recognise one message: median and 99th percentile",
 }
 """The figures of a summary, and what each says."""
 
@@ -40,36 +48,83 @@ def times(latency: Latency) -> str:
     return f"{latency.p50:,.0f} / {latency.p99:,.0f} µs"
 
 
-def figures(measured: Measured) -> dict[str, str]:
+def figures(summary: Summary, latency: Latency) -> dict[str, str]:
     """Return the figures of what was measured, under the keys of MEANINGS."""
-    summary = measured.summary
+    sent = summary.reach
     values = (
+        percent(sent.reach),
+        percent(sent.least_reach),
+        percent(sent.error),
+        percent(sent.unconditional),
+        percent(sent.tokens),
+        percent(sent.general),
+        percent(sent.exposure),
         percent(summary.accuracy_task),
         percent(summary.accuracy_domain),
         number(summary.macro_f1),
-        percent(summary.coverage),
-        percent(summary.wrong),
         number(summary.calibration.ece),
         number(summary.oos_auroc),
-        times(measured.latency),
+        times(latency),
     )
     return dict(zip(MEANINGS, values, strict=True))
 
 
-def depth_names(certificates: Sequence[Certificate]) -> tuple[str, ...]:
-    """Return what the depths of certificates are called: domains, then tasks; tasks alone in a flat pack."""
-    return ("tasks",) if len(certificates) == 1 else ("domains", *(["tasks"] * (len(certificates) - 1)))
+def thresholds_in_force(told: Certificate) -> str:
+    """Return the thresholds of a certificate in words."""
+    own = told.thresholds
+    high = ", ".join(f"{value:.4f}" for value in sorted({*own.by_task.values()} - {own.sure}))
+    stakes = f" (of high stakes: {high})" if high else ""
+    return f"one task alone from {own.sure:.4f} on{stakes}, a shortlist from {own.shortlist:.4f} on"
 
 
-def promise(certificate: Certificate) -> str:
-    """Return what a certificate promises, in a sentence."""
-    rate = f"wrong text for at most {percent(certificate.alpha)} of all messages"
-    return {
-        "certified": f"with probability {percent(1 - certificate.delta, 0)}, {rate}",
-        "expected": f"{rate} on average; too few examples to promise it with a probability",
-        "default": f"nothing: too few examples to bound the rate (wanted: {rate})",
-        "hand": "nothing: this threshold was set by hand",
-    }[certificate.basis]
+TOO_FEW = "too few examples"
+
+
+class Grid(NamedTuple):
+    """A table of words. A heading that ends in "#" is of a column of numbers; row number `bold` stands out."""
+
+    title: str
+    headings: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    bold: int = -1
+
+
+def trade(budgets: Sequence[Budget], given: Sequence[Reach | None]) -> Grid:
+    """Return what each budget gives; what is in force stands out."""
+    rows = []
+    for budget, sent in zip(budgets, given, strict=True):
+        accepted, at = budget.accepted, budget.thresholds
+        row = ("->" if budget.here else "", rate(accepted.error), rate(accepted.unconditional))
+        if at is None or sent is None:
+            rows.append((*row, NOTHING, NOTHING, TOO_FEW, *[NOTHING] * 4))
+            continue
+        shares = (sent.reach, sent.error, sent.unconditional, sent.tokens, sent.exposure)
+        rows.append((*row, f"{at.sure:.4f}", f"{at.shortlist:.4f}", *map(percent, shares)))
+    named = "accepted# plainly# alone_from# list_from# reach# error# plainly# tokens# exposure#"
+    headings = ("", *(name.replace("_", " ") for name in named.split()))
+    here = next((at for at, budget in enumerate(budgets) if budget.here), -1)
+    return Grid("What other budgets give", headings, rows, here)
+
+
+def languages(summary: Summary) -> Grid:
+    """Return what is sent by language."""
+    words = {True: "certified", False: "not certified", None: f"too few: {LANGUAGE_ROWS} in scope are needed"}
+    rows = []
+    for one in summary.languages:
+        sent = one.reach
+        shares = map(percent, (sent.reach, sent.error, sent.unconditional, sent.general))
+        rows.append((one.language or "not clear", f"{sent.in_scope:,}", *shares, words[one.certified]))
+    headings = ("language", "messages#", "reach#", "error#", "plainly#", "general only#", "the rates by themselves")
+    return Grid("By language", headings, rows)
+
+
+def rate(value: float) -> str:
+    """Return an accepted rate as it is written.
+
+    >>> rate(0.05), rate(0.006)
+    ('5 %', '0.6 %')
+    """
+    return f"{100 * value:.4g} %"
 
 
 def plural(count: int, noun: str) -> str:
@@ -79,13 +134,3 @@ def plural(count: int, noun: str) -> str:
     ('1 example', '1,200 examples')
     """
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
-def origin(found: Evaluation) -> str:
-    """Return what an evaluation rests on."""
-    parts = [plural(len(found.own.summary.tasks), "task"), plural(found.examples, "example")]
-    if found.unrelated:
-        parts.append(f"{plural(found.unrelated, 'text')} of no task")
-    if found.blocks:
-        parts.append(f"encoder {found.encoder} ({' + '.join(found.blocks)})")
-    return ", ".join([*parts, f"fitted and cross-validated in {found.fit_s:.1f} s"])

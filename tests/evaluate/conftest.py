@@ -1,4 +1,4 @@
-"""Outcomes by hand, packs by hand, and one evaluation of the shipped pack that all tests share."""
+"""Judged turns by hand, packs by hand, and one evaluation of the shipped pack that all tests share."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
+from router.core.evidence import Belief
 from router.core.policy import ROOT, Policy, Task
 from router.evaluate import Evaluation, evaluate, read_labelled
-from router.evaluate.outcomes import Outcomes, collect_steps, is_right
+from router.evaluate.outcomes import Judged, is_right
 from router.packs import Pack, load_pack
 
 HOSTILE = '<script>alert("x")</script> & </style> ]]> \x00\x1b[31m \ud800 \u202e \'"'
@@ -62,29 +62,19 @@ def policy_of(*paths: str, **more: Any) -> Policy:
     return Policy("by-hand", "r1", tree_of(*paths), **more)
 
 
-def outcomes_by_hand(
-    rows: Sequence[tuple[str | tuple[str, ...], Sequence[tuple[str, float]]]],
+def judged_by_hand(
+    rows: Sequence[tuple[str | tuple[str, ...], str, float]],
     *,
-    settled: Sequence[tuple[str, ...]] | None = None,
     classes: Sequence[str] = (),
     texts: Sequence[str] | None = None,
-) -> Outcomes:
-    """Return outcomes from (truth, way down with masses); the guess is the end of the way."""
-    truths = tuple((truth,) if isinstance(truth, str) and truth else tuple(truth) for truth, _ in rows)
-    ways = [list(way) for _, way in rows]
-    ends = [way[-1] if way else ("", 0.0) for way in ways]
-    known = frozenset(classes) or frozenset(path for path, _ in ends) | {path for truth in truths for path in truth}
-    deepest = max((len(way) for way in ways), default=0)
-    return Outcomes(
-        texts=tuple(texts) if texts is not None else tuple(f"text {i}" for i in range(len(rows))),
-        truths=truths,
-        guesses=tuple(path for path, _ in ends),
-        confidences=np.array([mass for _, mass in ends], np.float64),
-        right=np.array([is_right(path, t, known) for (path, _), t in zip(ends, truths, strict=True)], np.bool_),
-        walk=collect_steps(ways, deepest),
-        known=np.array([way[0][1] if way else 0.0 for way in ways], np.float64),
-        settled=tuple(settled) if settled is not None else ((),) * len(rows),
-    )
+) -> list[Judged]:
+    """Return labelled turns from (truth, guess, confidence)."""
+    found = []
+    for at, (given, guess, confidence) in enumerate(rows):
+        truth = (given,) if isinstance(given, str) and given else tuple(given)
+        right = is_right(guess, truth, classes or {guess, *truth})
+        found.append(Judged(texts[at] if texts else f"text {at}", truth, Belief({}), guess, confidence, right))
+    return found
 
 
 @pytest.fixture

@@ -44,25 +44,44 @@ def test_the_shipped_pack(evaluation: Evaluation) -> None:
     assert "like the examples" in found["assumes"]
 
 
-def test_the_certified_point_lies_on_the_curve(evaluation: Evaluation) -> None:
-    for risk in evaluation.own.summary.risks:
-        at = risk.at_threshold
-        assert at is not None and at.threshold == risk.certificate.threshold
-        assert at.coverage == pytest.approx(risk.certificate.coverage, abs=0.02)
-        # The certificate counts sentences that are heard and wrong as well.
-        assert risk.certificate.wrong - 0.015 <= at.wrong <= risk.certificate.wrong + 1e-3
-        below = [point for point in risk.curve if point.threshold >= at.threshold]
-        assert not below or below[-1].coverage <= at.coverage + 1e-4
+def test_what_is_sent_is_what_the_certificate_says_of_its_rows(evaluation: Evaluation) -> None:
+    told, sent = evaluation.certificate, evaluation.own.summary.reach
+    assert (sent.in_scope, sent.out_of_scope) == (told.rows, told.foreign)
+    found = (sent.reach, sent.least_reach, sent.sure, sent.error, sent.unconditional, sent.exposure)
+    given = (told.reach, told.least_reach, told.sure, told.error, told.unconditional, told.exposed)
+    assert found == pytest.approx(given, abs=1e-4)
+    assert sent.tokens is not None and 0.0 < sent.tokens < 0.2
+
+
+def test_the_trade_grows_with_the_budget_and_says_where_the_pack_stands(evaluation: Evaluation) -> None:
+    found = evaluation.as_json()
+    for trade in (found["trade"], found["against"]["trade"]):
+        assert [row["accepted"]["error"] for row in trade] == [0.01, 0.02, 0.03, 0.05, 0.08]
+        thresholds = [row["thresholds"]["shortlist"] for row in trade]
+        assert thresholds == sorted(thresholds, reverse=True)
+        reaches = [row["sent"]["reach"] for row in trade]
+        assert reaches == sorted(reaches)
+        assert [row["here"] for row in trade] == [False, False, False, True, False]
+    assert found["trade"][3]["sent"] == found["sent"]
+    assert found["against"]["trade"][3]["sent"] == found["against"]["sent"]
+
+
+def test_each_language_is_told(evaluation: Evaluation) -> None:
+    english = evaluation.own.summary.languages[0]
+    assert english.language == "en" and english.reach.in_scope > 1_000 and english.certified is True
+    assert sum(one.reach.in_scope for one in evaluation.own.summary.languages) == evaluation.certificate.rows
 
 
 def test_what_is_kept_for_programs_is_named_as_promised(evaluation: Evaluation) -> None:
-    against = evaluation.as_json()["against"]
+    whole = evaluation.as_json()
+    against = whole["against"]
     assert against["n"] == 6 and against["out_of_scope"] == 1
-    assert set(against) >= {"n", "accuracy", "settled", "ece", "oos_auroc", "latency_us"}
-    assert set(against["accuracy"]) >= {"task", "domain"}
-    assert set(against["settled"]) == {"coverage", "wrong"}
+    assert set(against) >= {"n", "sent", "languages", "trade", "accuracy", "settled", "ece", "oos_auroc", "latency_us"}
+    assert set(against["sent"]) >= {"reach", "least_reach", "error", "unconditional", "tokens", "general", "exposure"}
+    assert set(against["accuracy"]) == {"task", "domain"} and set(against["settled"]) == {"coverage", "wrong"}
     assert set(against["latency_us"]) >= {"p50", "p99"}
     assert against["accuracy"]["task"] >= 0.6
+    assert whole["certificate"]["promise"] in " ".join(shown(evaluation).split())
 
 
 def test_suspects_have_places(evaluation: Evaluation) -> None:
@@ -74,11 +93,15 @@ def test_suspects_have_places(evaluation: Evaluation) -> None:
 def test_the_table_says_it_all(evaluation: Evaluation) -> None:
     said = shown(evaluation)
     for part in (
+        "reach, at least",
         "task accuracy",
-        "Certificates",
+        "Promise",
         "like the examples",
+        "What other budgets give",
+        "->",
+        "By language",
         "Weakest tasks",
-        "Suggestions",
+        "What to do",
         "mail <b>.jsonl",
     ):
         assert part in said, part
@@ -105,7 +128,7 @@ def test_a_planted_label_and_twin_tasks_are_found(make_pack: Callable[..., Pack]
         "/password",
         "/track",
     }
-    assert "Learning curve" in page(found) and "merge, or tell apart" in shown(found)
+    assert "Where more examples pay most" in page(found) and "merge, or tell apart" in shown(found)
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,7 @@ def test_the_learning_curve_follows_the_power_that_the_halves_show(
     assert [gain.task for gain in found.gains] == ["/a", "/b"]
     first, second = found.gains
     assert first.examples == 40 and first.gain > 0.02 > second.gain
+    assert first.left(10) == pytest.approx((1 - first.then) / (1 - first.now), abs=1e-3) and first.left(0) == 1.0
     assert first.then > first.now > 0.8 and second.now == pytest.approx(0.9, abs=0.02)
     assert found.points == ((16.0, 0.75), (32.0, 0.85))
     assert found.power == pytest.approx(np.log(0.25 / 0.15) / np.log(2), abs=1e-3)
