@@ -40,7 +40,8 @@ FEW_TASKS = 4
 MOST_NAMED = 5
 """Tasks that are named one by one."""
 
-MOST_EXPOSURE = 0.99
+LAXER_EXPOSURE = 1.5
+"""How many times the accepted exposure is tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +111,12 @@ class Adviser:
                 break
 
     def _exposure(self) -> Iterator[Advice]:
-        """Yield what twice the exposure would give, where that is what holds reach down."""
+        """Yield what more exposure would give, where that is what holds reach down."""
         now, exposure = self._told.reach, self._told.accepted.exposure
-        twice = min(2.0 * exposure, MOST_EXPOSURE)
-        then = self._certify(replace(self._told.accepted, exposure=twice)).reach
-        if self._told.bounds_exposure and then >= now + WORTH:
-            rates = f"with {rate(twice)} exposure instead of {rate(exposure)} you would reach"
+        more = min(round(LAXER_EXPOSURE * exposure, 4), (1.0 + exposure) / 2)
+        then = self._certify(replace(self._told.accepted, exposure=more)).reach
+        if then >= now + WORTH:
+            rates = f"with {rate(more)} exposure instead of {rate(exposure)} you would reach"
             yield Advice("exposure", f"exposure holds reach down: {rates} {_instead(then, now)}", now, then)
 
     def _examples(self) -> Iterator[Advice]:
