@@ -14,12 +14,13 @@ hold is withheld.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import msgspec
 
 from router.core.audit import ThresholdsInForce
-from router.core.evidence import WITHHELD, Belief, Evidence, Thresholds
+from router.core.evidence import SILENT, WITHHELD, Belief, Evidence, Thresholds
 from router.core.learning import Assignment, Compliance, DialKey, ExperimentEvent, Feedback, Outcome
 from router.core.policy import CueValue, Level, depth
 from router.core.ports import Usage
@@ -155,10 +156,6 @@ def _stored_thresholds(thresholds: Thresholds) -> dict[str, Any]:
     return stored | {"certificate": thresholds.certificate} if isinstance(thresholds, ThresholdsInForce) else stored
 
 
-_NOT_ASKED = 2.0
-"""A threshold above any mass, for what was not to be had in earlier releases."""
-
-
 def loaded_thresholds(stored: Mapping[str, Any], belief: Belief | None = None) -> Thresholds:
     """Return the thresholds that were stored with a belief.
 
@@ -169,7 +166,7 @@ def loaded_thresholds(stored: Mapping[str, Any], belief: Belief | None = None) -
         by_depth, beliefs = stored["by_depth"], (belief, *belief.sentences) if belief else ()
         paths = {path for each in beliefs for path in each.mass}
         by_task = {path: by_depth[min(depth(path), len(by_depth)) - 1] for path in paths}
-        found = Thresholds(_NOT_ASKED, _NOT_ASKED, by_task | stored["by_task"])
+        found = replace(SILENT, by_task=by_task | stored["by_task"])
     else:
         found = Thresholds(stored["sure"], stored["shortlist"], stored["by_task"])
     if "certificate" not in stored:
