@@ -13,23 +13,26 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from router.commands.main import app
+from router.core.decide import settle
 from tests.support.application import Running, Start
 
 POLICY = "customer-support"
 
 
-def hardly_settled(running: Running) -> str:
-    """Return the example of the pack that passes its domain's threshold with the least to spare."""
+def hardly_sure(running: Running) -> tuple[str, str]:
+    """Return the example of the pack that is settled on a task with the least to spare, and another task."""
     snapshot = running.parts.registry.current()
-    recogniser = snapshot.recogniser
-    domains = snapshot.policy.tasks["/"].children
+    tasks, recogniser = snapshot.policy.tasks, snapshot.recogniser
     found = []
-    for text in (text for task in snapshot.policy.tasks.values() for text in task.examples):
+    for text in (text for task in tasks.values() for text in task.examples):
         belief = recogniser.step(None, text)[1]
-        mass = max(belief.mass.get(domain, 0.0) for domain in domains)
-        if mass >= recogniser.thresholds.by_depth[0] and not belief.sentences:
-            found.append((mass, text))
-    return min(found)[1]
+        (first,) = settle(tasks, belief, recogniser.thresholds).paths
+        if not tasks[first.path].children and not belief.sentences:
+            found.append((first.confidence, text, first.path))
+    _, text, path = min(found)
+    return text, next(
+        other for other in tasks if other.count("/") > 1 and not other.startswith(path[: path.index("/", 1)])
+    )
 
 
 async def ask(running: Running, text: str, session: str) -> dict[str, str]:
@@ -65,7 +68,7 @@ async def revision_after(running: Running, before: str) -> str:
     return now
 
 
-async def test_wrong_decisions_move_the_threshold_of_a_running_server(
+async def test_wrong_decisions_move_the_thresholds_of_a_running_server_up_to_silence(
     start: Start, tmp_path: Path, support_pack: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING, "router.engine")
@@ -73,34 +76,38 @@ async def test_wrong_decisions_move_the_threshold_of_a_running_server(
     running = await start()
     registry = running.parts.registry
     before, thresholds = registry.current().policy.revision, registry.current().recogniser.thresholds
-    text = hardly_settled(running)
+    text, other = hardly_sure(running)
     seen = [await ask(running, text, f"s{number}") for number in range(12)]
-    assert len({headers["x-router-task"] for headers in seen} - {"/"}) == 1
+    assert {headers["x-router-outcome"] for headers in seen} == {"classified"}
 
-    after, rounds, headers = before, 0, seen[0]
-    while headers["x-router-task"] != "/":
-        await label_all(running, data, "/")
-        rounds, after = rounds + 1, await revision_after(running, after)
-        assert after.startswith(f"{before}+{rounds}.")
-        latest = [await ask(running, text, f"round {rounds}, {number}") for number in range(12)]
-        headers = latest[-1]
-        assert headers["x-router-revision"] == after
+    after, latest = before, seen
+    for step in (1, 2):
+        await label_all(running, data, other)
+        after = await revision_after(running, after)
+        assert after == f"{before}+{step}"
+        latest = [await ask(running, text, f"step {step}, {number}") for number in range(12)]
+        assert {headers["x-router-revision"] for headers in latest} == {after}
+    assert {(headers["x-router-outcome"], headers["x-router-task"]) for headers in latest} == {("unclassified", "/")}
     assert (await ask(running, text, "s0"))["x-router-task"] == seen[0]["x-router-task"]  # it ends as it began
-    assert "the threshold moved from" in caplog.text
+    assert "the thresholds moved from" in caplog.text and "nothing is settled or listed any more" in caplog.text
 
     await asyncio.to_thread(running.parts.recorder.flush)
     old = running.parts.store.read(seen[0]["x-router-decision"])["evidence"]["thresholds"]
-    new = running.parts.store.read(headers["x-router-decision"])["evidence"]["thresholds"]
-    assert tuple(old["by_depth"]) == thresholds.by_depth and new["by_depth"][0] > old["by_depth"][0]
+    new = running.parts.store.read(latest[0]["x-router-decision"])["evidence"]["thresholds"]
+    assert (old["sure"], old["shortlist"]) == (thresholds.sure, thresholds.shortlist)
+    assert (new["sure"], new["shortlist"]) == (2, 2)
     assert old["certificate"] == new["certificate"] != ""
     metrics = (await running.client.get("/metrics")).text
-    assert f'router_audit_alarms_total{{depth="1",policy="{POLICY}"}} {rounds}.0' in metrics
-    assert f'router_threshold{{depth="1",policy="{POLICY}"}} {new["by_depth"][0]}' in metrics
+    alarms = [line for line in metrics.splitlines() if line.startswith("router_audit_alarms_total{")]
+    assert sum(float(line.rpartition(" ")[2]) for line in alarms) == 2
+    assert all(f'policy="{POLICY}",promise="' in line for line in alarms)
+    for zone in ("sure", "shortlist"):
+        assert f'router_threshold{{policy="{POLICY}",zone="{zone}"}} 2.0' in metrics
 
     status = await audit("status", support_pack, "--data", data, "--json")
-    domain = json.loads(status.stdout)["depths"][0]
+    found = json.loads(status.stdout)
     assert status.exit_code == 1
-    assert (domain["step"], domain["audits"], domain["threshold"]) == (rounds, 0, new["by_depth"][0])
+    assert (found["step"], found["silent"], len(found["alarms"])) == (2, True, 2)
 
     again = await start()  # another server over the same folder begins where this one stands
     assert again.parts.registry.current().policy.revision == after
@@ -110,16 +117,20 @@ async def test_wrong_decisions_move_the_threshold_of_a_running_server(
 
 async def test_right_decisions_move_nothing(start: Start, tmp_path: Path) -> None:
     running = await start()
-    text = hardly_settled(running)
+    text, _ = hardly_sure(running)
     for number in range(12):
         task = (await ask(running, text, f"s{number}"))["x-router-task"]
     await label_all(running, tmp_path / "data", task)
     seen = running.parts.tightening
     async with asyncio.timeout(20):
-        while not seen.watches[POLICY][0].audits:
+        while not seen.watches[POLICY].bets[0].audits:
             await asyncio.sleep(0.02)
     assert "+" not in running.parts.registry.current().policy.revision
-    assert [each.wrong for each in seen.watches[POLICY]] == [0, 0]
+    assert {bet.wrong for bet in seen.watches[POLICY].bets} == {0}
+    metrics = (await running.client.get("/metrics")).text
+    assert f'router_audit_alarms_total{{policy="{POLICY}",promise="error"}} 0.0' in metrics
+    evidence = [line for line in metrics.splitlines() if line.startswith("router_audit_evidence{")]
+    assert len(evidence) == len(seen.watches[POLICY].bets) and all(0 < float(line.split()[-1]) < 1 for line in evidence)
 
 
 async def test_a_broken_table_of_audits_costs_no_answer(start: Start, tmp_path: Path) -> None:
@@ -138,11 +149,9 @@ async def test_a_broken_table_of_audits_costs_no_answer(start: Start, tmp_path: 
     assert (reloaded.changed, reloaded.fault) == (False, "")
 
 
-async def test_explain_shows_the_certificates(start: Start) -> None:
+async def test_explain_shows_the_certificate(start: Start) -> None:
     running = await start()
     body = {"model": "echo", "messages": [{"role": "user", "content": "package arrived crushed"}]}
-    found = (await running.client.post("/v1/router/explain", json=body)).json()["certificates"]
-    assert [each["depth"] for each in found] == [1, 2]
-    assert all(
-        each["in_force"] == each["threshold"] and "if traffic is like the examples" in each["promise"] for each in found
-    )
+    found = (await running.client.post("/v1/router/explain", json=body)).json()["certificate"]
+    assert found["basis"] == "certified" and "if traffic is like the examples" in found["promise"]
+    assert found["in_force"] == {zone: found["thresholds"][zone] for zone in ("sure", "shortlist")}

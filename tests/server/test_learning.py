@@ -19,7 +19,7 @@ from tests.support.application import Running, Start
 PACK = """
 name: desk
 brief: Be polite.
-settings: {thresholds: {domain: 0.4, task: 0.4}, tuning: auto, holdout: 0.0}
+settings: {thresholds: {sure: 0.4}, tuning: auto, holdout: 0.0}
 metrics:
   resolved: {type: boolean, primary: true, horizon: 72h, default: true}
   csat: {type: rating, range: [1, 5]}

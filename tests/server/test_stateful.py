@@ -32,7 +32,7 @@ PACK = """
 name: desk
 brief: Be polite. (Edition {edition}.)
 required: [Never guess.]
-settings: {{thresholds: {{domain: 0.4, task: 0.4}}}}
+settings: {{thresholds: {{sure: 0.4}}}}
 tasks:
   refund:
     examples: [refund please, I want my money back, give me a refund, and the refund?, can I return it]

@@ -31,7 +31,7 @@ metrics:
   csat: {type: rating, range: [1, 5]}
   minutes: {type: number, range: [0, 60]}
   checks: {type: checks}
-settings: {thresholds: {domain: 0.4, task: 0.4}}
+settings: {thresholds: {sure: 0.4}}
 tasks:
   refund: {examples: [refund please, I want my money back, give me a refund, can I return it], brief: Help.}
   parcel: {examples: [where is my parcel, track my parcel, my delivery is late, has it shipped], brief: PreparedRequest.}
