@@ -185,7 +185,8 @@ class Tree:
         self, probabilities: Doubles, sentences: tuple[Belief, ...] = (), shortfall: Shortfall | None = None
     ) -> Belief:
         """Return what is to be known of a turn with these probabilities."""
-        return Belief(self.mass(probabilities), self.likeliest(probabilities), sentences, shortfall)
+        known = min(1.0, round(float(probabilities.sum()), MASS_DIGITS))
+        return Belief(self.mass(probabilities), self.likeliest(probabilities), sentences, shortfall, known)
 
     def likeliest(self, probabilities: Doubles) -> tuple[Likely, ...]:
         """Return the heaviest classes with their masses, rounded; of equal ones the first."""

@@ -149,7 +149,7 @@ class AuditWatch:
     def thresholds(self) -> ThresholdsInForce:
         """The thresholds in force."""
         now = self.steps[self.step]
-        return ThresholdsInForce(now.sure, now.shortlist, now.by_task, name_of(self.certificate))
+        return ThresholdsInForce(now.sure, now.shortlist, now.by_task, now.known, name_of(self.certificate))
 
     @property
     def evidence(self) -> float:
@@ -199,7 +199,7 @@ def name_of(certificate: Certificate) -> str:
     rates = [accepted.error, accepted.unconditional, accepted.exposure, told.delta]
     rates += [told.reach, told.error, told.unconditional, told.exposed]
     for each in (told.thresholds, told.stricter):
-        rates += [each.sure, each.shortlist, *(each.by_task[path] for path in sorted(each.by_task))]
+        rates += [each.sure, each.shortlist, each.known, *(each.by_task[path] for path in sorted(each.by_task))]
     paths = [sorted(told.thresholds.by_task), sorted(told.stricter.by_task)]
     said = (told.basis, told.rows, told.foreign, told.bounds_exposure, paths, [float(rate) for rate in rates])
     return blake2b(repr(said).encode(), digest_size=8).hexdigest()

@@ -57,7 +57,7 @@ def decide(policy: Policy, evidence: Evidence, compose: Compose = compose) -> De
         found = settle(policy.tasks, evidence.belief, evidence.thresholds, settings.max_tasks, settings.shortlist)
         possible = () if found.shortlist else candidates(policy.tasks, evidence.belief, found.paths)
         outcome = _outcome(policy.tasks, found)
-        reasons.append(_why(found, possible, evidence.thresholds))
+        reasons.append(_why(found, possible, evidence.thresholds, evidence.belief.known))
     paths, shortlist = found
     model, parameters = _model(policy, paths)
     complexity = str(evidence.cues.get("complexity", ""))
@@ -115,7 +115,7 @@ def _outcome(tree: Tree, found: Settlement) -> Outcome:
     return "unclassified" if first == ROOT else "classified"
 
 
-def _why(found: Settlement, possible: tuple[str, ...], thresholds: Thresholds) -> Reason:
+def _why(found: Settlement, possible: tuple[str, ...], thresholds: Thresholds, known: float) -> Reason:
     paths, shortlist = found
     if shortlist:
         listed = ", ".join(f"{path} ({mass:.2f})" for path, mass in shortlist)
@@ -125,6 +125,9 @@ def _why(found: Settlement, possible: tuple[str, ...], thresholds: Thresholds) -
         return Reason("shortlisted", f"settled on {sure}; beside it {what}" if sure else what)
     if paths[0].path == ROOT:
         maybe = f"; possibly {' or '.join(possible)}" if possible else ""
+        if known < thresholds.known:
+            less = f"all tasks together have {known:.2f} (threshold {thresholds.known:.2f})"
+            return Reason("not_known", f"{less}: general instructions only{maybe}")
         return Reason("not_settled", f"no task or shortlist passed its threshold: general instructions only{maybe}")
     return Reason("settled", f"settled on {', '.join(map(_settled_on, paths))}")
 
@@ -153,11 +156,12 @@ def settle(tree: Tree, belief: Belief, thresholds: Thresholds, max_tasks: int = 
     """
     found: list[Settled] = []
     for each in (belief, *belief.sentences):
-        _join(found, _descend(tree, each.mass, thresholds), max_tasks)
+        if each.known >= thresholds.known:
+            _join(found, _descend(tree, each.mass, thresholds), max_tasks)
     tasks = {path for path, _, _ in found if not tree[path].children}
     shortlist: tuple[Likely, ...] = ()
     if not tasks:
-        heaviest = likeliest(tree, belief)
+        heaviest = likeliest(tree, belief) if belief.known >= thresholds.known else ()
         # Where the settled node is itself the likeliest task, it speaks plainly already.
         if heaviest and not (found and heaviest[0].path == found[0].path):
             shortlist = list_tasks(heaviest, thresholds.sure, thresholds.shortlist, longest)
@@ -187,7 +191,7 @@ def _second_request(
 ) -> tuple[Likely, ...]:
     """Return what a message with settled tasks surely asks for besides: the first list that names none of them."""
     for sentence in belief.sentences:
-        heaviest = likeliest(tree, sentence)
+        heaviest = likeliest(tree, sentence) if sentence.known >= thresholds.known else ()
         if heaviest and heaviest[0].mass < thresholds.at(heaviest[0].path):
             listed = list_tasks(heaviest, thresholds.sure, thresholds.sure, longest)
             if not any(path in settled for path, _ in listed):

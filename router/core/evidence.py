@@ -51,21 +51,23 @@ class Belief:
     """Where a conversation stands on the tree.
 
     `mass` maps a path to the probability that the task lies in its subtree, for paths other than `/` with at least
-    MASS_FLOOR; the mass that is missing at the top is "none of these". `likeliest` are the tasks with examples that
-    weigh most by themselves, heaviest first, at most MOST_LISTED. `sentences` holds the same for those sentences of
-    the newest user turn that ask for something by themselves.
+    MASS_FLOOR. `known` is the mass of all tasks together; what is missing to one is "none of these". `likeliest` are
+    the tasks with examples that weigh most by themselves, heaviest first, at most MOST_LISTED. `sentences` holds the
+    same for those sentences of the newest user turn that ask for something by themselves.
     """
 
     mass: Mapping[str, float]
     likeliest: tuple[Likely, ...] = ()
     sentences: tuple[Belief, ...] = ()
     shortfall: Shortfall | None = None
+    known: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
     """The least mass at which it is safe to act: on one task (`sure`), or on a list of them (`shortlist`).
 
+    Whatever they weigh, nothing is settled or listed where all tasks together weigh less than `known`.
     `by_task` overrides `sure` for single paths (`stakes: high`). A threshold above 1 acts on nothing. The defaults are
     for packs with too few examples to certify any: on 5 and 12 tasks of CLINC150 and Banking77 with 3 and 5 examples
     each, at most 0.6 % of messages got plain wrong text at them, and 87 to 96 % what they asked for (medians of draws).
@@ -74,6 +76,7 @@ class Thresholds:
     sure: float = 0.99
     shortlist: float = 0.9
     by_task: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    known: float = 0.0
 
     def at(self, path: str) -> float:
         """Return the threshold for acting on a path other than `/` alone."""
@@ -85,6 +88,7 @@ class Thresholds:
             max(self.sure, other.sure),
             max(self.shortlist, other.shortlist),
             {path: max(self.at(path), other.at(path)) for path in {*self.by_task, *other.by_task}},
+            max(self.known, other.known),
         )
 
 

@@ -64,6 +64,7 @@ def stored_belief(belief: Belief | None) -> dict[str, object] | None:
     return {
         "mass": dict(belief.mass),
         "likeliest": belief.likeliest,
+        "known": belief.known,
         "sentences": [stored_belief(sentence) for sentence in belief.sentences],
     }
 
@@ -76,4 +77,4 @@ def loaded_belief(stored: Mapping[str, Any] | None) -> Belief | None:
         return Belief(stored)
     likeliest = tuple(Likely(path, mass) for path, mass in stored.get("likeliest", ()))
     sentences = filter(None, map(loaded_belief, stored["sentences"]))
-    return Belief(stored["mass"], likeliest, tuple(sentences))
+    return Belief(stored["mass"], likeliest, tuple(sentences), known=stored.get("known", 1.0))

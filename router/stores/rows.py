@@ -152,7 +152,12 @@ def loaded_evidence(stored: Mapping[str, Any]) -> Evidence:
 
 
 def _stored_thresholds(thresholds: Thresholds) -> dict[str, Any]:
-    stored = {"sure": thresholds.sure, "shortlist": thresholds.shortlist, "by_task": dict(thresholds.by_task)}
+    stored = {
+        "sure": thresholds.sure,
+        "shortlist": thresholds.shortlist,
+        "known": thresholds.known,
+        "by_task": dict(thresholds.by_task),
+    }
     return stored | {"certificate": thresholds.certificate} if isinstance(thresholds, ThresholdsInForce) else stored
 
 
@@ -168,10 +173,10 @@ def loaded_thresholds(stored: Mapping[str, Any], belief: Belief | None = None) -
         by_task = {path: by_depth[min(depth(path), len(by_depth)) - 1] for path in paths}
         found = replace(SILENT, by_task=by_task | stored["by_task"])
     else:
-        found = Thresholds(stored["sure"], stored["shortlist"], stored["by_task"])
+        found = Thresholds(stored["sure"], stored["shortlist"], stored["by_task"], stored.get("known", 0.0))
     if "certificate" not in stored:
         return found
-    return ThresholdsInForce(found.sure, found.shortlist, found.by_task, stored["certificate"])
+    return ThresholdsInForce(found.sure, found.shortlist, found.by_task, found.known, stored["certificate"])
 
 
 def _counted(usage: Usage | None) -> dict[str, int | None]:

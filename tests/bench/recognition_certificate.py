@@ -27,8 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router.classify.belief import Tree
-from router.classify.fit.certify import DELTA, HeldOutRows, Turning, cautious, thresholds_for, turning
-from router.core.evidence import Tolerance
+from router.classify.fit.certify import DELTA, HeldOutRows, Turning, cautious, sure_at, thresholds_for, turning
+from router.core.evidence import Thresholds, Tolerance
 from router.core.policy import ROOT, lineage
 from tests.bench.recognition_contenders import OurRouter
 from tests.bench.recognition_metrics import NAN, percent, share
@@ -44,7 +44,7 @@ FITS = 5
 ACCEPTED = Tolerance()
 LONGEST = 3
 
-Integers = NDArray[np.int64]
+Doubles = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,44 +56,47 @@ class Population:
     outside: Turning
     accepted: Tolerance = ACCEPTED
 
-    def rates(self, shortlist: float) -> tuple[float, float, float]:
-        """Return the true rates at a threshold of lists: error, unconditional, exposure (0 with nothing outside)."""
-        turned = (self.inside.wrong, self.inside.plainly, self.outside.acted)
-        error, plainly, exposed = (float((each >= shortlist).mean()) if len(each) else 0.0 for each in turned)
-        return error, plainly, exposed
+    def rates(self, thresholds: Thresholds) -> tuple[float, float, float]:
+        """Return the true rates at some thresholds: error, unconditional, exposure (0 with nothing outside)."""
+        inside, outside = self.inside, self.outside
+        error, plainly = (_share(turned, inside, thresholds) for turned in (inside.wrong, inside.plainly))
+        return error, plainly, _share(outside.acted, outside, thresholds)
 
-    def broken(self, shortlist: float) -> tuple[bool, bool, bool]:
+    def broken(self, thresholds: Thresholds) -> tuple[bool, bool, bool]:
         """Say which promises are broken there."""
-        error, plainly, exposed = self.rates(shortlist)
+        error, plainly, exposed = self.rates(thresholds)
         accepted = self.accepted
         return error > accepted.error, plainly > accepted.unconditional, exposed > accepted.exposure
 
-    def told(self, shortlist: float) -> float:
+    def told(self, thresholds: Thresholds) -> float:
         """Return the share of messages in scope that get something."""
-        return float((self.inside.acted >= shortlist).mean())
+        return _share(self.inside.acted, self.inside, thresholds)
 
     def drawn(self, dice: np.random.Generator, n: int) -> Population:
         """Return a resample: n messages in scope, a third as many out of scope."""
         inside = dice.integers(0, len(self.inside.wrong), n)
         outside = dice.integers(0, len(self.outside.wrong), n // 3) if len(self.outside.wrong) else np.zeros(0, int)
-        return Population(self.name, _some(self.inside, inside), _some(self.outside, outside), self.accepted)
+        return Population(self.name, self.inside.some(inside), self.outside.some(outside), self.accepted)
 
-    def laxest(self) -> float:
-        """Return the lowest threshold at which these messages themselves keep to the rates."""
+    def laxest(self) -> Thresholds:
+        """Return the lowest thresholds at which these messages themselves keep to the rates."""
         accepted = self.accepted
-        return max(
-            lowest(self.inside.wrong, accepted.error),
-            lowest(self.inside.plainly, accepted.unconditional),
-            lowest(self.outside.acted, accepted.exposure),
+        shortlist = max(
+            lowest(self.inside.wrong, accepted.error), lowest(self.inside.plainly, accepted.unconditional), 1e-9
         )
+        told = np.where(self.outside.acted >= shortlist, self.outside.known, 0.0)
+        return Thresholds(sure_at(shortlist), shortlist, known=lowest(told, accepted.exposure))
 
 
-def _some(turned: Turning, rows: Integers) -> Turning:
-    return Turning(*(each[rows] for each in turned))
+def _share(turned: Doubles, rows: Turning, thresholds: Thresholds) -> float:
+    flags = (turned >= thresholds.shortlist) & (rows.known >= thresholds.known)
+    return float(flags.mean()) if len(flags) else 0.0
 
 
-def lowest(turned: NDArray[np.float64], alpha: float) -> float:
+def lowest(turned: Doubles, alpha: float) -> float:
     """Return the lowest threshold at which no more than alpha of these rows have turned."""
+    if not len(turned):
+        return 0.0
     worst_first = np.sort(turned)[::-1]
     too_many = int(np.floor(alpha * len(turned) + 1e-9))
     if too_many >= len(turned) or worst_first[too_many] <= 0.0:
@@ -129,12 +132,11 @@ def keeps(chosen_by: Population, judged_by: Population, n: int, resamples: int, 
         naive += any(judged_by.broken(drawn.laxest()))
         if found is None:
             continue
-        shortlist = found[0].shortlist
-        each = judged_by.broken(shortlist)
+        each = judged_by.broken(found[0])
         certified += 1
         broken += (any(each), *each)
-        told.append(judged_by.told(shortlist))
-    oracle = judged_by.told(max(judged_by.laxest(), 1e-9))
+        told.append(judged_by.told(found[0]))
+    oracle = judged_by.told(judged_by.laxest())
     mean = float(np.mean(told)) if told else NAN
     return Kept(
         chosen_by.name,
@@ -151,7 +153,7 @@ def population(name: str, tree: Tree, probabilities: NDArray[np.float64], truths
     """Return messages as a population; those with the truth `/` are out of scope."""
     turned = turning(HeldOutRows(probabilities, tuple(truths)), tree, LONGEST)
     inside = np.array([truth != ROOT for truth in truths], bool)
-    return Population(name, _some(turned, np.flatnonzero(inside)), _some(turned, np.flatnonzero(~inside)))
+    return Population(name, turned.some(inside), turned.some(~inside))
 
 
 def probabilities_of(router: OurRouter, texts: Sequence[str]) -> NDArray[np.float64]:

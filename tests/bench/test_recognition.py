@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from sklearn.metrics import roc_auc_score
 
 from router.classify.belief import Tree
 from router.classify.fit.certify import Turning
+from router.core.evidence import Thresholds
 from tests.bench import recognition, recognition_certificate, recognition_dialogues, recognition_parts
 from tests.bench.recognition_contenders import Answer, OurRouter, ScikitLearn
 from tests.bench.recognition_metrics import NAN, auroc, calibration_error, leads_to, p50_p99
@@ -236,16 +238,19 @@ def test_a_population_tells_messages_in_scope_from_others() -> None:
     probabilities = np.array([[0.5, 0.3, 0.1], [0.1, 0.2, 0.6], [0.4, 0.1, 0.2]])
     found = recognition_certificate.population("small", tree, probabilities, ("/a/y", "/a/x", "/"))
     assert (len(found.inside.wrong), len(found.outside.wrong)) == (2, 1)
-    assert found.rates(0.99) == (0.0, 0.0, 0.0) and found.told(0.85) == 1.0
-    assert found.rates(0.69) == (0.0, 0.0, 1.0), "lists of all three tasks, which hold every truth"
+    strict, lax = Thresholds(0.999, 0.99), Thresholds(0.98, 0.69)
+    assert found.rates(strict) == (0.0, 0.0, 0.0) and found.told(lax) == 1.0
+    assert found.rates(lax) == (0.0, 0.0, 1.0), "lists of all three tasks, which hold every truth"
+    assert found.rates(replace(lax, known=0.8)) == (0.0, 0.0, 0.0)
 
 
 def test_certified_thresholds_keep_their_promise_on_a_made_population() -> None:
     dice = np.random.default_rng(1)
     sure = dice.random(4_000)
     wrong = np.where(dice.random(4_000) < 0.3 * (1 - sure), sure, 0.0)
-    turned = Turning(sure, np.where(dice.random(4_000) < 0.5, wrong, 0.0), wrong)
-    made = recognition_certificate.Population("made", turned, Turning(*[dice.random(1_000) * 0.8] * 3))
+    turned = Turning(sure, np.where(dice.random(4_000) < 0.5, wrong, 0.0), wrong, np.full(4_000, 1.0))
+    foreign = Turning(*[dice.random(1_000) * 0.8] * 4)
+    made = recognition_certificate.Population("made", turned, foreign)
     kept = recognition_certificate.keeps(made, made, 500, resamples=200)
     assert kept.certified == 1.0
     assert kept.broken <= 0.15 and kept.broken >= max(kept.broken_error, kept.broken_exposure)

@@ -26,7 +26,8 @@ def made_up() -> Population:
     wrong = np.where(dice.random(MADE_UP) < (1 - sure) / 2, np.round(sure, 4), 0.0)
     plainly = np.where(dice.random(MADE_UP) < 0.4, wrong, 0.0)
     foreign = np.round(dice.beta(2, 3, MADE_UP // 3), 4)
-    return Population("made up", Turning(np.round(sure, 4), plainly, wrong), Turning(foreign, foreign, foreign))
+    inside = Turning(np.round(sure, 4), plainly, wrong, np.ones(MADE_UP))
+    return Population("made up", inside, Turning(*[foreign] * 4))
 
 
 def real(tier: Tier) -> Iterator[Population]:
