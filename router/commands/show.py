@@ -170,7 +170,7 @@ def test_lines(results: Sequence[Mapping[str, Any]]) -> Iterable[Text]:
         line = Text.assemble((result["outcome"].upper(), style), f"  {result['place']}  {result['name']}")
         for mismatch in result["mismatches"]:
             line.append(f"\n    {mismatch['what']}: expected {mismatch['expected']}", style="green")
-            line.append(f"\n    {' ' * len(mismatch['what'])}       got {mismatch['got']}", style="red")
+            line.append(f"\n    {' ' * len(mismatch['what'])}       got {mismatch['got'] or 'nothing'}", style="red")
         yield line
 
 

@@ -127,6 +127,27 @@ def test_a_failing_test_shows_expected_and_got(run: Any, tmp_path: Path) -> None
     assert "FAILED" in run("test", pack).stdout
 
 
+def test_what_is_not_reached_or_listed_is_shown_as_expected_and_got(run: Any, tmp_path: Path) -> None:
+    pack = tmp_path / "pack.yaml"
+    pack.write_text(
+        """
+name: shop
+brief: Be polite.
+tasks:
+  refund: {brief: Help with the refund., examples: [I want my money back, refund please, can I get a refund]}
+  parcel: {brief: Find it., examples: [where is my parcel, track my package, when is my parcel delivered]}
+settings: {thresholds: {sure: 0.5, shortlist: 0.5}}
+tests:
+  - {ask: refund please, expect: {reach: /refund}}
+  - {ask: refund please, expect: {reach: /parcel, shortlist: [/refund, /parcel]}}
+""",
+    )
+    shown = run("test", pack)
+    assert shown.exit_code == 1 and "1 passed, 1 failed" in shown.stdout
+    assert "reach: expected /parcel" in shown.stdout and "got /refund" in shown.stdout
+    assert "shortlist: expected /parcel, /refund" in shown.stdout and "got nothing" in shown.stdout
+
+
 def test_doctor_looks_at_everything_and_names_the_way_out(run: Any, support_pack: Path, tmp_path: Path) -> None:
     good = json.loads(run("doctor", "--pack", support_pack, "--data", tmp_path / "data", "--json").stdout)["checks"]
     assert {row["what"].split()[0] for row in good} >= {"python", "prompt-router", "settings", "pack", "data", "port"}

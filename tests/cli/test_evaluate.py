@@ -77,14 +77,33 @@ def test_programs_get_one_json_object_with_the_promised_names(run: Any, pack: Pa
     assert against["n"] == 5 and against["accuracy"]["task"] is not None
     assert {"task", "domain"} <= set(against["accuracy"]) and {"coverage", "wrong"} <= set(against["settled"])
     assert {"ece", "oos_auroc", "latency_us"} <= set(against) and {"p50", "p99"} <= set(against["latency_us"])
-    assert found["learning_curve"] is not None and found["certificates"]
+    assert found["learning_curve"] is not None and found["certificate"]["basis"] == "default"
+    assert list(found)[2:6] == ["sent", "certificate", "advice", "trade"], "what reaches the model comes first"
+    for sent in (found["sent"], against["sent"], against["languages"][0]["reach"]):
+        assert {"reach", "least_reach", "error", "unconditional", "tokens", "general", "exposure"} <= set(sent)
+    assert [row["sent"] and row["here"] for row in found["trade"]] == [None, None, None, True, None], (
+        "too few for others"
+    )
+    (advice,) = found["advice"]
+    assert advice["kind"] == "missing" and advice["examples"] == {"/refund": 33, "/delivery": 33}
 
 
 def test_people_get_a_table(run: Any, pack: Path, labelled: Path) -> None:
     result = run(pack, "--against", labelled, "--quick")
     assert result.exit_code == 0
-    for part in ("task accuracy", "labelled.jsonl", "Certificates", "like the examples"):
-        assert part in result.stdout
+    places = [
+        result.stdout.index(part)
+        for part in (
+            "reach, at least",
+            "task accuracy",
+            "Promise",
+            "nothing: too few examples",
+            "What other budgets give, held-out examples",
+            "By language, labelled.jsonl",
+            "33 more for each of /delivery, /refund: then a certificate is possible",
+        )
+    ]
+    assert places == sorted(places)
 
 
 def test_the_report_is_written(run: Any, pack: Path, tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
-"""`router explain` shows what is promised of its thresholds, and what the promise rests on."""
+"""`router explain` shows the zone that a decision lies in, and what is promised of its thresholds."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -14,67 +14,151 @@ from typer.testing import CliRunner
 
 from router.commands.main import app
 from router.commands.show import explanation_view
-from router.core.audit import SILENT
-from router.core.evidence import Certificate, Thresholds
-from router.engine.explain import certificates_json
-from tests.support.parts import WordRecogniser, small_policy, snapshot
+from router.core.evidence import SILENT, Certificate, Likely, Thresholds, Tolerance
+from router.engine.explain import certificate_json, explanation
+from router.engine.snapshot import Snapshot
+from tests.support.parts import EITHER, MetadataCues, WordRecogniser, body, call, preparer, small_policy, snapshot
 
-SURE = Certificate(1, "certified", 0.01, 0.05, 0.61, 1418, 0.535, 0.0049, 0.7)
+CERTIFIED = Certificate(
+    basis="certified",
+    accepted=Tolerance(0.05, 0.03, 0.1),
+    delta=0.1,
+    thresholds=Thresholds(0.95, 0.5),
+    stricter=Thresholds(0.97, 0.6),
+    rows=1418,
+    foreign=60,
+    bounds_exposure=True,
+    reach=0.935,
+    least_reach=0.921,
+    sure=0.7,
+    error=0.0148,
+    unconditional=0.0049,
+    exposed=0.0667,
+)
 
 
-def shown(certificates: tuple[Certificate, ...], in_force: tuple[float, ...]) -> str:
-    recogniser = WordRecogniser()
-    recogniser.certificates = certificates
-    found: dict[str, Any] = {
-        "policy": "desk",
-        "revision": "rev-1",
-        "task": "/",
-        "tasks": ["/"],
-        "confidence": 1.0,
-        "level": "off",
-        "outcome": "unclassified",
-        "tokens": 0,
-        "scores": [],
-        "mix": [],
-        "cues": {},
-        "cache_lost_tokens": 0,
-        "dropped": [],
-        "reasons": [],
-        "certificates": certificates_json(snapshot(small_policy(), recogniser), Thresholds(in_force)),
-    }
-    console = Console(file=StringIO(), width=300)
+def explained(*texts: str, at: Snapshot | None = None) -> dict[str, Any]:
+    """Return what explain has to say about the last of some turns."""
+    return explanation(preparer(at).prepare(call(body(*texts))))
+
+
+def shown(found: dict[str, Any]) -> str:
+    console = Console(file=StringIO(), width=400)
     console.print(explanation_view(found))
     return console.file.getvalue()
 
 
-def test_a_promise_is_shown_with_its_depth_figures_and_assumption() -> None:
-    text = shown((SURE, dataclasses.replace(SURE, depth=2, basis="expected", alpha=0.03)), (0.61, 0.61))
-    assert "depth 1: with probability 95 %, wrong text for at most 1 % of all messages, if traffic is like" in text
-    assert "depth 2 and below: wrong text for at most 3 % of all messages on average" in text
-    assert "threshold 0.610; of 1,418 examples it acts on 54 %, wrongly on 0.5 %" in text
-    assert "after audits" not in text
+def promised(certificate: Certificate, in_force: Thresholds) -> str:
+    recogniser = WordRecogniser()
+    recogniser.certificate = certificate
+    told = certificate_json(snapshot(small_policy(), recogniser), in_force)
+    return shown(explained("hello") | {"certificate": told})
 
 
-def test_a_threshold_that_audits_have_moved_is_shown_as_it_is_now() -> None:
-    assert "threshold 0.610, now 0.700 after audits" in shown((SURE,), (0.7,))
-    assert "threshold 0.610, now silent after audits" in shown((SURE,), (SILENT,))
+def test_a_promise_is_shown_with_its_thresholds_and_what_they_do_to_the_examples() -> None:
+    text = promised(CERTIFIED, CERTIFIED.thresholds)
+    assert "promised: with probability 90 %: at least 92 % get their task's instructions" in text
+    assert "at most 5 % get text of a wrong task or a shortlist without the right one, and at most 3 %" in text
+    assert "of others at most 10 % get any task's text; if traffic is like the examples" in text
+    assert "one task alone from 0.9500 on, a shortlist from 0.5000 on\n" in text
+    assert "of 1,418 examples 93.5 % get their task's text, 70.0 % one task alone; 1.5 % go wrong, 0.5 %" in text
+    assert "of 60 others 6.7 % get any" in text and "after audits" not in text
 
 
-def test_nothing_is_said_where_nothing_was_fitted() -> None:
-    assert "promised" not in shown((), (0.5,))
+@pytest.mark.parametrize(("basis", "says"), [("default", "nothing: too few examples"), ("hand", "set by hand")])
+def test_where_nothing_is_promised_it_says_why(basis: Any, says: str) -> None:
+    assert says in promised(replace(CERTIFIED, basis=basis), CERTIFIED.thresholds)
+
+
+def test_thresholds_that_audits_have_moved_are_shown_as_they_are_now() -> None:
+    assert "after audits one task alone from 0.9700 on, a shortlist from 0.6000" in promised(
+        CERTIFIED, CERTIFIED.stricter
+    )
+    assert "; after audits silent" in promised(CERTIFIED, SILENT)
+
+
+def test_nothing_is_promised_where_nothing_was_fitted() -> None:
+    found = explained("I want a refund", at=Snapshot(small_policy(), MetadataCues(), None))
+    assert found["certificate"] is None and found["outcome"] == "unavailable"
+    assert "promised" not in shown(found)
+
+
+def test_a_sure_task_stands_in_the_tree_with_its_mass_and_threshold() -> None:
+    found = explained("I want a refund")
+    assert found["scores"] == [
+        {"task": "/billing", "mass": 0.95, "threshold": 0.5},
+        {"task": "/billing/refund", "mass": 0.9, "threshold": 0.5},
+    ]
+    text = shown(found)
+    assert "/billing/refund  classified" in text and "0.9000 ≥ 0.5000" in text
+    assert "shortlist: " not in text and "case" not in text and "turns: " not in text
+
+
+def test_a_shortlist_shows_its_masses_their_sum_and_each_case() -> None:
+    found = explained(f"{EITHER} of the two")
+    assert (found["task"], found["outcome"]) == ("/", "shortlisted")
+    two = [{"task": "/delivery", "mass": 0.47}, {"task": "/billing/refund", "mass": 0.45}]
+    assert found["shortlist"] == found["likeliest"] == two and found["sentences"] == []
+    text = shown(found)
+    assert "/  shortlisted" in text and "0.4500 < 0.5000" in text
+    assert "shortlist: /delivery 0.4700, /billing/refund 0.4500, together 0.9200 ≥ 0.5000" in text
+    places = [
+        text.index(part)
+        for part in (
+            "/  (guided)",
+            "Be polite.",
+            "The message may be one of the cases below.",
+            "case /delivery  (guided)",
+            "Case: delivery",
+            "Say where the parcel is.",
+            "case /billing/refund  (guided)",
+            "- Promise nothing.  [required]",
+        )
+    ]
+    assert places == sorted(places)
+
+
+def test_earlier_turns_are_shown_with_their_shortlist() -> None:
+    found = explained(f"{EITHER} of the two", "What do you mean?", "the parcel")
+    assert [turn["shortlist"] for turn in found["turns"]] == [["/delivery", "/billing/refund"], []]
+    text = shown(found)
+    assert "turns:  /  shortlisted, level guided; one of /delivery, /billing/refund\n  /delivery  classified" in text
+
+
+def test_a_second_request_is_told_by_its_sentence() -> None:
+    class Twofold(WordRecogniser):
+        def step(self, before: Any, text: str, reply_before: str = "") -> Any:
+            state, belief = super().step(before, text, reply_before)
+            doubtful = replace(belief, mass={}, likeliest=(Likely("/delivery", 0.3),))
+            return state, replace(belief, sentences=(doubtful,))
+
+    found = explained("refund", at=snapshot(small_policy(), Twofold()))
+    assert found["sentences"] == [[{"task": "/delivery", "mass": 0.3}]]
 
 
 @pytest.mark.parametrize("words", [("--json",), ()])
-def test_the_command_shows_them(
+def test_the_command_shows_it_all(
     words: tuple[str, ...], support_pack: Path, recognisers: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(recognisers))
     monkeypatch.setenv("COLUMNS", "200")
     said = CliRunner().invoke(app, ["explain", "--pack", str(support_pack), "Where is my parcel?", *words]).stdout
     if not words:
-        assert "promised:" in said
+        assert "promised: with probability 90 %" in said and "one task alone from" in said
         return
-    certificates = json.loads(said)["certificates"]
-    assert [each["depth"] for each in certificates] == [1, 2]
-    wanted = {"basis", "alpha", "delta", "rows", "coverage", "wrong", "threshold", "in_force", "stricter", "promise"}
-    assert all(wanted <= set(each) for each in certificates)
+    found = json.loads(said)
+    told = found["certificate"]
+    assert set(told["in_force"]) == {"sure", "shortlist"} and told["in_force"].items() <= told["thresholds"].items()
+    wanted = {
+        "basis",
+        "accepted",
+        "delta",
+        "rows",
+        "reach",
+        "least_reach",
+        "error",
+        "unconditional",
+        "exposed",
+        "promise",
+    }
+    assert wanted <= set(told) and {"scores", "likeliest", "sentences", "shortlist", "turns"} <= set(found)
