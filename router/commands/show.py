@@ -79,7 +79,8 @@ def _promise(told: Mapping[str, Any]) -> Text:
 
 
 def _thresholds(of: Mapping[str, float]) -> str:
-    return f"one task alone from {of['sure']:.4f} on, a shortlist from {of['shortlist']:.4f} on"
+    together = f", where all tasks together have {of['known']:.4f} or more" if of["known"] else ""
+    return f"one task alone from {of['sure']:.4f} on, a shortlist from {of['shortlist']:.4f} on{together}"
 
 
 def _headline(found: Mapping[str, Any]) -> Text:
@@ -92,19 +93,25 @@ def _headline(found: Mapping[str, Any]) -> Text:
 
 
 def _score_tree(found: Mapping[str, Any]) -> Tree:
-    """Return the masses down the tree against the thresholds of single tasks: settled green, listed yellow."""
+    """Return the masses down the tree against their thresholds, that of all tasks first; listed tasks are yellow."""
     styles = {path: LISTED for likely in found["shortlist"] for path in lineage(likely["task"])}
     styles |= {path: SETTLED for task in found["tasks"] for path in lineage(task)}
-    top = Tree(Text(ROOT, style=SETTLED), guide_style="dim")
+    least = found["certificate"]["in_force"]["known"] if found["certificate"] else 0.0
+    top = Tree(Text(ROOT, style=SETTLED).append(_mass(found["known"], least) if least else ""), guide_style="dim")
     branches = {ROOT: top}
     for score in found["scores"]:
-        path, mass, threshold = score["task"], score["mass"], score["threshold"]
-        text = Text(path.rpartition("/")[2], style=styles.get(path, ""))
-        filled = round(mass * BAR_CELLS)
-        text.append("  " + "█" * filled + "·" * (BAR_CELLS - filled), style="cyan")
-        text.append(f" {mass:.4f} {'≥' if mass >= threshold else '<'} {threshold:.4f}", style="dim")
+        path = score["task"]
+        text = Text(path.rpartition("/")[2], style=styles.get(path, "")).append(
+            _mass(score["mass"], score["threshold"])
+        )
         branches[path] = branches.get(path.rpartition("/")[0] or ROOT, top).add(text)
     return top
+
+
+def _mass(mass: float, threshold: float) -> Text:
+    filled = round(mass * BAR_CELLS)
+    text = Text("  " + "█" * filled + "·" * (BAR_CELLS - filled), style="cyan")
+    return text.append(f" {mass:.4f} {'≥' if mass >= threshold else '<'} {threshold:.4f}", style="dim")
 
 
 def _shortlist(found: Mapping[str, Any]) -> Text:

@@ -97,9 +97,10 @@ def scores_json(policy: Policy, evidence: Evidence) -> list[dict[str, Any]]:
 
 
 def beliefs_json(evidence: Evidence) -> dict[str, Any]:
-    """Return the likeliest tasks with their own masses: of the message, and of each sentence that counts by itself."""
-    belief = evidence.belief or Belief({})
+    """Return the mass of all tasks, and the likeliest with their own: of the message, and of sentences that count."""
+    belief = evidence.belief or Belief({}, known=0.0)
     return {
+        "known": belief.known,
         "likeliest": _likely_json(belief.likeliest),
         "sentences": [_likely_json(sentence.likeliest) for sentence in belief.sentences],
     }
@@ -116,6 +117,6 @@ def certificate_json(snapshot: Snapshot, thresholds: Thresholds) -> dict[str, An
     told = snapshot.recogniser.certificate
     return {
         **msgspec.to_builtins(told, enc_hook=dict),  # for mappings that are read only
-        "in_force": {"sure": thresholds.sure, "shortlist": thresholds.shortlist},
+        "in_force": {name: getattr(thresholds, name) for name in ("sure", "shortlist", "known")},
         "promise": told.promise,
     }

@@ -64,7 +64,7 @@ def heaviest_domain(belief: Belief, tree: Tree) -> str:
 
 def known_mass(belief: Belief, tree: Tree) -> float:
     """Return the mass of all tasks together."""
-    return sum(belief.mass.get(path, 0.0) for path in tree[ROOT].children)
+    return belief.known if belief.likeliest else sum(belief.mass.get(path, 0.0) for path in tree[ROOT].children)
 
 
 TELL_EVERY = 500

@@ -97,20 +97,18 @@ def _plots(found: Evaluation) -> Content:
         said = "Points on the diagonal are as often right as they are sure; below it, recognition is too sure."
         cards.append(_card("Calibration", said, names, markup.calibration_plot(curves)))
     accepted = found.certificate.accepted
-    for title, rate, limit in (("Error", "error", accepted.error), ("Exposure", "exposure", accepted.exposure)):
-        paths = [(one.title, *_path_of(one.summary, rate)) for one in found.sources]
+    for rate, limit, path in (("error", accepted.error, "path"), ("exposure", accepted.exposure, "known_path")):
+        paths = [(one.title, *_path_of(one.summary, rate, path)) for one in found.sources]
         if any(points for _, points, _ in paths):
             said = "Ring: the thresholds in force. Dashed: the rate that is accepted. Shown up to where it matters."
-            plot = markup.path_plot(f"{title} against reach", rate, paths, limit)
-            cards.append(_card(f"{title} against reach", said, names, plot))
+            plot = markup.path_plot(f"{rate.capitalize()} against reach", rate, paths, limit)
+            cards.append(_card(f"{rate.capitalize()} against reach", said, names, plot))
     return [element("h2", "Curves"), element("div", cards, class_="plots")] if cards else None
 
 
-def _path_of(summary: Summary, rate: str) -> tuple[list[markup.Point], markup.Point | None]:
+def _path_of(summary: Summary, rate: str, path: str) -> tuple[list[markup.Point], markup.Point | None]:
     """Return a rate of a summary against reach along the path, and where the thresholds in force are."""
-    at = [(one.reach, getattr(one, rate)) for one in summary.path] + [
-        (summary.reach.reach, getattr(summary.reach, rate))
-    ]
+    at = [(one.reach, getattr(one, rate)) for one in (*getattr(summary, path), summary.reach)]
     points = [(reach, value) for reach, value in at if reach is not None and value is not None]
     return (points[:-1], points[-1]) if len(points) == len(at) else ([], None)
 

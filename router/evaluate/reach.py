@@ -14,9 +14,10 @@ held against those of all tasks' text in every message, each task at its usual l
 
 from __future__ import annotations
 
+import math
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -207,7 +208,7 @@ def certified_at(asked: Acceptance, accepted: Tolerance) -> Acceptance:
 
 
 class PathPoint(NamedTuple):
-    """What acting from one threshold of shortlists on means; that of single tasks goes with it."""
+    """What acting from one threshold on means."""
 
     threshold: float
     reach: float | None
@@ -215,13 +216,27 @@ class PathPoint(NamedTuple):
     exposure: float | None
 
 
-def along_path(turns: Sequence[Judged], sending: Sending) -> tuple[PathPoint, ...]:
-    """Return reach, error and exposure along the path on which thresholds are sought, from the strictest on."""
+def along_path(turns: Sequence[Judged], sending: Sending, at: Thresholds) -> tuple[PathPoint, ...]:
+    """Return reach, error and exposure along the path on which thresholds are sought, from the strictest on.
+
+    `threshold` is that of shortlists, which that of single tasks goes with; all tasks together weigh what they must.
+    """
+    return _along(turns, sending, lambda value: Thresholds(sure_at(value), value, known=at.known))
+
+
+def along_known(turns: Sequence[Judged], sending: Sending, at: Thresholds) -> tuple[PathPoint, ...]:
+    """Return the same for thresholds of all tasks together, at the others in force."""
+    return _along(turns, sending, lambda value: replace(at, known=value))
+
+
+def _along(
+    turns: Sequence[Judged], sending: Sending, thresholds: Callable[[float], Thresholds]
+) -> tuple[PathPoint, ...]:
     some = turns[:: -(-len(turns) // PATH_ROWS) or 1]
     found = []
     # Evenly in log-odds: thresholds lie close to one another near 1.
     for odds in np.linspace(9.0, 0.0, PATH_POINTS).tolist() if some else ():
-        shortlist = 1.0 / (1.0 + np.exp(-odds))
-        at = sending.reach(sending.sent(some, Thresholds(sure_at(shortlist), shortlist)))
-        found.append(PathPoint(round(shortlist, 6), at.reach, at.error, at.exposure))
+        value = round(1.0 / (1.0 + math.exp(-odds)), 6)
+        at = sending.reach(sending.sent(some, thresholds(value)))
+        found.append(PathPoint(value, at.reach, at.error, at.exposure))
     return tuple(found)

@@ -17,7 +17,7 @@ from router.core.evidence import Certificate
 from router.core.policy import ROOT
 from router.evaluate import measures
 from router.evaluate.outcomes import Judged, applies, heaviest_domain, known_mass
-from router.evaluate.reach import Budget, Language, PathPoint, Reach, Sending, along_path, by_language
+from router.evaluate.reach import Budget, Language, PathPoint, Reach, Sending, along_known, along_path, by_language
 
 MOST_PAIRS = 100
 SHOWN_EACH_WAY = 5
@@ -181,16 +181,18 @@ class Summary:
     """All figures of some turns.
 
     `reach` is what is sent at the thresholds in force, `languages` the same by language, `trade` the same at the
-    thresholds of each budget (None where none can be certified), `path` along the path of all thresholds. `misled` is
-    the share of all turns, those out of scope included, that get text plainly which does not apply. The domain is the
-    heaviest first-level branch. `ece_all` is the calibration error with the turns out of scope counted as mistakes,
-    `oos_auroc` the chance that the tasks together weigh more for a turn in scope than for one out of scope.
+    thresholds of each budget (None where none can be certified), `path` along the path of all thresholds, `known_path`
+    at each of all tasks together. `misled` is the share of all turns, those out of scope included, that get text
+    plainly which does not apply. The domain is the heaviest first-level branch. `ece_all` is the calibration error with
+    the turns out of scope counted as mistakes, `oos_auroc` the chance that the tasks together weigh more for a turn in
+    scope than for one out of scope.
     """
 
     reach: Reach
     languages: tuple[Language, ...]
     trade: tuple[Reach | None, ...]
     path: tuple[PathPoint, ...]
+    known_path: tuple[PathPoint, ...]
     misled: float | None
     accuracy_task: float | None
     accuracy_domain: float | None
@@ -222,6 +224,7 @@ class Summary:
             "calibration": [asdict(part) for part in self.calibration.bins],
             "oos_auroc": self.oos_auroc,
             "path": [point._asdict() for point in self.path],
+            "known_path": [point._asdict() for point in self.known_path],
             "tasks": [asdict(score) for score in self.tasks],
             "confused": [asdict(pair) for pair in self.pairs],
         }
@@ -238,21 +241,22 @@ def summarise(
     """Work out every figure. `texts_of` gives each task's examples, to be put beside what was confused with them."""
     asked = [turn for turn in turns if turn.truth]
     sent = sending.sent(turns, certificate.thresholds)
-    known = np.array([known_mass(turn.belief, tree) for turn in turns], np.float64)
+    weights = np.array([known_mass(turn.belief, tree) for turn in turns], np.float64)
     inside = np.array([bool(turn.truth) for turn in turns], np.bool_)
     scores = task_scores(asked)
     return Summary(
         reach=sending.reach(sent),
         languages=by_language(turns, sent, sending, certificate),
         trade=tuple(sending.reach(sending.sent(turns, one.thresholds)) if one.thresholds else None for one in budgets),
-        path=along_path(turns, sending),
+        path=along_path(turns, sending, certificate.thresholds),
+        known_path=along_known(turns, sending, certificate.thresholds),
         misled=measures.share([one.plainly for one in sent]),
         accuracy_task=measures.share([turn.right for turn in asked]),
         accuracy_domain=measures.share([applies(heaviest_domain(turn.belief, tree), turn.truth) for turn in asked]),
         macro_f1=macro_f1(scores),
         calibration=_calibration(asked),
         ece_all=_calibration(turns).ece,
-        oos_auroc=measures.auroc(known[inside], known[~inside]),
+        oos_auroc=measures.auroc(weights[inside], weights[~inside]),
         tasks=scores,
         pairs=confused_pairs(asked, texts_of),
     )

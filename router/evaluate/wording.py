@@ -74,7 +74,8 @@ def thresholds_in_force(told: Certificate) -> str:
     own = told.thresholds
     high = ", ".join(f"{value:.4f}" for value in sorted({*own.by_task.values()} - {own.sure}))
     stakes = f" (of high stakes: {high})" if high else ""
-    return f"one task alone from {own.sure:.4f} on{stakes}, a shortlist from {own.shortlist:.4f} on"
+    together = f", where all tasks together have {own.known:.4f} or more" if own.known else ""
+    return f"one task alone from {own.sure:.4f} on{stakes}, a shortlist from {own.shortlist:.4f} on{together}"
 
 
 TOO_FEW = "too few examples"
@@ -96,12 +97,12 @@ def trade(budgets: Sequence[Budget], given: Sequence[Reach | None]) -> Grid:
         accepted, at = budget.accepted, budget.thresholds
         row = ("->" if budget.here else "", rate(accepted.error), rate(accepted.unconditional))
         if at is None or sent is None:
-            rows.append((*row, NOTHING, NOTHING, TOO_FEW, *[NOTHING] * 4))
+            rows.append((*row, *[NOTHING] * 3, TOO_FEW, *[NOTHING] * 4))
             continue
         shares = (sent.reach, sent.error, sent.unconditional, sent.tokens, sent.exposure)
-        rows.append((*row, f"{at.sure:.4f}", f"{at.shortlist:.4f}", *map(percent, shares)))
-    named = "accepted# plainly# alone_from# list_from# reach# error# plainly# tokens# exposure#"
-    headings = ("", *(name.replace("_", " ") for name in named.split()))
+        rows.append((*row, *(f"{value:.4f}" for value in (at.sure, at.shortlist, at.known)), *map(percent, shares)))
+    named = "accepted# plainly# alone# list# together# reach# error# plainly# tokens# exposure#"
+    headings = ("", *named.split())
     here = next((at for at, budget in enumerate(budgets) if budget.here), -1)
     return Grid("What other budgets give", headings, rows, here)
 

@@ -23,7 +23,7 @@ CERTIFIED = Certificate(
     basis="certified",
     accepted=Tolerance(0.05, 0.03, 0.1),
     delta=0.1,
-    thresholds=Thresholds(0.95, 0.5),
+    thresholds=Thresholds(0.95, 0.5, known=0.4),
     stricter=Thresholds(0.97, 0.6),
     rows=1418,
     foreign=60,
@@ -60,7 +60,10 @@ def test_a_promise_is_shown_with_its_thresholds_and_what_they_do_to_the_examples
     assert "promised: with probability 90 %: at least 92 % get their task's instructions" in text
     assert "at most 5 % get text of a wrong task or a shortlist without the right one, and at most 3 %" in text
     assert "of others at most 10 % get any task's text; if traffic is like the examples" in text
-    assert "one task alone from 0.9500 on, a shortlist from 0.5000 on\n" in text
+    assert (
+        "one task alone from 0.9500 on, a shortlist from 0.5000 on, where all tasks together have 0.4000 or more\n"
+        in text
+    )
     assert "of 1,418 examples 93.5 % get their task's text, 70.0 % one task alone; 1.5 % go wrong, 0.5 %" in text
     assert "of 60 others 6.7 % get any" in text and "after audits" not in text
 
@@ -125,6 +128,21 @@ def test_earlier_turns_are_shown_with_their_shortlist() -> None:
     assert "turns:  /  shortlisted, level guided; one of /delivery, /billing/refund\n  /delivery  classified" in text
 
 
+def test_where_all_tasks_together_weigh_too_little_the_root_says_so() -> None:
+    class Wary(WordRecogniser):
+        def __init__(self) -> None:
+            super().__init__()
+            self.thresholds = replace(self.thresholds, known=0.9)
+
+        def step(self, before: Any, text: str, reply_before: str = "") -> Any:
+            state, belief = super().step(before, text, reply_before)
+            return state, replace(belief, known=0.75)
+
+    found = explained("refund", at=snapshot(small_policy(), Wary()))
+    assert (found["task"], found["known"]) == ("/", 0.75) and found["certificate"]["in_force"]["known"] == 0.9
+    assert "0.7500 < 0.9000" in shown(found)
+
+
 def test_a_second_request_is_told_by_its_sentence() -> None:
     class Twofold(WordRecogniser):
         def step(self, before: Any, text: str, reply_before: str = "") -> Any:
@@ -148,7 +166,10 @@ def test_the_command_shows_it_all(
         return
     found = json.loads(said)
     told = found["certificate"]
-    assert set(told["in_force"]) == {"sure", "shortlist"} and told["in_force"].items() <= told["thresholds"].items()
+    assert (
+        set(told["in_force"]) == {"sure", "shortlist", "known"}
+        and told["in_force"].items() <= told["thresholds"].items()
+    )
     wanted = {
         "basis",
         "accepted",
@@ -161,4 +182,4 @@ def test_the_command_shows_it_all(
         "exposed",
         "promise",
     }
-    assert wanted <= set(told) and {"scores", "likeliest", "sentences", "shortlist", "turns"} <= set(found)
+    assert wanted <= set(told) and {"scores", "known", "likeliest", "sentences", "shortlist", "turns"} <= set(found)

@@ -19,7 +19,7 @@ def test_the_guess_is_the_heaviest_task_with_examples_of_its_own() -> None:
     assert (row.guess, row.confidence, row.right) == ("/a", 0.7, True)
 
 
-@pytest.mark.parametrize("belief", [Belief({}), Belief({}, (Likely("/c", 0.0),))])
+@pytest.mark.parametrize("belief", [Belief({}), Belief({}, (Likely("/c", 0.0),), known=0.0)])
 def test_a_belief_in_nothing_guesses_nothing(belief: Belief) -> None:
     (row,) = judged([("text", ("/c",), belief)], TREE, CLASSES)
     assert (row.guess, row.right) == ("", False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from router.evaluate.reach import (
     LANGUAGE_ROWS,
     Reach,
     Sending,
+    along_known,
     along_path,
     budgets,
     by_language,
@@ -49,7 +51,8 @@ def belief(**own: float) -> Belief:
     mass = {path: own[name] for path in LEAVES if (name := path.rpartition("/")[2]) in own}
     heaviest = tuple(Likely(*one) for one in sorted(mass.items(), key=lambda one: -one[1]))
     money = sum(value for path, value in mass.items() if path.startswith("/money"))
-    return Belief(mass | ({"/money": round(money, 4)} if money else {}), heaviest)
+    known = round(sum(mass.values()), 4)
+    return Belief(mass | ({"/money": round(money, 4)} if money else {}), heaviest, known=known)
 
 
 SURE = belief(refund=0.97)
@@ -138,7 +141,7 @@ def test_a_second_request_without_the_truth_is_an_error() -> None:
 def test_what_cannot_be_said_is_none() -> None:
     nothing = reach_of()
     assert nothing.reach is nothing.least_reach is nothing.error is nothing.tokens is nothing.exposure is None
-    assert along_path([], Sending(POLICY)) == ()
+    assert along_path([], Sending(POLICY), AT) == ()
 
 
 def rows_of(rights: int, wrongs: Mapping[float, int]) -> tuple[HeldOutRows, Tree]:
@@ -213,7 +216,18 @@ def test_going_down_the_path_more_is_said() -> None:
     every = turns(
         ("/money/refund", SURE), ("/parcel", LISTED), ("/money/invoice", SURE), ("/parcel", UNSURE), ("", LISTED)
     )
-    path = along_path(every, Sending(POLICY))
+    path = along_path(every, Sending(POLICY), AT)
     assert [point.threshold for point in path] == sorted((point.threshold for point in path), reverse=True)
     assert (path[0].reach, path[0].error, path[0].exposure) == (0.0, 0.0, 0.0)
     assert (path[-1].reach, path[-1].error, path[-1].exposure) == (0.75, 0.25, 1.0)
+    silenced = along_path(every, Sending(POLICY), replace(AT, known=0.9))
+    assert (silenced[-1].reach, silenced[-1].exposure) == (0.25, 0.0), "where all tasks weigh little, none speaks"
+
+
+def test_the_less_all_tasks_together_must_weigh_the_more_is_said() -> None:
+    every = turns(("/money/refund", SURE), ("/parcel", LISTED), ("", LISTED))
+    path = along_known(every, Sending(POLICY), AT)
+    reached = {point.threshold: (point.reach, point.exposure) for point in path}
+    assert {at for threshold, at in reached.items() if threshold > 0.97} == {(0.0, 0.0)}
+    assert {at for threshold, at in reached.items() if 0.75 < threshold <= 0.97} == {(0.5, 0.0)}
+    assert {at for threshold, at in reached.items() if threshold <= 0.75} == {(1.0, 1.0)}
