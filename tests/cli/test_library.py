@@ -12,6 +12,7 @@ import pytest
 
 import router
 from router import RequestError, Router
+from tests.support.doubtful import EITHER, LISTED, PACK
 
 BODY: dict[str, Any] = {
     "model": "gpt-5",
@@ -40,6 +41,16 @@ def test_wrap_gives_a_new_body_with_everything_kept_and_leaves_the_old_one(desk:
     assert wrapped.body["messages"][1:] == BODY["messages"][1:]
     assert wrapped.body["messages"][0]["content"] == "You are Kim.\n\n" + wrapped.decision.text
     assert wrapped.decision.task.startswith("/")
+
+
+def test_a_message_that_may_be_about_several_tasks_tells_which(tmp_path: Path, recognisers: Path) -> None:
+    (tmp_path / "desk.yaml").write_text(PACK)
+    router = Router.load(tmp_path / "desk.yaml", cache=recognisers)
+    wrapped = router.wrap([{"role": "user", "content": EITHER}])
+    assert (wrapped.decision.outcome, wrapped.decision.task) == ("shortlisted", "/order")
+    assert set(wrapped.decision.listed) == LISTED
+    said = wrapped.body["messages"][0]["content"]
+    assert said == wrapped.decision.text and "Case: The customer waits for a parcel" in said
 
 
 LISTS = {"chat": "messages", "responses": "input", "messages": "messages"}

@@ -14,6 +14,7 @@ from fastapi import HTTPException
 from router.core.errors import PolicyError, SettingsError
 from router.litellm_plugin import PromptRouter, from_environment
 from router.packs import load_pack
+from tests.support.doubtful import EITHER, LISTED, PACK
 
 REFUND = "Help the customer get a refund."
 WISH = {"role": "user", "content": "I want my money back"}
@@ -53,6 +54,18 @@ async def test_the_decision_goes_into_headers_and_the_log_of_spending(plugin: Pr
     logged = woven["metadata"]["spend_logs_metadata"]
     assert logged["team"] == "blue"
     assert {f"x-router-{name}": value for name, value in logged["prompt_router"].items()} == headers
+
+
+async def test_headers_and_log_name_the_tasks_of_a_shortlist(cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "desk.yaml").write_text(PACK, encoding="utf-8")
+    desk = PromptRouter(load_pack(tmp_path / "desk.yaml"), cache)
+    woven, headers = await ask(desk, {"model": "gpt", "messages": [{"role": "user", "content": EITHER}]})
+    assert (headers["x-router-outcome"], headers["x-router-task"]) == ("shortlisted", "/order")
+    assert set(headers["x-router-shortlist"].split(", ")) == LISTED
+    logged = woven["metadata"]["spend_logs_metadata"]["prompt_router"]
+    assert logged["shortlist"] == headers["x-router-shortlist"]
+    _, headers = await ask(desk, {"model": "gpt", "messages": [WISH]})
+    assert headers["x-router-outcome"] == "classified" and "x-router-shortlist" not in headers
 
 
 async def test_a_relayed_body_gets_no_field_of_ours(plugin: PromptRouter) -> None:
