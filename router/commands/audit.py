@@ -46,7 +46,18 @@ from router.commands.frame import (
     settings_of,
 )
 from router.commands.show import plain
-from router.core.audit import ALARM_AT, AUDIT_RATE, Audit, AuditWatch, draw_position, is_drawn, name_of, watch
+from router.core.audit import (
+    ALARM_AT,
+    AUDIT_RATE,
+    NUMBERS,
+    Audit,
+    AuditWatch,
+    draw_position,
+    is_drawn,
+    name_of,
+    numbers,
+    watch,
+)
 from router.core.errors import Fault
 from router.core.evidence import Thresholds
 from router.core.policy import ROOT
@@ -159,14 +170,14 @@ def status_json(policy: str, over: AuditWatch, audits: Sequence[Audit]) -> dict[
         ],
         "alarms": [asdict(alarm) for alarm in over.alarms],
         "step": over.step,
-        "steps": list(map(_two, over.steps)),
-        "thresholds": _two(over.thresholds),
+        "steps": list(map(_named, over.steps)),
+        "thresholds": _named(over.thresholds),
         "silent": over.silent,
     }
 
 
-def _two(thresholds: Thresholds) -> dict[str, float]:
-    return {"sure": thresholds.sure, "shortlist": thresholds.shortlist}
+def _named(thresholds: Thresholds) -> dict[str, float]:
+    return dict(zip(NUMBERS, numbers(thresholds), strict=True))
 
 
 def status_table(found: Mapping[str, Any]) -> Table:
@@ -191,11 +202,10 @@ def status_table(found: Mapping[str, Any]) -> Table:
             f"{100 * row['rate_at_least']:.1f} %",
             f"{row['evidence']:.3g}",
         )
-    numbers = (
-        "silent" if found["silent"] else "sure {sure:.3f}, shortlist {shortlist:.3f}".format(**found["thresholds"])
-    )
+    shown = ", ".join(f"{name} {least:.3f}" for name, least in found["thresholds"].items())
+    step = f"step {found['step']} of {len(found['steps']) - 1}"
     table.caption = (
-        f"thresholds in force: {numbers} (step {found['step']} of {len(found['steps']) - 1})\n"
+        f"thresholds in force: {'silent' if found['silent'] else shown} ({step})\n"
         "Counted are audits of decisions made at these.\n"
         f"Evidence of {found['alarm_at']:g} in all ({found['evidence']:.3g} now) alarms and moves them a step up."
     )

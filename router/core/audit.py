@@ -45,6 +45,9 @@ PROMISES = ("error", "unconditional", "exposure")
 """What is bet against, by its name in `Tolerance`: the first two on messages that some task answers, the last, where
 the certificate bounds it, on those that none does."""
 
+NUMBERS = ("sure", "shortlist", "known")
+"""The thresholds that hold for all tasks, by their name in `Thresholds`."""
+
 _LOG_MOST = 700.0  # the exponential of more does not fit a double
 _HALVINGS = 60
 
@@ -54,7 +57,7 @@ class Audit:
     """What an auditor said one decision was about, next to what was done.
 
     `settled` and `shortlist` are the paths that were acted on, `label` those that the message was about: none for a
-    message that no task answers. `thresholds` (sure, shortlist) and `certificate` (`name_of`) are those the decision
+    message that no task answers. `thresholds` (`numbers`) and `certificate` (`name_of`) are those the decision
     was made under. `at_ms` is when the label was recorded.
     """
 
@@ -163,8 +166,7 @@ class AuditWatch:
 
     def after(self, audit: Audit) -> AuditWatch:
         """Return the watch after one more audit. One made at other thresholds says nothing about these."""
-        now = self.steps[self.step]
-        if audit.thresholds != (now.sure, now.shortlist):
+        if audit.thresholds != numbers(self.steps[self.step]):
             return self
         broken = {bet.promise: audit.breaks(bet.promise) for bet in self.bets}
         after = replace(self, bets=tuple(bet.after(broken=broken[bet.promise]) for bet in self.bets))
@@ -193,13 +195,18 @@ class ThresholdsInForce(Thresholds):
     certificate: str = ""
 
 
+def numbers(thresholds: Thresholds) -> tuple[float, ...]:
+    """Return what audits hold of thresholds, in the order of NUMBERS."""
+    return tuple(getattr(thresholds, name) for name in NUMBERS)
+
+
 def name_of(certificate: Certificate) -> str:
     """Return the name of what is promised: another fit, or other accepted rates, have another one."""
     told, accepted = certificate, certificate.accepted
     rates = [accepted.error, accepted.unconditional, accepted.exposure, told.delta]
     rates += [told.reach, told.error, told.unconditional, told.exposed]
     for each in (told.thresholds, told.stricter):
-        rates += [each.sure, each.shortlist, each.known, *(each.by_task[path] for path in sorted(each.by_task))]
+        rates += [*numbers(each), *(each.by_task[path] for path in sorted(each.by_task))]
     paths = [sorted(told.thresholds.by_task), sorted(told.stricter.by_task)]
     said = (told.basis, told.rows, told.foreign, told.bounds_exposure, paths, [float(rate) for rate in rates])
     return blake2b(repr(said).encode(), digest_size=8).hexdigest()

@@ -133,4 +133,4 @@ def alarm_lines(over: AuditWatch) -> list[str]:
 
 
 def _numbers(thresholds: Thresholds) -> str:
-    return f"{thresholds.sure:.3f} (sure) and {thresholds.shortlist:.3f} (shortlist)"
+    return f"{thresholds.sure:.3f} (sure), {thresholds.shortlist:.3f} (shortlist), {thresholds.known:.3f} (known)"

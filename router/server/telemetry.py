@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from router.core.audit import AuditWatch
+from router.core.audit import NUMBERS, AuditWatch
 from router.core.learning import Feedback
 from router.core.ports import Usage
 from router.core.store_ports import FeedbackStore, TraceStore
@@ -261,14 +261,14 @@ def _audit_metrics(watches: Mapping[str, AuditWatch]) -> Iterator[Metric]:
     evidence = GaugeMetricFamily(
         "router_audit_evidence", "Evidence against a promise; 20 in all alarms.", labels=labels
     )
-    threshold = GaugeMetricFamily("router_threshold", "Least mass that is acted on.", labels=("policy", "zone"))
+    threshold = GaugeMetricFamily("router_threshold", "Least mass that is acted on.", labels=("policy", "name"))
     for policy, over in watches.items():
         told = Counter(alarm.promise for alarm in over.alarms)
         for bet in over.bets:
             alarms.add_metric((policy, bet.promise), told[bet.promise])
             evidence.add_metric((policy, bet.promise), bet.evidence)
-        threshold.add_metric((policy, "sure"), over.thresholds.sure)
-        threshold.add_metric((policy, "shortlist"), over.thresholds.shortlist)
+        for name in NUMBERS:
+            threshold.add_metric((policy, name), getattr(over.thresholds, name))
     yield from (alarms, evidence, threshold)
 
 

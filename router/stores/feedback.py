@@ -18,7 +18,7 @@ import msgspec
 from sqlalchemy import Connection, func, or_, select
 from sqlalchemy.sql import ColumnElement, Select
 
-from router.core.audit import Audit
+from router.core.audit import Audit, numbers
 from router.core.learning import Feedback
 from router.core.store_ports import FeedbackSubject, FeedbackTarget
 from router.stores.database import Database, Insertion, lock, pages
@@ -222,7 +222,7 @@ class SqlAuditStore:
                     "outcome": row["outcome"],
                     "settled": tuple(_decode(row["tasks"])),
                     "shortlist": tuple(_decode(row["shortlist"])),
-                    "thresholds": (thresholds.sure, thresholds.shortlist),
+                    "thresholds": numbers(thresholds),
                     "certificate": stored.get("certificate", ""),
                 }
         return found

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from router.core.audit import (
     ALARM_AT,
     AUDIT_RATE,
+    NUMBERS,
     ODDS_RATIOS,
     PROMISES,
     Audit,
@@ -24,6 +25,7 @@ from router.core.audit import (
     is_drawn,
     least_rate,
     name_of,
+    numbers,
     watch,
 )
 from router.core.decide import settle
@@ -34,8 +36,8 @@ PROMISED = Certificate(
     basis="certified",
     accepted=Tolerance(0.05, 0.03, 0.10),
     delta=0.1,
-    thresholds=Thresholds(0.9, 0.6, {"/a/x": 0.95}),
-    stricter=Thresholds(0.93, 0.7, {"/a/x": 0.96}),
+    thresholds=Thresholds(0.9, 0.6, {"/a/x": 0.95}, 0.5),
+    stricter=Thresholds(0.93, 0.7, {"/a/x": 0.96}, 0.8),
     rows=1000,
     foreign=100,
     bounds_exposure=True,
@@ -44,7 +46,7 @@ PROMISED = Certificate(
     unconditional=0.01,
     exposed=0.05,
 )
-OWN, STRICTER, SILENT = (0.9, 0.6), (0.93, 0.7), (2.0, 2.0)
+OWN, STRICTER, SILENCE = (0.9, 0.6, 0.5), (0.93, 0.7, 0.8), (2.0, 2.0, 0.5)
 RIGHT, WRONG = ("/a/x",), ("/b/z",)
 ROOT, LISTED, MISSED = ("/",), ("/a/x", "/b/z"), ("/a/y", "/b/z")
 
@@ -238,7 +240,7 @@ def test_an_alarm_names_its_promise_moves_the_thresholds_one_step_up_and_begins_
     assert (alarm.promise, alarm.step, alarm.audits, alarm.wrong, alarm.at_ms) == (promise, 0, number, number, number)
     assert (over.step, over.evidence) == (1, pytest.approx(1.0))
     assert set(counts(over).values()) == {(0, 0)}
-    assert (over.thresholds.sure, over.thresholds.shortlist) == STRICTER
+    assert numbers(over.thresholds) == STRICTER
     late = over.after(audit(99, thresholds=OWN, **wrong))
     assert late == over  # made at the old thresholds: it says nothing about the new ones
     assert counts(over.after(audit(99, thresholds=STRICTER, **wrong)))[promise] == (1, 1)
@@ -263,18 +265,18 @@ def test_bets_against_different_promises_win_together() -> None:
 def test_a_second_alarm_silences_recognition_which_is_never_wrong() -> None:
     over = watch(PROMISED, ())
     for at in (OWN, STRICTER):
-        assert ((over.thresholds.sure, over.thresholds.shortlist), over.silent) == (at, False)
+        assert (numbers(over.thresholds), over.silent) == (at, False)
         over, _ = run_until_alarm(over, at)
-    assert ((over.thresholds.sure, over.thresholds.shortlist), over.silent) == (SILENT, True)
+    assert (numbers(over.thresholds), over.silent) == (SILENCE, True)
     assert [alarm.step for alarm in over.alarms] == [0, 1]
     for number in range(100):
-        over = over.after(audit(number, ROOT, thresholds=SILENT))
+        over = over.after(audit(number, ROOT, thresholds=SILENCE))
     assert counts(over)["error"] == (100, 0) and len(over.alarms) == 2
 
 
 def test_thresholds_by_hand_stay_and_alarm_once() -> None:
     over, _ = run_until_alarm(watch(dataclasses.replace(PROMISED, basis="hand"), ()), OWN)
-    assert ((over.thresholds.sure, over.thresholds.shortlist), over.silent, len(over.alarms)) == (OWN, False, 1)
+    assert (numbers(over.thresholds), over.silent, len(over.alarms)) == (OWN, False, 1)
     further = over.after(audit(99, WRONG))
     assert counts(further)["error"][0] == counts(over)["error"][0] + 1 and further.alarms == over.alarms
 
@@ -305,7 +307,7 @@ audit_lists = st.lists(
         st.sampled_from([RIGHT, WRONG, ROOT, ("/a",)]),
         shortlist=st.sampled_from([(), (), LISTED, MISSED]),
         label=st.sampled_from([RIGHT, RIGHT, ()]),
-        thresholds=st.sampled_from([OWN, OWN, STRICTER, SILENT, (0.6,), (0.6, 0.5)]),
+        thresholds=st.sampled_from([OWN, OWN, STRICTER, SILENCE, (0.6,), (0.9, 0.6)]),
         auditor=st.sampled_from(["ann", "bob"]),
         certificate=st.sampled_from([name_of(PROMISED)] * 4 + ["another"]),
     ),
@@ -318,8 +320,8 @@ def test_replaying_gives_the_same_and_strictness_only_grows(audits: list[Audit])
     whole = watch(PROMISED, audits)
     assert watch(PROMISED, iter(audits)) == whole
     states = [watch(PROMISED, audits[:n]) for n in range(len(audits) + 1)]
-    for zone in ("sure", "shortlist"):
-        thresholds = [getattr(state.thresholds, zone) for state in states]
+    for name in NUMBERS:
+        thresholds = [getattr(state.thresholds, name) for state in states]
         assert thresholds == list(accumulate(thresholds, max))
     assert watch(PROMISED, [a for a in audits if a.certificate == name_of(PROMISED)]) == whole
 
@@ -340,9 +342,10 @@ def test_a_decision_counts_once_with_the_label_that_came_first(audits: list[Audi
         {"bounds_exposure": False},
         {"error": 0.031},
         {"exposed": 0.051},
-        {"stricter": Thresholds(0.94, 0.7)},
-        {"thresholds": Thresholds(0.9, 0.6, {"/a/x": 0.96})},
-        {"thresholds": Thresholds(0.9, 0.6, {"/a/y": 0.95})},
+        {"stricter": Thresholds(0.94, 0.7, {"/a/x": 0.96}, 0.8)},
+        {"thresholds": Thresholds(0.9, 0.6, {"/a/x": 0.96}, 0.5)},
+        {"thresholds": Thresholds(0.9, 0.6, {"/a/y": 0.95}, 0.5)},
+        {"thresholds": Thresholds(0.9, 0.6, {"/a/x": 0.95}, 0.6)},
         {"basis": "default"},
     ],
 )
@@ -357,7 +360,7 @@ def test_a_certificate_has_one_name_however_its_numbers_are_held() -> None:
     held = dataclasses.replace(
         PROMISED,
         accepted=Tolerance(np.float64(0.05), np.float64(0.03), np.float64(0.10)),
-        thresholds=Thresholds(np.float64(0.9), np.float64(0.6), {"/a/x": np.float64(0.95)}),
+        thresholds=Thresholds(np.float64(0.9), np.float64(0.6), {"/a/x": np.float64(0.95)}, 0.5),
         error=np.float64(0.03),
     )
     assert name_of(held) == name_of(PROMISED)
@@ -369,11 +372,11 @@ def test_a_certificate_has_one_name_however_its_numbers_are_held() -> None:
 def test_thresholds_in_force_are_those_of_the_step_and_never_laxer_than_the_certificates_own() -> None:
     untouched = watch(PROMISED, ()).thresholds
     own = PROMISED.thresholds
-    assert (untouched.sure, untouched.shortlist, untouched.by_task) == (own.sure, own.shortlist, own.by_task)
+    assert (numbers(untouched), untouched.by_task) == (numbers(own), own.by_task)
     assert untouched.certificate == name_of(PROMISED)
     lax = dataclasses.replace(PROMISED, stricter=Thresholds(0.5, 0.7))
     moved = dataclasses.replace(watch(lax, ()), step=1).thresholds
-    assert (moved.sure, moved.shortlist, moved.at("/a/x"), moved.at("/b")) == (0.9, 0.7, 0.95, 0.9)
+    assert (numbers(moved), moved.at("/a/x"), moved.at("/b")) == ((0.9, 0.7, 0.5), 0.95, 0.9)
 
 
 def test_silence_settles_and_lists_nothing() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from router.core.audit import Audit, ThresholdsInForce, name_of
+from router.core.audit import Audit, ThresholdsInForce, name_of, numbers
 from router.core.errors import Degraded
 from router.core.evidence import Thresholds
 from router.engine.audits import Tightening
@@ -21,7 +21,7 @@ from router.engine.snapshot import PolicyRegistry, Snapshot
 from tests.support.parts import EITHER, PROMISED, Clock, WordRecogniser, body, call, small_policy, snapshot
 
 PACK = Path("desk.yaml")
-OWN, STRICTER, SILENT = (0.5, 0.5), (0.92, 0.91), (2.0, 2.0)
+OWN, STRICTER, SILENCE = (0.5, 0.5, 0.0), (0.92, 0.91, 0.0), (2.0, 2.0, 0.0)
 
 
 def base(**changes: Any) -> Snapshot:
@@ -30,9 +30,9 @@ def base(**changes: Any) -> Snapshot:
     return snapshot(small_policy(**changes), recogniser)
 
 
-def in_force(of: Snapshot) -> tuple[float, float]:
+def in_force(of: Snapshot) -> tuple[float, ...]:
     assert of.recogniser is not None
-    return of.recogniser.thresholds.sure, of.recogniser.thresholds.shortlist
+    return numbers(of.recogniser.thresholds)
 
 
 class Audits:
@@ -48,7 +48,7 @@ class Audits:
             raise Degraded("audits_failed", "the disk is gone")
         return [audit for audit in self.kept if audit.policy == policy]
 
-    def add(self, count: int, thresholds: tuple[float, float] = OWN, **more: Any) -> None:
+    def add(self, count: int, thresholds: tuple[float, ...] = OWN, **more: Any) -> None:
         """Record wrong decisions."""
         made = Audit("", "desk", name_of(PROMISED), thresholds, ("/billing/refund",), ("/billing",), "ann", 0)
         self.kept += [
@@ -81,7 +81,7 @@ def test_an_alarm_tightens_under_a_revision_of_its_own(tightening: Tightening, a
     after = tightening.again(before)
     assert (after.policy.revision, in_force(after), in_force(before)) == ("rev-1+1", STRICTER, OWN)
     audits.add(20, STRICTER)
-    assert in_force(tightening.again(after)) == SILENT
+    assert in_force(tightening.again(after)) == SILENCE
     assert tightening(PACK).policy.revision == "rev-1+2"  # a restart, or a reload, finds the same
 
 
@@ -131,9 +131,9 @@ def test_every_alarm_is_told_once_with_the_promise_that_was_broken(
         made = tightening.again(made)
     (line,) = caplog.messages
     assert "policy desk" in line and said in line
-    assert "moved from 0.500 (sure) and 0.500 (shortlist) to 0.920 (sure) and 0.910 (shortlist)" in line
+    assert "moved from 0.500 (sure), 0.500 (shortlist), 0.000 (known) to 0.920 (sure), 0.910 (shortlist)" in line
     audits.add(20, STRICTER, certificate=name_of(bounded), **wrong)
-    audits.add(20, SILENT, certificate=name_of(bounded), settled=("/",))
+    audits.add(20, SILENCE, certificate=name_of(bounded), settled=("/",))
     tightening.again(made)
     assert len(caplog.messages) == 2 and "nothing is settled or listed any more" in caplog.messages[-1]
 
@@ -179,7 +179,7 @@ def test_conversations_under_way_end_as_they_began_and_new_ones_are_held_to_more
     unsure = prepared("three", f"{EITHER}, please")
     assert unsure.decision.listed == ("/delivery", "/billing/refund")  # 0.92 together
     assert isinstance(other.evidence.thresholds, ThresholdsInForce)
-    assert explanation(other)["certificate"]["in_force"] == {"sure": 0.92, "shortlist": 0.91}
+    assert explanation(other)["certificate"]["in_force"] == {"sure": 0.92, "shortlist": 0.91, "known": 0.0}
     audits.add(20, STRICTER)
     assert registry.swap("desk", tightening.again(registry.current()))
     assert prepared("four", f"{EITHER}, please").decision.outcome == "unclassified"
@@ -189,7 +189,7 @@ def test_a_certificate_is_explained_in_figures_and_in_words() -> None:
     made = base(certificate=dataclasses.replace(PROMISED, least_reach=0.83, bounds_exposure=True))
     told = certificate_json(made, made.recogniser.thresholds)
     assert told is not None
-    assert told["thresholds"] == {"sure": 0.5, "shortlist": 0.5, "by_task": {}}
+    assert told["thresholds"] == {"sure": 0.5, "shortlist": 0.5, "by_task": {}, "known": 0.0}
     assert {key: told[key] for key in ("basis", "delta", "rows", "foreign", "bounds_exposure", "accepted")} == {
         "basis": "certified",
         "delta": 0.1,

@@ -101,8 +101,8 @@ async def test_wrong_decisions_move_the_thresholds_of_a_running_server_up_to_sil
     alarms = [line for line in metrics.splitlines() if line.startswith("router_audit_alarms_total{")]
     assert sum(float(line.rpartition(" ")[2]) for line in alarms) == 2
     assert all(f'policy="{POLICY}",promise="' in line for line in alarms)
-    for zone in ("sure", "shortlist"):
-        assert f'router_threshold{{policy="{POLICY}",zone="{zone}"}} 2.0' in metrics
+    for name in ("sure", "shortlist"):
+        assert f'router_threshold{{name="{name}",policy="{POLICY}"}} 2.0' in metrics
 
     status = await audit("status", support_pack, "--data", data, "--json")
     found = json.loads(status.stdout)
@@ -154,4 +154,4 @@ async def test_explain_shows_the_certificate(start: Start) -> None:
     body = {"model": "echo", "messages": [{"role": "user", "content": "package arrived crushed"}]}
     found = (await running.client.post("/v1/router/explain", json=body)).json()["certificate"]
     assert found["basis"] == "certified" and "if traffic is like the examples" in found["promise"]
-    assert found["in_force"] == {zone: found["thresholds"][zone] for zone in ("sure", "shortlist")}
+    assert found["in_force"] == {name: found["thresholds"][name] for name in ("sure", "shortlist", "known")}

@@ -17,7 +17,7 @@ from router.core.trace import Trace
 from router.stores import Database, SqlAuditStore, SqlTraceStore, evidence_of, open_database
 
 Traces = Callable[..., Trace]
-PROMISED = ThresholdsInForce(0.6, 0.5, {"/billing": 0.7}, "cafe")
+PROMISED = ThresholdsInForce(0.6, 0.5, {"/billing": 0.7}, 0.4, "cafe")
 TWO = (Likely("/billing", 0.5), Likely("/delivery", 0.4))
 
 
@@ -102,7 +102,7 @@ def test_a_decision_tells_what_was_done_and_under_which_promise(
         "outcome": "shortlisted",
         "settled": ("/",),
         "shortlist": ("/billing", "/delivery"),
-        "thresholds": (0.6, 0.5),
+        "thresholds": (0.6, 0.5, 0.4),
         "certificate": "cafe",
     }
     assert found["dec_2000"]["certificate"] == ""

@@ -29,12 +29,15 @@ BELIEFS = st.builds(
     mass=MASSES,
     likeliest=LIKELIEST,
     sentences=st.lists(st.builds(Belief, mass=MASSES, likeliest=LIKELIEST), max_size=3).map(tuple),
+    known=st.floats(0, 1),
 )
 EVIDENCE = st.builds(
     Evidence,
     belief=st.none() | BELIEFS,
     cues=CUES,
-    thresholds=st.builds(Thresholds, sure=st.floats(0, 2), shortlist=st.floats(0, 2), by_task=MASSES)
+    thresholds=st.builds(
+        Thresholds, sure=st.floats(0, 2), shortlist=st.floats(0, 2), by_task=MASSES, known=st.floats(0, 1)
+    )
     | st.builds(ThresholdsInForce, sure=st.floats(0, 2), shortlist=st.floats(0, 2), certificate=TEXTS),
     levels=st.dictionaries(PATHS, st.sampled_from(Level), max_size=4),
     faults=st.lists(TEXTS, max_size=3).map(tuple),
