@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from router.core.decide import decide
+from router.core.evidence import Belief, Likely
 from router.core.learning import DialKey
 from router.core.levels import Dial, Levels, Trial
-from router.core.policy import Level
+from router.core.policy import Level, Task
 from router.engine.pins import GivenLevel
 from router.engine.prepare import PreparedRequest, RequestPreparer
-from tests.support.parts import body, call, preparer, snapshot
+from tests.support.parts import EITHER, WordRecogniser, body, call, preparer, small_policy, snapshot
 
 
 def tuned(share: float = 1.0, level: Level | None = None, task: str = "/delivery") -> RequestPreparer:
@@ -42,6 +43,36 @@ def test_the_first_time_a_conversation_settles_on_a_task_counts_and_no_other() -
     assert given(of, "where is my parcel", "On its way.", "and when") is None
     moved = given(of, "where is my parcel", "On its way.", "then a refund")
     assert moved == GivenLevel("/billing/refund", "", "m", Level.GUIDED, None, False)
+
+
+def test_a_turn_that_is_not_sure_of_its_task_draws_nothing_and_counts_for_none() -> None:
+    of = tuned()
+    unsure = of.prepare(call(body(EITHER, metadata={"conversation_id": "c1"})))
+    assert unsure.decision.listed == ("/delivery", "/billing/refund")
+    assert (taken(unsure), unsure.decision.draw, unsure.decision.levels["/delivery"]) == (None, None, Level.GUIDED)
+    sure = given(of, EITHER, "Which?", "my parcel")
+    assert sure is not None and sure.draw is not None
+    assert (sure.task, sure.level) == ("/delivery", Level.DETAILED)
+
+
+def test_beside_a_second_request_that_is_none_the_sure_task_alone_counts() -> None:
+    class Twice(WordRecogniser):
+        def step(self, before: Any, text: str, reply_before: str = "") -> tuple[Any, Belief]:
+            two = (Likely("/billing/refund", 0.47), Likely("/hours", 0.45))
+            return None, Belief({"/delivery": 0.9}, (Likely("/delivery", 0.9),), (Belief(dict(two), two),))
+
+    desk = small_policy()
+    tasks = {**desk.tasks, "/": replace(desk.tasks["/"], children=("/billing", "/delivery", "/hours"))}
+    of = preparer(snapshot(replace(desk, tasks={**tasks, "/hours": Task("/hours")}), Twice()))
+    dials = {DialKey(task, "m"): Dial(Level.DETAILED) for task in ("/delivery", "/billing", "/hours")}
+    of.registry.tune("desk", Levels(dials, b"s"))
+    prepared = of.prepare(call(body("my parcel. And the money?")))
+    decision = prepared.decision
+    assert (decision.outcome, decision.listed) == ("classified", ("/billing/refund", "/hours"))
+    assert decision.levels["/delivery"] is Level.DETAILED and decision.levels["/billing/refund"] is Level.GUIDED
+    counted = taken(prepared)
+    assert counted is not None and (counted.task, counted.level) == ("/delivery", Level.DETAILED)
+    assert prepared.decided.moves is not None and set(prepared.decided.moves) == {"/", "/delivery"}
 
 
 def test_a_conversation_takes_part_in_one_trial() -> None:
