@@ -100,7 +100,13 @@ def trade(budgets: Sequence[Budget], given: Sequence[Reach | None]) -> Grid:
             rows.append((*row, *[NOTHING] * 3, TOO_FEW, *[NOTHING] * 4))
             continue
         shares = (sent.reach, sent.error, sent.unconditional, sent.tokens, sent.exposure)
-        rows.append((*row, *(f"{value:.4f}" for value in (at.sure, at.shortlist, at.known)), *map(percent, shares)))
+        rows.append(
+            (
+                *row,
+                *(f"{value:.4f}" if value else NOTHING for value in (at.sure, at.shortlist, at.known)),
+                *map(percent, shares),
+            )
+        )
     named = "accepted# plainly# alone# list# together# reach# error# plainly# tokens# exposure#"
     headings = ("", *named.split())
     here = next((at for at, budget in enumerate(budgets) if budget.here), -1)
