@@ -150,12 +150,14 @@ class Certificate:
             return f"nothing: thresholds were set by hand (accepted: {rates})"
         if self.basis == "default":
             return f"nothing: too few examples for a promise, so little is said (accepted: {rates})"
-        reach = f"at least {100 * self.least_reach:.0f} % get their task's instructions"
+        reach = (
+            f"by itself, with {100 - 50 * self.delta:g} %: at least {100 * self.least_reach:.0f} % of them are reached"
+        )
         exposed = (
             f"; of others at most {100 * accepted.exposure:g} % get any task's text" if self.bounds_exposure else ""
         )
         return (
-            f"with probability {100 * (1 - self.delta):g} %: {reach}; {rates}{exposed}; if traffic is like the examples"
+            f"if traffic is like the examples, with probability {100 * (1 - self.delta):g} %: {rates}{exposed}; {reach}"
         )
 
 

@@ -62,7 +62,7 @@ def rows_needed(accepted: Tolerance) -> int:
     """Return the fewest rows that can certify both rates, when none of them is wrong.
 
     >>> rows_needed(Tolerance()), rows_needed(Tolerance(error=0.01, unconditional=0.01))
-    (76, 230)
+    (99, 299)
     """
     strictest = min(accepted.error, accepted.unconditional)
     return math.ceil(math.log(certify.DELTA) / math.log1p(-strictest))

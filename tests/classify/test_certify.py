@@ -190,7 +190,7 @@ def test_texts_that_no_task_answers_bound_the_exposure_and_nothing_else() -> Non
     assert told.bounds_exposure and 0.8 < told.thresholds.known < 0.98
     assert told.thresholds.shortlist == LEAST_SHORTLIST and told.reach == 1.0
     assert (told.rows, told.foreign, told.exposed, told.error) == (900, 200, 0.0, 0.0)
-    few = certificate(judged(ours, ([0.7, 0.1, 0.0], ROOT, 37)), TREE, Acceptance(FIVE))
+    few = certificate(judged(ours, ([0.7, 0.1, 0.0], ROOT, 58)), TREE, Acceptance(FIVE))
     assert not few.bounds_exposure and few.thresholds == without.thresholds
     shipped = replace(judged(ours, ([0.7, 0.1, 0.0], ROOT, 200)), ours=False)
     guessed = certificate(shipped, TREE, Acceptance(FIVE))
@@ -204,19 +204,19 @@ def test_text_of_a_task_with_tasks_below_it_is_reached_by_any_of_these() -> None
 
 
 def test_with_too_few_rows_little_is_said() -> None:
-    """Seventy-six rows without a mistake are the fewest that speak against three mistakes in a hundred."""
-    for rows, basis in ((0, "default"), (75, "default"), (76, "certified")):
+    """Ninety-nine rows without a mistake are the fewest that speak against three mistakes in a hundred."""
+    for rows, basis in ((0, "default"), (98, "default"), (99, "certified")):
         told = (
             certificate(judged(([0.93, 0.05, 0.0], "/a/x", rows)), TREE, Acceptance())
             if rows
             else certificate(HeldOutRows(np.zeros((0, 3)), ()), TREE, Acceptance())
         )
         assert told.basis == basis
-    few = certificate(judged(([0.93, 0.05, 0.0], "/a/x", 75)), TREE, Acceptance())
+    few = certificate(judged(([0.93, 0.05, 0.0], "/a/x", 98)), TREE, Acceptance())
     assert few.thresholds == Thresholds() and few.thresholds.sure > 0.95
     assert (
         few.thresholds.shortlist
-        >= certificate(judged(([0.93, 0.05, 0.0], "/a/x", 76)), TREE, Acceptance()).thresholds.shortlist
+        >= certificate(judged(([0.93, 0.05, 0.0], "/a/x", 99)), TREE, Acceptance()).thresholds.shortlist
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from router.classify.belief import Tree
-from router.classify.fit.certify import Acceptance, HeldOutRows, allowed, certificate
+from router.classify.fit.certify import DELTA, Acceptance, HeldOutRows, allowed, certificate
 from router.core.decide import decide
 from router.core.evidence import Belief, Evidence, Likely, Thresholds, Tolerance
 from router.core.policy import ROOT, Instruction, Level, Policy, Task, count_tokens
@@ -191,7 +191,7 @@ def spoken(text: str, rows: int, wrong: int, believed: Belief = SURE) -> list[Ju
 
 
 def test_each_language_is_told_by_itself_and_certified_where_its_rows_bear_it_out() -> None:
-    few, enough = allowed(200, 0.03, 0.1), LANGUAGE_ROWS - 1
+    few, enough = allowed(200, 0.03, DELTA), LANGUAGE_ROWS - 1
     every = [
         *spoken("where is the money that you owe me", 200, few),
         *spoken("wo ist das Geld, das ich von dir bekomme", 200, few + 1),

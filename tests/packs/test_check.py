@@ -25,7 +25,7 @@ tasks:
     tests: [{ask: money back, expect: {task: /refund}}]
     when_asked: The customer wants money back
 """
-ENOUGH = CLEAN.replace("o p]", f"o p, {', '.join(f'x{n} y' for n in range(68))}]")
+ENOUGH = CLEAN.replace("o p]", f"o p, {', '.join(f'x{n} y' for n in range(91))}]")
 """The same with as many examples as a certificate takes at the usual rates."""
 
 
@@ -59,7 +59,7 @@ CASES = [
         "expect: {shortlist: [/refund, /a, /b, /c]}",
         "a shortlist of 4, and none has more than 3",
     ),
-    ("few_to_certify", "hint", 2, "m n", "m n", "8 examples that customers wrote promise nothing: 76 are the least"),
+    ("few_to_certify", "hint", 2, "m n", "m n", "8 examples that customers wrote promise nothing: 99 are the least"),
     ("bare_heading", "hint", 6, "    when_asked: The customer wants money back\n", "", 'is headed "refund": there is'),
     ("dead_cue", "warning", 3, "tier: {values", "day: {type: date, from: {header: day}}, tier: {values", "the cue day"),
     ("dead_cue", "warning", 3, "known: {type", "language: {detect: language}, known: {type", "the cue language"),

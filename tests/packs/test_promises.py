@@ -147,10 +147,10 @@ def test_rows_needed_are_the_fewest_that_can_be_certified(rate: float) -> None:
 @pytest.mark.parametrize(
     ("refund", "swap", "fix"),
     [
-        (8, 8, "add 60 more: 30 for /refund, 30 for /swap"),
-        (40, 6, "add 30 more: 30 for /swap"),
-        (30, 16, "add 30 more: 8 for /refund, 22 for /swap"),
-        (74, 1, "add 1 more: 1 for /swap"),
+        (8, 9, "add 82 more: 42 for /refund, 41 for /swap"),
+        (60, 6, "add 33 more: 33 for /swap"),
+        (30, 16, "add 53 more: 20 for /refund, 34 for /swap"),
+        (97, 1, "add 1 more: 1 for /swap"),
     ],
 )
 def test_lint_says_how_many_examples_are_missing_and_where(load: Load, refund: int, swap: int, fix: str) -> None:
@@ -162,13 +162,13 @@ def test_lint_says_how_many_examples_are_missing_and_where(load: Load, refund: i
 def test_of_many_tasks_lint_names_those_with_fewest(load: Load) -> None:
     tasks = "".join(f"\n  t{n:02}: {{examples: [a{n} b, c{n} d]}}" for n in range(20))
     (finding,) = of(load({"pack.yaml": f"tasks:{tasks}"}), "few_to_certify")
-    named = ", ".join(f"2 for /t0{n}" for n in range(5))
-    assert finding.fix == f"add 36 more: {named}, and some for 15 other tasks"
+    named = ", ".join(f"3 for /t0{n}" for n in range(5))
+    assert finding.fix == f"add 59 more: {named}, and some for 15 other tasks"
 
 
 def test_with_enough_examples_lint_is_silent(load: Load) -> None:
-    assert not of(load({"pack.yaml": two(38, 38)}), "few_to_certify", "all_generated")
-    assert of(load({"pack.yaml": two(38, 37)}), "few_to_certify")
+    assert not of(load({"pack.yaml": two(50, 49)}), "few_to_certify", "all_generated")
+    assert of(load({"pack.yaml": two(49, 49)}), "few_to_certify")
 
 
 def test_what_is_generated_does_not_count(load: Load) -> None:
@@ -179,12 +179,12 @@ def test_what_is_generated_does_not_count(load: Load) -> None:
 def test_where_all_is_generated_nothing_can_be_certified(load: Load) -> None:
     (finding,) = of(load({"pack.yaml": two(0, 0, generated=100)}), "few_to_certify", "all_generated")
     assert (finding.code, finding.severity) == ("all_generated", "warning")
-    assert finding.fix.startswith("add 76 that customers wrote")
+    assert finding.fix.startswith("add 99 that customers wrote")
 
 
 def test_lower_rates_need_more_and_thresholds_by_hand_need_none(load: Load) -> None:
     lower = load({"pack.yaml": f"settings: {{error: 0.01}}\n{indent(two(38, 38), '')}".replace("\n    ", "\n")})
-    assert "230 are the least" in of(lower, "few_to_certify")[0].message
+    assert "299 are the least" in of(lower, "few_to_certify")[0].message
     by_hand = "settings: {thresholds: {shortlist: 0.9}}\n" + two(3, 3).replace("\n    ", "\n")
     (finding,) = of(load({"pack.yaml": by_hand}), "few_to_certify", "threshold_by_hand")
     assert finding.code == "threshold_by_hand" and "error and exposure promise nothing" in finding.message

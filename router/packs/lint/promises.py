@@ -12,7 +12,7 @@ from router.core.policy import HEADING_WORDS, ROOT, Policy, count_tokens
 from router.packs.lint.common import CueDomains, Finding, found, leaves, said_tokens, where
 from router.packs.load import Pack
 
-DELTA = 0.10
+DELTA = 0.05
 """A promise may fail with this probability."""
 
 _MOST_NAMED = 5
@@ -37,7 +37,7 @@ def rows_needed(rate: float) -> int:
     """Return how many examples it takes to promise that a rate is kept, if no decision on them breaks it.
 
     >>> rows_needed(0.03), rows_needed(0.05)
-    (76, 45)
+    (99, 59)
     """
     return ceil(log(DELTA) / log1p(-rate))
 
