@@ -162,13 +162,14 @@ def judge(test: PackTest, decision: Decision) -> tuple[Mismatch, ...]:
 
     compare("outcome", expected.outcome, decision.outcome)
     compare("task", expected.task, decision.task)
+    cases = tuple(path for path in decision.listed if path in decision.reached)
     for what, wanted, got in (
         ("tasks", expected.tasks, decision.tasks),
-        ("shortlist", expected.shortlist, decision.listed),
+        ("shortlist", expected.shortlist, cases),
     ):
         compare(what, ", ".join(sorted(wanted)) or None, ", ".join(sorted(got)))
     if expected.reach is not None and expected.reach not in decision.reached:
-        found.append(Mismatch("reach", expected.reach, ", ".join((*decision.tasks, *decision.listed))))
+        found.append(Mismatch("reach", expected.reach, ", ".join((*decision.tasks, *cases))))
     spoken = decision.level if expected.reach is None else decision.levels.get(expected.reach, Level.OFF)
     compare("level", None if expected.level is None else expected.level.word, spoken.word)
     text = _folded(decision.text)
