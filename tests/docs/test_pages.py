@@ -68,7 +68,7 @@ def test_the_front_page_shows_what_really_comes_out(support_pack: Path, recognis
     found = router.explain({"model": "echo", "messages": [{"role": "user", "content": asked}]})
     told = blocks(README, "text")[1]
     assert f"{found['task']}  {found['outcome']}, confidence {found['confidence']:.2f}, level {found['level']}" in told
-    assert f"+{found['tokens']} tokens  {found['policy']}@" in told
+    assert f"+{found['tokens']} tokens  {found['policy']}@{found['revision']}\n" in told
     assert all(f"{each['id']}  ({each['reason']})" in told for each in found["dropped"])
 
 
