@@ -64,8 +64,6 @@ def _promise(told: Mapping[str, Any]) -> Text:
     """Return what is promised, by which thresholds, and what these do to the examples."""
     own, now = told["thresholds"], told["in_force"]
     moved = "" if all(now[name] == own[name] for name in now) else f"; after audits {_thresholds(now)}"
-    if now["shortlist"] > 1.0:
-        moved = "; after audits silent"
     shares = {name: f"{100 * told[name]:.1f} %" for name in ("reach", "sure", "error", "unconditional", "exposed")}
     text = Text.assemble(("promised: ", "bold"), told["promise"])
     text.append(f"\n  {_thresholds(own)}{moved}", style="dim")
@@ -79,6 +77,8 @@ def _promise(told: Mapping[str, Any]) -> Text:
 
 
 def _thresholds(of: Mapping[str, float]) -> str:
+    if of["shortlist"] > 1.0:
+        return "silent, whatever a message weighs"
     together = f", where all tasks together have {of['known']:.4f} or more" if of["known"] else ""
     return f"one task alone from {of['sure']:.4f} on, a shortlist from {of['shortlist']:.4f} on{together}"
 

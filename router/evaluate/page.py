@@ -32,7 +32,13 @@ def page(found: Evaluation) -> str:
     main = element(
         "main",
         element("h1", found.policy, element("small", f"@{found.revision}")),
-        element("p", "How well this pack recognises what its messages ask for. ", found.origin, ".", class_="lead"),
+        element(
+            "p",
+            "How many messages get the instructions of their task, and what else is sent: ",
+            found.origin,
+            ".",
+            class_="lead",
+        ),
         [element("p", note, class_="note") for note in found.notes],
         _tiles(found),
         [_promise(found), _advice(found), _grids(found)] if found.own.summary.rows else None,

@@ -72,6 +72,8 @@ def figures(summary: Summary, latency: Latency) -> dict[str, str]:
 def thresholds_in_force(told: Certificate) -> str:
     """Return the thresholds of a certificate in words."""
     own = told.thresholds
+    if own.shortlist > 1.0:
+        return "nothing is said of any task: at no threshold are the accepted rates kept"
     high = ", ".join(f"{value:.4f}" for value in sorted({*own.by_task.values()} - {own.sure}))
     stakes = f" (of high stakes: {high})" if high else ""
     together = f", where all tasks together have {own.known:.4f} or more" if own.known else ""
@@ -100,13 +102,8 @@ def trade(budgets: Sequence[Budget], given: Sequence[Reach | None]) -> Grid:
             rows.append((*row, *[NOTHING] * 3, TOO_FEW, *[NOTHING] * 4))
             continue
         shares = (sent.reach, sent.error, sent.unconditional, sent.tokens, sent.exposure)
-        rows.append(
-            (
-                *row,
-                *(f"{value:.4f}" if value else NOTHING for value in (at.sure, at.shortlist, at.known)),
-                *map(percent, shares),
-            )
-        )
+        masses = (f"{mass:.4f}" if 0.0 < mass <= 1.0 else NOTHING for mass in (at.sure, at.shortlist, at.known))
+        rows.append((*row, *masses, *map(percent, shares)))
     named = "accepted# plainly# alone# list# together# reach# error# plainly# tokens# exposure#"
     headings = ("", *named.split())
     here = next((at for at, budget in enumerate(budgets) if budget.here), -1)

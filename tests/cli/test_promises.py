@@ -77,7 +77,7 @@ def test_thresholds_that_audits_have_moved_are_shown_as_they_are_now() -> None:
     assert "after audits one task alone from 0.9700 on, a shortlist from 0.6000" in promised(
         CERTIFIED, CERTIFIED.stricter
     )
-    assert "; after audits silent" in promised(CERTIFIED, SILENT)
+    assert "; after audits silent, whatever a message weighs" in promised(CERTIFIED, SILENT)
 
 
 def test_nothing_is_promised_where_nothing_was_fitted() -> None:
@@ -119,6 +119,15 @@ def test_a_shortlist_shows_its_masses_their_sum_and_each_case() -> None:
         )
     ]
     assert places == sorted(places)
+
+
+def test_what_tasks_above_say_in_a_case_stands_under_the_case() -> None:
+    found = explained(f"{EITHER} of the two")
+    last = found["mix"][-1]
+    found["mix"].insert(-1, last | {"task": "/billing", "text": "Name the law."})
+    text = shown(found)
+    assert text.count("case /billing/refund") == 1 and "/billing  (" not in text
+    assert text.index("case /billing/refund") < text.index("Name the law.") < text.index(last["text"])
 
 
 def test_earlier_turns_are_shown_with_their_shortlist() -> None:

@@ -23,6 +23,7 @@ from router.evaluate.reach import (
     budgets,
     by_language,
 )
+from router.evaluate.wording import thresholds_in_force, trade
 
 LEAVES = ("/money/refund", "/money/invoice", "/parcel")
 WORDS = {ROOT: "Be polite.", "/money": "Money.", "/parcel": "Say where it is."} | {
@@ -183,6 +184,18 @@ def test_thresholds_by_hand_are_in_force_and_the_others_are_certified_all_the_sa
     trade = budgets(certificate(rows, tree, asked), rows, tree, asked)
     assert [budget.thresholds.shortlist for budget in trade if budget.thresholds and budget.here] == [0.2]
     assert all(budget.thresholds and budget.thresholds.shortlist > 0.5 for budget in trade if not budget.here)
+
+
+def test_where_no_threshold_keeps_the_rates_nothing_is_said_and_the_words_say_so() -> None:
+    rows, tree = rows_of(10, {1.0: 300})
+    told = certificate(rows, tree, Acceptance())
+    (here,) = [budget for budget in budgets(told, rows, tree, Acceptance()) if budget.here]
+    assert here.thresholds is not None and here.thresholds.shortlist > 1.0
+    assert "nothing is said of any task" in thresholds_in_force(told)
+    sending = Sending(POLICY)
+    silent = sending.reach(sending.sent(turns(("/money/refund", SURE)), here.thresholds))
+    assert (silent.reach, silent.general) == (0.0, 1.0)
+    assert trade([here], [silent]).rows[0][:9] == ("->", "5 %", "3 %", "–", "–", "–", "0.0 %", "0.0 %", "0.0 %")
 
 
 def spoken(text: str, rows: int, wrong: int, believed: Belief = SURE) -> list[Judged]:
