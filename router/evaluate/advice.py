@@ -11,8 +11,6 @@ forecast, at most 5 below it and 11 above.
 
 from __future__ import annotations
 
-import heapq
-import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -30,6 +28,7 @@ from router.evaluate.outcomes import Judged
 from router.evaluate.reach import Budget, Reach, Sending, certified_at
 from router.evaluate.suggestions import MORE, LearningCurve
 from router.evaluate.wording import plural, rate
+from router.packs.lint.promises import rows_needed, shared_out
 
 WORTH = 0.01
 """A gain or loss of less reach is not worth a word."""
@@ -56,16 +55,6 @@ class Advice:
     now: float
     then: float | None
     examples: Mapping[str, int] = field(default_factory=dict)
-
-
-def rows_needed(accepted: Tolerance) -> int:
-    """Return the fewest rows that can certify both rates, when none of them is wrong.
-
-    >>> rows_needed(Tolerance()), rows_needed(Tolerance(error=0.01, unconditional=0.01))
-    (99, 299)
-    """
-    strictest = min(accepted.error, accepted.unconditional)
-    return math.ceil(math.log(certify.DELTA) / math.log1p(-strictest))
 
 
 class Adviser:
@@ -134,11 +123,12 @@ class Adviser:
 
     def _missing(self) -> Iterator[Advice]:
         """Yield which tasks need how many examples until something can be certified."""
-        told, needed = self._told, rows_needed(self._told.accepted)
+        told = self._told
+        needed = rows_needed(min(told.accepted.error, told.accepted.unconditional))
         counts = Counter(self._rows.truths)
         tasks = [path for path, task in self._policy.tasks.items() if path != ROOT]
         tasks = [path for path in tasks if self._policy.tasks[path].examples or not self._policy.tasks[path].children]
-        more = spread({path: counts[path] for path in tasks}, needed - told.rows)
+        more = shared_out({path: counts[path] for path in tasks}, needed - told.rows)
         groups: dict[int, list[str]] = defaultdict(list)
         for task, count in more.items():
             groups[count].append(task)
@@ -175,22 +165,6 @@ class Adviser:
         """Return which part of a task's misses so many more examples leave."""
         gain = self._gains.get(task)
         return gain.left(more) if gain else 1.0
-
-
-def spread(counts: Mapping[str, int], more: int) -> dict[str, int]:
-    """Return how many of `more` examples each task gets so that those with the fewest catch up first.
-
-    >>> spread({"/a": 2, "/b": 5, "/c": 9}, 5)
-    {'/a': 4, '/b': 1}
-    """
-    least = [(count, path) for path, count in counts.items()]
-    heapq.heapify(least)
-    given: Counter[str] = Counter()
-    for _ in range(more if least else 0):
-        count, path = least[0]
-        given[path] += 1
-        heapq.heapreplace(least, (count + 1, path))
-    return {path: given[path] for path in counts if given[path]}
 
 
 def _for(tasks: Sequence[str]) -> str:

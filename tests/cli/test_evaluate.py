@@ -85,7 +85,7 @@ def test_programs_get_one_json_object_with_the_promised_names(run: Any, pack: Pa
         "too few for others"
     )
     (advice,) = found["advice"]
-    assert advice["kind"] == "missing" and advice["examples"] == {"/refund": 33, "/delivery": 33}
+    assert advice["kind"] == "missing" and advice["examples"] == {"/refund": 45, "/delivery": 45}
 
 
 def test_people_get_a_table(run: Any, pack: Path, labelled: Path) -> None:
@@ -100,7 +100,7 @@ def test_people_get_a_table(run: Any, pack: Path, labelled: Path) -> None:
             "nothing: too few examples",
             "What other budgets give, held-out examples",
             "By language, labelled.jsonl",
-            "33 more for each of /delivery, /refund: then a certificate is possible",
+            "45 more for each of /delivery, /refund: then a certificate is possible",
         )
     ]
     assert places == sorted(places)

@@ -54,9 +54,9 @@ def few_to_certify(pack: Pack) -> Iterator[Finding]:
         message = "all examples are generated: they train, but no promise can be certified on them"
         fix = f"add {needed} that customers wrote, some for each task, and leave generated away"
         yield found(pack, ROOT, "all_generated", "warning", message, fix)
-    elif 0 < number < needed:
+    elif (missing := needed - number) > 0 and number:
         message = f"{number} examples that customers wrote promise nothing: {needed} are the least that can"
-        yield found(pack, ROOT, "few_to_certify", "hint", message, f"add {_shared_out(rows, needed - number)}")
+        yield found(pack, ROOT, "few_to_certify", "hint", message, f"add {_named(shared_out(rows, missing), missing)}")
 
 
 def _certifying(policy: Policy) -> dict[str, int]:
@@ -75,8 +75,12 @@ def _certifying(policy: Policy) -> dict[str, int]:
     return rows
 
 
-def _shared_out(rows: Mapping[str, int], missing: int) -> str:
-    """Say for which tasks to add how many: those with fewest are filled up first."""
+def shared_out(rows: Mapping[str, int], missing: int) -> dict[str, int]:
+    """Return how many examples to add for which tasks: those with fewest are filled up first, all to one level.
+
+    >>> shared_out({"/a": 2, "/b": 5, "/c": 9}, 5)
+    {'/a': 4, '/b': 1}
+    """
     number = sorted(rows.values())
     count, left = len(number), missing
     for at, here in enumerate(number[1:], 1):
@@ -85,9 +89,12 @@ def _shared_out(rows: Mapping[str, int], missing: int) -> str:
             count = at
             break
         left -= step
-    level = number[count - 1] + ceil(left / count)
-    wanted = sorted((have, path) for path, have in rows.items() if have < level)
-    said = [f"{level - have} for {path}" for have, path in wanted[:_MOST_NAMED]]
+    level = number[count - 1] + ceil(left / count) if number else 0
+    return {path: level - have for have, path in sorted((have, path) for path, have in rows.items()) if have < level}
+
+
+def _named(wanted: Mapping[str, int], missing: int) -> str:
+    said = [f"{count} for {path}" for path, count in list(wanted.items())[:_MOST_NAMED]]
     more = len(wanted) - len(said)
     return f"{missing} more: {', '.join(said)}{f', and some for {more} other tasks' if more else ''}"
 
