@@ -10,7 +10,9 @@ import pytest
 
 from router import Router
 from router.core.compose import CASES
+from router.core.policy import PolicySettings
 from router.packs import check, load_pack
+from router.packs.lint.promises import rows_needed
 from tests.docs.pages import DOCS, page
 from tests.support.serving import ROOT
 
@@ -98,6 +100,8 @@ def test_the_cases_in_the_docs_begin_as_they_do_in_a_prompt() -> None:
     heading = re.search("when_asked: (.+)", refund)
     assert heading is not None
     assert shown.startswith(f"{CASES}\n\nCase: {heading[1]}\n- Never promise")
+    usual = PolicySettings()
+    assert f"of which that takes {rows_needed(min(usual.error, usual.unconditional))}\n" in page("packs.md")
 
 
 def test_the_metrics_in_the_docs_load(tmp_path: Path) -> None:
