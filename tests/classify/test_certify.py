@@ -220,6 +220,13 @@ def test_with_too_few_rows_little_is_said() -> None:
     )
 
 
+@pytest.mark.parametrize("rows", [5, 500])
+def test_the_only_task_of_a_pack_is_settled_on_where_it_is_likelier_than_none(rows: int) -> None:
+    only = Tree(("/", "/a"), ("/a",))
+    told = certificate(judged(([0.6], "/a", rows), ([0.4], ROOT, rows)), only, Acceptance())
+    assert (told.reach, told.error, told.exposed) == (1.0, 0.0, 0.0)
+
+
 def test_what_is_set_by_hand_is_taken_and_nothing_promised() -> None:
     rows = judged(([0.9, 0.0, 0.0], "/b/z", 2_000))
     told = certificate(rows, TREE, Acceptance(threshold_sure=0.8, high_stakes=("/a/x",)))

@@ -62,6 +62,9 @@ HIGH_STAKES = 1 / 3
 
 DEFAULT = Thresholds()
 
+ALONE = 0.5
+"""The threshold of a pack's only task, when no list can be said and no message of the pack's be taken for another's."""
+
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
@@ -207,6 +210,8 @@ def certificate(rows: HeldOutRows, tree: Tree, asked: Acceptance) -> Certificate
     accepted = cautious(asked.accepted) if rows.ours else asked.accepted
     found = thresholds_for(inside, outside, accepted)
     own, bounded = found or (DEFAULT, False)
+    if len(tree.classes) == 1 and own is not SILENT:
+        own = replace(own, sure=ALONE)
     high = replace(accepted, unconditional=accepted.unconditional * HIGH_STAKES)
     if asked.high_stakes:
         strict, _ = thresholds_for(inside, outside, high) or (Thresholds((1.0 + own.sure) / 2), False)
