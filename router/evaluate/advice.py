@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 
 import numpy as np
 
@@ -85,7 +86,7 @@ class Adviser:
         return tuple(self._missing()) if self._told.basis == "default" else ()
 
     def _error(self) -> Iterator[Advice]:
-        """Yield what the next budget that matters would give, and which stricter one costs nothing."""
+        """Yield what the next budget that matters would give, and the stricter one that costs least."""
         now, error = self._told.reach, self._told.accepted.error
         others = [(one.accepted.error, at.reach) for one, at in self._trade if at is not None and at.reach is not None]
         for other, then in others:
@@ -93,12 +94,12 @@ class Adviser:
                 rates = f"with {rate(other)} error instead of {rate(error)} you would reach"
                 yield Advice("error", f"{rates} {_instead(then, now)}", now, then)
                 break
-        for other, then in others:
-            if other < error and then > now - WORTH:
-                costs = "hardly any" if then < now else "no"
-                rates = f"{rate(other)} error instead of {rate(error)} costs {costs} reach"
-                yield Advice("error", f"{rates}: you would reach {_instead(then, now)}", now, then)
-                break
+        stricter = [(other, then) for other, then in others if other < error and then > now - WORTH]
+        if stricter:
+            other, then = max(stricter, key=itemgetter(1))  # of equal ones the strictest
+            costs = "hardly any" if then < now else "no"
+            rates = f"{rate(other)} error instead of {rate(error)} costs {costs} reach"
+            yield Advice("error", f"{rates}: you would reach {_instead(then, now)}", now, then)
 
     def _exposure(self) -> Iterator[Advice]:
         """Yield what more exposure would give, where that is what holds reach down."""
