@@ -24,7 +24,7 @@ from typing import TypeAlias
 
 from router.core.compose import Mix, compose
 from router.core.decision import Decision, Outcome, Reason, Settled, Settlement
-from router.core.evidence import MOST_LISTED, Belief, Evidence, Likely, Thresholds
+from router.core.evidence import MASS_FLOOR, MOST_LISTED, Belief, Evidence, Likely, Thresholds
 from router.core.levels import case_levels, choose_levels
 from router.core.policy import ROOT, Level, Policy, Task, depth, lineage
 
@@ -202,15 +202,17 @@ def _second_request(
 def list_tasks(heaviest: tuple[Likely, ...], sure: float, least: float, longest: int) -> tuple[Likely, ...]:
     """Return the shortlist among tasks given heaviest first: none where no list of the allowed length is safe.
 
-    It ends where it is as sure as one task would have to be (`sure`), else at its longest, if that has mass `least`.
+    It ends where it is as sure as one task would have to be (`sure`), else at its longest, if that has mass `least`; a
+    task that weighs next to nothing only fills up a list that would be too short.
     """
     total = 0.0
-    for count, likely in enumerate(heaviest[:longest], 1):
+    count = 0
+    for likely in heaviest[:longest]:
+        if count >= LEAST_LISTED and (total >= max(sure, least) or likely.mass < MASS_FLOOR):
+            break
         total += likely.mass
-        if count >= LEAST_LISTED and total >= max(sure, least):
-            return heaviest[:count]
-    enough = min(longest, len(heaviest)) >= LEAST_LISTED and total >= least
-    return heaviest[:longest] if enough else ()
+        count += 1
+    return heaviest[:count] if count >= LEAST_LISTED and total >= least else ()
 
 
 def likeliest(tree: Tree, belief: Belief) -> tuple[Likely, ...]:

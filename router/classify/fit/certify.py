@@ -38,8 +38,8 @@ import numpy as np
 
 from router.classify.belief import FEW, Tree
 from router.classify.encoder import Doubles, Flags, Integers
-from router.core.decide import settle
-from router.core.evidence import MASS_DIGITS, SILENT, Certificate, Thresholds, Tolerance
+from router.core.decide import LEAST_LISTED, settle
+from router.core.evidence import MASS_DIGITS, MASS_FLOOR, SILENT, Certificate, Thresholds, Tolerance
 from router.core.policy import ROOT, Task, lineage
 
 DELTA = 0.05
@@ -328,7 +328,11 @@ def _shapes(probabilities: Doubles, longest: int) -> list[_Shape]:
     """Return the lists of two and more, the longest last; none with fewer classes."""
     most = min(longest, probabilities.shape[1])
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :most]
-    mass = np.cumsum(np.take_along_axis(probabilities, order, 1), axis=1)
+    masses = np.take_along_axis(probabilities, order, 1)
+    # What weighs next to nothing is not listed: the first task in its place adds nothing.
+    idle = (masses < MASS_FLOOR) & (np.arange(most) >= LEAST_LISTED)
+    order, masses = np.where(idle, order[:, :1], order), np.where(idle, 0.0, masses)
+    mass = np.cumsum(masses, axis=1)
     return [_Shape(order[:, :count], mass[:, count - 1]) for count in range(2, most + 1)]
 
 
