@@ -1,21 +1,23 @@
 """Compose the mix: the instructions of the settled lineages, general first, then those of the cases, within the budget.
 
 Order: by depth of the task, so that every ancestor speaks before its descendants; within a task required, brief,
-guided, detailed. After the root come the cues that the pack wants said; then the cases of a shortlist, likeliest first;
-last, the soft line where recognition was unsure.
+guided, detailed. After the root come the cues that the pack wants said; then the soft line where recognition was
+unsure; last, the cases of a shortlist, likeliest first.
 
 A case is headed by what the customer wants and says all that lies on its task's lineage and is not said plainly. A text
 that two cases share stands in both, for a model is told to follow one of them.
 
-Over budget, text goes in a fixed order (`_expendable`, `_fitting_cases`); required text of settled tasks never goes.
+Over budget, text goes in a fixed order (`_expendable`); required text of settled tasks never goes, and that of a case
+only with all of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
-from router.core.decision import Dropped, Settlement
+from router.core.decision import Dropped, Settlement, heading_id
 from router.core.evidence import Evidence, Likely
 from router.core.levels import speaking
 from router.core.policy import ROOT, Cue, CueValue, Instruction, Level, Piece, Policy, Task, count_tokens, depth
@@ -37,6 +39,9 @@ CASES = (
 )
 """Opens the cases. One sentence for all of them: a small model followed the right task's rules as often as where they
 stood alone, and other tasks' rules no oftener; with a condition before each, it did so half as often again."""
+
+OPENING = "cases"
+"""The id of the sentence that opens the cases, and what it has for a case: it stands apart from plain text."""
 
 NOTHING_MORE = "- Nothing beyond the above."
 """What a case says whose task has nothing to say: left out, the others would seem likelier than they are."""
@@ -65,7 +70,8 @@ def compose(
         pieces.append(_soft_line(policy, settled[0], possible))
     pieces += _cases(policy, found.shortlist, plain, levels, evidence.cues, dropped)
     kept = _within_budget(pieces, policy.settings.budget_tokens, set(settled), dropped)
-    return Mix(tuple(kept), tuple(dropped), levels, sum(piece.tokens for piece in kept))
+    # Two cases may share an ancestor, and then what it does not say.
+    return Mix(tuple(kept), tuple(dict.fromkeys(dropped)), levels, sum(piece.tokens for piece in kept))
 
 
 def _lines(task: Task, level: Level, cues: Mapping[str, CueValue], dropped: list[Dropped]) -> Iterator[Piece]:
@@ -88,28 +94,64 @@ def _cases(
     cues: Mapping[str, CueValue],
     dropped: list[Dropped],
 ) -> Iterator[Piece]:
-    """Yield the sentence that opens the cases, and each case with its heading; nothing for an empty shortlist."""
-    if shortlist:
-        yield _opening
-    for path, _ in shortlist:
-        yield _line_of_case(path, "heading", f"Case: {policy.tasks[path].case}")
-        lines = [
-            replace(piece, case=path)
-            for above in policy.lineages[path]
-            if above not in plain
-            for piece in _lines(policy.tasks[above], levels[above], cues, dropped)
-        ]
-        yield from lines or [_line_of_case(path, "nothing", NOTHING_MORE)]
+    """Yield the sentence that opens the cases, and each case with its heading; nothing where none could say more."""
+    cases = {
+        path: [policy.tasks[above] for above in policy.lineages[path] if above not in plain] for path, _ in shortlist
+    }
+    if not any(_speaks(task, levels[task.path]) for tasks in cases.values() for task in tasks):
+        return
+    yield _OPENING
+    for path, tasks in cases.items():
+        yield _frame(heading_id(path), path, f"Case: {policy.names[path]}")
+        lines = [piece for task in tasks for piece in _lines(task, levels[task.path], cues, dropped)]
+        if all(piece.volatile for piece in lines):
+            yield _frame(_nothing_id(path), path, NOTHING_MORE)
+        yield from (replace(piece, case=path) for piece in lines)
 
 
-def _line_of_case(path: str, name: str, text: str) -> Piece:
-    return Piece(f"case:{path}:{name}", path, Level.BRIEF, text, count_tokens(text) + 1, case=path)
+def _speaks(task: Task, level: Level) -> bool:
+    """Say whether a task has something to say at a level, under some cues at least."""
+    return level is not Level.OFF and any(instruction.level <= level for instruction in task.instructions)
 
 
-OPENING = "cases"
-"""The id of the sentence that opens the cases, and what it has for a case: it stands apart from plain text."""
+@lru_cache(maxsize=4096)
+def _frame(id: str, path: str, text: str) -> Piece:
+    return Piece(id, path, Level.BRIEF, text, count_tokens(text) + 1, case=path)
 
-_opening = Piece(OPENING, ROOT, Level.BRIEF, CASES, count_tokens(CASES) + 1, case=OPENING)
+
+def _nothing_id(path: str) -> str:
+    return f"case:{path}:nothing"
+
+
+_OPENING = Piece(OPENING, ROOT, Level.BRIEF, CASES, count_tokens(CASES) + 1, case=OPENING)
+
+
+def is_frame(piece: Piece) -> bool:
+    """Say whether a piece is no instruction but part of the frame in which cases stand."""
+    return piece.id.startswith("case")  # instructions begin with their path, cues with `cue:`
+
+
+def is_heading(piece: Piece) -> bool:
+    """Say whether a piece is what opens one case."""
+    return piece.id == heading_id(piece.case)
+
+
+def required_of(mix: Sequence[Piece]) -> tuple[Piece, ...]:
+    """Return what of a mix nobody can switch off; that of cases with their frame, so that its condition is said, too.
+
+    All cases keep their headings: one alone would be taken for what fits.
+    """
+    kept = [piece for piece in mix if piece.required]
+    if not any(piece.case for piece in kept):
+        return tuple(kept)
+    speaking = {piece.case for piece in kept if not piece.volatile}
+    kept = []
+    for piece in mix:
+        if piece.required or piece.id == OPENING or is_heading(piece):
+            kept.append(piece)
+        if is_heading(piece) and piece.case not in speaking:
+            kept.append(_frame(_nothing_id(piece.case), piece.case, NOTHING_MORE))
+    return tuple(kept)
 
 
 def _unfit(instruction: Instruction, cues: Mapping[str, CueValue]) -> str:
@@ -182,37 +224,37 @@ def _within_budget(pieces: list[Piece], budget: int, settled: set[str], dropped:
     return list(kept.values())
 
 
-def _expendable(pieces: list[Piece], settled: set[str], once: bool) -> list[tuple[int, ...]]:
+def _expendable(pieces: list[Piece], settled: set[str], once: bool) -> list[list[int]]:
     """Return, in their order, the pieces that may go, by number; those that only go together in one entry.
 
     First detailed text of the ancestors, then guided of the ancestors, then those of the tasks: of the cases, the
     least likely first, then of what is settled. Within each step the most general task goes first and, in a task, what
-    was written last. Then whole cases, the least likely first, and the last two together. Brief text of what is said
-    plainly goes only when nothing else is left, the most specific first.
+    was written last. Then whole cases, the least likely first, and the last two together: what is brief in a case goes
+    with it alone, and so does its first line. Brief text of what is said plainly goes only when nothing else is left,
+    the most specific first.
     """
-    places = {case: at for at, case in enumerate(dict.fromkeys(piece.case for piece in pieces))}
-
-    def rank(index: int) -> tuple[int, int, int, int]:
-        piece = pieces[index]
-        place = depth(piece.task)
+    cases = list(dict.fromkeys(piece.case for piece in pieces if piece.case and piece.case != OPENING))
+    place = {case: -number for number, case in enumerate(cases, 1)}
+    ranked: list[tuple[tuple[int, int, int, int], list[int]]] = []
+    begun: set[str] = set()
+    for index, piece in enumerate(pieces):
+        opens = piece.case not in begun and not piece.volatile and not is_frame(piece)
+        if opens:
+            begun.add(piece.case)
+        if piece.required or piece.volatile is not once:
+            continue
         if piece.level <= Level.BRIEF:
-            return (6, 0, -place, -index)
-        of_task = piece.case or piece.task in settled
-        step = 2 * bool(of_task) + (piece.level is Level.GUIDED)
-        return (step, -places[piece.case], place, -index)
-
-    def may_go(piece: Piece) -> bool:
-        return piece.volatile is once and not piece.required and not (piece.case and piece.level <= Level.BRIEF)
-
-    ranked: list[tuple[tuple[int, int, int, int], tuple[int, ...]]]
-    ranked = [(rank(index), (index,)) for index, piece in enumerate(pieces) if may_go(piece)]
-    cases = [] if once else [case for case in places if case and case != OPENING]
-    for case in cases[:1:-1]:
-        ranked.append(((4, -places[case], 0, 0), _numbers(pieces, {case})))
-    if cases:
+            rank = (6, 0, -depth(piece.task), -index)
+        else:
+            of_task = bool(piece.case) or piece.task in settled
+            rank = (2 * of_task + (piece.level is Level.GUIDED), place.get(piece.case, 0), depth(piece.task), -index)
+        if once or not piece.case or (piece.level > Level.BRIEF and not opens):
+            ranked.append((rank, [index]))
+    if cases and not once:
+        ranked += [((4, place[case], 0, 0), _numbers(pieces, {case})) for case in cases[2:]]
         ranked.append(((5, 0, 0, 0), _numbers(pieces, {OPENING, *cases[:2]})))
     return [group for _, group in sorted(ranked)]
 
 
-def _numbers(pieces: list[Piece], cases: Collection[str]) -> tuple[int, ...]:
-    return tuple(index for index, piece in enumerate(pieces) if piece.case in cases)
+def _numbers(pieces: list[Piece], cases: Collection[str]) -> list[int]:
+    return [index for index, piece in enumerate(pieces) if piece.case in cases]

@@ -22,10 +22,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import TypeAlias
 
-from router.core.compose import Mix, compose
+from router.core.compose import Mix, compose, required_of
 from router.core.decision import Decision, Outcome, Reason, Settled, Settlement
 from router.core.evidence import MASS_FLOOR, MOST_LISTED, Belief, Evidence, Likely, Thresholds
-from router.core.levels import case_levels, choose_levels
+from router.core.levels import NOBODY, case_levels, choose_levels
 from router.core.policy import ROOT, Level, Policy, Task, depth, lineage
 
 Tree: TypeAlias = Mapping[str, Task]
@@ -62,15 +62,18 @@ def decide(policy: Policy, evidence: Evidence, compose: Compose = compose) -> De
     model, parameters = _model(policy, paths)
     complexity = str(evidence.cues.get("complexity", ""))
     asked = evidence.asked._replace(complexity=complexity, model=model or evidence.asked.model)
-    # A conversation that is not sure of its task tells nothing about the task's level.
-    tuned = None if evidence.auxiliary or outcome == "shortlisted" else evidence.tuned
+    tuned = None if evidence.auxiliary else evidence.tuned
+    if outcome == "shortlisted":
+        # A turn that is not sure of its task tells nothing about the task's level, and is given none. Nor does it say
+        # what later turns are given: it must come out the same when it is decided again.
+        tuned, asked = None, asked._replace(moves=NOBODY.moves)
     chosen = choose_levels(policy, [path for path, _, _ in paths], tuned, evidence.levels, asked)
     levels = chosen.levels
     if shortlist:
         levels |= case_levels(policy, [path for path, _ in shortlist], levels, evidence.levels, asked)
     mix = compose(policy, found, evidence, levels, possible)
     if evidence.auxiliary:
-        return _skipped(policy, evidence.auxiliary, paths, mix)
+        return _skipped(policy, evidence.auxiliary, found, mix)
     over = mix.tokens - policy.settings.budget_tokens
     if over > 0:
         reasons.append(_over_budget(over))
@@ -90,14 +93,14 @@ def decide(policy: Policy, evidence: Evidence, compose: Compose = compose) -> De
     )
 
 
-def _skipped(policy: Policy, rule: str, paths: tuple[Settled, ...], mix: Mix) -> Decision:
+def _skipped(policy: Policy, rule: str, found: Settlement, mix: Mix) -> Decision:
     """Return the decision about a machine's own call: required text alone. The rule may have been met by a person."""
-    required = tuple(piece for piece in mix.pieces if piece.required)
+    required = required_of(mix.pieces)
     reasons = [Reason("auxiliary", f"a machine's own call, by rule {rule}")]
     over = sum(piece.tokens for piece in required) - policy.settings.budget_tokens
     if over > 0:
         reasons.append(_over_budget(over))
-    return Decision(policy.revision, "skipped", paths, mix=required, reasons=tuple(reasons))
+    return Decision(policy.revision, "skipped", *found, mix=required, reasons=tuple(reasons))
 
 
 def _missing(fault: str) -> Reason:
@@ -109,10 +112,9 @@ def _over_budget(tokens: int) -> Reason:
 
 
 def _outcome(tree: Tree, found: Settlement) -> Outcome:
-    first = found.paths[0].path
-    if found.shortlist and tree[first].children:
+    if found.shortlist and all(tree[path].children for path, _, _ in found.paths):
         return "shortlisted"
-    return "unclassified" if first == ROOT else "classified"
+    return "unclassified" if found.paths[0].path == ROOT else "classified"
 
 
 def _why(found: Settlement, possible: tuple[str, ...], thresholds: Thresholds, known: float) -> Reason:

@@ -46,6 +46,11 @@ class Dropped(NamedTuple):
     reason: str
 
 
+def heading_id(path: str) -> str:
+    """Return the id of the piece that opens the case of a task."""
+    return f"case:{path}:heading"
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """Path, level, mix and reasons for one user turn.
@@ -87,8 +92,10 @@ class Decision:
 
     @property
     def reached(self) -> frozenset[str]:
-        """The tasks whose instructions are in what is sent: those settled and listed, with all above them."""
-        return frozenset(path for task in (*self.tasks, *self.listed) for path in lineage(task))
+        """The tasks whose instructions are in what is sent: those settled or said as a case, with all above them."""
+        dropped = {dropped.id for dropped in self.dropped}
+        said = (path for path in self.listed if heading_id(path) not in dropped)
+        return frozenset(path for task in (*self.tasks, *said) for path in lineage(task))
 
     @property
     def confidence(self) -> float:

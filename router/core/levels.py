@@ -226,15 +226,14 @@ def case_levels(
 ) -> dict[str, Level]:
     """Return the levels of the tasks that speak only as cases: those on the lineages of listed ones and not `known`.
 
-    They speak at MOST_IN_CASE at most and take part in no trial; what the conversation was given before stays.
+    They speak at MOST_IN_CASE at most, and as far as the pack goes: a conversation is given its moves by turns that are
+    sure of a task, later ones too, and an earlier turn must say the same ever after. `fixed` are as in `choose_levels`.
     """
     found: dict[str, Level] = {}
     for path in (path for task in listed for path in policy.lineages[task] if path not in known):
         if path not in found:
-            task = policy.tasks[path]
-            start = start_level(task, policy.settings, asked.complexity)
-            usual = min(moved_level(task, start, asked.moves.get(path, 0)), MOST_IN_CASE)
-            found[path] = fixed.get(path, usual)
+            start = start_level(policy.tasks[path], policy.settings, asked.complexity)
+            found[path] = fixed.get(path, min(start, MOST_IN_CASE))
     return found
 
 

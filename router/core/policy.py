@@ -357,6 +357,11 @@ class Policy:
         return MappingProxyType({path: lineage(path) for path in self.tasks})
 
     @cached_property
+    def names(self) -> Mapping[str, str]:
+        """What customers want at each task, in words: how a task is named to a model."""
+        return MappingProxyType({path: task.case for path, task in self.tasks.items()})
+
+    @cached_property
     def personal(self) -> frozenset[str]:
         """The cues that hold free text."""
         return frozenset(name for name, cue in self.cues.items() if cue.kind == "text")

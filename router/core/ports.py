@@ -140,7 +140,8 @@ class Weaving:
     """What to put into a request besides the mixes: the backend's model name and parameters that the policy sets.
 
     `model` replaces the client's word only where it differs. A parameter is set only where the client set none.
-    `ask_usage` asks for the usage of a stream whose client did not; the guard then hides it again.
+    `ask_usage` asks for the usage of a stream whose client did not; the guard then hides it again. `names` says how
+    tasks are named to the model, where not by the last word of their path.
     """
 
     place: Literal["after", "before", "replace"] = "after"
@@ -149,6 +150,7 @@ class Weaving:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     capability: Capability = field(default_factory=Capability)
     ask_usage: bool = False
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 class StreamGuard(Protocol):

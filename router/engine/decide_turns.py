@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from router.core.compose import required_of
 from router.core.decide import decide
 from router.core.decision import Decision, Reason, nothing
 from router.core.errors import Degraded, RequestError
@@ -23,14 +24,10 @@ from router.engine.snapshot import Snapshot
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _TurnDecision:
-    """What was decided at one user turn, and the evidence, levels included, from which it follows again.
-
-    `moves` are those that its levels rest on, None for a task that was given none.
-    """
+    """What was decided at one user turn, and the evidence, levels included, from which it follows again."""
 
     evidence: Evidence
     decision: Decision
-    moves: Mapping[str, int | None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,8 +92,7 @@ def _decide_turn(
     if tuned is not None:
         # From here on it follows from the levels that were given, however the dials turn.
         evidence = replace(evidence, levels=decision.levels, tuned=None, asked=NOBODY)
-    moves = {path: asked.moves.get(path) for path in decision.levels} | dict(decision.moves)
-    return _TurnDecision(evidence, decision, moves)
+    return _TurnDecision(evidence, decision)
 
 
 def _decide_or_less(fault_handler: FaultHandler, snapshot: Snapshot, evidence: Evidence) -> Decision:
@@ -124,7 +120,7 @@ def with_notes(decided: Decided, notes: tuple[tuple[str, str], ...]) -> Decided:
 
 def required_only(decision: Decision) -> Decision:
     """What a client cannot switch off."""
-    mix = tuple(piece for piece in decision.mix if piece.required)
+    mix = required_of(decision.mix)
     return replace(decision, outcome="bypassed", mix=mix, reasons=(Reason("off", "switched off by the client"),))
 
 
@@ -144,7 +140,7 @@ def _stands(found: _TurnDecision, held: Mapping[str, int] | None) -> bool:
         return not found.evidence.levels
     if not found.evidence.levels:  # nothing was tuned then
         return False
-    return all(held.get(path) == move for path, move in found.moves.items())
+    return all(held.get(path) == move for path, move in found.decision.moves.items())
 
 
 def _given(

@@ -233,7 +233,8 @@ class RequestPreparer:
 
         Where weaving fails the request goes out as it came, unless that would lose a required instruction.
         """
-        settings = prepared.placed.snapshot.policy.settings
+        policy = prepared.placed.snapshot.policy
+        settings = policy.settings
         decisions = prepared.decided.decisions
         decision = decisions[-1]
         weaving = Weaving(
@@ -243,6 +244,7 @@ class RequestPreparer:
             decision.parameters,
             capability or DEFAULT_CAPABILITY,
             ask_usage,
+            policy.names,
         )
         try:
             return _Woven(wire.weave(prepared.request, decisions, weaving), decision)

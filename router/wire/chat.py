@@ -143,7 +143,8 @@ class ChatCompletions(WireFormat):
         request, placed, side = plan.request, plan.placed, plan.weaving.place
         if request.leading:
             parts = split_head(placed, _choose_breakpoints(plan))
-            plan.edits += extend_leading(request.body, request.items[: request.leading], parts, side, self.text_type)
+            leading = request.items[: request.leading]
+            plan.edits += extend_leading(request.body, leading, parts, side, plan.gap, self.text_type)
             return
         known = plan.weaving.capability.roles
         role = first_role(request.roles[: users[0]]) or next((r for r in ("system", "developer") if r in known), "")

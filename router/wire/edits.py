@@ -148,16 +148,11 @@ def is_marked(parts: Sequence[Part]) -> bool:
     return any([part.mark for part in parts])
 
 
-def split_head(placed: PlacedTexts, breakpoints: CacheBreakpoints, side: Side = "replace") -> list[Part]:
-    """Return the head as parts that can be marked; joined they are the head.
-
-    With a `side` but `replace` there is text beside them, from which a gap sets them off.
-    """
+def split_head(placed: PlacedTexts, breakpoints: CacheBreakpoints) -> list[Part]:
+    """Return the head as parts that can be marked; joined they are the head."""
     if not breakpoints.general or not placed.special:
-        parts = [Part(placed.head, breakpoints.special or breakpoints.general)]
-    else:
-        parts = [Part(placed.general, breakpoints.general), Part(TASK_GAP + placed.special, breakpoints.special)]
-    return parts if side == "replace" else _set_off(parts, side, GAP)
+        return [Part(placed.head, breakpoints.special or breakpoints.general)]
+    return [Part(placed.general, breakpoints.general), Part(TASK_GAP + placed.special, breakpoints.special)]
 
 
 def _set_off(parts: Sequence[Part], side: Side, gap: str) -> list[Part]:
@@ -211,10 +206,10 @@ def put_beside(
 
 
 def extend_leading(
-    body: bytes, leading: Sequence[msgspec.Raw], parts: Sequence[Part], side: Side, kind: str
+    body: bytes, leading: Sequence[msgspec.Raw], parts: Sequence[Part], side: Side, gap: str, kind: str
 ) -> list[Edit]:
     """Put our text into the last of the app's leading system messages; `replace` takes out those before it."""
-    edits = extend_content(body, leading[-1], parts, side, GAP, kind)
+    edits = extend_content(body, leading[-1], parts, side, gap, kind)
     if side == "replace" and len(leading) > 1:
         edits.append(Edit(find_span(body, leading[0])[0], find_span(body, leading[-1])[0], b""))
     return edits

@@ -43,6 +43,7 @@ from router.core.errors import RequestError, RouterError
 from router.core.ports import AnswerMetadata, StreamGuard, Weaving
 from router.wire import chat_stream, faults
 from router.wire.edits import (
+    GAP,
     Edit,
     Part,
     add_members,
@@ -56,7 +57,7 @@ from router.wire.edits import (
     names_of,
     put_member,
 )
-from router.wire.placement import PlacedTexts, in_block, place
+from router.wire.placement import ANY_CASE_LINE, PlacedTexts, in_block, place
 from router.wire.stream import read_told
 from router.wire.strict_json import EVERY, LARGE, Names, check, check_count, check_names, decode, names, wrong_type
 
@@ -125,6 +126,13 @@ class Plan:
     blocks: dict[int, str] = field(default_factory=dict)
     before: dict[int, list[bytes]] = field(default_factory=dict)
     behind: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def gap(self) -> str:
+        """What stands between the head and the app's text beside it."""
+        if self.placed.open_case and self.weaving.place == "before":
+            return GAP + ANY_CASE_LINE + GAP
+        return GAP
 
     def put_block(self, at: int, text: str) -> None:
         """Put text into the marked blocks at the top of message `at`."""
@@ -213,7 +221,7 @@ class WireFormat:
     def plan(self, request: ParsedRequest, decisions: Sequence[Decision], weaving: Weaving) -> list[Edit]:
         """Return what changes in `request.body`; empty when nothing does. Edits never overlap."""
         edits: list[Edit] = []
-        placed = place(decisions, weaving.on_switch)
+        placed = place(decisions, weaving.on_switch, weaving.names)
         if placed.general or placed.special or placed.tails:
             users = [turn.at for turn in request.conversation.turns if turn.role == "user"]
             kept = len(decisions) - len(users)

@@ -45,7 +45,6 @@ from router.wire.cache_marks import (
     find_anthropic_marks,
 )
 from router.wire.edits import (
-    GAP,
     Edit,
     Part,
     content_of,
@@ -285,7 +284,7 @@ def _extend_system(plan: Plan) -> list[Edit]:
         return [insert(body.index(b"{") + 1, b'"system":' + write_content(parts, "text") + b",")]
     if alone:
         return [Edit(start, end, write_content(parts, "text"))]
-    return put_beside(body, (start, end), parts, weaving.place, GAP, "text", split=True)
+    return put_beside(body, (start, end), parts, weaving.place, plan.gap, "text", split=True)
 
 
 def _choose_breakpoints(plan: Plan, system: int) -> CacheBreakpoints:

@@ -9,38 +9,65 @@ Decisions are a function of the turns up to theirs, and text is placed as a func
 - volatile text (a clock, a queue length): at the newest user turn only, behind the rest of its tail, never put back.
 
 `on_switch: head` gives this up: the newest mix in the head, and no tails.
+
+The model must know at every turn which part of the conversation it is in. What is in force is what was said last to be
+so: settled tasks, and the cases of a shortlist. A turn that settles on nothing, or no deeper than what is in force,
+changes nothing. Else its tail opens with a line: with SWITCH_LINE where all of it is new; where it relies on what is
+said above, with the names of the tasks. Cases are put up again where the list is another, or has something new; what
+was said of them before is pointed at, not repeated.
+
+What was said as a case was said under a condition. It counts as said for the task of that case, whether as a case again
+or once it is sure; for other tasks, and what lies above both, it was never in force.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
+from router.core.compose import is_frame, is_heading, required_of
 from router.core.decision import TASK_GAP, Decision, say
-from router.core.policy import ROOT, Piece
+from router.core.policy import ROOT, Piece, lineage, title
 
 SWITCH_LINE = "For this part of the conversation:"
-"""Opens a tail when the settled task is another one than at the user turn before.
+"""Opens a tail when the settled task is another one than was in force, and all that is said of it is new.
 
 It names no direction: a tail stands before its user turn or behind it, as the format demands.
 """
 
+ABOUT_LINE = "This part of the conversation is about: {names}."
+"""Opens a tail when other tasks are in force again, or first become sure, of which some text was said before."""
+
+AS_ABOVE = " What is said above for that holds."
+"""Ends ABOUT_LINE where there is such text."""
+
+ANY_CASE_LINE = "Whichever case it is:"
+"""Sets plain text apart from cases that it follows, else it would seem to belong to the last of them."""
+
+SAID_ABOVE = "- As said above."
+"""Stands in a case for those of its lines that were said before."""
+
 BLOCK_OPEN, BLOCK_CLOSE = "<instructions>\n", "\n</instructions>\n\n"
 """Mark our text where it must stand inside a user turn."""
 
-_SPEAKING = frozenset({"classified", "unclassified", "unavailable"})
+_SPEAKING = frozenset({"classified", "shortlisted", "unclassified", "unavailable"})
+_NO_NAMES: Mapping[str, str] = MappingProxyType({})
 
 
 class PlacedTexts(NamedTuple):
     """What goes where. Empty texts are left out.
 
     The head is for the system text: `general` is what the root says, the same in every conversation, and `special` what
-    the tasks of the first user turn say. `tails` are (user turn, text) pairs in order.
+    the tasks of the first user turn say; with `open_case` it ends in a case. `tails` are (user turn, text) pairs in
+    order.
     """
 
     general: str
     special: str
     tails: tuple[tuple[int, str], ...]
+    open_case: bool = False
 
     @property
     def head(self) -> str:
@@ -48,20 +75,23 @@ class PlacedTexts(NamedTuple):
         return TASK_GAP.join(filter(None, (self.general, self.special)))
 
 
-def place(decisions: Sequence[Decision], on_switch: Literal["tail", "head"]) -> PlacedTexts:
+def place(
+    decisions: Sequence[Decision], on_switch: Literal["tail", "head"], names: Mapping[str, str] = _NO_NAMES
+) -> PlacedTexts:
     """Return the texts to add. `decisions[j]` belongs to user turn j, the last one to the newest.
 
     A blocked decision adds nothing. One that was skipped or bypassed says what is required and no more: that nobody can
-    switch off, no client and no user by what they write.
+    switch off, no client and no user by what they write. `names` are those of tasks.
     """
     if not decisions:
         return PlacedTexts("", "", ())
     if on_switch == "head":
-        return PlacedTexts(*_parted(_spoken(decisions[-1])), ())
+        mix = _spoken(decisions[-1])
+        return PlacedTexts(*_parted(mix), (), _is_open(mix))
     general = special = ""
+    open_case = False
     tails: list[tuple[int, str]] = []
-    said: dict[str, str] = {}
-    before: Decision | None = None
+    told = _Told()
     last = len(decisions) - 1
     for j, decision in enumerate(decisions):
         mix = _spoken(decision)
@@ -69,33 +99,160 @@ def place(decisions: Sequence[Decision], on_switch: Literal["tail", "head"]) -> 
         # before it, as if it had not been there.
         if not mix and decision.outcome not in _SPEAKING:
             continue
-        if said:
-            fresh = [p for p in mix if said.get(p.id) != p.text and not p.volatile]
-        else:
-            fresh = [p for p in mix if not p.volatile]
-        opening = ""
         # No turn before the last sees anything here that it did not see when it was the last itself, so its tail comes
-        # out again byte for byte. What the last one says need not be noted: none follows that would ask.
-        if j < last:
-            said.update([(p.id, p.text) for p in fresh])
+        # out again byte for byte. What the last one says is noted in vain: none follows that would ask.
+        line, fresh, block = told.hear(decision, mix, names)
         if j == 0:
-            (general, special), fresh = _parted(fresh), []
-        elif fresh and before is not None and before.tasks != decision.tasks:
-            opening = SWITCH_LINE + "\n"
-        before = decision
-        # Behind the rest of the tail, which stays as it is when this is gone from the next request.
-        if j == last:
-            fresh += [p for p in mix if p.volatile]
-        if fresh:
-            tails.append((j, opening + say(tuple(fresh))))
-    return PlacedTexts(general, special, tuple(tails))
+            (general, special), open_case = _parted((*fresh, *block)), bool(block)
+            fresh, block = [], []
+        text = _join(line, fresh, block, mix if j == last else (), told.open_case)
+        if text:
+            tails.append((j, text))
+    return PlacedTexts(general, special, tuple(tails), open_case)
+
+
+class _Told:
+    """What was said so far, and what of it is in force.
+
+    `plain` are texts by id, `under` those that were said as a case, by its task. `tasks` and `listed` are in force,
+    and `voiced` says that they have text. `open_case` says that the last words stood in a case.
+    """
+
+    __slots__ = ("begun", "listed", "open_case", "plain", "tasks", "under", "voiced")
+
+    def __init__(self) -> None:
+        self.plain: dict[str, str] = {}
+        self.under: dict[str, dict[str, str]] = {}
+        self.tasks: tuple[str, ...] = ()
+        self.listed: frozenset[str] = frozenset()
+        self.begun = False
+        self.voiced = False
+        self.open_case = False
+
+    def hear(
+        self, decision: Decision, mix: Sequence[Piece], names: Mapping[str, str]
+    ) -> tuple[str, list[Piece], list[Piece]]:
+        """Return what one turn adds for good: the line that opens it, plain pieces, and cases. It is noted as said."""
+        plain, cases = _divided(mix)
+        now = tuple(path for path in decision.tasks if path != ROOT)
+        listed = frozenset(piece.case for piece in cases if is_heading(piece))
+        moved = bool(now or listed) and not self._covers(now)
+        other = moved or (bool(listed) and listed != self.listed)
+        # Where nothing else comes into force, what does holds for the tasks that were settled deeper.
+        tasks = now if other else self.tasks
+        fresh = [piece for piece in plain if not piece.volatile and not self._holds(piece, tasks)]
+        new = [p for p in cases if not (p.volatile or is_frame(p) or self._holds(p, (p.case,)))]
+        speaks = decision.outcome in _SPEAKING
+        if not speaks:
+            if not (fresh or new):
+                return "", [], []
+            moved = moved and (bool(new) or any(piece.task != ROOT for piece in fresh))
+        put_up = bool(new) or (speaks and bool(listed) and other)
+        block = _put_up([piece for piece in cases if not piece.volatile], new) if put_up else []
+        line = ""
+        if self.begun:
+            if moved and now:
+                line = self._opening(now if speaks else (), plain, fresh, names)
+            if not line and fresh and self.open_case:
+                line = ANY_CASE_LINE
+        self.begun = True
+        if moved or block:
+            self.tasks, self.listed = now, listed
+            self.voiced = any(piece.task != ROOT and not piece.volatile for piece in mix)
+        if block or fresh or line:
+            self.open_case = bool(block)
+        for piece in fresh:
+            self.plain[piece.id] = piece.text
+            for told in self.under.values():  # the last word on it
+                told.pop(piece.id, None)
+        for piece in new:
+            self.under.setdefault(piece.case, {})[piece.id] = piece.text
+        return line, fresh, block
+
+    def _holds(self, piece: Piece, tasks: Collection[str]) -> bool:
+        """Say whether a text was said already, plainly or as the case of one of these tasks."""
+        if self.under:
+            texts = {told[piece.id] for path in tasks if piece.id in (told := self.under.get(path, {}))}
+            if texts:
+                return texts == {piece.text}
+        return self.plain.get(piece.id) == piece.text
+
+    def _covers(self, now: Sequence[str]) -> bool:
+        """Say whether settled tasks are those in force, or lie above them."""
+        if now == self.tasks:
+            return True
+        lineages = [lineage(path) for path in self.tasks]
+        return all(any(path in each for each in lineages) for path in now) and all(
+            any(path in each for path in now) for each in lineages
+        )
+
+    def _opening(
+        self, now: Collection[str], plain: Sequence[Piece], fresh: Sequence[Piece], names: Mapping[str, str]
+    ) -> str:
+        """Return the line that opens a tail at which other tasks come into force, `now` being those to be named."""
+        named: list[str] = []
+        above = False
+        for path in now:
+            own = [piece for piece in plain if piece.task == path and not piece.volatile]
+            own = own or [piece for piece in plain if piece.task in lineage(path)[1:] and not piece.volatile]
+            relies = any(piece not in fresh for piece in own)
+            above = above or relies
+            # One that has nothing to say is named where else what is in force would seem to go on.
+            if relies or (self.voiced and not own):
+                named.append(names.get(path) or title(path))
+        if named:
+            return ABOUT_LINE.format(names="; ".join(named)) + (AS_ABOVE if above else "")
+        return SWITCH_LINE if fresh else ""
+
+
+def _join(line: str, fresh: Sequence[Piece], block: Sequence[Piece], mix: Sequence[Piece], open_case: bool) -> str:
+    """Return a tail: what is said for good, and behind it what is passing in `mix`."""
+    plain, cases = _divided(mix)
+    passing = [piece for piece in plain if piece.volatile]
+    held = [piece for piece in cases if piece.volatile]
+    if not open_case:
+        fresh, passing = [*fresh, *passing], []
+    texts = [_lines(line, fresh), say(tuple(block))]
+    if passing:
+        texts.append(_lines(ANY_CASE_LINE, passing))
+    if held:
+        texts.append(say(tuple(_put_up(cases, held))))
+    return TASK_GAP.join(filter(None, texts))
+
+
+def _lines(line: str, pieces: Sequence[Piece]) -> str:
+    return "\n".join(filter(None, (line, say(tuple(pieces)))))
+
+
+def _is_open(mix: Sequence[Piece]) -> bool:
+    """Say whether a mix has cases: they are its end."""
+    return bool(mix) and mix[-1].case != ""
+
+
+def _divided(mix: Sequence[Piece]) -> tuple[Sequence[Piece], Sequence[Piece]]:
+    """Return what a mix says plainly, and its cases."""
+    if not _is_open(mix):
+        return mix, ()
+    return [piece for piece in mix if not piece.case], [piece for piece in mix if piece.case]
+
+
+def _put_up(cases: Sequence[Piece], new: Collection[Piece]) -> list[Piece]:
+    """Return the cases with those lines that are new, each with a line that points above in place of its others."""
+    old = {piece.case for piece in cases if not is_frame(piece) and piece not in new}
+    block: list[Piece] = []
+    for piece in cases:
+        if is_frame(piece) or piece in new:
+            block.append(piece)
+        if is_heading(piece) and piece.case in old:
+            block.append(replace(piece, text=SAID_ABOVE))
+    return block
 
 
 def _parted(mix: Sequence[Piece]) -> tuple[str, str]:
     """Return what the root says, which comes first, and what is said after it."""
     general = 0
     for piece in mix:
-        if piece.task != ROOT:
+        if piece.task != ROOT or piece.case:
             break
         general += 1
     return say(tuple(mix[:general])), say(tuple(mix[general:]))
@@ -106,7 +263,7 @@ def _spoken(decision: Decision) -> tuple[Piece, ...]:
     if decision.outcome in _SPEAKING:
         return decision.mix
     if decision.outcome in ("skipped", "bypassed"):
-        return tuple(piece for piece in decision.mix if piece.required)
+        return required_of(decision.mix)
     return ()
 
 

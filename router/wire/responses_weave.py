@@ -29,7 +29,6 @@ import msgspec
 from router.core.ports import Capability
 from router.wire.cache_marks import openai_marks
 from router.wire.edits import (
-    GAP,
     Edit,
     Part,
     Side,
@@ -104,12 +103,13 @@ def put_head(format_: WireFormat, plan: Plan, users: Sequence[int]) -> None:
         strict = capability.mid_conversation == "user_block"
         if request.leading and starts and strict and bytes(instructions) in _NO_INSTRUCTIONS:
             leading = request.items[: request.leading]
-            plan.edits += extend_leading(body, leading, [Part(placed.head)], weaving.place, format_.text_type)
+            head = [Part(placed.head)]
+            plan.edits += extend_leading(body, leading, head, weaving.place, plan.gap, format_.text_type)
             return
         if request.leading and starts and weaving.place == "replace":
             plan.edits.append(_drop_leading(request))
         item = format_.message("developer", encode(placed.head))
-        plan.edits.append(_extend_instructions(body, instructions, placed.head, item, weaving.place))
+        plan.edits.append(_extend_instructions(body, instructions, placed.head, item, weaving.place, plan.gap))
         return
     ahead = size_of(request.top.tools) + len(request.conversation.system.encode())
     breakpoints = openai_marks(body, capability, ahead, placed.general, placed.special)
@@ -138,7 +138,7 @@ def _drop_leading(request: ParsedRequest) -> Edit:
     return Edit(start, find_span(body, raws[-1])[1], b"")
 
 
-def _extend_instructions(body: bytes, value: msgspec.Raw, text: str, item: bytes, side: Side) -> Edit:
+def _extend_instructions(body: bytes, value: msgspec.Raw, text: str, item: bytes, side: Side, gap: str) -> Edit:
     """Put text into the instructions, whatever form they have; null, `""` and `[]` keep nothing.
 
     `item` is the text as an item, for instructions that are a list.
@@ -151,9 +151,9 @@ def _extend_instructions(body: bytes, value: msgspec.Raw, text: str, item: bytes
     if side == "replace" or body.startswith(b"n", start) or not (inner.strip() if listed else inner):
         return Edit(start, end, encode(text))
     if side == "before":
-        new = item + b"," if listed else encode(text + GAP)[1:-1]
+        new = item + b"," if listed else encode(text + gap)[1:-1]
         return Edit(start + 1, start + 1, new)
-    new = b"," + item if listed else encode(GAP + text)[1:-1]
+    new = b"," + item if listed else encode(gap + text)[1:-1]
     return Edit(end - 1, end - 1, new)
 
 

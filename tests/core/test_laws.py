@@ -1,18 +1,21 @@
-"""The laws of deciding, over generated policies and evidence: pure, lineage, settled, budget, nested."""
+"""The laws of deciding, over generated policies and evidence: pure, lineage, settled, condition, budget, nested."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from router.core.decide import decide
+from router.core.compose import OPENING, is_frame, required_of
+from router.core.decide import decide, likeliest
 from router.core.decision import Decision, say
 from router.core.evidence import Evidence
-from router.core.policy import ROOT, Level, Policy, depth, lineage
+from router.core.policy import ROOT, Level, Piece, Policy, depth, lineage
 from router.core.trace import Trace
 from router.stores.rows import RowMaker, evidence_of, loaded
+from tests.support.reading import read
 from tests.support.strategies import evidences, policies
 
 
@@ -24,6 +27,10 @@ def cases(draw: st.DrawFn) -> tuple[Policy, Evidence]:
 
 def decided(case: tuple[Policy, Evidence]) -> Decision:
     return decide(*case)
+
+
+def instructions(decision: Decision) -> list[Piece]:
+    return [piece for piece in decision.mix if not is_frame(piece)]
 
 
 @given(cases())
@@ -57,21 +64,55 @@ def test_a_machine_s_own_call_gets_what_is_required_and_nothing_else(case: tuple
     policy, evidence = case
     skipped = decide(policy, replace(evidence, auxiliary="title"))
     full = decide(policy, replace(evidence, auxiliary=""))
-    assert skipped.mix == tuple(piece for piece in full.mix if piece.required)
-    assert (skipped.tasks, skipped.model, skipped.draw) == (full.tasks, None, None)
+    assert instructions(skipped) == [piece for piece in instructions(full) if piece.required]
+    assert (skipped.paths, skipped.shortlist, skipped.model, skipped.draw) == (full.paths, full.shortlist, None, None)
+    assert required_of(skipped.mix) == skipped.mix
+    check_conditions(skipped)
 
 
 @given(cases())
-def test_lineage_every_instruction_lies_on_the_lineage_of_a_settled_path(case: tuple[Policy, Evidence]) -> None:
+def test_lineage_every_instruction_lies_on_the_lineage_of_a_settled_or_listed_path(
+    case: tuple[Policy, Evidence],
+) -> None:
+    """Laws 4 and 5: what is said plainly on that of a settled one."""
     decision = decided(case)
-    allowed = {path for settled in decision.tasks for path in lineage(settled)}
-    assert {piece.task for piece in decision.mix} <= allowed
+    settled = {path for task in decision.tasks for path in lineage(task)}
+    for piece in instructions(decision):
+        if piece.case:
+            assert piece.case in decision.listed
+            assert piece.task in lineage(piece.case)
+            assert piece.task not in settled
+        else:
+            assert piece.task in settled
+    assert {piece.task for piece in decision.mix if piece.id != OPENING} <= decision.reached
 
 
 @given(cases())
 def test_lineage_general_before_specific_always(case: tuple[Policy, Evidence]) -> None:
-    depths = [depth(piece.task) for piece in decided(case).mix if piece.id != "soft"]
-    assert depths == sorted(depths)
+    decision = decided(case)
+    for where in {piece.case for piece in decision.mix}:
+        depths = [depth(piece.task) for piece in instructions(decision) if piece.case == where and piece.id != "soft"]
+        assert depths == sorted(depths)
+
+
+@given(cases())
+def test_condition_a_listed_text_stands_under_its_heading_and_nothing_else_does(case: tuple[Policy, Evidence]) -> None:
+    policy, evidence = case
+    cues = {name: value for name, value in evidence.cues.items() if name != "name"}  # may hold line breaks here
+    check_conditions(decided((policy, replace(evidence, cues=cues))))
+
+
+def check_conditions(decision: Decision) -> None:
+    """What a reader of the text finds under which heading is what is decided for that case."""
+    found = read(decision.text)
+    headings = [f"What is asked at {path}" for path in decision.listed]
+    assert found.lines == [
+        (f"What is asked at {piece.case}" if piece.case else "", piece.text) for piece in instructions(decision)
+    ]
+    kept = found.cases or []
+    assert kept == headings[: len(kept)], "likeliest first, the least likely dropped first"
+    assert len(kept) != 1
+    assert (found.cases is None) is (not kept)
 
 
 @given(cases())
@@ -80,17 +121,40 @@ def test_settled_a_path_other_than_the_root_has_its_threshold_and_no_more_tasks_
 ) -> None:
     policy, evidence = case
     decision = decided(case)
+    thresholds, belief = evidence.thresholds, evidence.belief
     assert 1 <= len(decision.paths) <= max(1, policy.settings.max_tasks)
     for settled in decision.paths:
         if settled.path != ROOT:
-            assert evidence.belief is not None
-            assert settled.confidence >= evidence.thresholds.at(settled.path)
-            masses = [evidence.belief.mass, *evidence.belief.sentences]
-            assert settled.confidence in [mass.get(settled.path) for mass in masses]
+            assert belief is not None
+            shared = all(settled.path in lineage(task)[:-1] for task in decision.listed) and decision.listed
+            assert settled.threshold in [thresholds.at(settled.path), *([thresholds.shortlist] if shared else [])]
+            assert settled.confidence >= settled.threshold - 1e-9
+            assert settled.confidence in [each.mass.get(settled.path) for each in (belief, *belief.sentences)]
 
 
 @given(cases())
-def test_budget_only_required_text_exceeds_it_and_every_drop_is_told(case: tuple[Policy, Evidence]) -> None:
+def test_settled_a_shortlist_has_its_threshold_and_no_task_of_it_passes_alone(case: tuple[Policy, Evidence]) -> None:
+    policy, evidence = case
+    decision = decided(case)
+    thresholds = evidence.thresholds
+    sure = [path for path in decision.tasks if not policy.tasks[path].children and path != ROOT]
+    assert (decision.outcome == "shortlisted") is (bool(decision.shortlist) and not sure and not evidence.auxiliary)
+    if not decision.shortlist:
+        return
+    masses = [mass for _, mass in decision.shortlist]
+    assert 2 <= len(masses) <= policy.settings.shortlist
+    assert masses == sorted(masses, reverse=True)
+    assert sum(masses) >= (thresholds.sure if sure else thresholds.shortlist) - 1e-9
+    assert not set(decision.listed) & set(sure)
+    assert evidence.belief is not None
+    told = [len(likeliest(policy.tasks, each)) for each in (evidence.belief, *evidence.belief.sentences)]
+    assert len(masses) in (policy.settings.shortlist, *told) or sum(masses) >= thresholds.sure - 1e-9
+    if len(masses) > 2:
+        assert sum(masses[:-1]) < max(thresholds.sure, thresholds.shortlist), "the smallest that is sure"
+
+
+@given(cases(), st.integers(0, 100))
+def test_budget_only_required_text_exceeds_it_and_every_drop_is_told(case: tuple[Policy, Evidence], more: int) -> None:
     policy, evidence = case
     decision = decided(case)
     budget = policy.settings.budget_tokens
@@ -98,43 +162,68 @@ def test_budget_only_required_text_exceeds_it_and_every_drop_is_told(case: tuple
         counted = [piece for piece in decision.mix if not (lasting and piece.volatile)]
         free = [piece for piece in counted if not piece.required and piece.volatile is not lasting]
         assert sum(piece.tokens for piece in counted) <= budget or not free
+    if any(piece.case and not piece.volatile for piece in decision.mix):
+        assert sum(piece.tokens for piece in decision.mix if not piece.volatile) <= budget, (
+            "required text of a case too"
+        )
     assert ("required_over_budget" in [r.code for r in decision.reasons]) == (decision.tokens > budget)
-    roomy = decide(replace(policy, settings=replace(policy.settings, budget_tokens=10**6)), evidence)
-    gone = {piece.id for piece in roomy.mix} - {piece.id for piece in decision.mix}
-    assert gone == {dropped.id for dropped in decision.dropped if dropped.reason == "budget"}
+    roomy = decide(with_budget(policy, 10**6), evidence)
+    gone = [piece.id for piece in roomy.mix if piece not in decision.mix]
+    if not evidence.auxiliary:
+        assert set(gone) == {dropped.id for dropped in decision.dropped if dropped.reason == "budget"}
+    wider = decide(with_budget(policy, budget + more), evidence)
+    assert [piece for piece in decision.mix if not piece.volatile and piece not in wider.mix] == []
+
+
+@given(cases())
+def test_budget_a_case_goes_as_a_whole_or_keeps_what_is_required_and_brief(case: tuple[Policy, Evidence]) -> None:
+    policy, evidence = case
+    evidence = replace(evidence, auxiliary="")
+    decision, roomy = decide(policy, evidence), decide(with_budget(policy, 10**6), evidence)
+    for path in roomy.listed:
+        kept = [piece for piece in decision.mix if piece.case == path]
+        full = [piece for piece in roomy.mix if piece.case == path]
+        brief = [piece for piece in full if piece.level <= Level.BRIEF and (piece.required or not piece.volatile)]
+        assert not kept or [piece for piece in brief if piece not in kept] == []
+        assert not kept or len([piece for piece in kept if not piece.volatile]) >= 2, "a heading and a line"
+    dropped = [piece for piece in roomy.mix if piece not in decision.mix and not piece.volatile]
+    left = [piece for piece in decision.mix if not piece.volatile and not piece.required]
+    if any(not piece.case and piece.level <= Level.BRIEF for piece in dropped):
+        assert all(not piece.case and piece.level <= Level.BRIEF for piece in left), "what is brief and plain goes last"
+
+
+def with_budget(policy: Policy, tokens: int) -> Policy:
+    return replace(policy, settings=replace(policy.settings, budget_tokens=tokens))
 
 
 @given(cases())
 def test_required_text_is_sent_at_every_level_but_off(case: tuple[Policy, Evidence]) -> None:
     policy, _ = case
     decision = decided(case)
-    said = {piece.id for piece in decision.mix}
     told = {dropped.id for dropped in decision.dropped if dropped.reason != "budget"}
-    for path, level in decision.levels.items():
-        for instruction in policy.tasks[path].instructions:
-            if instruction.required and level is not Level.OFF:
-                assert instruction.id in said | told
+    plain = {path for task in decision.tasks for path in lineage(task)}
+    cases_ = {piece.case for piece in decision.mix if piece.case} - {OPENING}
+    for where, paths in [("", plain), *((path, set(lineage(path)) - plain) for path in cases_)]:
+        said = {piece.id for piece in decision.mix if piece.case == where}
+        for path in paths & decision.levels.keys():
+            for instruction in policy.tasks[path].instructions:
+                if instruction.required and decision.levels[path] is not Level.OFF:
+                    assert instruction.id in said | told
 
 
 @given(cases(), st.sampled_from([Level.OFF, Level.BRIEF, Level.GUIDED]))
 def test_nested_the_text_of_a_level_begins_the_text_of_the_next(case: tuple[Policy, Evidence], level: Level) -> None:
     policy, evidence = case
     policy = replace(policy, settings=replace(policy.settings, budget_tokens=10**6, max_tasks=1))
-    task = decided((policy, evidence)).task
+    decision = decided((policy, evidence))
+    for task, where in product((decision.task, *decision.listed), ("", *decision.listed)):
 
-    def text_at(chosen: Level) -> str:
-        decision = decided((policy, replace(evidence, levels={**evidence.levels, task: chosen})))
-        return say(
-            tuple(piece for piece in decision.mix if piece.id != "soft" and (piece.task != ROOT or task != ROOT))
-        )
+        def text_at(chosen: Level, task: str = task, where: str = where) -> str:
+            said = instructions(decided((policy, replace(evidence, levels={**evidence.levels, task: chosen}))))
+            own = [piece for piece in said if piece.task == task and piece.case == where and piece.id != "soft"]
+            return say(tuple(piece for piece in own if not piece.id.startswith("cue:")))
 
-    def own_text_at(chosen: Level) -> str:
-        decision = decided((policy, replace(evidence, levels={**evidence.levels, task: chosen})))
-        own = [p for p in decision.mix if p.task == task and p.id != "soft" and not p.id.startswith("cue:")]
-        return say(tuple(own))
-
-    assert text_at(Level(level + 1)).startswith(text_at(level))
-    assert own_text_at(Level(level + 1)).startswith(own_text_at(level))
+        assert text_at(Level(level + 1)).startswith(text_at(level))
 
 
 @given(cases())

@@ -29,9 +29,13 @@ def test_the_head_says_the_first_task_and_a_switch_speaks_before_its_own_turn() 
     assert messages[3]["content"] == "It broke"
 
 
-def test_what_was_said_once_is_not_said_again() -> None:
+def test_what_was_said_once_is_not_said_again_but_named_when_it_is_in_force_again() -> None:
     messages = sent_messages(preparer(), body(*TALK))
-    assert messages[-1]["content"] == "And the refund?"
+    line = "This part of the conversation is about: Money back. What is said above for that holds."
+    assert messages[-1]["content"] == f"<instructions>\n{line}\n</instructions>\n\nAnd the refund?"
+    grown = sent_messages(preparer(), body(*TALK, "Done.", "Thanks for the refund"))
+    assert grown[: len(messages)] == messages
+    assert grown[-1]["content"] == "Thanks for the refund"
 
 
 turns = st.lists(st.sampled_from(["hello", "refund please", "my parcel", "thanks", "ok"]), min_size=1, max_size=7)

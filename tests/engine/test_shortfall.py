@@ -17,7 +17,7 @@ class Short(WordRecogniser):
 
     def step(self, before: Any, text: str, reply_before: str = "") -> tuple[Any, Belief]:
         state, belief = super().step(before, text, reply_before)
-        fallen = Shortfall("encoder_late", Thresholds((0.94, 0.92))) if self.short else None
+        fallen = Shortfall("encoder_late", Thresholds(0.94, 0.92)) if self.short else None
         return state, replace(belief, shortfall=fallen)
 
 
@@ -28,7 +28,7 @@ def test_a_shortfall_is_counted_and_decides_by_the_stricter_thresholds() -> None
     prepared = seen.prepare(call(body("refund")))
     assert faults == ["encoder_late"]
     assert prepared.evidence.faults == ("encoder_late",)
-    assert prepared.evidence.thresholds == Thresholds((0.94, 0.92), 0.3)
+    assert prepared.evidence.thresholds == Thresholds(0.94, 0.92)
     assert prepared.evidence.belief is not None and prepared.evidence.belief.shortfall is None
     assert prepared.decision.task == "/billing", "the domain's .95 is enough, the task's .9 is not"
 
@@ -52,8 +52,8 @@ def test_other_conversations_are_not_held_to_it() -> None:
 
 
 def test_stricter_thresholds_are_nowhere_below_either() -> None:
-    one = Thresholds((0.5, 0.8), 0.3, {"/a/b": 0.95})
-    other = Thresholds((0.6, 0.7), 0.2, {"/c": 0.1})
+    one = Thresholds(0.5, 0.8, {"/a/b": 0.95})
+    other = Thresholds(0.6, 0.7, {"/c": 0.1})
     both = one.stricter(other)
-    assert (both.by_depth, both.soft) == ((0.6, 0.8), 0.3)
-    assert [both.at(path) for path in ("/a/b", "/c", "/x", "/x/y")] == [0.95, 0.5, 0.6, 0.8]
+    assert (both.sure, both.shortlist) == (0.6, 0.8)
+    assert [both.at(path) for path in ("/a/b", "/c", "/x", "/x/y")] == [0.95, 0.5, 0.6, 0.6]

@@ -31,7 +31,8 @@ def test_a_chained_request_says_the_same_head_and_only_what_is_new() -> None:
     assert "Help with the refund." in first["instructions"]
     assert second["input"] == "It broke"
     assert "Say where the parcel is." in json.dumps(third["input"])
-    assert fourth["input"] == "and the refund?"
+    assert "is about: Money back." in json.dumps(fourth["input"])
+    assert "Help with the refund." not in json.dumps(fourth["input"])
 
 
 def test_the_decisions_are_those_of_the_whole_conversation() -> None:

@@ -43,6 +43,7 @@ def small_policy(revision: str = "rev-1", extra: str = "", **settings: Any) -> P
         "/billing": Task("/billing", children=("/billing/refund",)),
         "/billing/refund": Task(
             "/billing/refund",
+            about="Money back. Not a voucher.",
             instructions=(
                 instruction("/billing/refund", "required.1", "- Promise nothing.", required=True),
                 instruction("/billing/refund", "brief.1", f"Help with the refund.{extra}"),

@@ -6,8 +6,19 @@ from types import MappingProxyType
 
 from hypothesis import strategies as st
 
-from router.core.evidence import Belief, Evidence, Thresholds
-from router.core.policy import ROOT, Condition, Cue, Instruction, Level, Policy, PolicySettings, Task, count_tokens
+from router.core.evidence import MASS_FLOOR, MOST_LISTED, Belief, Evidence, Likely, Thresholds
+from router.core.policy import (
+    ROOT,
+    Condition,
+    Cue,
+    Instruction,
+    Level,
+    Policy,
+    PolicySettings,
+    Task,
+    count_tokens,
+    lineage,
+)
 
 CUES = MappingProxyType(
     {
@@ -24,6 +35,8 @@ WORDS = st.lists(
     min_size=1,
     max_size=12,
 )
+
+MOSTLY = st.sampled_from([True] * 7 + [False])
 
 cues = st.fixed_dictionaries(
     {},
@@ -53,7 +66,7 @@ def instructions(draw: st.DrawFn, path: str) -> tuple[Instruction, ...]:
         ("detailed", Level.DETAILED, False),
     ):
         for number in range(draw(st.integers(0, 2))):
-            text = "- " + " ".join(draw(WORDS))
+            text = f"- {' '.join(draw(WORDS))} {path} {word} {number}"  # no two alike
             placeholder = draw(st.booleans()) and draw(st.booleans())
             volatile = placeholder and draw(st.booleans())
             cue = "queue" if volatile else "tier"
@@ -80,9 +93,12 @@ def policies(draw: st.DrawFn) -> Policy:
     for d in range(draw(st.integers(1, 3))):
         paths.append(f"/d{d}")
         paths += [f"/d{d}/t{t}" for t in range(draw(st.integers(0, 3)))]
+    if draw(st.booleans()) and len(paths) > 2:
+        paths.insert(3, f"{paths[2]}/u")
     tasks = {
         path: Task(
             path,
+            about=f"What is asked at {path}",
             instructions=draw(instructions(path)),
             complexity=draw(st.sampled_from([None, "core", "standard", "complex"])),
             children=tuple(p for p in paths if p != path and p.rpartition("/")[0] == path.rstrip("/")),
@@ -92,38 +108,50 @@ def policies(draw: st.DrawFn) -> Policy:
     settings = PolicySettings(
         level=draw(st.sampled_from(list(Level))),
         levels=draw(st.sampled_from([{}, {"simple": Level.BRIEF, "complex": Level.DETAILED}])),
-        budget_tokens=draw(st.integers(0, 120)),
+        budget_tokens=draw(st.sampled_from([0, 20, 60, 90, 120, 160, 200, 250, 300, 500])),
         max_tasks=draw(st.integers(1, 3)),
+        shortlist=draw(st.integers(2, MOST_LISTED)),
     )
     return Policy("generated", "000000000000", MappingProxyType(tasks), settings=settings, cues=CUES)
 
 
 @st.composite
-def masses(draw: st.DrawFn, policy: Policy) -> dict[str, float]:
-    """Probabilities that never grow on the way down."""
-    mass: dict[str, float] = {}
+def beliefs(draw: st.DrawFn, policy: Policy, sentences: int = 0) -> Belief:
+    """What a recogniser may say: the mass of a subtree is that of its tasks, of which the likeliest are told.
 
-    def share(path: str, amount: float) -> None:
-        for child in policy.tasks[path].children:
-            part = round(amount * draw(st.floats(0, 1)), 4)
-            if part >= 0.01:
-                mass[child] = part
-                share(child, part)
-            amount -= part
+    Some tell none: then the leaves are asked.
+    """
+    tasks = [path for path in policy.tasks if path != ROOT]
+    likely = draw(st.permutations(tasks))[: draw(st.sampled_from([1, 2, 2, 3, 3, 4, 6]))]
+    weights = {path: draw(st.sampled_from([5, 5, 4, 1, 20])) for path in likely}
+    total = sum(weights.values()) + draw(st.sampled_from([0, 0, 0, 1, 5, 50]))
+    own = {path: weights.get(path, 0) / total for path in tasks}
+    mass = {path: sum(own[below] for below in tasks if path in lineage(below)) for path in tasks}
+    heaviest = sorted(
+        (Likely(path, m) for path, m in own.items() if m >= MASS_FLOOR), key=lambda task: (-task.mass, task.path)
+    )
+    return Belief(
+        {path: m for path, m in mass.items() if m >= MASS_FLOOR},
+        tuple(heaviest[:MOST_LISTED]) if draw(MOSTLY) else (),
+        tuple(draw(beliefs(policy)) for _ in range(draw(st.integers(0, sentences)))),
+    )
 
-    share(ROOT, 1.0)
-    return mass
+
+thresholds = st.builds(
+    Thresholds,
+    st.sampled_from([0.5, 0.7, 0.9, 0.9, 1.1]),
+    st.sampled_from([0.4, 0.6, 0.8, 0.8, 1.1]),
+    st.dictionaries(st.sampled_from(["/d0", "/d0/t0", "/d1/t1"]), st.sampled_from([0.4, 0.95]), max_size=2),
+)
 
 
 @st.composite
 def evidences(draw: st.DrawFn, policy: Policy) -> Evidence:
-    belief = draw(st.none() | st.builds(Belief, masses(policy), st.lists(masses(policy), max_size=2).map(tuple)))
-    domain = draw(st.floats(0.2, 0.9))
     return Evidence(
-        belief=belief,
+        belief=draw(beliefs(policy, sentences=2)) if draw(MOSTLY) else None,
         cues=draw(cues),
-        thresholds=Thresholds((domain, draw(st.floats(domain, 0.95))), soft=draw(st.floats(0.1, domain))),
+        thresholds=draw(thresholds),
         levels=draw(st.dictionaries(st.sampled_from(list(policy.tasks)), st.sampled_from(list(Level)), max_size=2)),
         nonce="0badcafe",
-        auxiliary=draw(st.sampled_from(["", "", "", "title"])),
+        auxiliary="" if draw(MOSTLY) else "title",
     )

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 from hypothesis import strategies as st
 
+from router.core.compose import CASES, NOTHING_MORE, OPENING, is_frame
 from router.core.decision import Decision, Piece, Settled
-from router.core.policy import Level
+from router.core.evidence import Likely
+from router.core.policy import Level, lineage, title
 from router.core.ports import Capability, Weaving
 
 OURS = ("system", "developer")
-SPEAKING = ("classified", "unclassified", "unavailable")
+SPEAKING = ("classified", "shortlisted", "unclassified", "unavailable")
 
 FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
@@ -42,22 +46,60 @@ TEXT = st.sampled_from([*TEXTS, ""])
 
 PIECES = [
     Piece(f"{task}:{i}", task, Level.BRIEF, text + task, 3)
-    for task in ("/", "/a", "/a/b", "/c")
+    for task in ("/", "/a", "/a/b", "/a/d", "/c")
     for i, text in enumerate(("Be kind.", 'Say "no".\n\\', "Grüße 😀"))
 ]
 CHANGING = [Piece("tier", "/", Level.BRIEF, f"Tier: {tier}.", 3) for tier in ("free", "pro")]
 CLOCKS = [Piece("clock", "/", Level.BRIEF, f"It is 10:0{i}, now.", 4, volatile=True) for i in range(3)]
 
-DECISIONS = st.builds(
-    lambda mix, cue, path, outcome: Decision("r1", outcome, (Settled(path, 0.9, 0.5),), mix=(*mix, *cue)),
-    st.lists(st.sampled_from(PIECES), unique=True, max_size=5),
-    st.sampled_from([[], CHANGING[:1], CHANGING[1:]]),
-    st.sampled_from(["/", "/a", "/a/b", "/c"]),
-    st.sampled_from([*["classified"] * 5, "unclassified", "unavailable", "skipped", "bypassed"]),
-)
+
+def as_cases(cases: Mapping[str, Sequence[Piece]]) -> tuple[Piece, ...]:
+    """Pieces said as the cases of a shortlist, with the frame around them."""
+
+    def frame(path: str, name: str, text: str) -> Piece:
+        return Piece(f"case:{path}:{name}", path, Level.BRIEF, text, 5, case=path)
+
+    said = [Piece(OPENING, "/", Level.BRIEF, CASES, 30, case=OPENING)]
+    for path, pieces in cases.items():
+        said.append(frame(path, "heading", f"Case: {title(path)}"))
+        said += [replace(piece, case=path) for piece in pieces] or [frame(path, "nothing", NOTHING_MORE)]
+    return tuple(said)
+
+
+LISTS = [(), (), ("/a/b", "/c"), ("/c", "/a/b"), ("/a/b", "/a/d"), ("/a/d", "/c", "/a/b")]
+
+
+@st.composite
+def decisions(draw: st.DrawFn) -> Decision:
+    """A decision of any outcome, with a shortlist or none: its tasks say each a text of their own or none."""
+    path = draw(st.sampled_from(["/", "/a", "/a/b", "/c"]))
+    mix = draw(st.lists(st.sampled_from(PIECES), unique=True, max_size=5))
+    cue = draw(st.sampled_from([[], CHANGING[:1], CHANGING[1:]]))
+    outcome = draw(st.sampled_from([*["classified"] * 5, "unclassified", "unavailable", "skipped", "bypassed"]))
+    listed = draw(st.sampled_from(LISTS))
+    if not listed:
+        return Decision("r1", outcome, (Settled(path, 0.9, 0.5),), mix=(*mix, *cue))
+    plain = lineage(path)
+    cases = {
+        task: [
+            piece
+            for piece in draw(st.lists(st.sampled_from(PIECES), unique=True, max_size=4))
+            if piece.task in lineage(task) and piece.task not in plain
+        ]
+        for task in listed
+    }
+    likely = tuple(Likely(task, 0.3) for task in listed)
+    if outcome == "classified" and path in ("/", "/a"):
+        outcome = "shortlisted"
+    mix = [piece for piece in mix if piece.task in plain]
+    return Decision("r1", outcome, (Settled(path, 0.9, 0.5),), likely, mix=(*mix, *cue, *as_cases(cases)))
+
+
+DECISIONS = decisions()
+NAMES = {"/a/b": 'The "b" of \\ a', "/c": "Grüße 😀"}
 WEAVINGS = st.builds(
     lambda place, mid, roles, marks, least: Weaving(
-        place, capability=Capability(mid, frozenset({*roles, "user", "assistant"}), marks, least)
+        place, capability=Capability(mid, frozenset({*roles, "user", "assistant"}), marks, least), names=NAMES
     ),
     st.sampled_from(["after", "before", "replace"]),
     st.sampled_from(["system", "developer", "user_block"]),
@@ -70,6 +112,11 @@ WEAVINGS = st.builds(
 def speaks(decision: Decision) -> bool:
     """Whether a decision has something to say."""
     return decision.outcome in SPEAKING and bool(decision.mix)
+
+
+def instructions(decision: Decision) -> list[Piece]:
+    """What a decision says, without the frame of its cases."""
+    return [piece for piece in decision.mix if not is_frame(piece)]
 
 
 def texts_of(content: Any) -> list[str]:

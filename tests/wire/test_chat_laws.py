@@ -28,6 +28,7 @@ from tests.support.weaving import (
     TEXT,
     TEXTS,
     WEAVINGS,
+    instructions,
     is_extended,
     speaks,
     texts_of,
@@ -158,7 +159,7 @@ def test_volatile_text_is_said_at_the_newest_user_message_only(conversation, clo
     size = longest(conversation)
     users = conversation.users(size)
     decided = conversation.decided(size)
-    ticking = [replace(d, mix=(*d.mix, clock)) for d, clock in zip(decided, clocks, strict=False)]
+    ticking = [replace(d, mix=(clock, *d.mix)) for d, clock in zip(decided, clocks, strict=False)]
     out = replace(conversation, decisions=ticking).weave(size)
     assert out == replace(conversation, decisions=[*decided[:-1], ticking[-1]]).weave(size)
     assert out.count(b"now.") == (decided[-1].outcome in SPEAKING)
@@ -233,7 +234,7 @@ def test_all_that_is_to_be_said_is_said(conversation):
     size = longest(conversation)
     texts = [t for m in sent_messages(conversation.weave(size)) for t in texts_of(json.loads(m).get("content"))]
     for decision in conversation.decided(size):
-        for piece in decision.mix if speaks(decision) else ():
+        for piece in instructions(decision) if speaks(decision) else ():
             assert any(piece.text in text for text in texts)
 
 

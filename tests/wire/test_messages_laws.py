@@ -15,35 +15,17 @@ import msgspec
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from router.core.decision import Decision, Piece, Settled
+from router.core.decision import Decision
 from router.core.errors import RequestError
-from router.core.policy import Level
 from router.core.ports import Capability, Weaving
 from router.wire.messages import Messages
+from tests.support.weaving import CLOCKS, DECISIONS, NAMES, SPEAKING, instructions, speaks, written
 
 WIRE = Messages()
 FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
-SPEAKING = ("classified", "unclassified", "unavailable")
 
 # ------------------------------------------------------------------------------- what clients write
-
-SPACES = ["", "", "", " ", "\n", "\t ", "\r\n  "]
-
-
-def written(value, taste):
-    """A JSON value as some client may write it: white space, key order and escapes are a matter of taste."""
-
-    def spaced(text):
-        return taste.choice(SPACES) + text + taste.choice(SPACES)
-
-    if isinstance(value, dict):
-        pairs = taste.sample(list(value.items()), len(value))
-        return "{" + ",".join(spaced(json.dumps(k)) + ":" + spaced(written(v, taste)) for k, v in pairs) + "}"
-    if isinstance(value, list):
-        return "[" + ",".join(spaced(written(v, taste)) for v in value) + "]"
-    return json.dumps(value, ensure_ascii=taste.random() < 0.5)
-
 
 MARK = {"cache_control": {"type": "ephemeral"}}
 HOUR = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
@@ -101,24 +83,9 @@ TOOLS = st.sampled_from([None, '[{"name":"f","input_schema":{}}]', '[{"name":"f"
 
 # ------------------------------------------------------------------------------- what is decided
 
-PIECES = [
-    Piece(f"{task}:{i}", task, Level.BRIEF, text + task, 3)
-    for task in ("/", "/a", "/a/b", "/c")
-    for i, text in enumerate(("Be kind.", 'Say "no".\n\\', "Grüße 😀"))
-]
-CHANGING = [Piece("tier", "/", Level.BRIEF, f"Tier: {tier}.", 3) for tier in ("free", "pro")]
-CLOCKS = [Piece("clock", "/", Level.BRIEF, f"It is 10:0{i}, now.", 4, volatile=True) for i in range(3)]
-
-DECISIONS = st.builds(
-    lambda mix, cue, path, outcome: Decision("r1", outcome, (Settled(path, 0.9, 0.5),), mix=(*mix, *cue)),
-    st.lists(st.sampled_from(PIECES), unique=True, max_size=5),
-    st.sampled_from([[], CHANGING[:1], CHANGING[1:]]),
-    st.sampled_from(["/", "/a", "/a/b", "/c"]),
-    st.sampled_from([*["classified"] * 5, "unclassified", "unavailable", "skipped", "bypassed"]),
-)
 WEAVINGS = st.builds(
     lambda place, mid, roles, marks, least: Weaving(
-        place, capability=Capability(mid, frozenset({*roles, "user", "assistant"}), marks, least)
+        place, capability=Capability(mid, frozenset({*roles, "user", "assistant"}), marks, least), names=NAMES
     ),
     st.sampled_from(["after", "before", "replace"]),
     st.sampled_from(["system", "developer", "user_block"]),
@@ -195,10 +162,6 @@ def sent_system(body):
 
 def longest(conversation):
     return max(conversation.sizes())
-
-
-def speaks(decision):
-    return decision.outcome in SPEAKING and bool(decision.mix)
 
 
 def text_blocks(system):
@@ -280,7 +243,7 @@ def marks_of(body):
 def test_volatile_text_is_said_at_the_newest_user_turn_only(conversation, clocks):
     size = longest(conversation)
     decided = conversation.decided(size)
-    ticking = [replace(d, mix=(*d.mix, clock)) for d, clock in zip(decided, clocks, strict=False)]
+    ticking = [replace(d, mix=(clock, *d.mix)) for d, clock in zip(decided, clocks, strict=False)]
     out = replace(conversation, decisions=ticking).weave(size)
     assert out == replace(conversation, decisions=[*decided[:-1], ticking[-1]]).weave(size)
     assert out.count(b"now.") == (decided[-1].outcome in SPEAKING)
@@ -345,7 +308,7 @@ def test_all_that_is_to_be_said_is_said_once(conversation):
     for message in body["messages"]:
         said += [b.get("text") or "" for b in text_blocks(message["content"])]
     for decision in conversation.decided(size):
-        for piece in decision.mix if speaks(decision) else ():
+        for piece in instructions(decision) if speaks(decision) else ():
             assert any(piece.text in text for text in said)
 
 

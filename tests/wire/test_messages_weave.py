@@ -198,7 +198,8 @@ def test_nothing_comes_between_tool_calls_and_their_results():
 
 
 def test_between_two_user_messages_the_api_takes_no_system_message_so_it_moves_behind_both():
-    out = json.loads(woven_messages(f"[{U},{A},{U},{U},{A},{U}]", [FIRST, SECOND, FIRST, FIRST], capability=SYSTEM_MID))
+    turns = f"[{U},{A},{U},{U},{A},{U}]"
+    out = json.loads(woven_messages(turns, [FIRST, SECOND, SECOND, SECOND], capability=SYSTEM_MID))
     assert [m["role"][0] for m in out] == ["u", "a", "u", "u", "s", "a", "u"]
     assert out[4]["content"] == f"{SWITCH_LINE}\nAsk."
     out = json.loads(woven_messages(f"[{U},{A},{U},{U}]", [FIRST, SECOND, THIRD], capability=SYSTEM_MID))

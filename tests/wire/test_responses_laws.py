@@ -28,6 +28,7 @@ from tests.support.weaving import (
     TEXT,
     TEXTS,
     WEAVINGS,
+    instructions,
     is_extended,
     speaks,
     texts_of,
@@ -178,7 +179,7 @@ def test_what_was_sent_is_a_prefix_of_what_is_sent_next(conversation):
 def test_volatile_text_is_said_at_the_newest_user_message_only(conversation, clocks):
     size = longest(conversation)
     decided = conversation.decided(size)
-    ticking = [replace(d, mix=(*d.mix, clock)) for d, clock in zip(decided, clocks, strict=False)]
+    ticking = [replace(d, mix=(clock, *d.mix)) for d, clock in zip(decided, clocks, strict=False)]
     out = replace(conversation, decisions=ticking).weave(size)
     assert out == replace(conversation, decisions=[*decided[:-1], ticking[-1]]).weave(size)
     assert out.count(b"now.") == (decided[-1].outcome in SPEAKING)
@@ -275,12 +276,12 @@ def test_with_nothing_to_say_the_body_is_the_very_same(conversation, model):
 @given(growing())
 def test_all_that_is_to_be_said_is_said(conversation):
     out = json.loads(conversation.weave(longest(conversation)))
-    instructions = out.get("instructions") or []
-    items = [item for item in out["input"] if "role" in item] + (instructions if isinstance(instructions, list) else [])
+    above = out.get("instructions") or []
+    items = [item for item in out["input"] if "role" in item] + (above if isinstance(above, list) else [])
     texts = [text for item in items for text in texts_of(item["content"])]
-    texts += [instructions] if isinstance(instructions, str) else []
+    texts += [above] if isinstance(above, str) else []
     for decision in conversation.decided(longest(conversation)):
-        for piece in decision.mix if speaks(decision) else ():
+        for piece in instructions(decision) if speaks(decision) else ():
             assert any(piece.text in text for text in texts)
 
 

@@ -1,0 +1,51 @@
+"""Reads what is sent as a model is meant to read it: which line holds under which condition, and which part is on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from router.core.compose import CASES, NOTHING_MORE
+from router.wire.placement import ABOUT_LINE, ANY_CASE_LINE, AS_ABOVE, BLOCK_CLOSE, BLOCK_OPEN, SAID_ABOVE, SWITCH_LINE
+
+_ABOUT = ABOUT_LINE.split("{", maxsplit=1)[0]
+_POINTERS = ("", SAID_ABOVE, NOTHING_MORE)
+
+
+@dataclass
+class Read:
+    """One text as it is read.
+
+    `lines` are (heading, line) pairs, the heading "" for a line that holds whatever is asked. `cases` are the headings
+    under its opening sentence, None where it has none. `named` are the names in its opening line; `switches` says that
+    it begins a part anew.
+    """
+
+    lines: list[tuple[str, str]] = field(default_factory=list)
+    cases: list[str] | None = None
+    named: tuple[str, ...] = ()
+    switches: bool = False
+
+
+def read(text: str) -> Read:
+    """Return a text as it is read. Raises AssertionError where a case stands outside the cases."""
+    found = Read()
+    heading, within = "", False
+    for line in text.split("\n"):
+        if line == CASES:
+            within, found.cases = True, []
+        elif line.startswith("Case: "):
+            assert within and found.cases is not None, text
+            heading = line.removeprefix("Case: ")
+            found.cases.append(heading)
+        elif line == SWITCH_LINE or line.startswith(_ABOUT):
+            assert not found.lines and found.cases is None, f"not the first line: {text}"
+            found.switches = line == SWITCH_LINE
+            found.named = tuple(line.removesuffix(AS_ABOVE).removeprefix(_ABOUT).removesuffix(".").split("; "))
+            if found.switches:
+                found.named = ()
+        elif line in (ANY_CASE_LINE, BLOCK_OPEN.strip(), BLOCK_CLOSE.strip()):
+            heading, within = "", False
+        elif line not in _POINTERS:
+            assert heading or not within, f"neither in a case nor outside: {text}"
+            found.lines.append((heading, line))
+    return found
