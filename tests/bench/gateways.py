@@ -74,7 +74,7 @@ def check_recognising(server: Server) -> None:
     with closing(line):
         line.request("POST", "/v1/chat/completions", body, {"content-type": "application/json"})
         outcome = line.getresponse().getheader("x-router-outcome")
-    if outcome != "classified":
+    if outcome not in ("classified", "shortlisted"):
         raise StartError(f"the router recognises nothing (outcome: {outcome})\n{server.said()}")
 
 

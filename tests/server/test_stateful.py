@@ -32,21 +32,30 @@ PACK = """
 name: desk
 brief: Be polite. (Edition {edition}.)
 required: [Never guess.]
-settings: {{thresholds: {{sure: 0.4}}}}
+settings: {{thresholds: {{sure: 0.9, shortlist: 0.5}}, shortlist: 2}}
 tasks:
-  refund:
-    examples: [refund please, I want my money back, give me a refund, and the refund?, can I return it]
-    brief: Help with the refund. (Edition {edition}.)
-  parcel:
-    examples: [where is my parcel, track my parcel, my delivery is late, when does it arrive, has it shipped]
-    brief: Say where the parcel is. (Edition {edition}.)
+  order:
+    brief: Ask for the order. (Edition {edition}.)
+    tasks:
+      refund:
+        about: The customer wants money back
+        examples: [refund please, I want my money back, give me a refund, pay me back, can I get a refund]
+        brief: Help with the refund. (Edition {edition}.)
+      parcel:
+        about: The customer waits for a parcel
+        examples: [where is my parcel, track my parcel, my delivery is late, when does it arrive, has it shipped]
+        brief: Say where the parcel is. (Edition {edition}.)
+  hours:
+    examples: [when do you open, are you open on Sunday, what are your opening hours, until when are you open]
+    brief: Name the hours. (Edition {edition}.)
 """
+EITHER = "refund the parcel"
 CONFIG = """
 backends:
   scripted: {{type: openai, base_url: "{url}/v1", speaks: [chat, responses, messages], mid_conversation: {where}}}
 models: {{"*": {{backend: scripted}}}}
 """
-WORDS = ("hello", "refund please", "where is my parcel", "thanks", "and the refund?", "has it shipped")
+WORDS = ("hello", "refund please", "where is my parcel", "thanks", EITHER, "has it shipped", "until when are you open")
 
 
 class Story(RuleBasedStateMachine):
