@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +16,7 @@ from router.core.errors import Degraded
 from router.core.evidence import Belief, Evidence, Likely
 from router.core.trace import Trace
 from router.stores import Database, SqlAuditStore, SqlTraceStore, evidence_of, open_database
+from router.stores.schema import decisions
 
 Traces = Callable[..., Trace]
 PROMISED = ThresholdsInForce(0.6, 0.5, {"/billing": 0.7}, 0.4, "cafe")
@@ -106,6 +108,21 @@ def test_a_decision_tells_what_was_done_and_under_which_promise(
         "certificate": "cafe",
     }
     assert found["dec_2000"]["certificate"] == ""
+
+
+def test_a_decision_of_an_earlier_release_may_be_labelled(
+    trace: Traces, traces: SqlTraceStore, store: SqlAuditStore, database: Database
+) -> None:
+    """Its certificate is gone, so what is said of it counts for none; but it is no error."""
+    traces.write([trace(1)])
+    thresholds = {"by_depth": [0.6, 0.5], "soft": 0.3, "by_task": {}, "certificate": "cafe"}
+    stored = {"belief": None, "cues": {}, "thresholds": thresholds, "levels": {}, "faults": []}
+    changed = decisions.update().values(evidence=json.dumps(stored))
+    database.write(lambda connection: connection.execute(changed), "failed", "no")
+    found = store.decisions(["dec_1"])["dec_1"]
+    assert (found["settled"], found["shortlist"], found["certificate"]) == (("/billing",), (), "cafe")
+    told = audit(1, thresholds=found["thresholds"])
+    assert store.record([told]) == 1 and store.read("shop") == [told]
 
 
 def test_labels_are_known_by_decision_and_auditor(store: SqlAuditStore) -> None:
