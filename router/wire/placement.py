@@ -88,6 +88,11 @@ def place(
     if on_switch == "head":
         mix = _spoken(decisions[-1])
         return PlacedTexts(*_parted(mix), (), _is_open(mix))
+    if len(decisions) == 1 and not decisions[0].shortlist:  # most requests: below, it comes to the same
+        mix = _spoken(decisions[0])
+        passing = tuple([piece for piece in mix if piece.volatile])
+        lasting = tuple([piece for piece in mix if not piece.volatile]) if passing else mix
+        return PlacedTexts(*_parted(lasting), ((0, say(passing)),) if passing else ())
     general = special = ""
     open_case = False
     tails: list[tuple[int, str]] = []
