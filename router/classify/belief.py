@@ -50,6 +50,7 @@ from itertools import repeat
 import numpy as np
 
 from router.classify.encoder import Doubles
+from router.core.decide import LEAST_LISTED
 from router.core.evidence import MASS_DIGITS, MASS_FLOOR, MOST_LISTED, Belief, Likely, Shortfall
 from router.core.policy import ROOT
 
@@ -172,27 +173,36 @@ class Tree:
         masses: Doubles = sums[..., self._last] - sums[..., self._first]
         return masses
 
-    def mass(self, probabilities: Doubles) -> dict[str, float]:
-        """Return the masses worth keeping, rounded, by path."""
+    def belief(
+        self, probabilities: Doubles, sentences: tuple[Belief, ...] = (), shortfall: Shortfall | None = None
+    ) -> Belief:
+        """Return what is to be known of a turn with these probabilities; of equally likely tasks the first."""
         sums = np.zeros(len(probabilities) + 1)
         probabilities.cumsum(out=sums[1:])
         masses = sums.take(self._last) - sums.take(self._first)
         kept = (masses >= _LEAST).nonzero()[0]
         rounded = map(round, masses.take(kept).tolist(), repeat(MASS_DIGITS))
-        return dict(zip(map(self.nodes.__getitem__, kept.tolist()), rounded, strict=True))
+        likely = (probabilities >= _LEAST).nonzero()[0].tolist()
+        if len(likely) < LEAST_LISTED:  # so many are always told: lighter ones fill a list up
+            likely = _two_heaviest(probabilities)
+        heaviest = sorted([(-probabilities.item(at), at) for at in likely])[:MOST_LISTED]
+        return Belief(
+            dict(zip(map(self.nodes.__getitem__, kept.tolist()), rounded, strict=True)),
+            tuple([Likely(self.classes[at], round(-mass, MASS_DIGITS)) for mass, at in heaviest]),
+            sentences,
+            shortfall,
+            min(1.0, round(float(sums[-1]), MASS_DIGITS)),
+        )
 
-    def belief(
-        self, probabilities: Doubles, sentences: tuple[Belief, ...] = (), shortfall: Shortfall | None = None
-    ) -> Belief:
-        """Return what is to be known of a turn with these probabilities."""
-        known = min(1.0, round(float(probabilities.sum()), MASS_DIGITS))
-        return Belief(self.mass(probabilities), self.likeliest(probabilities), sentences, shortfall, known)
 
-    def likeliest(self, probabilities: Doubles) -> tuple[Likely, ...]:
-        """Return the heaviest classes with their masses, rounded; of equal ones the first."""
-        rounded = probabilities.round(MASS_DIGITS)
-        order = (-rounded).argsort(kind="stable")[:MOST_LISTED]
-        return tuple(map(Likely, map(self.classes.__getitem__, order.tolist()), rounded[order].tolist()))
+def _two_heaviest(probabilities: Doubles) -> list[int]:
+    """Return the places of the two greatest, of equal ones the first; of fewer all."""
+    if len(probabilities) < LEAST_LISTED:
+        return list(range(len(probabilities)))
+    first = int(probabilities.argmax())
+    others = probabilities.copy()
+    others[first] = -1.0
+    return [first, int(others.argmax())]
 
 
 FEW = 3

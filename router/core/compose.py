@@ -40,7 +40,7 @@ CASES = (
 """Opens the cases. One sentence for all of them: a small model followed the right task's rules as often as where they
 stood alone, and other tasks' rules no oftener; with a condition before each, it did so half as often again."""
 
-OPENING = "cases"
+OPENING = "case:opening"
 """The id of the sentence that opens the cases, and what it has for a case: it stands apart from plain text."""
 
 NOTHING_MORE = "- Nothing beyond the above."
@@ -68,7 +68,8 @@ def compose(
             pieces += _cue_lines(policy.cues, evidence)
     if possible:
         pieces.append(_soft_line(policy, settled[0], possible))
-    pieces += _cases(policy, found.shortlist, plain, levels, evidence.cues, dropped)
+    if found.shortlist:
+        pieces += _cases(policy, found.shortlist, plain, levels, evidence.cues, dropped)
     kept = _within_budget(pieces, policy.settings.budget_tokens, set(settled), dropped)
     # Two cases may share an ancestor, and then what it does not say.
     return Mix(tuple(kept), tuple(dict.fromkeys(dropped)), levels, sum(piece.tokens for piece in kept))
@@ -128,7 +129,7 @@ _OPENING = Piece(OPENING, ROOT, Level.BRIEF, CASES, count_tokens(CASES) + 1, cas
 
 def is_frame(piece: Piece) -> bool:
     """Say whether a piece is no instruction but part of the frame in which cases stand."""
-    return piece.id.startswith("case")  # instructions begin with their path, cues with `cue:`
+    return piece.id.startswith("case:")  # instructions are named by their path, or by the pack, without a colon
 
 
 def is_heading(piece: Piece) -> bool:

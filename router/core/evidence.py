@@ -52,8 +52,8 @@ class Belief:
 
     `mass` maps a path to the probability that the task lies in its subtree, for paths other than `/` with at least
     MASS_FLOOR. `known` is the mass of all tasks together; what is missing to one is "none of these". `likeliest` are
-    the tasks with examples that weigh most by themselves, heaviest first, at most MOST_LISTED. `sentences` holds the
-    same for those sentences of the newest user turn that ask for something by themselves.
+    the tasks with examples that weigh MASS_FLOOR or more by themselves, heaviest first, two at least and MOST_LISTED at
+    most. `sentences` holds the same for those sentences of the newest user turn that ask for something by themselves.
     """
 
     mass: Mapping[str, float]
