@@ -157,9 +157,13 @@ def settle(tree: Tree, belief: Belief, thresholds: Thresholds, max_tasks: int = 
     which, is a second request: a list beside what is settled.
     """
     found: list[Settled] = []
-    for each in (belief, *belief.sentences):
-        if each.known >= thresholds.known:
-            _join(found, _descend(tree, each.mass, thresholds), max_tasks)
+    if belief.known >= thresholds.known:
+        _join(found, _descend(tree, belief.mass, thresholds), max_tasks)
+    for sentence in belief.sentences:
+        walk = _descend(tree, sentence.mass, thresholds)
+        # What merely sounds like a domain is part of a story.
+        if sentence.known >= thresholds.known and _is_task(tree, walk.path, sentence):
+            _join(found, walk, max_tasks)
     tasks = {path for path, _, _ in found if not tree[path].children}
     shortlist: tuple[Likely, ...] = ()
     if not tasks:
@@ -173,6 +177,11 @@ def settle(tree: Tree, belief: Belief, thresholds: Thresholds, max_tasks: int = 
     elif belief.sentences:
         shortlist = _second_request(tree, belief, thresholds, longest, tasks)
     return Settlement(tuple(found) or (CERTAIN_ROOT,), shortlist)
+
+
+def _is_task(tree: Tree, path: str, belief: Belief) -> bool:
+    """Say whether a way down has ended at the task that is likeliest, or at one without tasks below it."""
+    return not tree[path].children or any(likely.path == path for likely in likeliest(tree, belief)[:1])
 
 
 def _join(found: list[Settled], settled: Settled, max_tasks: int) -> None:

@@ -183,7 +183,7 @@ def _trace(tuned: Policy, levels: Levels, number: int) -> Trace:
         model=MODEL,
         backend="echo",
         stream=False,
-        decision=Decision(tuned.revision, "classified", (Settled(task, 0.9, 0.5),), chosen),
+        decision=Decision(tuned.revision, "classified", (Settled(task, 0.9, 0.5),), levels=chosen),
         evidence=Evidence(None),
         cues={},
         status=200 if number % 50 else 502,
