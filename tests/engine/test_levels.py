@@ -99,6 +99,36 @@ def test_a_conversation_that_began_untuned_stays_so() -> None:
     assert policy.texts  # the policy itself knows nothing of what is tuned
 
 
+def test_a_turn_that_is_not_sure_is_given_nothing_and_does_not_say_what_later_turns_are_given() -> None:
+    """Else it would be decided anew with moves that it was not sent with, and a prompt's beginning would change."""
+    of = tuned(share=0.0, level=Level.DETAILED)
+    talk = ["either", "Which?", "my parcel", "Soon.", "either", "Hm.", "thanks"]
+    said = []
+    for size in (1, 3, 5, 7):
+        of.registry.current().decisions.clear()
+        prepared = of.prepare(call(body(*talk[:size], metadata={"conversation_id": "c1"})))
+        assert (taken(prepared) is not None) is (size == 3)
+        assert [decision.mix for decision in prepared.decisions[:-1]] == said
+        said = [decision.mix for decision in prepared.decisions]
+    levels = [decision.levels["/delivery"] for decision in prepared.decisions]
+    assert levels == [Level.GUIDED, Level.DETAILED, Level.GUIDED, Level.GUIDED]
+    assert prepared.pin.moves == {"/": 0, "/delivery": 1}
+
+
+def test_what_is_remembered_of_a_doubtful_turn_holds_for_conversations_with_any_moves() -> None:
+    of = tuned(share=0.5)
+    seen = {}
+    for user in map(str, range(20)):
+        asked = body("my parcel", "Soon.", "either", user=user, metadata={"conversation_id": user})
+        prepared = of.prepare(call(asked))
+        assert of.prepare(call(asked)).decisions == prepared.decisions
+        assert decide(prepared.snapshot.policy, prepared.evidence).mix == prepared.decision.mix
+        sure, unsure = prepared.decisions
+        seen[sure.levels["/delivery"]] = unsure.mix
+    assert seen.keys() == {Level.GUIDED, Level.DETAILED}
+    assert len(set(seen.values())) == 1
+
+
 def test_a_client_that_joins_in_mid_conversation_counts_once_it_is_seen() -> None:
     first = given(tuned(), "where is my parcel", "On its way.", "and when")
     assert first is not None and first.draw is not None

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from router.core.compose import CASES, NOTHING_MORE
 from router.core.errors import RequestError
 from router.core.policy import AuxiliaryRule
 from router.engine.prepare import PreparedRequest
@@ -146,6 +147,8 @@ def test_switched_off_keeps_only_what_is_required() -> None:
     seen = preparer()
     woven = seen.weave(seen.prepare(call(body("refund"), off=True)), CHAT).body
     assert b"Promise nothing" in woven and b"Be polite" not in woven
+    either = preparer().prepare(call(body("either"), off=True)).decision
+    assert either.text == f"{CASES}\n\nCase: delivery\n{NOTHING_MORE}\n\nCase: Money back\n- Promise nothing."
 
 
 def test_a_failing_recogniser_costs_the_specific_instructions_only_and_is_counted() -> None:

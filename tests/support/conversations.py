@@ -40,7 +40,10 @@ class Calls:
 
 Move = Says | Replies | Calls
 
-WORDS = ("hello", "refund please", "where is my parcel", "thanks", "ok", "and the refund?")
+WORDS = (
+    "hello", "refund please", "where is my parcel", "thanks", "ok", "and the refund?",
+    "either one", "my bill", "the invoice",
+)  # fmt: skip
 says = st.builds(Says, st.sampled_from(WORDS), st.sampled_from(("text", "text", "parts", "picture")))
 replies = st.builds(Replies, st.sampled_from(("Sure.", "I see.\n\nOne moment.", "")))
 calls = st.builds(Calls, st.integers(1, 3))

@@ -30,10 +30,8 @@ CUES = MappingProxyType(
     }
 )
 
-WORDS = st.lists(
-    st.sampled_from(["ask", "check", "state", "never", "promise", "order", "refund", "date"]),
-    min_size=1,
-    max_size=12,
+WORDS = st.sampled_from(
+    ["ask", "check the date", "never promise an order before it is there, and state the date twice"]
 )
 
 MOSTLY = st.sampled_from([True] * 7 + [False])
@@ -66,22 +64,22 @@ def instructions(draw: st.DrawFn, path: str) -> tuple[Instruction, ...]:
         ("detailed", Level.DETAILED, False),
     ):
         for number in range(draw(st.integers(0, 2))):
-            text = f"- {' '.join(draw(WORDS))} {path} {word} {number}"  # no two alike
-            placeholder = draw(st.booleans()) and draw(st.booleans())
-            volatile = placeholder and draw(st.booleans())
-            cue = "queue" if volatile else "tier"
+            text = f"- {draw(WORDS)} {path} {word} {number}"  # no two alike
+            cue = draw(st.sampled_from(["", "", "", "", "", "", "tier", "queue"]))
+            gate = draw(st.sampled_from(["", "", "", "when", "unless"]))
+            clauses = (draw(conditions),) if gate else ()
             said.append(
                 Instruction(
                     id=f"{path}:{word}.{number}",
                     task=path,
                     level=level,
-                    text=f"{text} for {{{cue}}}" if placeholder else text,
+                    text=f"{text} for {{{cue}}}" if cue else text,
                     tokens=count_tokens(text) + 1,
                     required=required,
-                    when=tuple(draw(st.lists(conditions, max_size=1))),
-                    unless=tuple(draw(st.lists(conditions, max_size=1))),
-                    cues=(cue,) if placeholder else (),
-                    volatile=volatile,
+                    when=clauses if gate == "when" else (),
+                    unless=clauses if gate == "unless" else (),
+                    cues=(cue,) if cue else (),
+                    volatile=cue == "queue",
                 )
             )
     return tuple(said)
@@ -106,9 +104,9 @@ def policies(draw: st.DrawFn) -> Policy:
         for path in paths
     }
     settings = PolicySettings(
-        level=draw(st.sampled_from(list(Level))),
+        level=draw(st.sampled_from([*Level, Level.GUIDED, Level.GUIDED])),
         levels=draw(st.sampled_from([{}, {"simple": Level.BRIEF, "complex": Level.DETAILED}])),
-        budget_tokens=draw(st.sampled_from([0, 20, 60, 90, 120, 160, 200, 250, 300, 500])),
+        budget_tokens=draw(st.sampled_from([0, 40, 90, 120, 150, 180, 220, 300, 500, 1000])),
         max_tasks=draw(st.integers(1, 3)),
         shortlist=draw(st.integers(2, MOST_LISTED)),
     )
@@ -119,12 +117,16 @@ def policies(draw: st.DrawFn) -> Policy:
 def beliefs(draw: st.DrawFn, policy: Policy, sentences: int = 0) -> Belief:
     """What a recogniser may say: the mass of a subtree is that of its tasks, of which the likeliest are told.
 
-    Some tell none: then the leaves are asked.
+    Every other one doubts between a few tasks. Some tell no likeliest: then the leaves are asked.
     """
-    tasks = [path for path in policy.tasks if path != ROOT]
-    likely = draw(st.permutations(tasks))[: draw(st.sampled_from([1, 2, 2, 3, 3, 4, 6]))]
-    weights = {path: draw(st.sampled_from([5, 5, 4, 1, 20])) for path in likely}
-    total = sum(weights.values()) + draw(st.sampled_from([0, 0, 0, 1, 5, 50]))
+    tasks = draw(st.permutations([path for path in policy.tasks if path != ROOT]))
+    if draw(st.booleans()):
+        likely, others = tasks[: draw(st.sampled_from([2, 2, 3, 4]))], 1
+        weights = {path: draw(st.sampled_from([4, 5])) for path in likely}
+    else:
+        likely, others = tasks[: draw(st.sampled_from([1, 2, 3, 6]))], draw(st.sampled_from([0, 0, 0, 1, 5, 50]))
+        weights = {path: draw(st.sampled_from([5, 5, 4, 1, 20])) for path in likely}
+    total = sum(weights.values()) + others
     own = {path: weights.get(path, 0) / total for path in tasks}
     mass = {path: sum(own[below] for below in tasks if path in lineage(below)) for path in tasks}
     heaviest = sorted(
@@ -134,6 +136,7 @@ def beliefs(draw: st.DrawFn, policy: Policy, sentences: int = 0) -> Belief:
         {path: m for path, m in mass.items() if m >= MASS_FLOOR},
         tuple(heaviest[:MOST_LISTED]) if draw(MOSTLY) else (),
         tuple(draw(beliefs(policy)) for _ in range(draw(st.integers(0, sentences)))),
+        known=sum(own.values()),
     )
 
 
@@ -142,6 +145,7 @@ thresholds = st.builds(
     st.sampled_from([0.5, 0.7, 0.9, 0.9, 1.1]),
     st.sampled_from([0.4, 0.6, 0.8, 0.8, 1.1]),
     st.dictionaries(st.sampled_from(["/d0", "/d0/t0", "/d1/t1"]), st.sampled_from([0.4, 0.95]), max_size=2),
+    st.sampled_from([0.0, 0.0, 0.5, 0.9]),
 )
 
 

@@ -351,6 +351,7 @@ def test_places(decisions, head, tails):
     assert placed.head == head
     assert list(placed.tails) == tails
     assert placed.open_case is ("Case: " in head)
+    assert not any(text in placed.general for text in ("Case: ", CASES, REFUND.text, THING.text))
     for size in range(1, len(decisions)):
         before = place(decisions[:size], "tail")
         assert before.head == head
