@@ -157,11 +157,12 @@ def least_share(rows: int, hits: int, delta: float) -> float:
 
 
 def thresholds_for(
-    inside: Turning, outside: Turning, accepted: Tolerance, delta: float = DELTA
+    inside: Turning, outside: Turning, accepted: Tolerance, delta: float = DELTA, *, ours: bool = True
 ) -> tuple[Thresholds, bool] | None:
-    """Return the laxest thresholds at which all accepted rates are kept, and whether exposure is among them.
+    """Return the laxest thresholds at which all accepted rates are kept, and whether exposure is promised.
 
-    `inside` are rows that some task answers, `outside` such as none does. None: too few rows for any promise.
+    `inside` are rows that some task answers, `outside` such as none does. Where the latter are not `ours` nothing is
+    promised of them, so that their own rate will do. None: too few rows for any promise.
     """
     limits = []
     for turned, alpha in ((inside.wrong, accepted.error), (inside.plainly, accepted.unconditional)):
@@ -171,11 +172,12 @@ def thresholds_for(
         limits.append(_above_too_many(turned, most))
     shortlist = max(LEAST_SHORTLIST, *limits)
     if shortlist >= 1.0:
-        return SILENT, True
-    exposed = allowed(len(outside.acted), accepted.exposure, delta)
+        return SILENT, ours
+    foreign = len(outside.acted)
+    exposed = allowed(foreign, accepted.exposure, delta) if ours else math.floor(accepted.exposure * foreign)
     told = outside.known[outside.acted >= shortlist]
     known = _above_too_many(told, exposed) if exposed >= 0 else 0.0
-    return Thresholds(sure_at(shortlist), shortlist, known=known), exposed >= 0
+    return Thresholds(sure_at(shortlist), shortlist, known=known), ours and exposed >= 0
 
 
 def _above_too_many(turned: Doubles, most: int) -> float:
@@ -208,16 +210,16 @@ def certificate(rows: HeldOutRows, tree: Tree, asked: Acceptance) -> Certificate
     turned = turning(rows, tree, asked.longest)
     inside, outside = turned.some(of_tasks), turned.some(~of_tasks)
     accepted = cautious(asked.accepted) if rows.ours else asked.accepted
-    found = thresholds_for(inside, outside, accepted)
+    found = thresholds_for(inside, outside, accepted, ours=rows.ours)
     own, bounded = found or (DEFAULT, False)
     if len(tree.classes) == 1 and own is not SILENT:
         own = replace(own, sure=ALONE)
     high = replace(accepted, unconditional=accepted.unconditional * HIGH_STAKES)
     if asked.high_stakes:
-        strict, _ = thresholds_for(inside, outside, high) or (Thresholds((1.0 + own.sure) / 2), False)
+        strict, _ = thresholds_for(inside, outside, high, ours=rows.ours) or (Thresholds((1.0 + own.sure) / 2), False)
         own = replace(own, by_task=dict.fromkeys(asked.high_stakes, max(strict.sure, own.sure)))
     halved = Tolerance(accepted.error / 2, accepted.unconditional / 2, accepted.exposure / 2)
-    stricter = _one_step(own, thresholds_for(inside, outside, halved))
+    stricter = _one_step(own, thresholds_for(inside, outside, halved, ours=rows.ours))
     by_hand = asked.threshold_sure is not None or asked.threshold_shortlist is not None
     if by_hand:
         sure, shortlist = asked.threshold_sure, asked.threshold_shortlist
@@ -235,7 +237,7 @@ def certificate(rows: HeldOutRows, tree: Tree, asked: Acceptance) -> Certificate
         stricter=stricter,
         rows=int(of_tasks.sum()),
         foreign=int((~of_tasks).sum()),
-        bounds_exposure=bounded and rows.ours,
+        bounds_exposure=bounded,
     )
     return _with_shares(told, rows, tree, asked.longest)
 
