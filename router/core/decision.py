@@ -83,7 +83,7 @@ class Decision:
     @property
     def tasks(self) -> tuple[str, ...]:
         """All settled paths."""
-        return tuple(settled.path for settled in self.paths)
+        return tuple([settled.path for settled in self.paths])
 
     @property
     def listed(self) -> tuple[str, ...]:

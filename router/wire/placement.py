@@ -37,10 +37,10 @@ SWITCH_LINE = "For this part of the conversation:"
 It names no direction: a tail stands before its user turn or behind it, as the format demands.
 """
 
-ABOUT_LINE = "This part of the conversation is about: {names}."
+ABOUT_LINE = "For this part of the conversation, the case is: {names}."
 """Opens a tail when other tasks are in force again, or first become sure, of which some text was said before."""
 
-AS_ABOVE = " What is said above for that holds."
+AS_ABOVE = " What is said above for it holds."
 """Ends ABOUT_LINE where there is such text."""
 
 ANY_CASE_LINE = "Whichever case it is:"
@@ -54,6 +54,7 @@ BLOCK_OPEN, BLOCK_CLOSE = "<instructions>\n", "\n</instructions>\n\n"
 
 _SPEAKING = frozenset({"classified", "shortlisted", "unclassified", "unavailable"})
 _NO_NAMES: Mapping[str, str] = MappingProxyType({})
+_NONE: Sequence[Piece] = ()
 
 
 class PlacedTexts(NamedTuple):
@@ -89,7 +90,7 @@ def place(
         mix = _spoken(decisions[-1])
         return PlacedTexts(*_parted(mix), (), _is_open(mix))
     if len(decisions) == 1 and not decisions[0].shortlist:  # most requests: below, it comes to the same
-        mix = _spoken(decisions[0])
+        mix = decisions[0].mix if decisions[0].outcome in _SPEAKING else _spoken(decisions[0])
         passing = tuple([piece for piece in mix if piece.volatile])
         lasting = tuple([piece for piece in mix if not piece.volatile]) if passing else mix
         return PlacedTexts(*_parted(lasting), ((0, say(passing)),) if passing else ())
@@ -97,6 +98,7 @@ def place(
     open_case = False
     tails: list[tuple[int, str]] = []
     told = _Told()
+    heard: tuple[Sequence[Piece], tuple[str, ...]] = (), ()
     last = len(decisions) - 1
     for j, decision in enumerate(decisions):
         mix = _spoken(decision)
@@ -106,13 +108,17 @@ def place(
             continue
         # No turn before the last sees anything here that it did not see when it was the last itself, so its tail comes
         # out again byte for byte. What the last one says is noted in vain: none follows that would ask.
-        line, fresh, block = told.hear(decision, mix, names)
+        line, fresh, block = "", _NONE, _NONE
+        if mix is not heard[0] or decision.tasks != heard[1]:  # else all is as it was
+            line, fresh, block = told.hear(decision, mix, names)
+            heard = mix, decision.tasks
         if j == 0:
             (general, special), open_case = _parted((*fresh, *block)), bool(block)
-            fresh, block = [], []
-        text = _join(line, fresh, block, mix if j == last else (), told.open_case)
-        if text:
-            tails.append((j, text))
+            fresh, block = _NONE, _NONE
+        if fresh or block or line or j == last:
+            text = _join(line, fresh, block, mix if j == last else (), told.open_case)
+            if text:
+                tails.append((j, text))
     return PlacedTexts(general, special, tuple(tails), open_case)
 
 
@@ -136,24 +142,28 @@ class _Told:
 
     def hear(
         self, decision: Decision, mix: Sequence[Piece], names: Mapping[str, str]
-    ) -> tuple[str, list[Piece], list[Piece]]:
+    ) -> tuple[str, Sequence[Piece], Sequence[Piece]]:
         """Return what one turn adds for good: the line that opens it, plain pieces, and cases. It is noted as said."""
         plain, cases = _divided(mix)
-        now = tuple(path for path in decision.tasks if path != ROOT)
-        listed = frozenset(piece.case for piece in cases if is_heading(piece))
+        now = tuple([path for path in decision.tasks if path != ROOT])
+        listed = frozenset([piece.case for piece in cases if is_heading(piece)])
         moved = bool(now or listed) and not self._covers(now)
         other = moved or (bool(listed) and listed != self.listed)
         # Where nothing else comes into force, what does holds for the tasks that were settled deeper.
         tasks = now if other else self.tasks
-        fresh = [piece for piece in plain if not piece.volatile and not self._holds(piece, tasks)]
+        if self.under:
+            fresh = [piece for piece in plain if not piece.volatile and not self._holds(piece, tasks)]
+        else:
+            said = self.plain
+            fresh = [piece for piece in plain if said.get(piece.id) != piece.text and not piece.volatile]
         new = [p for p in cases if not (p.volatile or is_frame(p) or self._holds(p, (p.case,)))]
         speaks = decision.outcome in _SPEAKING
         if not speaks:
             if not (fresh or new):
-                return "", [], []
+                return "", _NONE, _NONE
             moved = moved and (bool(new) or any(piece.task != ROOT for piece in fresh))
         put_up = bool(new) or (speaks and bool(listed) and other)
-        block = _put_up([piece for piece in cases if not piece.volatile], new) if put_up else []
+        block = _put_up([piece for piece in cases if not piece.volatile], new) if put_up else _NONE
         line = ""
         if self.begun:
             if moved and now:
@@ -163,7 +173,9 @@ class _Told:
         self.begun = True
         if moved or block:
             self.tasks, self.listed = now, listed
-            self.voiced = any(piece.task != ROOT and not piece.volatile for piece in mix)
+            self.voiced = any([piece.task != ROOT and not piece.volatile for piece in mix])
+        elif not self.voiced:
+            self.voiced = any([piece.task != ROOT for piece in fresh])
         if block or fresh or line:
             self.open_case = bool(block)
         for piece in fresh:
@@ -176,20 +188,15 @@ class _Told:
 
     def _holds(self, piece: Piece, tasks: Collection[str]) -> bool:
         """Say whether a text was said already, plainly or as the case of one of these tasks."""
-        if self.under:
-            texts = {told[piece.id] for path in tasks if piece.id in (told := self.under.get(path, {}))}
-            if texts:
-                return texts == {piece.text}
-        return self.plain.get(piece.id) == piece.text
+        texts = {told[piece.id] for path in tasks if piece.id in (told := self.under.get(path, {}))}
+        return texts == {piece.text} if texts else self.plain.get(piece.id) == piece.text
 
     def _covers(self, now: Sequence[str]) -> bool:
         """Say whether settled tasks are those in force, or lie above them."""
-        if now == self.tasks:
-            return True
-        lineages = [lineage(path) for path in self.tasks]
-        return all(any(path in each for each in lineages) for path in now) and all(
-            any(path in each for path in now) for each in lineages
-        )
+        if now == self.tasks or not self.tasks or not now:
+            return now == self.tasks
+        pairs = [(path, task) for path in now for task in self.tasks if task == path or task.startswith(path + "/")]
+        return {path for path, _ in pairs} == {*now} and {task for _, task in pairs} == {*self.tasks}
 
     def _opening(
         self, now: Collection[str], plain: Sequence[Piece], fresh: Sequence[Piece], names: Mapping[str, str]
@@ -197,10 +204,11 @@ class _Told:
         """Return the line that opens a tail at which other tasks come into force, `now` being those to be named."""
         named: list[str] = []
         above = False
+        new = {piece.id for piece in fresh}
         for path in now:
-            own = [piece for piece in plain if piece.task == path and not piece.volatile]
-            own = own or [piece for piece in plain if piece.task in lineage(path)[1:] and not piece.volatile]
-            relies = any(piece not in fresh for piece in own)
+            own = [piece.id for piece in plain if piece.task == path and not piece.volatile]
+            own = own or [piece.id for piece in plain if piece.task in lineage(path)[1:] and not piece.volatile]
+            relies = not new.issuperset(own)
             above = above or relies
             # One that has nothing to say is named where else what is in force would seem to go on.
             if relies or (self.voiced and not own):

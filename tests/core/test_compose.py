@@ -117,7 +117,7 @@ def test_too_much_goes_in_a_fixed_order() -> None:
         "/:guided",
         "case:/c:heading",
         "/c:required",
-        "cases",
+        OPENING,
         "case:/a/x:heading",
         "/a:brief",
         "/a/x:required",

@@ -32,7 +32,7 @@ def test_the_head_says_the_first_task_and_a_switch_speaks_before_its_own_turn() 
 
 def test_what_was_said_once_is_not_said_again_but_named_when_it_is_in_force_again() -> None:
     messages = sent_messages(preparer(), body(*TALK))
-    line = "This part of the conversation is about: Money back. What is said above for that holds."
+    line = "For this part of the conversation, the case is: Money back. What is said above for it holds."
     assert messages[-1]["content"] == f"<instructions>\n{line}\n</instructions>\n\nAnd the refund?"
     grown = sent_messages(preparer(), body(*TALK, "Done.", "Thanks for the refund"))
     assert grown[: len(messages)] == messages

@@ -31,7 +31,7 @@ def test_a_chained_request_says_the_same_head_and_only_what_is_new() -> None:
     assert "Help with the refund." in first["instructions"]
     assert second["input"] == "It broke"
     assert "Say where the parcel is." in json.dumps(third["input"])
-    assert "is about: Money back." in json.dumps(fourth["input"])
+    assert "the case is: Money back." in json.dumps(fourth["input"])
     assert "Help with the refund." not in json.dumps(fourth["input"])
 
 

@@ -36,7 +36,7 @@ def settled(paths, *mix, outcome="classified"):
 
 
 def about(names):
-    return f"This part of the conversation is about: {names}. What is said above for that holds."
+    return f"For this part of the conversation, the case is: {names}. What is said above for it holds."
 
 
 def either(cases, *plain, path="/", outcome="shortlisted"):
@@ -118,7 +118,7 @@ PLACES = {
     "a task that has nothing to say ends what was on": (
         [settled("/refund", REFUND), settled("/mute"), settled("/deaf"), settled("/refund", REFUND)],
         "Check the date.",
-        [(1, "This part of the conversation is about: mute."), (3, about("refund"))],
+        [(1, "For this part of the conversation, the case is: mute."), (3, about("refund"))],
     ),
     "another task of a domain that has been spoken for": (
         [settled("/a/b", SHARED, BELOW), settled("/a/d", SHARED, BESIDE)],
