@@ -149,11 +149,11 @@ REFUND = {"/billing": 0.7, "/billing/refund": 0.45, "/billing/invoice": 0.25, "/
         (
             {
                 "mass": {"/delivery": 0.7},
-                "sentences": [{"/billing": 0.7, "/billing/refund": 0.3, "/billing/invoice": 0.3}],
+                "sentences": [{"/billing": 0.7, "/billing/refund": 0.45, "/billing/invoice": 0.25}],
             },
             [0.6, 0.4],
             {},
-            ("/delivery", "/billing"),
+            ("/delivery", "/billing/refund"),
         ),
         (None, [0.6, 0.4], {}, ("/",)),
     ],
