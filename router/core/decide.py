@@ -175,7 +175,7 @@ def settle(tree: Tree, belief: Belief, thresholds: Thresholds, max_tasks: int = 
             shared = _shared(shortlist)
             _join(found, Settled(shared, belief.mass.get(shared, 0.0), thresholds.shortlist), max_tasks)
     elif belief.sentences:
-        shortlist = _second_request(tree, belief, thresholds, longest, tasks)
+        shortlist = _second_request(tree, belief, thresholds, longest, {path for path, _, _ in found})
     return Settlement(tuple(found) or (CERTAIN_ROOT,), shortlist)
 
 
@@ -200,12 +200,15 @@ def _join(found: list[Settled], settled: Settled, max_tasks: int) -> None:
 def _second_request(
     tree: Tree, belief: Belief, thresholds: Thresholds, longest: int, settled: Collection[str]
 ) -> tuple[Likely, ...]:
-    """Return what a message with settled tasks surely asks for besides: the first list that names none of them."""
+    """Return what a message with settled tasks surely asks for besides: the first list that names none of them.
+
+    Where what is settled is itself what a sentence most likely asks for, it speaks plainly already.
+    """
     for sentence in belief.sentences:
         heaviest = likeliest(tree, sentence) if sentence.known >= thresholds.known else ()
-        if heaviest and heaviest[0].mass < thresholds.at(heaviest[0].path):
+        if heaviest and heaviest[0].path not in settled and heaviest[0].mass < thresholds.at(heaviest[0].path):
             listed = list_tasks(heaviest, thresholds.sure, thresholds.sure, longest)
-            if not any(path in settled for path, _ in listed):
+            if not any(path in settled and not tree[path].children for path, _ in listed):
                 return listed
     return ()
 
