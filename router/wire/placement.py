@@ -251,10 +251,11 @@ def _divided(mix: Sequence[Piece]) -> tuple[Sequence[Piece], Sequence[Piece]]:
 
 def _put_up(cases: Sequence[Piece], new: Collection[Piece]) -> list[Piece]:
     """Return the cases with those lines that are new, each with a line that points above in place of its others."""
-    old = {piece.case for piece in cases if not is_frame(piece) and piece not in new}
+    fresh = set(map(id, new))  # they are some of the cases themselves
+    old = {piece.case for piece in cases if not is_frame(piece) and id(piece) not in fresh}
     block: list[Piece] = []
     for piece in cases:
-        if is_frame(piece) or piece in new:
+        if is_frame(piece) or id(piece) in fresh:
             block.append(piece)
         if is_heading(piece) and piece.case in old:
             block.append(replace(piece, text=SAID_ABOVE))
