@@ -137,6 +137,12 @@ def is_heading(piece: Piece) -> bool:
     return piece.id == heading_id(piece.case)
 
 
+def said_as_cases(shortlist: tuple[Likely, ...], mix: Mix) -> tuple[Likely, ...]:
+    """Return the tasks of a shortlist whose cases were not dropped for the budget."""
+    dropped = {dropped.id for dropped in mix.dropped}
+    return tuple(likely for likely in shortlist if heading_id(likely.path) not in dropped)
+
+
 def required_of(mix: Sequence[Piece]) -> tuple[Piece, ...]:
     """Return what of a mix nobody can switch off; that of cases with their frame, so that its condition is said, too.
 

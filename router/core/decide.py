@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import TypeAlias
 
-from router.core.compose import Mix, compose, required_of
+from router.core.compose import Mix, compose, required_of, said_as_cases
 from router.core.decision import Decision, Outcome, Reason, Settled, Settlement
 from router.core.evidence import MASS_FLOOR, MOST_LISTED, Belief, Evidence, Likely, Thresholds
 from router.core.levels import NOBODY, case_levels, choose_levels
@@ -72,8 +72,14 @@ def decide(policy: Policy, evidence: Evidence, compose: Compose = compose) -> De
     if shortlist:
         levels |= case_levels(policy, [path for path, _ in shortlist], levels, evidence.levels, asked)
     mix = compose(policy, found, evidence, levels, possible)
+    if shortlist and mix.dropped:
+        shortlist = said_as_cases(shortlist, mix)
+        if len(shortlist) < len(found.shortlist):
+            gone = ", ".join(path for path, _ in found.shortlist if path not in dict(shortlist))
+            reasons.append(Reason("case_over_budget", f"there was no room for the cases of {gone}"))
+            outcome = _outcome(policy.tasks, Settlement(paths, shortlist))
     if evidence.auxiliary:
-        return _skipped(policy, evidence.auxiliary, found, mix)
+        return _skipped(policy, evidence.auxiliary, Settlement(paths, shortlist), mix)
     over = mix.tokens - policy.settings.budget_tokens
     if over > 0:
         reasons.append(_over_budget(over))

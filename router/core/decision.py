@@ -93,9 +93,7 @@ class Decision:
     @property
     def reached(self) -> frozenset[str]:
         """The tasks whose instructions are in what is sent: those settled or said as a case, with all above them."""
-        dropped = {dropped.id for dropped in self.dropped}
-        said = (path for path in self.listed if heading_id(path) not in dropped)
-        return frozenset(path for task in (*self.tasks, *said) for path in lineage(task))
+        return frozenset(path for task in (*self.tasks, *self.listed) for path in lineage(task))
 
     @property
     def confidence(self) -> float:

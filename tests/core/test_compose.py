@@ -7,9 +7,10 @@ from types import MappingProxyType
 
 import pytest
 
-from router.core.compose import CASES, NOTHING_MORE, OPENING, compose
+from router.core.compose import CASES, NOTHING_MORE, OPENING, compose, said_as_cases
+from router.core.decide import decide
 from router.core.decision import Decision, Settled, Settlement, say
-from router.core.evidence import Evidence, Likely
+from router.core.evidence import Belief, Evidence, Likely, Thresholds
 from router.core.policy import Instruction, Level, Policy, PolicySettings, Task
 
 BRIEF, GUIDED, DETAILED = Level.BRIEF, Level.GUIDED, Level.DETAILED
@@ -152,10 +153,22 @@ def test_what_the_budget_had_no_room_for_is_not_reached() -> None:
     for budget in range(full.tokens + 1):
         mix = composed(policy, budget=budget)
         paths = (Settled("/", 1.0, 0.0),)
-        decision = Decision("r", "shortlisted", paths, LISTED, mix=mix.pieces, dropped=mix.dropped)
+        decision = Decision("r", "shortlisted", paths, said_as_cases(LISTED, mix), mix=mix.pieces)
         sizes[len(decision.reached)] = decision.reached
     assert sizes == {
         1: {"/"},
         4: {"/", "/a", "/a/x", "/b"},
         5: {"/", "/a", "/a/x", "/b", "/c"},
     }
+
+
+def test_cases_without_room_are_told_and_not_taken_for_sent() -> None:
+    policy = desk()
+    roomy = decide(
+        policy, Evidence(Belief({"/a": 0.5, "/b": 0.3, "/c": 0.2}, LISTED), thresholds=Thresholds(0.99, 0.5))
+    )
+    assert roomy.listed == tuple(path for path, _ in LISTED)
+    tight = replace(policy, settings=replace(policy.settings, budget_tokens=0))
+    none = decide(tight, Evidence(Belief({"/a": 0.5, "/b": 0.3, "/c": 0.2}, LISTED), thresholds=Thresholds(0.99, 0.5)))
+    assert (none.listed, none.outcome) == ((), "unclassified")
+    assert "case_over_budget" in [reason.code for reason in none.reasons]
