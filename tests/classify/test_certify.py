@@ -136,7 +136,8 @@ def test_what_settle_says_wrongly_has_turned(data: st.DataObject, tree: Tree, lo
 
 
 def is_clear(tree: Tree, row: np.ndarray, thresholds: Thresholds) -> bool:
-    return bool(round(float(row.max()), MASS_DIGITS) >= thresholds.sure)
+    belief = tree.belief(row)
+    return belief.mass.get(belief.likeliest[0].path, 0.0) >= thresholds.sure
 
 
 def broken(found: Settlement, truth: str) -> tuple[bool, bool]:

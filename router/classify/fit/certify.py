@@ -383,8 +383,10 @@ def _astray(rows: HeldOutRows, tree: Tree) -> Doubles:
     if not len(acted):
         return acted
     tasks = rows.part_beliefs.argmax(axis=1)
-    # No node weighs less than the task below it.
-    mass = np.round(rows.part_beliefs.max(axis=1), MASS_DIGITS)
+    # A task counts with those below it, and no node weighs less than the task below it.
+    number = {path: at for at, path in enumerate(tree.nodes)}
+    nodes = np.array([number[path] for path in tree.classes], np.int64)[tasks]
+    mass = np.take_along_axis(np.round(tree.all_masses(rows.part_beliefs), MASS_DIGITS), nodes[:, None], 1)[:, 0]
     for at, (task, row) in enumerate(zip(tasks.tolist(), rows.part_rows.tolist(), strict=True)):
         together = rows.part_rows == row
         most = mass[at]
