@@ -17,8 +17,8 @@ from router.core.policy import CueValue, Level, Policy
 MASS_FLOOR = 0.01
 """Masses below this are not kept: no threshold is ever that low, and traces stay small."""
 
-MOST_LISTED = 5
-"""The most tasks that a shortlist may name."""
+LEAST_LISTED, MOST_LISTED = 2, 5
+"""The tasks that a shortlist may name. A list of one misleads a model as much as plain text does."""
 
 MASS_DIGITS = 4
 """Masses are rounded to this many digits, so that no decision depends on the last bit of a machine's arithmetic."""
@@ -87,7 +87,7 @@ class Thresholds:
         return Thresholds(
             max(self.sure, other.sure),
             max(self.shortlist, other.shortlist),
-            {path: max(self.at(path), other.at(path)) for path in {*self.by_task, *other.by_task}},
+            {path: max(self.at(path), other.at(path)) for path in {**self.by_task, **other.by_task}},  # in the pack's order
             max(self.known, other.known),
         )
 

@@ -57,3 +57,8 @@ def test_stricter_thresholds_are_nowhere_below_either() -> None:
     both = one.stricter(other)
     assert (both.sure, both.shortlist) == (0.6, 0.8)
     assert [both.at(path) for path in ("/a/b", "/c", "/x", "/x/y")] == [0.95, 0.5, 0.6, 0.6]
+
+
+def test_stricter_thresholds_keep_the_order_of_the_pack() -> None:
+    by_task = {f"/task{number}": 0.5 for number in range(20)}
+    assert list(Thresholds(by_task=by_task).stricter(Thresholds(by_task={"/late": 0.5})).by_task) == [*by_task, "/late"]
