@@ -45,13 +45,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import repeat
 
 import numpy as np
 
 from router.classify.encoder import Doubles
-from router.core.decide import LEAST_LISTED
-from router.core.evidence import MASS_DIGITS, MASS_FLOOR, MOST_LISTED, Belief, Likely, Shortfall
+from router.core.evidence import LEAST_LISTED, MASS_DIGITS, MASS_FLOOR, MOST_LISTED, Belief, Likely, Shortfall
 from router.core.policy import ROOT
 
 STAY = 0.9
@@ -147,14 +145,15 @@ class Tree:
     def __init__(self, paths: Sequence[str], classes: Sequence[str]) -> None:
         self.classes = tuple(classes)
         self.nodes = tuple(path for path in paths if path != ROOT)
-        known = set(classes)
-        inner = [path for path in self.nodes if path in known]
+        number = {path: at for at, path in enumerate(classes)}
+        inner = [path for path in self.nodes if path in number]
         if inner != list(classes):
             raise ValueError("the classes are not nodes of the tree in its order")
-        before = np.cumsum([0] + [path in known for path in self.nodes])
+        before = np.cumsum([0] + [path in number for path in self.nodes])
         ends = [self._subtree_end(at) for at in range(len(self.nodes))]
         self._first = before[: len(self.nodes)]
         self._last = before[ends]
+        self._class_of = [number.get(path, -1) for path in self.nodes]  # the class of each node, -1 for none
         self.children: dict[str, list[int]] = {}
         for at, path in enumerate(self.nodes):
             self.children.setdefault(path.rpartition("/")[0] or ROOT, []).append(at)
@@ -180,18 +179,22 @@ class Tree:
         sums = np.zeros(len(probabilities) + 1)
         probabilities.cumsum(out=sums[1:])
         masses = sums.take(self._last) - sums.take(self._first)
-        kept = (masses >= _LEAST).nonzero()[0]
-        rounded = map(round, masses.take(kept).tolist(), repeat(MASS_DIGITS))
-        likely = (probabilities >= _LEAST).nonzero()[0].tolist()
-        if len(likely) < LEAST_LISTED:  # so many are always told: lighter ones fill a list up
-            likely = _two_heaviest(probabilities)
-        heaviest = sorted([(-probabilities.item(at), at) for at in likely])[:MOST_LISTED]
+        mass: dict[str, float] = {}
+        heaviest: list[tuple[float, int]] = []
+        for node in (masses >= _LEAST).nonzero()[0].tolist():  # no task weighs more by itself than its node
+            mass[self.nodes[node]] = round(masses.item(node), MASS_DIGITS)
+            at = self._class_of[node]
+            if at >= 0 and (own := probabilities.item(at)) >= _LEAST:
+                heaviest.append((-own, at))
+        if len(heaviest) < LEAST_LISTED:  # so many are always told: lighter ones fill a list up
+            heaviest = [(-probabilities.item(at), at) for at in _two_heaviest(probabilities)]
+        heaviest.sort()
         return Belief(
-            dict(zip(map(self.nodes.__getitem__, kept.tolist()), rounded, strict=True)),
-            tuple([Likely(self.classes[at], round(-mass, MASS_DIGITS)) for mass, at in heaviest]),
+            mass,
+            tuple([Likely(self.classes[at], round(-own, MASS_DIGITS)) for own, at in heaviest[:MOST_LISTED]]),
             sentences,
             shortfall,
-            min(1.0, round(float(sums[-1]), MASS_DIGITS)),
+            min(1.0, round(sums.item(-1), MASS_DIGITS)),
         )
 
 

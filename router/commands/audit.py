@@ -49,17 +49,15 @@ from router.commands.show import plain
 from router.core.audit import (
     ALARM_AT,
     AUDIT_RATE,
-    NUMBERS,
     Audit,
     AuditWatch,
+    by_name,
     draw_position,
     is_drawn,
     name_of,
-    numbers,
     watch,
 )
 from router.core.errors import Fault
-from router.core.evidence import Thresholds
 from router.core.policy import ROOT
 from router.engine.audits import alarm_lines
 from router.evaluate import LabelError
@@ -170,14 +168,10 @@ def status_json(policy: str, over: AuditWatch, audits: Sequence[Audit]) -> dict[
         ],
         "alarms": [asdict(alarm) for alarm in over.alarms],
         "step": over.step,
-        "steps": list(map(_named, over.steps)),
-        "thresholds": _named(over.thresholds),
+        "steps": list(map(by_name, over.steps)),
+        "thresholds": by_name(over.thresholds),
         "silent": over.silent,
     }
-
-
-def _named(thresholds: Thresholds) -> dict[str, float]:
-    return dict(zip(NUMBERS, numbers(thresholds), strict=True))
 
 
 def status_table(found: Mapping[str, Any]) -> Table:

@@ -29,8 +29,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
+from router.core.decision import breach
 from router.core.evidence import SILENT, Certificate, Thresholds
-from router.core.policy import ROOT, lineage
+from router.core.policy import ROOT
 
 AUDIT_RATE = 0.02
 """The share of decisions that is drawn, unless told otherwise."""
@@ -76,10 +77,8 @@ class Audit:
         asked = {true for true in self.label if true != ROOT}
         if (promise == "exposure") is bool(asked):
             return None
-        right = {ROOT}.union(*map(lineage, asked))
-        plainly = any(path not in right for path in self.settled)
-        missed = bool(self.shortlist) and asked.isdisjoint(path for task in self.shortlist for path in lineage(task))
-        return plainly if promise == "unconditional" else plainly or missed
+        found = breach(self.settled, self.shortlist, asked)
+        return found.plainly if promise == "unconditional" else found.wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +197,11 @@ class ThresholdsInForce(Thresholds):
 def numbers(thresholds: Thresholds) -> tuple[float, ...]:
     """Return what audits hold of thresholds, in the order of NUMBERS."""
     return tuple(getattr(thresholds, name) for name in NUMBERS)
+
+
+def by_name(thresholds: Thresholds) -> dict[str, float]:
+    """Return the same under the names of NUMBERS."""
+    return dict(zip(NUMBERS, numbers(thresholds), strict=True))
 
 
 def name_of(certificate: Certificate) -> str:

@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from router.core.decision import Dropped, Settlement, heading_id
+from router.core.decision import Dropped, Settlement
 from router.core.evidence import Evidence, Likely
 from router.core.levels import speaking
 from router.core.policy import ROOT, Cue, CueValue, Instruction, Level, Piece, Policy, Task, count_tokens, depth
@@ -103,11 +103,16 @@ def _cases(
         return
     yield _OPENING
     for path, tasks in cases.items():
-        yield _frame(heading_id(path), path, f"Case: {policy.names[path]}")
+        yield _frame(_heading_id(path), path, case_heading(policy.tasks[path]))
         lines = [piece for task in tasks for piece in _lines(task, levels[task.path], cues, dropped)]
         if all(piece.volatile for piece in lines):
             yield _frame(_nothing_id(path), path, NOTHING_MORE)
         yield from (replace(piece, case=path) for piece in lines)
+
+
+def case_heading(task: Task) -> str:
+    """Return the first line of a task's case."""
+    return f"Case: {task.case}"
 
 
 def _speaks(task: Task, level: Level) -> bool:
@@ -118,6 +123,14 @@ def _speaks(task: Task, level: Level) -> bool:
 @lru_cache(maxsize=4096)
 def _frame(id: str, path: str, text: str) -> Piece:
     return Piece(id, path, Level.BRIEF, text, count_tokens(text) + 1, case=path)
+
+
+_HEADS = ":heading"
+
+
+def _heading_id(path: str) -> str:
+    """Return the id of the piece that opens the case of a task."""
+    return f"case:{path}{_HEADS}"
 
 
 def _nothing_id(path: str) -> str:
@@ -134,13 +147,13 @@ def is_frame(piece: Piece) -> bool:
 
 def is_heading(piece: Piece) -> bool:
     """Say whether a piece is what opens one case."""
-    return piece.id == heading_id(piece.case)
+    return is_frame(piece) and piece.id.endswith(_HEADS)
 
 
 def said_as_cases(shortlist: tuple[Likely, ...], mix: Mix) -> tuple[Likely, ...]:
     """Return the tasks of a shortlist whose cases were not dropped for the budget."""
     dropped = {dropped.id for dropped in mix.dropped}
-    return tuple(likely for likely in shortlist if heading_id(likely.path) not in dropped)
+    return tuple(likely for likely in shortlist if _heading_id(likely.path) not in dropped)
 
 
 def required_of(mix: Sequence[Piece]) -> tuple[Piece, ...]:

@@ -19,12 +19,12 @@ A list without the right task misleads a model about as much as plain wrong text
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeAlias
 
 from router.core.compose import Mix, compose, required_of, said_as_cases
 from router.core.decision import Decision, Outcome, Reason, Settled, Settlement
-from router.core.evidence import MASS_FLOOR, MOST_LISTED, Belief, Evidence, Likely, Thresholds
+from router.core.evidence import LEAST_LISTED, MASS_FLOOR, MOST_LISTED, Belief, Evidence, Likely, Thresholds
 from router.core.levels import NOBODY, case_levels, choose_levels
 from router.core.policy import ROOT, Level, Policy, Task, depth, lineage
 
@@ -35,9 +35,6 @@ CERTAIN_ROOT = Settled(ROOT, 1.0, 0.0)
 SOFT = 0.3
 """The least mass at which a task may be named as a possibility: with three in ten at least two more tasks could be as
 likely; then naming one is guessing."""
-
-LEAST_LISTED = 2
-"""A list of one misleads a model as much as plain text does."""
 
 Compose: TypeAlias = Callable[[Policy, Settlement, Evidence, Mapping[str, Level], tuple[str, ...]], Mix]
 """`compose`, or the same with a memory."""
@@ -163,25 +160,27 @@ def settle(tree: Tree, belief: Belief, thresholds: Thresholds, max_tasks: int = 
     which, is a second request: a list beside what is settled.
     """
     found: list[Settled] = []
-    if belief.known >= thresholds.known:
+    known = belief.known >= thresholds.known
+    sentences = [sentence for sentence in belief.sentences if sentence.known >= thresholds.known]
+    if known:
         _join(found, _descend(tree, belief.mass, thresholds), max_tasks)
-    for sentence in belief.sentences:
+    for sentence in sentences:
         walk = _descend(tree, sentence.mass, thresholds)
         # What merely sounds like a domain is part of a story.
-        if sentence.known >= thresholds.known and _is_task(tree, walk.path, sentence):
+        if _is_task(tree, walk.path, sentence):
             _join(found, walk, max_tasks)
     tasks = {path for path, _, _ in found if not tree[path].children}
     shortlist: tuple[Likely, ...] = ()
     if not tasks:
-        heaviest = likeliest(tree, belief) if belief.known >= thresholds.known else ()
+        heaviest = likeliest(tree, belief) if known else ()
         # Where the settled node is itself the likeliest task, it speaks plainly already.
         if heaviest and not (found and heaviest[0].path == found[0].path):
             shortlist = list_tasks(heaviest, thresholds.sure, thresholds.shortlist, longest)
         if shortlist:
             shared = _shared(shortlist)
             _join(found, Settled(shared, belief.mass.get(shared, 0.0), thresholds.shortlist), max_tasks)
-    elif belief.sentences:
-        shortlist = _second_request(tree, belief, thresholds, longest, {path for path, _, _ in found})
+    elif sentences:
+        shortlist = _second_request(tree, sentences, thresholds, longest, {path for path, _, _ in found})
     return Settlement(tuple(found) or (CERTAIN_ROOT,), shortlist)
 
 
@@ -204,14 +203,14 @@ def _join(found: list[Settled], settled: Settled, max_tasks: int) -> None:
 
 
 def _second_request(
-    tree: Tree, belief: Belief, thresholds: Thresholds, longest: int, settled: Collection[str]
+    tree: Tree, sentences: Sequence[Belief], thresholds: Thresholds, longest: int, settled: Collection[str]
 ) -> tuple[Likely, ...]:
     """Return what a message with settled tasks surely asks for besides: the first list that names none of them.
 
     Where what is settled is itself what a sentence most likely asks for, it speaks plainly already.
     """
-    for sentence in belief.sentences:
-        heaviest = likeliest(tree, sentence) if sentence.known >= thresholds.known else ()
+    for sentence in sentences:
+        heaviest = likeliest(tree, sentence)
         if heaviest and heaviest[0].path not in settled and heaviest[0].mass < thresholds.at(heaviest[0].path):
             listed = list_tasks(heaviest, thresholds.sure, thresholds.sure, longest)
             if not any(path in settled and not tree[path].children for path, _ in listed):

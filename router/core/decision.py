@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
@@ -46,9 +46,25 @@ class Dropped(NamedTuple):
     reason: str
 
 
-def heading_id(path: str) -> str:
-    """Return the id of the piece that opens the case of a task."""
-    return f"case:{path}:heading"
+class Breach(NamedTuple):
+    """How what was sent does not apply: text said plainly that does not (`plainly`), that or a list without the truth.
+
+    Both are False where all is well; `wrong` wherever `plainly` is.
+    """
+
+    plainly: bool
+    wrong: bool
+
+
+def breach(settled: Iterable[str], listed: Collection[str], truth: Collection[str]) -> Breach:
+    """Return how settled paths and a shortlist do not apply to a message about some tasks, or about none of them.
+
+    Text applies to a task that lies at its path or below; a shortlist to what it names, and to what lies above that.
+    """
+    right = {ROOT}.union(*map(lineage, truth))
+    plainly = not right.issuperset(settled)
+    cases = {above for path in listed for above in lineage(path)}
+    return Breach(plainly, plainly or (bool(listed) and cases.isdisjoint(truth)))
 
 
 @dataclass(frozen=True, slots=True)

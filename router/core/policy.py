@@ -10,7 +10,7 @@ import enum
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import blake2b
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
@@ -372,6 +372,7 @@ class Policy:
         return not any(task.instructions for task in self.tasks.values()) and not any(c.say for c in self.cues.values())
 
 
+@lru_cache(maxsize=8192)
 def lineage(path: str) -> tuple[str, ...]:
     """Return a path and its ancestors, root first.
 

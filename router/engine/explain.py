@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from router.core.audit import NUMBERS, numbers
+from router.core.audit import by_name
 from router.core.decision import Decision
 from router.core.evidence import Belief, Evidence, Likely, Thresholds
 from router.core.policy import ROOT, Policy, count_tokens
@@ -118,6 +118,6 @@ def certificate_json(snapshot: Snapshot, thresholds: Thresholds) -> dict[str, An
     told = snapshot.recogniser.certificate
     return {
         **msgspec.to_builtins(told, enc_hook=dict),  # for mappings that are read only
-        "in_force": dict(zip(NUMBERS, numbers(thresholds), strict=True)),
+        "in_force": by_name(thresholds),
         "promise": told.promise,
     }

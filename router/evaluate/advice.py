@@ -21,8 +21,8 @@ import numpy as np
 from router.classify import CrossValidation
 from router.classify.belief import Tree
 from router.classify.fit import certify
-from router.classify.fit.certify import HeldOutRows
 from router.classify.fit.training import Material
+from router.classify.fit.turning import HeldOutRows
 from router.core.evidence import Certificate, Thresholds, Tolerance
 from router.core.policy import ROOT, Policy
 from router.evaluate.outcomes import Judged

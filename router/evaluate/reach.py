@@ -25,16 +25,17 @@ import numpy as np
 
 from router.classify.belief import Tree
 from router.classify.fit import certify
-from router.classify.fit.certify import Acceptance, HeldOutRows, allowed, least_share, sure_at
+from router.classify.fit.certify import Acceptance, allowed, least_share
+from router.classify.fit.turning import HeldOutRows, sure_at
 from router.core.compose import compose
 from router.core.decide import candidates, decide, settle
-from router.core.decision import Settled, Settlement
+from router.core.decision import Settled, Settlement, breach
 from router.core.evidence import Belief, Certificate, Evidence, Thresholds, Tolerance
 from router.core.levels import NOBODY, choose_levels
 from router.core.policy import ROOT, Policy, lineage
 from router.cues.detectors import detect_language
 from router.evaluate.labelled import Truth
-from router.evaluate.outcomes import Judged, applies
+from router.evaluate.outcomes import Judged
 
 BUDGETS = (0.01, 0.02, 0.03, 0.05, 0.08)
 """The rates of error for which the trade is told."""
@@ -125,16 +126,15 @@ class Sending:
         found = settle(tasks, belief, thresholds, settings.max_tasks, settings.shortlist)
         settled = tuple(path for path, _, _ in found.paths if path != ROOT)
         listed = tuple(path for path, _ in found.shortlist)
-        cases = {above for path in listed for above in lineage(path)}
-        said = cases.union(*map(lineage, settled))
-        plainly = not all(applies(path, truth) for path in settled)
+        said = {above for path in (*settled, *listed) for above in lineage(path)}
+        plainly, wrong = breach(settled, listed, truth)
         key = settled, listed, () if listed else candidates(tasks, belief, found.paths)
         if key not in self._tokens:  # the same tasks always take the same
             self._tokens[key] = decide(self._policy, Evidence(belief, thresholds=thresholds)).tokens
         return _Sent(
             in_scope=bool(truth),
             reached=bool(truth) and said.issuperset(truth),
-            wrong=plainly or (bool(listed) and cases.isdisjoint(truth)),
+            wrong=wrong,
             plainly=plainly,
             general=not settled and not listed,
             sure=any(not tasks[path].children for path in settled),

@@ -13,14 +13,12 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import AfterValidator, ConfigDict, Discriminator, Tag, WithJsonSchema, model_validator
 
 from router.core.errors import Fault
+from router.core.evidence import LEAST_LISTED, MOST_LISTED
 from router.core.policy import PolicySettings
 from router.packs.reading import YamlNode
 from router.packs.words import ClosedModel, by_kind, optional, wrong
 
 DEFAULTS = PolicySettings()
-
-SHORTEST, LONGEST = 2, 5
-"""Tasks of a shortlist. A list of one misleads a model as much as plain text does."""
 
 _OLDER = ("domain", "task")
 
@@ -35,9 +33,9 @@ def _share(value: float) -> float:
 
 
 def _length(value: int) -> int:
-    if not SHORTEST <= value <= LONGEST:
-        why = "with fewer there is no choice" if value < SHORTEST else "a model loses its way among more"
-        raise wrong(f"a shortlist has {SHORTEST} to {LONGEST} tasks, not {value}", f"{why}; 3 is usual")
+    if not LEAST_LISTED <= value <= MOST_LISTED:
+        why = "with fewer there is no choice" if value < LEAST_LISTED else "a model loses its way among more"
+        raise wrong(f"a shortlist has {LEAST_LISTED} to {MOST_LISTED} tasks, not {value}", f"{why}; 3 is usual")
     return value
 
 
@@ -64,7 +62,7 @@ Share: TypeAlias = Annotated[
 """A share of messages that is neither none nor all."""
 
 ShortlistLength: TypeAlias = Annotated[
-    int, AfterValidator(_length), WithJsonSchema({"type": "integer", "minimum": SHORTEST, "maximum": LONGEST})
+    int, AfterValidator(_length), WithJsonSchema({"type": "integer", "minimum": LEAST_LISTED, "maximum": MOST_LISTED})
 ]
 
 

@@ -15,8 +15,8 @@ from typing import Annotated, TypeAlias
 from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from router.core.decision import Decision, Outcome
+from router.core.evidence import LEAST_LISTED, MOST_LISTED
 from router.core.policy import CueValue, Level
-from router.packs.accepted import LONGEST, SHORTEST
 from router.packs.words import (
     PATH,
     ClosedModel,
@@ -34,10 +34,10 @@ from router.packs.words import (
 
 
 def _listed(paths: list[str]) -> tuple[str, ...]:
-    if len(set(paths)) < len(paths) or not SHORTEST <= len(paths) <= LONGEST:
+    if len(set(paths)) < len(paths) or not LEAST_LISTED <= len(paths) <= MOST_LISTED:
         found = f"{len(set(paths))} task{'' if len(set(paths)) == 1 else 's'}"
-        hint = "for one task write reach: with its path" if len(set(paths)) < SHORTEST else "each once"
-        raise wrong(f"a shortlist has {SHORTEST} to {LONGEST} different tasks, not {found}", hint)
+        hint = "for one task write reach: with its path" if len(set(paths)) < LEAST_LISTED else "each once"
+        raise wrong(f"a shortlist has {LEAST_LISTED} to {MOST_LISTED} different tasks, not {found}", hint)
     return tuple(paths)
 
 
@@ -48,8 +48,8 @@ Shortlisted: TypeAlias = Annotated[
         {
             "type": "array",
             "items": {"type": "string", "pattern": f"^{PATH}$"},
-            "minItems": SHORTEST,
-            "maxItems": LONGEST,
+            "minItems": LEAST_LISTED,
+            "maxItems": MOST_LISTED,
             "uniqueItems": True,
         }
     ),
@@ -162,14 +162,13 @@ def judge(test: PackTest, decision: Decision) -> tuple[Mismatch, ...]:
 
     compare("outcome", expected.outcome, decision.outcome)
     compare("task", expected.task, decision.task)
-    cases = tuple(path for path in decision.listed if path in decision.reached)
     for what, wanted, got in (
         ("tasks", expected.tasks, decision.tasks),
-        ("shortlist", expected.shortlist, cases),
+        ("shortlist", expected.shortlist, decision.listed),
     ):
         compare(what, ", ".join(sorted(wanted)) or None, ", ".join(sorted(got)))
     if expected.reach is not None and expected.reach not in decision.reached:
-        found.append(Mismatch("reach", expected.reach, ", ".join((*decision.tasks, *cases))))
+        found.append(Mismatch("reach", expected.reach, ", ".join((*decision.tasks, *decision.listed))))
     spoken = decision.level if expected.reach is None else decision.levels.get(expected.reach, Level.OFF)
     compare("level", None if expected.level is None else expected.level.word, spoken.word)
     text = _folded(decision.text)

@@ -79,7 +79,7 @@ def reply_headers(reply: Reply, tell: bool, id_header: bytes = b"x-request-id", 
 def decision_headers(decision: Decision, decision_id: str) -> RawHeaders:
     """Return the headers that tell an app what was decided; a shortlist only where there is one."""
     task = decision.task
-    told = _told(task, decision.levels.get(task, Level.OFF), decision.revision, decision.outcome)
+    told = _told(task, decision.level, decision.revision, decision.outcome)
     if decision.shortlist:
         told = [*told, (b"x-router-shortlist", ", ".join(decision.listed).encode())]
     return [(b"x-router-decision", decision_id.encode()), *told]

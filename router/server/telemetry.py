@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from router.core.audit import NUMBERS, AuditWatch
+from router.core.audit import AuditWatch, by_name
 from router.core.learning import Feedback
 from router.core.ports import Usage
 from router.core.store_ports import FeedbackStore, TraceStore
@@ -267,8 +267,8 @@ def _audit_metrics(watches: Mapping[str, AuditWatch]) -> Iterator[Metric]:
         for bet in over.bets:
             alarms.add_metric((policy, bet.promise), told[bet.promise])
             evidence.add_metric((policy, bet.promise), bet.evidence)
-        for name in NUMBERS:
-            threshold.add_metric((policy, name), getattr(over.thresholds, name))
+        for name, least in by_name(over.thresholds).items():
+            threshold.add_metric((policy, name), least)
     yield from (alarms, evidence, threshold)
 
 

@@ -89,11 +89,13 @@ def place(
     if on_switch == "head":
         mix = _spoken(decisions[-1])
         return PlacedTexts(*_parted(mix), (), _is_open(mix))
-    if len(decisions) == 1 and not decisions[0].shortlist:  # most requests: below, it comes to the same
-        mix = decisions[0].mix if decisions[0].outcome in _SPEAKING else _spoken(decisions[0])
+    if len(decisions) == 1:  # most requests: below, it comes to the same
+        mix = _spoken(decisions[0])
         passing = tuple([piece for piece in mix if piece.volatile])
-        lasting = tuple([piece for piece in mix if not piece.volatile]) if passing else mix
-        return PlacedTexts(*_parted(lasting), ((0, say(passing)),) if passing else ())
+        if not passing:
+            return PlacedTexts(*_parted(mix), (), _is_open(mix))
+        if not _is_open(mix):
+            return PlacedTexts(*_parted([piece for piece in mix if not piece.volatile]), ((0, say(passing)),))
     general = special = ""
     open_case = False
     tails: list[tuple[int, str]] = []
@@ -156,14 +158,16 @@ class _Told:
         else:
             said = self.plain
             fresh = [piece for piece in plain if said.get(piece.id) != piece.text and not piece.volatile]
-        new = [p for p in cases if not (p.volatile or is_frame(p) or self._holds(p, (p.case,)))]
+        lasting = [piece for piece in cases if not piece.volatile]
+        lines = [piece for piece in lasting if not is_frame(piece)]
+        new = [piece for piece in lines if not self._holds(piece, (piece.case,))]
         speaks = decision.outcome in _SPEAKING
         if not speaks:
             if not (fresh or new):
                 return "", _NONE, _NONE
             moved = moved and (bool(new) or any(piece.task != ROOT for piece in fresh))
         put_up = bool(new) or (speaks and bool(listed) and other)
-        block = _put_up([piece for piece in cases if not piece.volatile], new) if put_up else _NONE
+        block = (lasting if len(new) == len(lines) else _put_up(lasting, new)) if put_up else _NONE
         line = ""
         if self.begun:
             if moved and now:

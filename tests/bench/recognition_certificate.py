@@ -28,7 +28,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router.classify.belief import Tree
-from router.classify.fit.certify import DELTA, HeldOutRows, Turning, cautious, sure_at, thresholds_for, turning
+from router.classify.fit.certify import DELTA, cautious, thresholds_for
+from router.classify.fit.turning import HeldOutRows, Turning, sure_at, turning
+from router.core.decision import breach
 from router.core.evidence import Thresholds, Tolerance
 from router.core.policy import ROOT, lineage
 from tests.bench.recognition_contenders import OurRouter
@@ -201,7 +203,7 @@ def fitted(messages: Messages, shots: int, seed: int) -> Fitted:
     """Fit to one draw of examples, as a pack that names no unrelated texts, and judge every decision."""
     router = OurRouter()
     router.fit(draw(messages.train, shots, 100 + seed))
-    general, sure, reach, plainly, missed = ([] for _ in range(5))
+    general, sure, reach, plainly, wrong = ([] for _ in range(5))
     for row in messages.test:
         found = router.told(row.text)
         settled, listed = [path for path, _, _ in found.paths], [path for path, _ in found.shortlist]
@@ -209,14 +211,15 @@ def fitted(messages: Messages, shots: int, seed: int) -> Fitted:
         general.append(settled == [ROOT] and not listed)
         sure.append(any(path != ROOT and not router.policy.tasks[path].children for path in settled))
         reach.append(row.path in said)
-        plainly.append(any(path not in lineage(row.path) for path in settled))
-        missed.append(bool(listed) and not any(row.path in lineage(path) for path in listed))
+        broken = breach(settled, listed, (row.path,))
+        plainly.append(broken.plainly)
+        wrong.append(broken.wrong)
     outside = [router.told(text) for text in messages.outside]
     return Fitted(
         share(general),
         share(sure),
         share(reach),
-        share(np.logical_or(plainly, missed)),
+        share(wrong),
         share(plainly),
         share([bool(found.shortlist) or found.paths[0].path != ROOT for found in outside]),
     )

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from router.classify.belief import Tree
-from router.classify.fit.certify import Turning
+from router.classify.fit.turning import Turning
 from router.core.evidence import Thresholds
 from tests.bench import recognition, recognition_certificate, recognition_dialogues, recognition_parts
 from tests.bench.recognition_contenders import Answer, OurRouter, ScikitLearn

@@ -15,15 +15,12 @@ from router.classify.fit.certify import (
     DELTA,
     LEAST_SHORTLIST,
     Acceptance,
-    HeldOutRows,
-    Turning,
     allowed,
     certificate,
     least_share,
-    sure_at,
     thresholds_for,
-    turning,
 )
+from router.classify.fit.turning import HeldOutRows, Turning, sure_at, turning
 from router.core.decide import settle
 from router.core.decision import Settlement
 from router.core.evidence import MASS_DIGITS, Belief, Thresholds, Tolerance

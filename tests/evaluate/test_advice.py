@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from router.classify import CrossValidation, fit_policy
 from router.classify.belief import Tree
-from router.classify.fit.certify import DELTA, HeldOutRows, allowed, certificate
+from router.classify.fit.certify import DELTA, allowed, certificate
 from router.classify.fit.training import Material
+from router.classify.fit.turning import HeldOutRows
 from router.core.evidence import Tolerance
 from router.evaluate import Evaluation, evaluate
 from router.evaluate.advice import Adviser

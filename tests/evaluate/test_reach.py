@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from router.classify.belief import Tree
-from router.classify.fit.certify import DELTA, Acceptance, HeldOutRows, allowed, certificate
+from router.classify.fit.certify import DELTA, Acceptance, allowed, certificate
+from router.classify.fit.turning import HeldOutRows
 from router.core.decide import decide
 from router.core.evidence import Belief, Evidence, Likely, Thresholds, Tolerance
 from router.core.policy import ROOT, Instruction, Level, Policy, Task, count_tokens

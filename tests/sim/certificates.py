@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from router.classify.belief import Tree
-from router.classify.fit.certify import DELTA, Turning
+from router.classify.fit.certify import DELTA
+from router.classify.fit.turning import Turning
 from router.core.policy import ROOT
 from tests.bench.recognition_certificate import Population, keeps, population, probabilities_of
 from tests.bench.recognition_contenders import OurRouter

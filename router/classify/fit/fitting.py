@@ -23,12 +23,12 @@ from router.classify.belief import Filter, Tree, spoken
 from router.classify.blocks import sentence_vectors
 from router.classify.cascade import ModelAverage
 from router.classify.encoder import Doubles, Flags, Integers
-from router.classify.fit import calibration, certify, selection, training
+from router.classify.fit import calibration, certify, selection, training, turning
 from router.classify.fit.calibration import Calibration, OutOfFoldProbabilities
-from router.classify.fit.certify import HeldOutRows
 from router.classify.fit.dialogues import ScoredTurn, estimate
 from router.classify.fit.selection import FittedBlocks, Hyperparameters, recipes, second_recipes, weighted
 from router.classify.fit.training import Material, TrainingSet, shipped, training_set
+from router.classify.fit.turning import HeldOutRows
 from router.classify.static import StaticTable
 from router.classify.text import sentences
 from router.core.evidence import Certificate, Thresholds
@@ -95,7 +95,7 @@ def key_of(material: Material) -> str:
         ],
         [training.NEAR, training.MOST_ROWS, SMALL_PACK, LARGE_PACK, OURS_AFTER_ALL],
         [belief.STAY, belief.GOES_ON, belief.WEIGHT, belief.REPLY, small_talk.HOSTING_SHARE],
-        [calibration.NONE_SHARE, certify.DELTA, certify.SURE_ODDS, certify.LEAST_SHORTLIST, certify.CAUTION],
+        [calibration.NONE_SHARE, certify.DELTA, turning.SURE_ODDS, certify.LEAST_SHORTLIST, certify.CAUTION],
         [hashlib.sha256("\n".join(shipped(name)).encode()).hexdigest() for name in SHIPPED],
     ]
     return material.digest(json.dumps(recipe))
@@ -158,9 +158,13 @@ def _cross_validate(material: Material, progress: Progress | None) -> CrossValid
     replies = dict(zip(questions, turns.parts[len(parts) :], strict=True))
     judged, truths = np.flatnonzero(unseen.judged & rows.opening), rows.truths
     tree = Tree(material.paths, rows.classes)
-    certifying = _certifying(tree, rows, judged, turns.openings)
-    held_out = _held_out(rows, judged[certifying], parts, turns)
-    certified = certify.certificate(held_out, tree, material.asked)
+
+    def certified_by(turns: OutOfFoldProbabilities) -> tuple[Flags, HeldOutRows, Certificate]:
+        certifying = _certifying(tree, rows, judged, turns.openings)
+        held_out = _held_out(rows, judged[certifying], parts, turns)
+        return certifying, held_out, certify.certificate(held_out, tree, material.asked)
+
+    certifying, held_out, certified = certified_by(turns)
     second: StoredSecond | None = None
     if material.cascade is not None:
         other = others[0].calibrated(rows)
@@ -168,9 +172,7 @@ def _cross_validate(material: Material, progress: Progress | None) -> CrossValid
         alone = certified.thresholds
         second = _second(rows, candidates[1], other.calibration, joint, material.cascade.budget_s, alone)
         turns = calibration.turns_together(joint, first, other, [row for row, _ in parts])
-        certifying = _certifying(tree, rows, judged, turns.openings)
-        held_out = _held_out(rows, judged[certifying], parts, turns)
-        certified = certify.certificate(held_out, tree, material.asked)
+        certifying, held_out, certified = certified_by(turns)
     filter_ = _paced(rows, unseen.judged, turns.rows, replies, Filter(prior / prior.sum()))
     stored, intercepts = _weights(rows, chosen)
     intercepts = calibrated.adjusted(intercepts)

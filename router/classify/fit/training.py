@@ -19,7 +19,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import NamedTuple
@@ -183,7 +183,7 @@ class _Row(NamedTuple):
 
     name: str
     text: str
-    weight: float
+    weight: float = 1.0
     held: bool = True
     own: bool = True
     generated: bool = False
@@ -193,33 +193,22 @@ class _Row(NamedTuple):
 
 def training_set(material: Material) -> TrainingSet | None:
     """Return the rows to fit to; None when there is no usable example at all."""
-    machines = frozenset(material.generated)
-    written = [(path, raw, own_words(raw)[0]) for path, raw in material.examples]
-    made = [(path, raw) in machines for path, raw, text in written if tokens(text)]
-    examples = [(path, text) for path, _, text in written if tokens(text)]
+    examples = _written(material.examples, material)
     turns, dialogues = _turns(material.dialogues, len(examples))
-    asked = [(row.name, row.text) for row in turns if row.name != ROOT]
-    known = dict(examples + asked)
+    asked = examples + [row for row in turns if row.name != ROOT]
+    known = {row.name for row in asked}
     classes = tuple(path for path in material.paths if path in known)
     if not classes:
         return None
-    none = [text for raw in material.unrelated if tokens(text := own_words(raw)[0])]
-    own = len(none)
-    none_made = [(ROOT, raw) in machines for raw in material.unrelated if tokens(own_words(raw)[0])]
-    neighbours = NearestExamples(material.encoder, [text for _, text in examples + asked])
+    none = _written([(NONE, raw) for raw in material.unrelated], material)
+    neighbours = NearestExamples(material.encoder, [row.text for row in asked])
     if len(none) < ENOUGH_NONE:
-        none += neighbours.unlike(shipped("unrelated"))
+        none += [_Row(NONE, text, own=False) for text in neighbours.unlike(shipped("unrelated"))]
     goes_on = neighbours.unlike(shipped("follow_ups"))
-    average = (len(examples) + len(asked)) / len(classes)
+    average = len(asked) / len(classes)
     weight_none = _share(NONE_WEIGHT, len(classes)) * average / len(none)
     weight_goes_on = _share(GOES_ON_WEIGHT, len(classes)) * average / len(goes_on)
-    rows = [_Row(path, text, 1.0, generated=by) for (path, text), by in zip(examples, made, strict=True)]
-    rows += turns
-    by_machine = none_made + [False] * (len(none) - own)
-    rows += [
-        _Row(NONE, text, weight_none, own=at < own, generated=by)
-        for at, (text, by) in enumerate(zip(none, by_machine, strict=True))
-    ]
+    rows = examples + turns + [row._replace(weight=weight_none) for row in none]
     rows += [_Row(GOES_ON, text, weight_goes_on, own=False) for text in goes_on]
     rows += [
         _Row(path, text, ABOUT_WEIGHT, held=False, own=False)
@@ -243,6 +232,13 @@ def training_set(material: Material) -> TrainingSet | None:
     )
 
 
+def _written(given: Iterable[tuple[str, str]], material: Material) -> list[_Row]:
+    """Return the pack's own messages, given by class, as rows; those without words teach nothing."""
+    machines = frozenset(material.generated)
+    cleaned = ((name, raw, own_words(raw)[0]) for name, raw in given)
+    return [_Row(name, text, generated=(name, raw) in machines) for name, raw, text in cleaned if tokens(text)]
+
+
 def _turns(dialogues: Sequence[Dialogue], first: int) -> tuple[list[_Row], tuple[tuple[_DialogueRow, ...], ...]]:
     """Return the users' turns as rows, the first of which will be row `first`, and the dialogues that refer to them."""
     rows: list[_Row] = []
@@ -258,7 +254,7 @@ def _turns(dialogues: Sequence[Dialogue], first: int) -> tuple[list[_Row], tuple
             row = -1
             if tokens(text) and not small_talk(text):
                 row = first + len(rows)
-                rows.append(_Row(turn.task, text, 1.0, opening=turn.task != before, talk=talk))
+                rows.append(_Row(turn.task, text, opening=turn.task != before, talk=talk))
             said.append(_DialogueRow(row, question, turn.task))
             question, before = "", turn.task
         found.append(tuple(said))

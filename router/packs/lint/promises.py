@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from math import ceil, log, log1p
 from statistics import median
 
-from router.core.compose import CASES
+from router.core.compose import CASES, case_heading
 from router.core.policy import HEADING_WORDS, ROOT, Policy, count_tokens
 from router.packs.lint.common import CueDomains, Finding, found, leaves, said_tokens, where
 from router.packs.load import Pack
@@ -16,7 +16,6 @@ DELTA = 0.05
 """A promise may fail with this probability."""
 
 _MOST_NAMED = 5
-_CASE = "Case: "
 
 
 def older_keys(pack: Pack) -> Iterator[Finding]:
@@ -131,7 +130,7 @@ def long_lists(pack: Pack) -> Iterator[Finding]:
     def tokens(path: str, *levels: str) -> int:
         said = [i for above in policy.lineages[path] for i in policy.tasks[above].instructions]
         own = [i for i in said if i.level.word in levels and (path == ROOT or i.task != ROOT)]
-        return domains.most_said(own)[1] + (count_tokens(_CASE + policy.tasks[path].case) + 1 if path != ROOT else 0)
+        return domains.most_said(own)[1] + (count_tokens(case_heading(policy.tasks[path])) + 1 if path != ROOT else 0)
 
     budget = policy.settings.budget_tokens
     around = count_tokens(CASES) + 1 + sum(map(said_tokens, policy.cues.values()))
