@@ -1,6 +1,6 @@
 """The fitted model on disk: JSON and npz behind a digest. Never a pickle, never trusted unread.
 
-    prompt-router model 4\\n
+    prompt-router model 5\\n
     <sha256 of all that follows, 64 hexadecimal digits>\\n
     <npz archive; its entry `about` is JSON, all other entries are arrays>
 
@@ -27,11 +27,11 @@ from numpy.typing import NDArray
 
 from router.classify.belief import REPLY
 from router.classify.cascade import ModelAverage
-from router.classify.encoder import Doubles
+from router.classify.encoder import Doubles, Floats
 from router.core.errors import RouterError
 from router.core.evidence import Certificate, Thresholds
 
-MAGIC = b"prompt-router model 4\n"
+MAGIC = b"prompt-router model 5\n"
 _DIGEST_LENGTH = 64
 # What reading a file that is not ours can raise, each from numpy, zipfile, json or msgspec.
 _UNREADABLE = (
@@ -66,6 +66,17 @@ class StoredSecond:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredLanguage:
+    """The model of a language that is not the pack's own; fields as in `Artefact`."""
+
+    tag: str
+    blocks: tuple[StoredBlock, ...]
+    intercepts: Doubles
+    sharpness: float
+    attention: Floats
+
+
+@dataclass(frozen=True, slots=True)
 class Artefact:
     """All that serving needs to recognise.
 
@@ -73,8 +84,10 @@ class Artefact:
     `paths`; behind them the model has two more columns, "none of these" and "goes on". `intercepts`, `prior` and the
     blocks' scores all have `len(classes) + 2` columns. `sharpness` turns scores into log-probabilities; `stay`,
     `goes_on` and `weight` are the filter's. `certificate` holds the thresholds and says how they came about. Without
-    classes there is nothing to recognise, and there are no blocks. `second` is there in a cascade; the certificate is
-    then that of both models.
+    classes there is nothing to recognise, and there are no blocks. `attention` tells which words of a long message ask
+    for something (`attention.Attention`); empty where they all count alike. `languages` are the models
+    of further languages, which `identifier` tells apart. `second` is there in a cascade; the certificate is then that
+    of both models.
     """
 
     key: str
@@ -91,6 +104,9 @@ class Artefact:
     hosted: tuple[str, ...] = ()
     boilerplate: tuple[str, ...] = ()
     blocks: tuple[StoredBlock, ...] = ()
+    attention: Floats = field(default_factory=lambda: np.zeros(0, np.float32))
+    languages: tuple[StoredLanguage, ...] = ()
+    identifier: StoredBlock | None = None
     second: StoredSecond | None = None
 
     @property
@@ -164,6 +180,7 @@ class Artefact:
         artefact = msgspec.convert(about, cls, dec_hook=lambda kind, name: entries[name])
         columns = [artefact.intercepts.shape, artefact.prior.shape]
         columns += [artefact.second.intercepts.shape] if artefact.second is not None else []
+        columns += [language.intercepts.shape for language in artefact.languages]
         if artefact.classes and set(columns) != {(len(artefact.classes) + 2,)}:
             raise ValueError("the columns do not fit the classes")
         return artefact

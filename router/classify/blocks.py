@@ -66,9 +66,9 @@ class _StructureFeatures:
         self.marks = {mark: at for at, mark in enumerate(sorted(counts))}
         self.idf: Doubles = np.array([math.log((1 + len(texts)) / (1 + counts[mark])) + 1 for mark in self.marks])
 
-    def rows(self, texts: Sequence[str]) -> SparseMatrix:
+    def rows(self, readings: Sequence[TokenizedText]) -> SparseMatrix:
         """Return the marks of each text, weighted by rarity, at length one."""
-        found = [[at for mark in marks(tokens(text)) if (at := self.marks.get(mark)) is not None] for text in texts]
+        found = [[at for mark in marks(text.tokens) if (at := self.marks.get(mark)) is not None] for text in readings]
         values = [self.idf[row] / np.linalg.norm(self.idf[row]) for row in found]
         return SparseMatrix(
             starts=np.cumsum([0] + [len(row) for row in found]),

@@ -31,7 +31,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from router.classify.encoder import Doubles, Flags, LinearModel, TokenizedText, softmax, tokenized
+from router.classify.encoder import Doubles, Flags, LinearModel, TokenizedText, softmax
 from router.classify.text import sentences
 from router.classify.vectors import EncoderFailed, VectorScorer
 from router.core.evidence import Shortfall, Thresholds
@@ -124,7 +124,7 @@ class ModelCascade:
             return _Prediction(turn, self._first.probabilities)
         parts = {part: self._first.probabilities(part) for part in sentences(text)}
         asked = [text, *(part for part, alone in parts.items() if self._is_open(alone, part))]
-        readings = [tokenized(each, self._first.spelling) for each in asked]
+        readings = [self._first.read(each) for each in asked]
         second, code = self._second_scores(readings)
         if second is None:
             return _Prediction(turn, parts.__getitem__, Shortfall(code, self._alone))

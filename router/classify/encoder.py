@@ -28,13 +28,15 @@ Flags: TypeAlias = NDArray[np.bool_]
 class TokenizedText(NamedTuple):
     """A text as all blocks read it: its tokens, the distinct ones in their order, and how often each occurs.
 
-    `counts` is None where each occurs once, as in most messages.
+    `counts` is None where each occurs once, as in most messages. In a long message, where words count more or less
+    (`attention`), a word occurs as often as its weights say, and `pairs` has the same of each pair of neighbours.
     """
 
     text: str
     tokens: list[str]
     words: list[str]
-    counts: list[int] | None
+    counts: list[float] | None
+    pairs: dict[tuple[str, str], float] | None = None
 
 
 def tokenized(text: str, spelling: Spelling | None = None) -> TokenizedText:
@@ -81,10 +83,22 @@ class Scorer(Protocol):
         ...
 
 
+class Attends(Protocol):
+    """Knows which words ask for something. Safe to call from any thread."""
+
+    def attend(self, reading: TokenizedText) -> TokenizedText:
+        """Return a text whose other words count less."""
+        ...
+
+    def asks(self, reading: TokenizedText) -> bool:
+        """Say whether a text as a whole rather asks for something."""
+        ...
+
+
 class Features(Protocol):
     """A vocabulary learned from training texts."""
 
-    def rows(self, texts: Sequence[str]) -> Matrix:
+    def rows(self, readings: Sequence[TokenizedText]) -> Matrix:
         """Return the features of each text; they need not be texts that were learned from."""
         ...
 
@@ -96,19 +110,31 @@ class Features(Protocol):
 class LinearModel:
     """A fitted linear softmax model: the sum of its blocks' scores, calibrated.
 
-    `spelling` mends slips before the blocks read a text.
+    `spelling` mends slips before the blocks read a text; `attention` gives the words of a long one their weights.
     """
 
     def __init__(
-        self, scorers: Sequence[Scorer], intercepts: Doubles, sharpness: float, spelling: Spelling | None = None
+        self,
+        scorers: Sequence[Scorer],
+        intercepts: Doubles,
+        sharpness: float = 1.0,
+        spelling: Spelling | None = None,
+        attention: Attends | None = None,
     ) -> None:
         self.scorers = tuple(scorers)
         self.spelling = spelling
+        self._attention = attention
         self._sharpness = sharpness
         self._intercepts = intercepts * sharpness
 
+    def read(self, text: str) -> TokenizedText:
+        """Return a text as this model reads it."""
+        return tokenized(text, self.spelling)
+
     def scores(self, reading: TokenizedText) -> Doubles | None:
         """Return the calibrated scores of all classes, whose softmax is their probabilities; None for unknown words."""
+        if self._attention is not None:
+            reading = self._attention.attend(reading)
         found: Doubles | None = None
         for scorer in self.scorers:
             scores = scorer.score(reading)
@@ -116,9 +142,13 @@ class LinearModel:
                 found = scores.astype(np.float64) if found is None else found + scores
         return None if found is None else found * self._sharpness + self._intercepts
 
+    def asks(self, text: str) -> bool:
+        """Say whether a sentence asks for something, and is not merely told beside a request."""
+        return self._attention is None or self._attention.asks(self.read(text))
+
     def probabilities(self, text: str) -> Doubles | None:
         """Return the probabilities of all classes; None when nothing in the text is known."""
-        scores = self.scores(tokenized(text, self.spelling))
+        scores = self.scores(self.read(text))
         return None if scores is None else softmax(scores)
 
 

@@ -99,13 +99,13 @@ class _LexicalFeatures:
         """How many columns there are."""
         return len(self.words) + len(self.pairs) + len(self.grams)
 
-    def rows(self, texts: Sequence[str]) -> SparseMatrix:
+    def rows(self, readings: Sequence[TokenizedText]) -> SparseMatrix:
         """Return the matrix the regression is fitted to."""
         columns: list[Integers] = [np.zeros(0, np.int64)]
         values: list[Doubles] = [np.zeros(0)]
         ends = [0]
-        for text in texts:
-            row_columns, row_values = self._row(text)
+        for reading in readings:
+            row_columns, row_values = self._row(reading)
             columns.append(row_columns)
             values.append(row_values)
             ends.append(ends[-1] + len(row_columns))
@@ -154,23 +154,24 @@ class _LexicalFeatures:
             self._blocks[word] = block
         return block
 
-    def _row(self, text: str) -> tuple[Integers, Doubles]:
-        found = _tokens_once(text)
+    def _row(self, reading: TokenizedText) -> tuple[Integers, Doubles]:
         columns: list[Integers] = []
         values: list[Doubles] = []
         squared = 0.0
-        for word, count in Counter(found).items():
+        for word, count in zip(reading.words, reading.counts or [1.0] * len(reading.words), strict=True):
             block_columns, block_values, length = self._block(word)
             columns.append(block_columns)
             values.append(block_values * math.sqrt(count))
             squared += length * math.sqrt(count)
-        known = (self.pairs.get(pair) for pair in dict.fromkeys(pairwise(found)))
-        pairs = np.array([at for at in known if at is not None], np.int64)
-        squared += float((self.pair_idf[pairs] ** 2).sum())
+        met = dict.fromkeys(pairwise(reading.tokens), 1.0) if reading.pairs is None else reading.pairs
+        known = [(at, count) for pair, count in met.items() if (at := self.pairs.get(pair)) is not None]
+        pairs = np.array([at for at, _ in known], np.int64)
+        roots = np.sqrt(np.array([count for _, count in known]))
+        squared += float((self.pair_idf[pairs] ** 2 * roots).sum())
         if squared == 0.0:
             return np.zeros(0, np.int64), np.zeros(0)
         columns.append(pairs + len(self.words))
-        values.append(self.pair_idf[pairs])
+        values.append(self.pair_idf[pairs] * roots)
         return np.concatenate(columns), np.concatenate(values) / math.sqrt(squared)
 
 
@@ -219,15 +220,20 @@ class LexicalScorer:
             if counts is None:
                 seen = np.add.reduce(self._table.take(rows + pairs, 0), 0)
             else:
-                pairs = list(dict.fromkeys(pairs))
-                seen = _weighted_sum(self._table.take(rows + pairs, 0), counts + [1] * len(pairs))
+                if reading.pairs is None:
+                    pairs = list(dict.fromkeys(pairs))
+                    weights = [1.0] * len(pairs)
+                else:
+                    known = [(row, weight) for pair, weight in reading.pairs.items() if (row := self._pairs.get(pair))]
+                    pairs, weights = [row for row, _ in known], [weight for _, weight in known]
+                seen = _weighted_sum(self._table.take(rows + pairs, 0), counts + weights)
             total = seen if total is None else total + seen
         elif total is None or not total[:-1].any():
             return None
         scores: Floats = total[:-1] / np.sqrt(total[-1])
         return scores
 
-    def _sum_unseen(self, words: list[str], places: list[int | None], counts: list[int] | None) -> Floats:
+    def _sum_unseen(self, words: list[str], places: list[int | None], counts: list[float] | None) -> Floats:
         unseen = [at for at, place in enumerate(places) if place is None][:UNSEEN_WORDS]
         picked = self._met.take([words[at][:WORD_LETTERS] for at in unseen])
         if counts is None:
@@ -317,7 +323,7 @@ class WordTable:
             return table.take([rows[word] for word in words], 0)
 
 
-def _weighted_sum(picked: Floats, counts: list[int]) -> Floats:
+def _weighted_sum(picked: Floats, counts: list[float]) -> Floats:
     """Return the sum of some rows, each times the square root of its count. Not by BLAS: its threads cost more."""
     summed: Floats = np.einsum("i,ij->j", np.sqrt(np.array(counts, np.float32)), picked)
     return summed

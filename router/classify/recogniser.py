@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from router.classify.artefact import Artefact, ArtefactError, StoredBlock
+from router.classify.artefact import Artefact, ArtefactError, StoredBlock, StoredLanguage
+from router.classify.attention import attention_of
 from router.classify.belief import FEW, NOTHING_YET, SILENT, Filter, FilterState, Tree, spoken
 from router.classify.blocks import restore
 from router.classify.cascade import ModelCascade
 from router.classify.cleaning import own_words
-from router.classify.encoder import Doubles, LinearModel
+from router.classify.encoder import Doubles, Floats, LinearModel
+from router.classify.languages import Identifier, Polyglot
 from router.classify.small_talk import small_talk
 from router.classify.static import StaticTable
 from router.classify.text import Boilerplate, Spelling, last_question
@@ -48,8 +50,7 @@ class LinearRecogniser:
         try:
             self._boilerplate = Boilerplate(artefact.boilerplate)
             self._tree = Tree(artefact.paths, artefact.classes)
-            spelling = _spelling(artefact)
-            self._model = _model(artefact.blocks, artefact.intercepts, artefact.sharpness, columns, spelling)
+            self._model = _first(artefact, columns)
             if artefact.second is not None:
                 stored = artefact.second
                 second = _model(stored.blocks, stored.intercepts, stored.sharpness, columns)
@@ -113,7 +114,8 @@ class LinearRecogniser:
         self, parts: list[str], probabilities: Callable[[str], Doubles | None], shortfall: Shortfall | None
     ) -> tuple[Belief, ...]:
         """Return the beliefs after the sentences that add to what the message as a whole says (`belief`)."""
-        found = spoken(np.array([turn for turn in map(probabilities, parts) if turn is not None]))
+        asking = filter(self._model.asks, parts)
+        found = spoken(np.array([turn for turn in map(probabilities, asking) if turn is not None]))
         beliefs = list(map(self._tree.belief, found))
         at = (shortfall or self).thresholds.at
         clear = [self._is_clear(belief, at) for belief in beliefs]
@@ -127,18 +129,33 @@ class LinearRecogniser:
         return all(belief.mass.get(path, 0.0) >= at(path) for path in lineage(belief.likeliest[0].path)[1:])
 
 
+def _first(artefact: Artefact, columns: int) -> LinearModel:
+    """Return the model that is always asked: that of the pack's own language, or of all its languages."""
+    spoken: list[Artefact | StoredLanguage] = [artefact, *artefact.languages]
+    models = [
+        _model(stored.blocks, stored.intercepts, stored.sharpness, columns, _spelling(stored.blocks), stored.attention)
+        for stored in spoken
+    ]
+    if artefact.identifier is None:
+        return models[0]
+    known = artefact.identifier
+    return Polyglot(models, Identifier(known.words["tags"], known.words["grams"], known.arrays["weights"]))
+
+
 def _model(
     blocks: Sequence[StoredBlock],
     intercepts: Doubles,
     sharpness: float,
     columns: int,
     spelling: Spelling | None = None,
+    attention: Floats | None = None,
 ) -> LinearModel:
     """Return a fitted model, ready to score. Raises KeyError, TypeError or ValueError when its parts do not fit."""
     scorers = [restore(stored.name, stored.arrays, stored.words) for stored in blocks]
     if any(scorer.width != columns for scorer in scorers) or (blocks and len(intercepts) != columns):
         raise ValueError("the weights do not fit the classes")
-    return LinearModel(scorers, intercepts, sharpness, spelling)
+    attends = None if attention is None else attention_of(attention, scorers)
+    return LinearModel(scorers, intercepts, sharpness, spelling, attends)
 
 
 def _opening(turn: Doubles) -> Doubles:
@@ -153,8 +170,8 @@ def _opening(turn: Doubles) -> Doubles:
     return opening
 
 
-def _spelling(artefact: Artefact) -> Spelling:
+def _spelling(blocks: Sequence[StoredBlock]) -> Spelling:
     """Return the spelling by the words of the examples; where the static table serves, its words are right as well."""
-    words = {block.name: block.words for block in artefact.blocks}
+    words = {block.name: block.words for block in blocks}
     known = words.get("lexical", {}).get("words", ())
     return Spelling(known, StaticTable.load()) if "static" in words else Spelling(known)

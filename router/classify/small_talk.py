@@ -107,13 +107,18 @@ def _cut(words: list[str], known: _List) -> int:
     return last[1] if last else 0
 
 
+def shipped_list() -> str:
+    """Return the phrases as they ship."""
+    return resources.files("router.classify").joinpath("small_talk.txt").read_text("utf-8")
+
+
 @lru_cache(maxsize=1)
 def _list() -> _List:
     words: dict[str, str] = {}
     phrases: dict[str, int] = {}
     bits = {f"[{kind}]": 1 << bit for bit, kind in enumerate(KINDS)}
     kind = 0
-    for line in resources.files("router.classify").joinpath("small_talk.txt").read_text("utf-8").splitlines():
+    for line in shipped_list().splitlines():
         if line.startswith("["):
             kind = bits.get(line, 0)
         elif line and not line.startswith("#"):

@@ -28,7 +28,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from router.classify.encoder import Doubles, Floats, TokenizedText, tokenized
+from router.classify.encoder import Doubles, Floats, TokenizedText
 from router.classify.lexical import WordTable
 from router.classify.text import tokens
 
@@ -190,8 +190,17 @@ MOST_WORDS = 300
 
 
 @lru_cache(maxsize=50_000)
-def _vector_once(word: str) -> Floats:  # a fit reads each word a dozen times
+def vector_once(word: str) -> Floats:
+    """Return the vector of a word in the shipped table, which a fit asks for a dozen times."""
     return StaticTable.load().vector(word)
+
+
+@cache
+def shared_vectors() -> WordTable:
+    """Return the vectors of words met in traffic, for models without a static block of their own."""
+    table = StaticTable.load()
+    most = STORE_BYTES // (4 * table.dimensions)
+    return WordTable(most, table.dimensions, lambda words: np.array(list(map(table.vector, words)), np.float32))
 
 
 def counted(reading: TokenizedText) -> tuple[list[str], list[float] | None]:
@@ -206,13 +215,13 @@ class _StaticFeatures:
     def __init__(self, texts: Sequence[str]) -> None:
         self.vocabulary = sorted({word for text in texts for word in tokens(text)})
 
-    def rows(self, texts: Sequence[str]) -> Doubles:
+    def rows(self, readings: Sequence[TokenizedText]) -> Doubles:
         """Return the vector of each text, of shape (texts, dimensions)."""
-        matrix = np.zeros((len(texts), StaticTable.load().dimensions))
-        for at, text in enumerate(texts):
-            words, roots = counted(tokenized(text))
+        matrix = np.zeros((len(readings), StaticTable.load().dimensions))
+        for at, reading in enumerate(readings):
+            words, roots = counted(reading)
             for number, word in enumerate(words):
-                matrix[at] += _vector_once(word) * (roots[number] if roots else 1.0)
+                matrix[at] += vector_once(word) * (roots[number] if roots else 1.0)
         lengths = np.linalg.norm(matrix, axis=1, keepdims=True)
         matrix /= np.maximum(lengths, np.finfo(np.float32).tiny)
         return matrix
@@ -247,6 +256,10 @@ class StaticScorer:
         # Not by BLAS, whose threads cost more.
         vectors = self._vectors(words)
         return np.concatenate([np.einsum("ij,jk->ik", vectors, self._weights), vectors], axis=1)
+
+    def vectors(self, words: list[str]) -> Floats:
+        """Return the vectors of at most `MOST_WORDS` distinct words, one a row."""
+        return self._store.take(words)[:, self.width :]
 
     def score(self, reading: TokenizedText) -> Floats | None:
         """Return the scores of the text's vector; None when it has none."""

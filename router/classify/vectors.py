@@ -144,9 +144,9 @@ class _VectorFeatures:
     def __init__(self, encoder: VectorEncoder) -> None:
         self._encoder = encoder
 
-    def rows(self, texts: Sequence[str]) -> Doubles:
+    def rows(self, readings: Sequence[TokenizedText]) -> Doubles:
         """Return the vectors, of shape (texts, dimensions). Raises EncoderFailed."""
-        return self._encoder.of(texts).astype(np.float64)
+        return self._encoder.of([reading.text for reading in readings]).astype(np.float64)
 
     def fold(self, coefficients: Doubles) -> VectorScorer:
         """Return the scorer of these weights."""

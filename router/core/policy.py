@@ -308,7 +308,7 @@ class Policy:
     """A loaded pack. `tasks` maps path to task in pre-order, `/` first; `revision` is the hash of its meaning.
 
     `generated` are those examples, as task and text (`/` for unrelated ones), that no customer wrote: they train, but
-    nothing is certified on them.
+    nothing is certified on them. `languages` maps texts to their language, where that is not the pack's own.
     """
 
     name: str
@@ -322,6 +322,7 @@ class Policy:
     boilerplate: tuple[str, ...] = ()
     unrelated: tuple[str, ...] = ()
     generated: frozenset[tuple[str, str]] = frozenset()
+    languages: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     dialogues: tuple[Dialogue, ...] = ()
     signals: tuple[Signal, ...] = ()
     judge: Judge | None = None

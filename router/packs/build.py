@@ -96,6 +96,14 @@ def build(draft: PackDraft, faults: list[Fault]) -> tuple[Policy, tuple[PackTest
             for line in distinct((*task.examples, *draft.unrelated) if path == ROOT else task.examples)
             if line.generated
         ),
+        languages=MappingProxyType(
+            {
+                line.text: line.language
+                for lines in (draft.unrelated, *(task.examples for task in draft.tasks.values()))
+                for line in lines
+                if line.language
+            }
+        ),
         dialogues=tuple(dialogues),
         signals=declare_signals(draft.signals, metrics, draft.tasks, faults),
         judge=declare_judge(*draft.judge, metrics, faults) if draft.judge else None,

@@ -114,14 +114,15 @@ class OutOfFoldScores:
     """Scores of rows by models that had not seen them.
 
     `scores` has a column per class, and zeros where a row has none; `judged` says which rows have scores, `predictable`
-    which could have been right. `parts` are the scores of the rows' parts, by the models that had not seen the row.
-    `calibration` is what makes probabilities of them all.
+    which could have been right. `parts` are the scores of the rows' parts, by the models that had not seen the row, and
+    `asking` says which of these ask for something (`attention`). `calibration` is what makes probabilities of them all.
     """
 
     scores: Doubles
     judged: Flags
     predictable: Flags
     parts: Doubles
+    asking: Flags
     calibration: Calibration = Calibration()
 
     def calibrated(self, rows: TrainingSet) -> OutOfFoldScores:

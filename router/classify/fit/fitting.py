@@ -13,22 +13,23 @@ import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from router.classify import belief, lexical, sentence_encoder, small_talk
-from router.classify.artefact import Artefact, StoredBlock, StoredSecond
+from router.classify import belief, languages, lexical, sentence_encoder, small_talk
+from router.classify.artefact import Artefact, StoredBlock, StoredLanguage, StoredSecond
 from router.classify.belief import Filter, Tree, spoken
 from router.classify.blocks import sentence_vectors
 from router.classify.cascade import ModelAverage
-from router.classify.encoder import Doubles, Flags, Integers
-from router.classify.fit import calibration, certify, selection, training, turning
-from router.classify.fit.calibration import Calibration, OutOfFoldProbabilities
+from router.classify.encoder import Doubles, Flags, Integers, tokenized
+from router.classify.fit import calibration, certify, everyday, selection, training, turning
+from router.classify.fit.calibration import Calibration, OutOfFoldProbabilities, OutOfFoldScores
 from router.classify.fit.dialogues import ScoredTurn, estimate
 from router.classify.fit.selection import FittedBlocks, Hyperparameters, recipes, second_recipes, weighted
 from router.classify.fit.training import Material, TrainingSet, shipped, training_set
 from router.classify.fit.turning import HeldOutRows
+from router.classify.languages import MAIN, Identifier
 from router.classify.static import StaticTable
 from router.classify.text import sentences
 from router.core.evidence import Certificate, Thresholds
@@ -44,7 +45,12 @@ OURS_AFTER_ALL = 0.5
 """A shipped text that no task is supposed to answer, and that out of fold is given to one task, or one branch of the
 tree, with more than this, is what this pack is for ("tell me a joke")."""
 
-SHIPPED = ("unrelated", "follow_ups", "small_talk")
+BACKGROUND = ("unrelated", "follow_ups", "everyday")
+
+LANGUAGE_FOLDS = 3
+
+LANGUAGE_TIME = 0.3
+"""What a further language takes of the time of the pack's own."""
 
 Progress: TypeAlias = Callable[[float], None]
 """Told the share of a fit that is done, from 0 to 1, at each step."""
@@ -78,8 +84,9 @@ def fit_policy(policy: Policy) -> Artefact:
 
 def key_of(material: Material) -> str:
     """Return the key of the artefact that fitting this material gives, by the constants of this version."""
+    tags = sorted({MAIN, *dict(material.languages).values()})
     recipe = [
-        11,  # raised when the code changes what a fit gives
+        12,  # raised when the code changes what a fit gives
         recipes(material.encoder),
         StaticTable.load().digest if material.encoder == "static" else "",
         _second_key(material.cascade),
@@ -93,12 +100,21 @@ def key_of(material: Material) -> str:
             training.LEAST_WEIGHT,
             training.ENOUGH_NONE,
         ],
+        [everyday.EVERY, everyday.AROUND, everyday.MOST_TEXTS, everyday.WINDOWS, everyday.STRENGTH],
         [training.NEAR, training.MOST_ROWS, SMALL_PACK, LARGE_PACK, OURS_AFTER_ALL],
         [belief.STAY, belief.GOES_ON, belief.WEIGHT, belief.REPLY, small_talk.HOSTING_SHARE],
         [calibration.NONE_SHARE, certify.DELTA, turning.SURE_ODDS, certify.LEAST_SHORTLIST, certify.CAUTION],
-        [hashlib.sha256("\n".join(shipped(name)).encode()).hexdigest() for name in SHIPPED],
+        [
+            _digest(small_talk.shipped_list()),
+            *(_digest("\n".join(shipped(name, tag))) for tag in tags for name in BACKGROUND),
+        ],
+        [languages.CAUTION, languages.MAIN_PRIOR, languages.LIKELY, LANGUAGE_FOLDS],
     ]
     return material.digest(json.dumps(recipe))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _second_key(asked: EncoderCascade | None) -> list[Any]:
@@ -132,72 +148,156 @@ def cross_validate(material: Material, progress: Progress | None = None) -> Cros
 
 def _cross_validate(material: Material, progress: Progress | None) -> CrossValidation:
     tell = progress or (lambda done: None)
-    rows = training_set(material)
+    own, *others = material.by_language().items()
+    rows = training_set(own[1])
     if rows is None:
         nothing, tree = HeldOutRows(np.zeros((0, 0)), ()), Tree(material.paths, ())
         certified = certify.certificate(nothing, tree, material.asked)
-        return CrossValidation(_artefact(material, (), Filter(np.zeros(0)), certified))
+        nobody = StoredLanguage(MAIN, (), np.zeros(0), 1.0, np.zeros(0, np.float32))
+        return CrossValidation(_artefact(material, (), Filter(np.zeros(0)), certified, nobody))
+    tree = Tree(material.paths, rows.classes)
+    ours = 1.0 / (1.0 + LANGUAGE_TIME * len(others))
     chosen = selection.choose(rows, recipes(material.encoder))
-    tell(0.2)
+    tell(0.2 * ours)
     folds = 5 if len(rows) <= SMALL_PACK else 3
     worked = 1 if len(rows) * len(rows.groups) > LARGE_PACK else folds
-    parts = [(at, part) for at, text in enumerate(rows.texts) if rows.held[at] for part in sentences(text)]
+    # Attention reads by the static table. Where that is no use, long messages are read as they are.
+    texts = _Around.of(rows, attends=any(name == "static" for name, _ in chosen.recipe))
     questions = [
         (said.row, said.question) for talk in rows.dialogues for said in talk if said.row >= 0 and said.question
     ]
     candidates = [chosen]
-    if material.cascade is not None:
-        candidates.append(selection.choose(rows, second_recipes(material.cascade.encoder)))
-    unseen, *others = selection.out_of_fold(
-        rows, candidates, folds, worked, parts + questions, lambda done: tell(0.2 + 0.8 * done / (worked + 1))
+    if own[1].cascade is not None:
+        candidates.append(selection.choose(rows, second_recipes(own[1].cascade.encoder)))
+    unseen, *seconds = selection.out_of_fold(
+        rows,
+        candidates,
+        folds,
+        worked,
+        [*texts.beside, *questions],
+        lambda done: tell(ours * (0.2 + 0.8 * done / (worked + 1))),
+        texts.everyday,
     )
-    prior = np.bincount(rows.labels, rows.weights)
     first = unseen.calibrated(rows)
-    calibrated = first.calibration
     turns = calibration.turns_alone(first)
-    replies = dict(zip(questions, turns.parts[len(parts) :], strict=True))
-    judged, truths = np.flatnonzero(unseen.judged & rows.opening), rows.truths
-    tree = Tree(material.paths, rows.classes)
-
-    def certified_by(turns: OutOfFoldProbabilities) -> tuple[Flags, HeldOutRows, Certificate]:
-        certifying = _certifying(tree, rows, judged, turns.openings)
-        held_out = _held_out(rows, judged[certifying], parts, turns)
-        return certifying, held_out, certify.certificate(held_out, tree, material.asked)
-
-    certifying, held_out, certified = certified_by(turns)
+    replies = dict(zip(questions, turns.parts[len(texts.beside) :], strict=True))
+    stored = _stored(MAIN, rows, chosen, first.calibration, texts, rows.classes)
+    tell(ours)
+    further = []
+    for number, (tag, part) in enumerate(others):
+        further.append(_language(tag, part, tree))
+        tell(ours + (1.0 - ours) * (number + 1) / len(others))
+    found = [_judged(tree, rows, unseen, texts, turns), *(judged for _, judged in further)]
+    certified = certify.certificate(turning.together([each.held_out for each in found]), tree, material.asked)
     second: StoredSecond | None = None
-    if material.cascade is not None:
-        other = others[0].calibrated(rows)
-        joint = calibration.join(first, other, rows, material.cascade.share)
+    if own[1].cascade is not None:
+        other = seconds[0].calibrated(rows)
+        joint = calibration.join(first, other, rows, own[1].cascade.share)
         alone = certified.thresholds
-        second = _second(rows, candidates[1], other.calibration, joint, material.cascade.budget_s, alone)
-        turns = calibration.turns_together(joint, first, other, [row for row, _ in parts])
-        certifying, held_out, certified = certified_by(turns)
+        second = _second(rows, candidates[1], other.calibration, joint, own[1].cascade.budget_s, alone)
+        turns = calibration.turns_together(joint, first, other, [row for row, _ in texts.beside])
+        found[0] = _judged(tree, rows, unseen, texts, turns)
+        certified = certify.certificate(turning.together([each.held_out for each in found]), tree, material.asked)
+    prior = np.bincount(rows.labels, rows.weights)
     filter_ = _paced(rows, unseen.judged, turns.rows, replies, Filter(prior / prior.sum()))
-    stored, intercepts = _weights(rows, chosen)
-    intercepts = calibrated.adjusted(intercepts)
-    tell(1.0)
     return CrossValidation(
         artefact=_artefact(
-            material, rows.classes, filter_, certified, stored, intercepts, calibrated.sharpness, second
+            material, rows.classes, filter_, certified, stored, tuple(model for model, _ in further), second
         ),
-        texts=tuple(rows.texts_at(judged)),
-        truths=tuple(truths[at] for at in judged.tolist()),
-        probabilities=turns.openings[judged],
-        weights=rows.weights[judged],
-        own=rows.own[judged],
-        certified=certifying,
-        held_out=held_out,
+        texts=tuple(text for each in found for text in each.texts),
+        truths=tuple(truth for each in found for truth in each.truths),
+        probabilities=np.concatenate([each.probabilities for each in found]),
+        weights=np.concatenate([each.weights for each in found]),
+        own=np.concatenate([each.own for each in found]),
+        certified=np.concatenate([each.certified for each in found]),
+        held_out=turning.together([each.held_out for each in found]),
     )
 
 
-def _held_out(
-    rows: TrainingSet, judged: Integers, parts: Sequence[tuple[int, str]], turns: OutOfFoldProbabilities
-) -> HeldOutRows:
-    """Return some of the judged rows, with their sentences, as a decision would see them."""
-    beliefs, part_rows = _part_beliefs(judged, parts, turns.parts[: len(parts)])
-    truths = tuple(rows.truths[at] for at in judged.tolist())
-    return HeldOutRows(turns.openings[judged], truths, beliefs, part_rows, ours=bool(rows.own[judged].all()))
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """What is judged beside the rows: sentences, by row, then rows as they read within a story.
+
+    `everyday` are the sentences that the attention of out-of-fold models is learned against, `told` those that stories
+    are told with; without attention there are none of them.
+    """
+
+    sentences: list[tuple[int, str]]
+    stories: Mapping[int, str]
+    everyday: Sequence[str]
+    told: Sequence[str]
+
+    @classmethod
+    def of(cls, rows: TrainingSet, language: str = MAIN, attends: bool = True) -> _Around:
+        learned, told = everyday.halves(language) if attends else ([], [])
+        stories = everyday.stories(rows, told) if attends else {}
+        held = [(at, stories.get(at, text)) for at, text in enumerate(rows.texts) if rows.held[at]]
+        return cls([(at, part) for at, text in held for part in sentences(text)], stories, learned, told)
+
+    @property
+    def beside(self) -> list[tuple[int, str]]:
+        return [*self.sentences, *self.stories.items()]
+
+
+def _language(tag: str, material: Material, tree: Tree) -> tuple[StoredLanguage, _Judged]:
+    """Return the model of a language beside the pack's own, and how models like it fared."""
+    rows = training_set(material, tag)
+    assert rows is not None  # a language is one because of its examples
+    # Six of seven packs would choose it; the static table is of English words.
+    candidate = Hyperparameters(selection.LEXICAL, selection.STRENGTHS[0])
+    texts = _Around.of(rows, tag, attends=material.encoder == "static")
+    [unseen] = selection.out_of_fold(rows, [candidate], LANGUAGE_FOLDS, None, texts.beside, everyday=texts.everyday)
+    first = unseen.calibrated(rows)
+    stored = _stored(tag, rows, candidate, first.calibration, texts, tree.classes)
+    return stored, _judged(tree, rows, unseen, texts, calibration.turns_alone(first))
+
+
+class _Judged(NamedTuple):
+    """The rows of one language that can be judged by; fields as in `CrossValidation`."""
+
+    texts: list[str]
+    truths: tuple[str, ...]
+    probabilities: Doubles
+    weights: Doubles
+    own: Flags
+    certified: Flags
+    held_out: HeldOutRows
+
+
+def _judged(
+    tree: Tree, rows: TrainingSet, unseen: OutOfFoldScores, texts: _Around, turns: OutOfFoldProbabilities
+) -> _Judged:
+    """Return the judged rows; those that certify with their sentences, or within a story, as a decision sees them."""
+    judged, names = np.flatnonzero(unseen.judged & rows.opening), rows.truths
+    columns = [tree.classes.index(path) for path in rows.classes]
+
+    def all_classes(openings: Doubles) -> Doubles:
+        found = np.zeros((len(openings), len(tree.classes)))
+        found[:, columns] = openings
+        return found
+
+    probabilities = all_classes(turns.openings)
+    certified = _certifying(tree, rows, judged, probabilities)
+    certifying = judged[certified]
+    asking = zip(texts.sentences, turns.parts, unseen.asking, strict=False)
+    beliefs, part_rows = _part_beliefs(
+        certifying, [(row, turn) for (row, _), turn, asks in asking if asks], len(columns)
+    )
+    within = turns.parts[len(texts.sentences) : len(texts.beside)]
+    told = probabilities.copy()
+    told[list(texts.stories)] = all_classes(within[:, :-2] / (1.0 - within[:, -1:]))
+    truths = tuple(names[at] for at in certifying.tolist())
+    return _Judged(
+        texts=rows.texts_at(judged),
+        truths=tuple(names[at] for at in judged.tolist()),
+        probabilities=probabilities[judged],
+        weights=rows.weights[judged],
+        own=rows.own[judged],
+        certified=certified,
+        held_out=HeldOutRows(
+            told[certifying], truths, all_classes(beliefs), part_rows, ours=bool(rows.own[certifying].all())
+        ),
+    )
 
 
 def _paced(
@@ -227,19 +327,19 @@ def _paced(
     return estimate(observed, start)
 
 
-def _part_beliefs(judged: Integers, parts: Sequence[tuple[int, str]], turns: Doubles) -> tuple[Doubles, Integers]:
-    """Return the beliefs after the sentences of the judged rows, and which of these rows each is of."""
-    of_row: dict[int, list[int]] = {}
-    for at, (row, _) in enumerate(parts):
-        of_row.setdefault(row, []).append(at)
-    beliefs, part_rows = [np.zeros((0, turns.shape[1] - 2))], []
+def _part_beliefs(judged: Integers, said: Sequence[tuple[int, Doubles]], width: int) -> tuple[Doubles, Integers]:
+    """Return the beliefs after the sentences of the judged rows over `width` classes, and of which row each is."""
+    of_row: dict[int, list[Doubles]] = {}
+    for row, turn in said:
+        of_row.setdefault(row, []).append(turn)
+    beliefs: list[Doubles] = []
+    part_rows: list[int] = []
     for place, row in enumerate(judged.tolist()):
         if row in of_row:
-            found = spoken(turns[of_row[row]])
-            if len(found):
-                beliefs.append(found)
-                part_rows += [place] * len(found)
-    return np.concatenate(beliefs), np.array(part_rows, np.int64)
+            found = spoken(np.array(of_row[row]))
+            beliefs.extend(found)
+            part_rows += [place] * len(found)
+    return np.array(beliefs).reshape(len(beliefs), width), np.array(part_rows, np.int64)
 
 
 def _artefact(
@@ -247,9 +347,8 @@ def _artefact(
     classes: tuple[str, ...],
     filter_: Filter,
     certified: Certificate,
-    blocks: tuple[StoredBlock, ...] = (),
-    intercepts: Doubles | None = None,
-    sharpness: float = 1.0,
+    main: StoredLanguage,
+    languages: tuple[StoredLanguage, ...] = (),
     second: StoredSecond | None = None,
 ) -> Artefact:
     return Artefact(
@@ -257,8 +356,8 @@ def _artefact(
         paths=material.paths,
         classes=classes,
         certificate=certified,
-        sharpness=sharpness,
-        intercepts=np.zeros(0) if intercepts is None else intercepts,
+        sharpness=main.sharpness,
+        intercepts=main.intercepts,
         prior=filter_.prior,
         stay=filter_.stay,
         goes_on=filter_.goes_on,
@@ -266,9 +365,22 @@ def _artefact(
         reply=filter_.reply,
         hosted=small_talk.hosted(material.examples),
         boilerplate=material.boilerplate,
-        blocks=blocks,
+        blocks=main.blocks,
+        attention=main.attention,
+        languages=languages,
+        identifier=_identifier(material) if languages else None,
         second=second,
     )
+
+
+def _identifier(material: Material) -> StoredBlock:
+    """Return what tells the languages of a pack apart, by its examples and the background texts of each."""
+    texts = {
+        tag: [text for _, text in part.examples] + [text for name in BACKGROUND if tag for text in shipped(name, tag)]
+        for tag, part in material.by_language().items()
+    }
+    learned = Identifier.learn(texts)
+    return StoredBlock("languages", {"tags": learned.tags, "grams": learned.grams}, {"weights": learned.weights})
 
 
 def _second(
@@ -280,19 +392,44 @@ def _second(
     alone: Thresholds,
 ) -> StoredSecond:
     """Return the second model of a cascade, fitted to all rows."""
-    stored, intercepts = _weights(rows, candidate)
-    return StoredSecond(stored, calibrated.adjusted(intercepts), calibrated.sharpness, joint, budget_s, alone)
+    blocks, intercepts = _weights(rows, candidate, calibrated, rows.classes)
+    return StoredSecond(blocks, intercepts, calibrated.sharpness, joint, budget_s, alone)
 
 
-def _weights(rows: TrainingSet, candidate: Hyperparameters) -> tuple[tuple[StoredBlock, ...], Doubles]:
-    """Return the blocks of a model fitted to all rows, and its intercepts."""
+def _stored(
+    tag: str,
+    rows: TrainingSet,
+    candidate: Hyperparameters,
+    calibrated: Calibration,
+    texts: _Around,
+    classes: tuple[str, ...],
+) -> StoredLanguage:
+    """Return the model of a language, fitted to all its rows."""
+    blocks, intercepts = _weights(rows, candidate, calibrated, classes)
+    attention = np.zeros(0, np.float32)
+    if texts.everyday:
+        tasks = rows.texts_at(np.flatnonzero(rows.labels < len(rows.classes)))
+        attention = everyday.attention_to(tasks, [*texts.everyday, *texts.told]).numbers
+    return StoredLanguage(tag, blocks, intercepts, calibrated.sharpness, attention)
+
+
+def _weights(
+    rows: TrainingSet, candidate: Hyperparameters, calibrated: Calibration, classes: tuple[str, ...]
+) -> tuple[tuple[StoredBlock, ...], Doubles]:
+    """Return the blocks of a model fitted to all rows, and its intercepts, with a column for each of some classes."""
     learned = FittedBlocks([name for name, _ in candidate.recipe], rows.texts)
-    parts = weighted(learned.matrices(rows.texts), candidate.recipe)
+    parts = weighted(learned.matrices(list(map(tokenized, rows.texts))), candidate.recipe)
     coefficients, intercepts = selection.fit_softmax(parts, rows.labels, rows.weights, rows.groups, candidate.strength)
-    for part in coefficients:  # so that serving has no more to do than to add
-        part[:, -2] *= calibration.NONE_SHARE
-    scorers = learned.fold(candidate.recipe, coefficients)
-    return tuple(StoredBlock(name, scorer.words(), scorer.arrays()) for name, scorer in scorers.items()), intercepts
+    columns = [*map(classes.index, rows.classes), len(classes), len(classes) + 1]
+    wide = []
+    for part in coefficients:
+        part[:, -2] *= calibration.NONE_SHARE  # so that serving has no more to do than to add
+        wide.append(np.zeros((len(part), len(classes) + 2)))
+        wide[-1][:, columns] = part
+    adjusted = np.full(len(classes) + 2, selection.ABSENT)
+    adjusted[columns] = calibrated.adjusted(intercepts)
+    scorers = learned.fold(candidate.recipe, wide)
+    return tuple(StoredBlock(name, scorer.words(), scorer.arrays()) for name, scorer in scorers.items()), adjusted
 
 
 def _certifying(tree: Tree, rows: TrainingSet, judged: Integers, openings: Doubles) -> Flags:

@@ -29,8 +29,9 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from router.classify import blocks
-from router.classify.encoder import Doubles, Features, Integers, Matrix, Scorer, SparseMatrix
+from router.classify.encoder import Doubles, Features, Integers, Matrix, Scorer, SparseMatrix, TokenizedText, tokenized
 from router.classify.fit.calibration import OutOfFoldScores
+from router.classify.fit.everyday import attention_to
 from router.classify.fit.training import TrainingSet
 
 Recipe: TypeAlias = tuple[tuple[str, float], ...]
@@ -83,9 +84,9 @@ class FittedBlocks:
     def __init__(self, names: Iterable[str], texts: Sequence[str]) -> None:
         self._features: dict[str, Features] = {name: blocks.learn(name, texts) for name in names}
 
-    def matrices(self, texts: Sequence[str]) -> dict[str, Matrix]:
+    def matrices(self, readings: Sequence[TokenizedText]) -> dict[str, Matrix]:
         """Return each block's part of the training matrix, before its weight."""
-        return {name: features.rows(texts) for name, features in self._features.items()}
+        return {name: features.rows(readings) for name, features in self._features.items()}
 
     def fold(self, recipe: Recipe, coefficients: Sequence[Doubles]) -> dict[str, Scorer]:
         """Return a scorer for each block, for weights fitted to its weighted part."""
@@ -154,13 +155,14 @@ def out_of_fold(
     worked: int | None = None,
     parts: Sequence[tuple[int, str]] = (),
     progress: Callable[[int], None] = lambda done: None,
+    everyday: Sequence[str] = (),
 ) -> list[OutOfFoldScores]:
     """Return, for each candidate, what models fitted to the other folds make of each row.
 
     Folds are drawn by counting within each class; a dialogue stays together. Rows that are not to be held out are part
     of every model. A class of one example is unknown to the model that is to score it. `worked` is the number of folds
     to go through, where not all are asked for. `parts` are further texts, each of a row; `progress` is told after each
-    fold.
+    fold. Against `everyday` sentences attention is learned, by which long texts are read.
     """
     fold = np.full(len(rows), -1, np.int64)
     for label in range(len(rows.groups)):
@@ -169,6 +171,7 @@ def out_of_fold(
     fold[rows.talk >= 0] = rows.talk[rows.talk >= 0] % folds
     found = [np.zeros((len(rows) + len(parts), len(rows.groups))) for _ in candidates]
     judged, predictable = np.zeros((2, len(rows)), np.bool_)
+    asking = np.ones(len(parts), np.bool_)
     names = dict.fromkeys(name for candidate in candidates for name, _ in candidate.recipe)
 
     def work(number: int) -> bool:
@@ -180,8 +183,13 @@ def out_of_fold(
         # Fewer rows under the same penalty would give flatter scores than the model on all rows has.
         weights = rows.weights[inside] * (rows.weights.sum() / rows.weights[inside].sum())
         beside = [at for at, (row, _) in enumerate(parts) if fold[row] == number]
-        seen = learned.matrices(rows.texts_at(inside))
-        unseen = learned.matrices(rows.texts_at(outside) + [parts[at][1] for at in beside])
+        seen = learned.matrices(rows.readings_at(inside))
+        new = rows.readings_at(outside) + [tokenized(parts[at][1]) for at in beside]
+        if everyday:
+            attention = attention_to(rows.texts_at(inside[rows.labels[inside] < len(rows.classes)]), everyday)
+            asking[beside] = [attention.asks(reading) for reading in new[len(outside) :]]
+            new = list(map(attention.attend, new))
+        unseen = learned.matrices(new)
         places = np.concatenate([outside, np.array(beside, np.int64) + len(rows)])
         for scores, candidate in zip(found, candidates, strict=True):
             coefficients, intercepts = fit_softmax(
@@ -197,7 +205,7 @@ def out_of_fold(
     with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
         for done, _ in enumerate(pool.map(work, range(folds if worked is None else worked)), 1):
             progress(done)
-    return [OutOfFoldScores(scores[: len(rows)], judged, predictable, scores[len(rows) :]) for scores in found]
+    return [OutOfFoldScores(scores[: len(rows)], judged, predictable, scores[len(rows) :], asking) for scores in found]
 
 
 TOLERANCE = 3e-4
@@ -288,10 +296,13 @@ def _products(first: Sequence[Any], second: Sequence[Any]) -> Doubles:
 
 
 def landmarks(labels: Integers) -> Integers:
-    """Return `LANDMARKS` row numbers, taking from each class in turn."""
-    rank = np.zeros(len(labels), np.int64)
-    seen: dict[int, int] = {}
-    for row, label in enumerate(labels.tolist()):
-        rank[row] = seen.get(label, 0)
-        seen[label] = int(rank[row]) + 1
-    return np.sort(np.lexsort((labels, rank))[:LANDMARKS])
+    """Return at most `LANDMARKS` row numbers: of each class all rows, or else so many of them, evenly drawn."""
+    sizes = np.bincount(labels)
+    most = 1
+    while np.minimum(sizes, most + 1).sum() <= LANDMARKS and most < sizes.max():
+        most += 1
+    chosen = []
+    for label, size in enumerate(sizes.tolist()):
+        kept = min(most, size)
+        chosen.append(np.flatnonzero(labels == label)[np.arange(kept) * size // max(kept, 1)])
+    return np.sort(np.concatenate(chosen))

@@ -19,8 +19,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib import resources
 from typing import NamedTuple
 
@@ -29,8 +29,9 @@ import numpy as np
 
 from router.classify import blocks
 from router.classify.cleaning import own_words
-from router.classify.encoder import Doubles, Flags, Floats, Integers, Matrix
+from router.classify.encoder import Doubles, Flags, Floats, Integers, Matrix, TokenizedText, tokenized
 from router.classify.fit.certify import Acceptance
+from router.classify.languages import MAIN
 from router.classify.small_talk import small_talk
 from router.classify.text import last_question, tokens
 from router.core.evidence import Tolerance
@@ -42,7 +43,8 @@ class Material:
     """Paths in pre-order, examples and first words on what it is about by path, and what holds for all.
 
     `unrelated` are the pack's own texts that no task answers. `generated` are those examples, by path and text, `/` for
-    unrelated ones, that no customer wrote.
+    unrelated ones, that no customer wrote. `languages` are texts with the tag of their language, where that is not the
+    pack's own.
     """
 
     paths: tuple[str, ...]
@@ -55,6 +57,7 @@ class Material:
     cascade: EncoderCascade | None = None
     dialogues: tuple[Dialogue, ...] = ()
     generated: tuple[tuple[str, str], ...] = ()
+    languages: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def of(cls, policy: Policy) -> Material:
@@ -78,6 +81,28 @@ class Material:
             cascade=settings.cascade,
             dialogues=policy.dialogues,
             generated=tuple(sorted(policy.generated)),
+            languages=tuple(sorted(policy.languages.items())),
+        )
+
+    def by_language(self) -> dict[str, Material]:
+        """Return the material of each language, the pack's own first.
+
+        Where all texts of a task are in other languages they count as the pack's own: each task is known there.
+        """
+        tags = dict(self.languages)
+        own = {path for path, text in self.examples if text not in tags}
+        tag_of = {(path, text): tags.get(text, MAIN) if path in own else MAIN for path, text in self.examples}
+        found = {MAIN: self._part(tag_of, MAIN)}
+        for tag in sorted(set(tag_of.values()) - {MAIN}):
+            found[tag] = replace(self._part(tag_of, tag), about=(), dialogues=(), cascade=None)
+        return found
+
+    def _part(self, tag_of: Mapping[tuple[str, str], str], tag: str) -> Material:
+        tags = dict(self.languages)
+        return replace(
+            self,
+            examples=tuple(example for example in self.examples if tag_of[example] == tag),
+            unrelated=tuple(text for text in self.unrelated if tags.get(text, MAIN) == tag),
         )
 
     def dump(self) -> str:
@@ -153,6 +178,10 @@ class TrainingSet:
         """Return the texts of some rows."""
         return [self.texts[at] for at in rows.tolist()]
 
+    def readings_at(self, rows: Integers) -> list[TokenizedText]:
+        """Return some rows as the blocks read them."""
+        return list(map(tokenized, self.texts_at(rows)))
+
     def part(self, rows: Integers, tasks: Integers) -> TrainingSet:
         """Return some rows, with some of the tasks as the only ones; the rows are of these or of no task."""
         kept = [*tasks.tolist(), len(self.classes), len(self.classes) + 1]
@@ -191,7 +220,7 @@ class _Row(NamedTuple):
     talk: int = -1
 
 
-def training_set(material: Material) -> TrainingSet | None:
+def training_set(material: Material, language: str = MAIN) -> TrainingSet | None:
     """Return the rows to fit to; None when there is no usable example at all."""
     examples = _written(material.examples, material)
     turns, dialogues = _turns(material.dialogues, len(examples))
@@ -203,8 +232,8 @@ def training_set(material: Material) -> TrainingSet | None:
     none = _written([(NONE, raw) for raw in material.unrelated], material)
     neighbours = NearestExamples(material.encoder, [row.text for row in asked])
     if len(none) < ENOUGH_NONE:
-        none += [_Row(NONE, text, own=False) for text in neighbours.unlike(shipped("unrelated"))]
-    goes_on = neighbours.unlike(shipped("follow_ups"))
+        none += [_Row(NONE, text, own=False) for text in neighbours.unlike(shipped("unrelated", language))]
+    goes_on = neighbours.unlike(shipped("follow_ups", language))
     average = len(asked) / len(classes)
     weight_none = _share(NONE_WEIGHT, len(classes)) * average / len(none)
     weight_goes_on = _share(GOES_ON_WEIGHT, len(classes)) * average / len(goes_on)
@@ -261,9 +290,11 @@ def _turns(dialogues: Sequence[Dialogue], first: int) -> tuple[list[_Row], tuple
     return rows, tuple(found)
 
 
-def shipped(name: str) -> list[str]:
-    """Return the lines of a text file that ships with this package."""
-    text = resources.files("router.classify").joinpath(f"{name}.txt").read_text("utf-8")
+def shipped(name: str, language: str = MAIN) -> list[str]:
+    """Return the lines of a background text that ships with this package, in English where a language has none."""
+    folder = resources.files("router.classify") / "background"
+    file = folder / language / f"{name}.txt"
+    text = (file if language and file.is_file() else folder / "en" / f"{name}.txt").read_text("utf-8")
     return [line for line in text.splitlines() if line]
 
 
@@ -301,7 +332,7 @@ class NearestExamples:
         return [text for at, text in enumerate(texts) if at in kept]
 
     def _unit(self, texts: Sequence[str]) -> Floats:
-        return _dense(self._features.rows(texts)).astype(np.float32)
+        return _dense(self._features.rows(list(map(tokenized, texts)))).astype(np.float32)
 
 
 def _dense(matrix: Matrix) -> Doubles:

@@ -45,6 +45,22 @@ class HeldOutRows:
     ours: bool = True
 
 
+def together(parts: Sequence[HeldOutRows]) -> HeldOutRows:
+    """Return the rows of several models over the same classes as those of one."""
+    first, *others = parts
+    if not others:
+        return first
+    before = np.cumsum([0, *(len(part.truths) for part in parts)])
+    said = [part.part_beliefs for part in parts if len(part.part_rows)]
+    return HeldOutRows(
+        np.concatenate([part.probabilities for part in parts]),
+        tuple(truth for part in parts for truth in part.truths),
+        np.concatenate(said) if said else first.part_beliefs,
+        np.concatenate([part.part_rows + start for part, start in zip(parts, before.tolist(), strict=False)]),
+        all(part.ours for part in parts),
+    )
+
+
 class Turning(NamedTuple):
     """For each row the threshold of lists from which on it is acted on, plainly wrong, wrong at all; 0 for never.
 

@@ -1,0 +1,114 @@
+"""Attention: which words of a long message ask for something; the others fade.
+
+The request is one clause in a long text: what the weather was like, who is ill and how patient one has been stand
+around it, and each of these words is evidence for some task or other. So a linear model of two classes, fitted to
+windows of the pack's examples and to windows of everyday text (`everyday.txt`), says of each window of a long message
+how much it asks. A word counts as much as the window that asks most among those it stands in, and the message is scored
+once, by all its words with their weights: nothing is cut, and a word that repeats what was asked still adds to it.
+
+A window is read by the static table: its vector is the sum of its words' vectors, at length one. Prefix sums make all
+windows cost little more than one. Messages of up to `SHORT` words are scored as they are.
+
+Measured on 500 test messages each of CLINC150 and Banking77 at 10 examples a task, likeliest task right, in %:
+
+                                                    as it is       within a story   twenty words behind it
+    the whole message                               91.4   83.6    31.6   31.6      67.8   66.0
+    mean with windows, weighted by their likeliest  91.4   83.0    66.6   68.0      80.4   78.2
+    the same, weighted by how much they ask, too    91.4   83.0    78.8   73.0      83.8   79.8
+    this                                            91.4   83.4    77.6   77.8      85.0   81.2
+
+The probabilities of long messages are as well calibrated as those of short ones, with the same sharpness.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from router.classify.encoder import Floats, Scorer, TokenizedText
+from router.classify.static import MOST_WORDS, StaticScorer, StaticTable, shared_vectors
+
+SHORT = 12
+"""Tokens of a message that is read as it is."""
+
+SIZES = (5, 8)
+"""Words of a window. Of 6, of 8, and of 6 and 10 all measured within two points."""
+
+POWER = 3.0
+"""Of the probability that a window asks. Between 2 and 3 all measured alike; with one, stories lose 2 to 10 points."""
+
+
+MOST_ODDS = 20.0
+"""Logarithm of odds beyond which a window is no more everyday: some word must remain in a text of nothing else."""
+
+
+class Attention:
+    """A linear model that tells windows which ask from everyday ones. Never changes; safe to call from any thread.
+
+    `numbers` has one entry for each dimension of the static table and one more: the product of the first ones with the
+    vector of a window, at length one, plus the last are the logarithm of the odds that the window is everyday talk.
+    `vectors` returns the vectors of distinct words, one a row.
+    """
+
+    def __init__(self, numbers: Floats, vectors: Callable[[list[str]], Floats]) -> None:
+        self.numbers = numbers
+        self._direction = numbers[:-1]
+        self._offset = float(numbers[-1])
+        self._vectors = vectors
+
+    def asks(self, reading: TokenizedText) -> bool:
+        """Say whether a text as a whole rather asks for something."""
+        vector = np.add.reduce(self._vectors(reading.words[:MOST_WORDS]), 0)
+        return float(vector @ self._direction) <= -self._offset * float(np.linalg.norm(vector))
+
+    def attend(self, reading: TokenizedText) -> TokenizedText:
+        """Return a text whose words occur as often as the squares of their weights say; a short one as it is."""
+        tokens = reading.tokens
+        if len(tokens) <= SHORT:
+            return reading
+        words = reading.words[:MOST_WORDS]
+        vectors = self._vectors(words)
+        if len(words) < len(tokens):
+            place = {word: at for at, word in enumerate(words)}
+            vectors = np.concatenate([vectors, np.zeros_like(vectors[:1])])[[place.get(word, -1) for word in tokens]]
+        squares = (self._weights(vectors) ** 2).tolist()
+        counts: dict[str, float] = {}
+        for token, square in zip(tokens, squares, strict=True):
+            counts[token] = counts.get(token, 0.0) + square
+        pairs: dict[tuple[str, str], float] = {}
+        for pair, ends in zip(pairwise(tokens), pairwise(squares), strict=True):
+            pairs[pair] = max(pairs.get(pair, 0.0), min(ends))
+        return TokenizedText(reading.text, tokens, list(counts), list(counts.values()), pairs)
+
+    def _weights(self, vectors: Floats) -> Floats:
+        """Return how much each word counts, up to 1; the vectors of the words stand in a row each, in their order."""
+        count, dimensions = vectors.shape
+        sums = np.zeros((count + 1, dimensions), np.float32)
+        np.cumsum(vectors, axis=0, out=sums[1:])
+        most = np.zeros(count, np.float32)
+        for size in SIZES:
+            windows = sums[size:] - sums[:-size]
+            everyday = windows @ self._direction
+            everyday /= np.maximum(np.sqrt(np.einsum("ij,ij->i", windows, windows)), np.finfo(np.float32).tiny)
+            asking = (1.0 + np.exp(np.minimum(everyday + self._offset, MOST_ODDS))) ** -POWER
+            for start in range(size):  # each window speaks for all words that stand in it
+                stretch = most[start : start + len(asking)]
+                np.maximum(stretch, asking, out=stretch)
+        weights: Floats = most / most.max()
+        return weights
+
+
+def attention_of(numbers: Floats, scorers: Sequence[Scorer]) -> Attention | None:
+    """Return the attention of a model with these blocks; None where there are no numbers for it.
+
+    Raises ValueError when they do not fit the static table.
+    """
+    if not len(numbers):
+        return None
+    static = next((scorer for scorer in scorers if isinstance(scorer, StaticScorer)), None)
+    vectors = shared_vectors().take if static is None else static.vectors
+    if numbers.shape != (StaticTable.load().dimensions + 1,):
+        raise ValueError("the attention does not fit the static table")
+    return Attention(numbers, vectors)
