@@ -51,8 +51,8 @@ bench: $(VENV)/.installed-requirements-dev.lock ## print the figures that docs/f
 bench-recognition: $(VENV)/.installed-requirements-dev.lock ## print what recognition is worth (QUICK=1: in minutes)
 	$(BIN)/python -m tests.bench.recognition $(if $(QUICK),--quick) $(ARGS)
 
-schema: $(VENV)/.installed-requirements-dev.lock ## write policies/schema.json for editors
-	$(BIN)/python -m router.packs.schema policies/schema.json
+schema: $(VENV)/.installed-requirements-dev.lock ## write the JSON Schemas of policies/ for editors
+	$(BIN)/python -m router.packs.schema policies
 
 lock: ## renew the lock files (hashes, no addresses); needs uv
 	for extra in "" litellm dev; do \

@@ -4,8 +4,10 @@ Rules. `extends` names a sibling pack, or is a path relative to the pack; either
 that holds the outermost pack. The pack that extends has the last word, task by task and key by key: its list of
 instructions for a level replaces the other list, its tests of a task replace the other tests, its cues, metrics,
 signals and rules replace those of the same name, its judge replaces the judge, its settings, parameters and levels by
-complexity replace single values. Examples, `unrelated`, `boilerplate` and `dialogues` are added. A task that is `off`
-in the end is left out with all below it, with the dialogues about it and as a place where a signal is met.
+complexity replace single values. Examples, those of the files beside a pack too, `unrelated`, `boilerplate` and
+`dialogues` are added. A task that is `off`
+in the end is left out with all below it, with the dialogues about it and as a place where a signal is met. A file of
+examples may name any task that one of these packs describes.
 """
 
 from __future__ import annotations
@@ -22,10 +24,22 @@ from router.packs.accepted import in_todays_words
 from router.packs.cues import CueForm
 from router.packs.dialogues import DialogueDraft
 from router.packs.encoders import located, model_files
+from router.packs.example_files import is_examples
+from router.packs.files import PackFiles
 from router.packs.forms import AuxiliaryForm, InstructionForm
 from router.packs.outcomes import JudgeForm, MetricForm, SignalForm
 from router.packs.reading import YamlNode
-from router.packs.tree import OWN, SUFFIXES, PackFiles, PackSource, PlacedText, TaskSource, own_file, read_layer
+from router.packs.tree import (
+    OWN,
+    SUFFIXES,
+    MoreExamples,
+    PackSource,
+    PlacedText,
+    TaskSource,
+    in_order,
+    own_file,
+    read_layer,
+)
 from router.packs.trial import TrialForm
 
 LEVEL_KEYS = ("required", "brief", "guided", "detailed")
@@ -83,6 +97,7 @@ class PackDraft:
     unrelated: tuple[PlacedText, ...]
     dialogues: tuple[DialogueDraft, ...]
     tasks: Mapping[str, TaskDraft]
+    more: tuple[MoreExamples, ...]
     older: tuple[Fault, ...]
 
 
@@ -99,7 +114,7 @@ def read_draft(where: Path, files: PackFiles, faults: list[Fault]) -> PackDraft 
         draft = _merge(draft, _draft(layer, faults))
     for model in model_files(draft.settings):
         files.watch(model)
-    return None if faults else _prune(draft, faults)
+    return None if faults else _prune(_with_more(draft, faults), faults)
 
 
 def _read_layers(where: Path, files: PackFiles, faults: list[Fault]) -> list[PackSource]:
@@ -151,7 +166,9 @@ def _holder(where: Path) -> Path:
 
 def _packs_in(folder: Path) -> set[str]:
     visible = [path for path in folder.iterdir() if not path.name.startswith(".")]
-    files = {path.stem for path in visible if path.suffix in SUFFIXES and path.stem != OWN}
+    files = {
+        path.stem for path in visible if path.suffix in SUFFIXES and path.stem != OWN and not is_examples(path.stem)
+    }
     return files | {path.name for path in visible if path.is_dir() and own_file(path, [])}
 
 
@@ -184,6 +201,7 @@ def _draft(layer: PackSource, faults: list[Fault]) -> PackDraft:
         unrelated=layer.unrelated,
         dialogues=layer.dialogues,
         tasks={path: _task(source) for path, source in layer.tasks.items()},
+        more=layer.more,
         older=tuple(older),
     )
 
@@ -262,6 +280,21 @@ def _merge(base: PackDraft, over: PackDraft) -> PackDraft:
 def _merge_task(base: TaskDraft, over: TaskDraft) -> TaskDraft:
     merged = _merged(base, over)
     return replace(merged, levels=over.levels) if "" in over.levels else merged
+
+
+def _with_more(draft: PackDraft, faults: list[Fault]) -> PackDraft:
+    """Return the draft with what files of examples add to its tasks."""
+    added: dict[str, list[PlacedText]] = {}
+    for each in draft.more:
+        if each.path in draft.tasks:
+            added.setdefault(each.path, []).extend(each.texts)
+        else:
+            hint = did_you_mean(each.path, draft.tasks)
+            faults.append(each.node.fault(f"there is no task {each.path}", hint))
+    tasks = dict(draft.tasks)
+    for path, texts in added.items():
+        tasks[path] = replace(tasks[path], examples=tasks[path].examples + in_order(texts))
+    return replace(draft, tasks=tasks)
 
 
 def _prune(draft: PackDraft, faults: list[Fault]) -> PackDraft:

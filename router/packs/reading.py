@@ -312,4 +312,5 @@ def _syntax_fault(error: yaml.YAMLError, text: str, file: str) -> Fault:
         return Fault(file, min(mark.line + 1, max(last, 1)), f"broken YAML: {message}", hint)
     at = getattr(error, "position", 0)  # a character that no YAML file may hold
     line = text.count("\n", 0, at if isinstance(at, int) else 0) + 1
-    return Fault(file, line, "broken YAML: a character that YAML does not allow", "remove control characters")
+    hint = "remove control characters; if there are none, save the file with the encoding UTF-8"
+    return Fault(file, line, "broken YAML: a character that YAML does not allow", hint)

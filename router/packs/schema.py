@@ -1,9 +1,9 @@
-"""The JSON Schema of a policy file, for editors that complete and check while one types.
+"""The JSON Schemas of policy files and of files of examples, for editors that complete and check while one types.
 
-    python -m router.packs.schema policies/schema.json
+    python -m router.packs.schema policies
 
-writes it from the forms (draft 2020-12). To use it, begin a policy file with
-`# yaml-language-server: $schema=../schema.json`.
+writes them from the forms (draft 2020-12). To use one, begin a policy file with
+`# yaml-language-server: $schema=../schema.json`, a file of examples with `$schema=../examples.schema.json`.
 """
 
 from __future__ import annotations
@@ -13,18 +13,35 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from router.packs.example_files import ExamplesForm
 from router.packs.forms import PackForm
+from router.packs.words import ClosedModel
+
+SCHEMAS: dict[str, tuple[type[ClosedModel], str, str]] = {
+    "schema.json": (
+        PackForm,
+        "Prompt Router policy",
+        "The root file of a pack, a single-file pack, or (keys of a task only) the file of one task.",
+    ),
+    "examples.schema.json": (
+        ExamplesForm,
+        "Prompt Router examples",
+        "A file of examples beside a pack: what users write, by task, usually in another language.",
+    ),
+}
+"""The files of schemas, each with its form, its title and what it describes."""
 
 
-def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of a policy file."""
-    body = _tidied(PackForm.model_json_schema(by_alias=True))
+def json_schema(file: str = "schema.json") -> dict[str, Any]:
+    """Return one of the JSON Schemas."""
+    form, title, description = SCHEMAS[file]
+    body = _tidied(form.model_json_schema(by_alias=True))
     named = {name.lstrip("_"): part for name, part in body["$defs"].items()}
     body["$defs"] = dict(sorted(named.items()))
     head = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "Prompt Router policy",
-        "description": "The root file of a pack, a single-file pack, or (keys of a task only) the file of one task.",
+        "title": title,
+        "description": description,
     }
     return head | {key: value for key, value in body.items() if key not in head}
 
@@ -54,10 +71,11 @@ def _tidied(schema: Any) -> Any:
     return kept | {"anyOf": options} if options else kept
 
 
-def schema_text() -> str:
-    """Return the schema as its file holds it."""
-    return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
+def schema_text(file: str) -> str:
+    """Return a schema as its file holds it."""
+    return json.dumps(json_schema(file), indent=2, ensure_ascii=False) + "\n"
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1] if len(sys.argv) > 1 else "policies/schema.json").write_text(schema_text(), encoding="utf-8")
+    for name in SCHEMAS:
+        (Path(sys.argv[1] if len(sys.argv) > 1 else "policies") / name).write_text(schema_text(name), encoding="utf-8")

@@ -5,12 +5,11 @@ describes the task `<name>` below it, which may have a folder of that name besid
 tasks below that file's own. A pack that is one file is the same without folders. One task is described in one place.
 Hidden files, and files that are not YAML, are no part of the tree; folders without YAML are no tasks.
 
-Nothing is merged or resolved here, save that example files are read, since they lie beside the file that names them.
+Nothing is merged or resolved here, save that files of examples are read: those that a pack names, and those that lie
+beside it (`example_files.py`), which are no part of the tree either.
 
-Only regular files are read, only inside the pack they belong to, links followed and judged by where they end. A file
-holds at most 1 MiB of UTF-8; one load reads at most 2,000 files and 5 MiB, packs that it extends included. Whatever
-breaks a rule is a Fault; a load that is too large as a whole ends at once, so that no pack costs more memory or time
-than these limits allow.
+Whatever breaks a rule is a Fault; a load that is too large as a whole ends at once, so that no pack costs more memory
+or time than the limits here and in `files.py` allow.
 """
 
 from __future__ import annotations
@@ -18,25 +17,23 @@ from __future__ import annotations
 import json
 import os
 import re
-import stat
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from router.core.errors import Fault, PolicyError
 from router.core.policy import ROOT, depth, lineage
 from router.packs.dialogues import DialogueDraft, DialogueFile, DialogueForm, DialogueLines
-from router.packs.forms import Example, ExampleFile, ExampleText, PackForm, TaskForm
+from router.packs.example_files import EXAMPLES, ExamplesForm, example_files, is_examples
+from router.packs.files import PackFiles
+from router.packs.forms import Example, ExampleFile, PackForm, TaskForm
 from router.packs.reading import CONTROL, MAX_DEPTH, YamlNode, read_tree
 from router.packs.validate import read_form
 from router.packs.words import NAME
 
 OWN = "policy"
 SUFFIXES = (".yaml", ".yml")
-MAX_FILE_BYTES = 1 << 20
-MAX_PACK_BYTES = 5 << 20
-MAX_FILES = 2_000
 MAX_EXAMPLES = 100_000
 """Examples of one pack. It bounds memory: 5 MiB of lines of two letters would be 1.7 million examples."""
 
@@ -44,76 +41,14 @@ _MAX_LISTED = 20_000
 """Entries of folders that are looked at; ten times the files that a pack may have."""
 
 
-class PackFiles:
-    """Reads the files of one load, counts them and remembers them. `seen` holds every file and folder to watch."""
-
-    def __init__(self) -> None:
-        self.seen: dict[Path, None] = {}
-        self._number = 0
-        self._bytes = 0
-
-    def read(self, path: Path, grounds: Path, faults: list[Fault], asked: tuple[str, int] | None = None) -> str | None:
-        """Return the text of a file inside `grounds` (a resolved folder), or None with a Fault appended.
-
-        `asked` is the place that names the file, where faults about its absence belong; without it, the file itself.
-        Raises PolicyError when the load as a whole has become too large.
-        """
-        name, line = asked or (str(path), 1)
-        try:
-            real = path.resolve(strict=True)
-            regular = stat.S_ISREG(real.stat().st_mode)
-        except (OSError, RuntimeError, ValueError):  # missing; a loop of links; a NUL in the name
-            faults.append(Fault(name, line, f"there is no file {path}", "names are relative to the file they stand in"))
-            return None
-        if not real.is_relative_to(grounds):
-            faults.append(Fault(name, line, f"{path} leads out of the pack", "copy the file into the pack"))
-            return None
-        if not regular:
-            faults.append(Fault(name, line, f"{path} is not a regular file"))
-            return None
-        try:
-            with real.open("rb") as file:
-                content = file.read(MAX_FILE_BYTES + 1)
-        except OSError as error:
-            faults.append(Fault(name, line, f"{path} cannot be read: {error.strerror}"))
-            return None
-        self._count(path, len(content))
-        if len(content) > MAX_FILE_BYTES:
-            faults.append(Fault(str(path), 1, "the file is larger than 1 MiB", "split it into several tasks or files"))
-            return None
-        return _decode(content, str(path), faults)
-
-    def watch(self, folder: Path) -> None:
-        """Remember a folder whose list of files matters."""
-        self.seen[folder] = None
-
-    def _count(self, path: Path, size: int) -> None:
-        self.seen[path] = None
-        self._number += 1
-        self._bytes += size
-        if self._number > MAX_FILES:
-            raise PolicyError([Fault(str(path), 1, f"the pack has more than {MAX_FILES:,} files", "split the pack")])
-        if self._bytes > MAX_PACK_BYTES:
-            hint = "split the pack, or keep fewer examples: some dozens a task are plenty"
-            raise PolicyError([Fault(str(path), 1, "the pack is larger than 5 MiB in total", hint)])
-
-
-def _decode(content: bytes, name: str, faults: list[Fault]) -> str | None:
-    try:
-        return content.decode("utf-8").removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        faults.append(Fault(name, line, "the file is not UTF-8", "save it with the encoding UTF-8"))
-        return None
-
-
 @dataclass(frozen=True, slots=True)
 class PlacedText:
-    """A text and its place (file and line), and whether no customer wrote it."""
+    """A text and its place (file and line), whether no customer wrote it, and its language where its file says it."""
 
     text: str
     place: tuple[str, int]
     generated: bool = False
+    language: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +62,20 @@ class TaskSource:
 
 
 @dataclass(frozen=True, slots=True)
+class MoreExamples:
+    """What a file of examples adds to one task, which this pack or one that it extends has to describe."""
+
+    path: str
+    texts: tuple[PlacedText, ...]
+    node: YamlNode
+
+
+@dataclass(frozen=True, slots=True)
 class PackSource:
-    """One pack as written. `home` is where its relative paths begin; `tasks` has every task and every ancestor."""
+    """One pack as written. `home` is where its relative paths begin; `tasks` has every task and every ancestor.
+
+    `unrelated` are all such texts, `more` what files of examples add to tasks.
+    """
 
     where: Path
     home: Path
@@ -137,6 +84,7 @@ class PackSource:
     tasks: Mapping[str, TaskSource]
     unrelated: tuple[PlacedText, ...]
     dialogues: tuple[DialogueDraft, ...]
+    more: tuple[MoreExamples, ...]
 
     @property
     def title(self) -> str:
@@ -171,11 +119,20 @@ def read_layer(where: Path, files: PackFiles, faults: list[Fault]) -> PackSource
     for file, path in described:
         if path != ROOT:
             reader.file(file, path, TaskForm)
+    files.watch(root_file.parent)
+    for file in example_files(root_file, OWN, SUFFIXES, faults):
+        reader.examples_beside(file)
     if root is None or not isinstance(root.form, PackForm):
         return None
-    unrelated = reader.lines(root.form.unrelated or [], root.node.at("unrelated"), home)
+    unrelated = reader.lines(root.form.unrelated or [], root.node.at("unrelated"), home) + in_order(reader.unrelated)
     dialogues = reader.dialogues(root.form.dialogues or [], root.node.at("dialogues"), home)
-    return PackSource(where, home, root.form, root.node, _with_ancestors(reader.entries, home), unrelated, dialogues)
+    tasks = _with_ancestors(reader.entries, home)
+    return PackSource(where, home, root.form, root.node, tasks, unrelated, dialogues, tuple(reader.more))
+
+
+def in_order(texts: Iterable[PlacedText]) -> tuple[PlacedText, ...]:
+    """Return texts of files of examples in the order that they have whatever file they stand in."""
+    return tuple(sorted(texts, key=lambda line: (line.text, line.place)))
 
 
 def _refuse_half_a_pack(file: Path, root: TaskSource | None, faults: list[Fault]) -> None:
@@ -217,7 +174,7 @@ def _task_files(home: Path, files: PackFiles, faults: list[Fault]) -> Iterator[t
                     faults.append(Fault(str(here), 1, f"more than {MAX_DEPTH} folders inside of each other"))
                 else:
                     below.append((here, _join(path, entry.name)))
-            elif here.suffix in SUFFIXES:
+            elif here.suffix in SUFFIXES and not (path == ROOT and here.stem.startswith(f"{EXAMPLES}.")):
                 yield here, path if here.stem == OWN else _join(path, here.stem)
         stack += reversed(below)
 
@@ -227,6 +184,8 @@ class _Reader:
 
     def __init__(self, home: Path, files: PackFiles, faults: list[Fault]) -> None:
         self.entries: dict[str, TaskSource] = {}
+        self.more: list[MoreExamples] = []
+        self.unrelated: list[PlacedText] = []
         self._home = home
         self._grounds = home.resolve()
         self._files = files
@@ -250,17 +209,42 @@ class _Reader:
             stack += reversed(below)
         return self.entries[path]
 
-    def lines(self, examples: list[Example], node: YamlNode, folder: Path) -> tuple[PlacedText, ...]:
-        """Return the texts of a list of examples; each file that it names is read."""
+    def examples_beside(self, file: Path) -> None:
+        """Read a file of examples that lies beside the pack."""
+        text = self._files.read(file, self._grounds, self._faults)
+        node = read_tree(text, str(file), self._faults) if text is not None else None
+        form = read_form(node, ExamplesForm, self._faults) if node is not None else None
+        if node is None or form is None:
+            return
+
+        def lines(examples: list[Example], *steps: str) -> tuple[PlacedText, ...]:
+            found = self.lines(examples, node.at(*steps), file.parent, form.generated)
+            return tuple(replace(line, language=form.language or "") for line in found)
+
+        self.more += (
+            MoreExamples(path, lines(examples, "examples", path), node.at("examples", path))
+            for path, examples in (form.examples or {}).items()
+        )
+        self.unrelated += lines(form.unrelated or [], "unrelated")
+
+    def lines(
+        self, examples: list[Example], node: YamlNode, folder: Path, generated: bool = False
+    ) -> tuple[PlacedText, ...]:
+        """Return the texts of a list of examples; each file that it names is read.
+
+        `generated` holds for those that do not say themselves whether a customer wrote them.
+        """
         found: list[PlacedText] = []
         for i, example in enumerate(examples):
             place = node.at(i).place
+            if isinstance(example, str):
+                found.append(PlacedText(example, place, generated))
+                continue
+            made = example.generated if "generated" in example.model_fields_set else generated
             if isinstance(example, ExampleFile):
-                found += self._example_file(example, place, folder)
-            elif isinstance(example, ExampleText):
-                found.append(PlacedText(example.text, place, example.generated))
+                found += self._example_file(example.file, place, folder, made)
             else:
-                found.append(PlacedText(example, place))
+                found.append(PlacedText(example.text, place, made))
         self._count(len(found), node)
         return tuple(found)
 
@@ -284,11 +268,11 @@ class _Reader:
             message = f"the pack has more than {MAX_EXAMPLES:,} examples, turns of dialogues included"
             raise PolicyError([Fault(*node.place, message, hint)])
 
-    def _example_file(self, named: ExampleFile, place: tuple[str, int], folder: Path) -> Iterator[PlacedText]:
-        path, text = self._named_file(named.file, place, folder)
+    def _example_file(self, name: str, place: tuple[str, int], folder: Path, generated: bool) -> Iterator[PlacedText]:
+        path, text = self._named_file(name, place, folder)
         for number, line in enumerate(text.split("\n"), 1):
             if line.strip():
-                yield PlacedText(line.strip(), (str(path), number), named.generated)
+                yield PlacedText(line.strip(), (str(path), number), generated)
 
     def _named_file(self, name: str, place: tuple[str, int], folder: Path) -> tuple[Path, str]:
         """Return the path and the text of a file that the pack names; nothing of one that may not be read."""
@@ -314,8 +298,11 @@ class _Reader:
             if not re.fullmatch(NAME, name) and place not in self._bad_names:
                 self._bad_names.add(place)
                 near = re.sub(r"[^a-z0-9_-]+", "_", name.lower()).strip("_-")
+                hint = f'rename it, for example "{near}"' if near else ""
+                if is_examples(name) or name.startswith("example."):
+                    hint = f"files of examples are called {EXAMPLES}.TAG.yaml and lie beside {self._home / OWN}.yaml"
                 message = f'"{name}" is no name for a task: only a-z, 0-9, _ and -, with a letter or digit first'
-                self._faults.append(Fault(str(file), 1, message, f'rename it, for example "{near}"' if near else ""))
+                self._faults.append(Fault(str(file), 1, message, hint))
 
 
 def _with_ancestors(entries: dict[str, TaskSource], home: Path) -> dict[str, TaskSource]:

@@ -14,6 +14,7 @@ import pytest
 from pydantic import BaseModel
 
 from router.packs.dialogues import DialogueForm
+from router.packs.example_files import ExamplesForm
 from router.packs.forms import PackForm, TaskForm
 from router.server.settings import Settings
 from tests.docs import scan
@@ -25,6 +26,7 @@ FORMS = {
     "TaskForm": "A task",
     "ExampleText": "An example",
     "ExampleFile": "An example",
+    "ExamplesForm": "A file of examples",
     "InstructionForm": "An instruction",
     "Presence": "An instruction",
     "CheckForm": "A check of the answer",
@@ -99,7 +101,7 @@ def options_of(command: Any) -> set[str]:
     return {name for each in command.params for name in each.opts if name.startswith("--")} - {"--help"}
 
 
-FORMS_FOUND = forms_below(PackForm, forms_below(DialogueForm, {}))
+FORMS_FOUND = forms_below(PackForm, forms_below(DialogueForm, forms_below(ExamplesForm, {})))
 COMMANDS = parsed_commands()
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from router.core.errors import Fault, PolicyError
-from router.packs import tree
-from router.packs.tree import MAX_FILE_BYTES, PackFiles
+from router.packs import files
+from router.packs.files import MAX_FILE_BYTES, PackFiles
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_a_fault_of_absence_stands_where_the_file_was_asked_for(pack: Path) -> N
 def test_a_load_that_is_too_large_as_a_whole_ends(
     pack: Path, monkeypatch: pytest.MonkeyPatch, limit: str, value: int
 ) -> None:
-    monkeypatch.setattr(tree, limit, value)
+    monkeypatch.setattr(files, limit, value)
     reader = PackFiles()
     with pytest.raises(PolicyError, match="the pack"):
         for _ in range(10):

@@ -3,47 +3,51 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
 
-from router.core.errors import Fault
-from router.packs.forms import PackForm
+from router.packs.example_files import is_examples
 from router.packs.reading import plain, read_tree
-from router.packs.schema import json_schema, schema_text
+from router.packs.schema import SCHEMAS, json_schema, schema_text
 from router.packs.validate import read_form
 
 POLICIES = Path(__file__).parents[2] / "policies"
 SHIPPED = sorted(file for file in POLICIES.rglob("*.yaml"))
 
 
-@pytest.fixture(scope="module")
-def validator() -> Draft202012Validator:
-    schema = json_schema()
-    Draft202012Validator.check_schema(schema)
-    return Draft202012Validator(schema)
+@cache
+def validator(schema: str) -> Draft202012Validator:
+    found = json_schema(schema)
+    Draft202012Validator.check_schema(found)
+    return Draft202012Validator(found)
 
 
-def test_the_shipped_schema_is_up_to_date() -> None:
-    written = (POLICIES / "schema.json").read_text(encoding="utf-8")
-    assert written == schema_text(), "run: python -m router.packs.schema policies/schema.json"
+@pytest.mark.parametrize("schema", SCHEMAS)
+def test_the_shipped_schemas_are_up_to_date(schema: str) -> None:
+    written = (POLICIES / schema).read_text(encoding="utf-8")
+    assert written == schema_text(schema), "run: python -m router.packs.schema policies"
 
 
-def test_the_schema_has_a_neutral_header_and_no_null() -> None:
-    assert "$id" not in json_schema()
-    assert '"null"' not in schema_text()
+@pytest.mark.parametrize("schema", SCHEMAS)
+def test_the_schemas_have_a_neutral_header_and_no_null(schema: str) -> None:
+    assert "$id" not in json_schema(schema)
+    assert '"null"' not in schema_text(schema)
 
 
 @pytest.mark.parametrize("file", SHIPPED, ids=[str(file.relative_to(POLICIES)) for file in SHIPPED])
-def test_shipped_policies_hold_to_the_schema(validator: Draft202012Validator, file: Path) -> None:
+def test_shipped_files_hold_to_their_schema(file: Path) -> None:
     node = read_tree(file.read_text(encoding="utf-8"), str(file), [])
     assert node is not None
-    assert [error.message for error in validator.iter_errors(plain(node))] == []
+    schema = "examples.schema.json" if is_examples(file.stem) else "schema.json"
+    assert [error.message for error in validator(schema).iter_errors(plain(node))] == []
 
 
-def test_every_key_is_described_for_editors() -> None:
-    forms = [json_schema(), *json_schema()["$defs"].values()]
+@pytest.mark.parametrize("schema", SCHEMAS)
+def test_every_key_is_described_for_editors(schema: str) -> None:
+    forms = [json_schema(schema), *json_schema(schema)["$defs"].values()]
     bare = [key for form in forms for key, value in form.get("properties", {}).items() if "description" not in value]
     assert bare == []
 
@@ -155,8 +159,32 @@ def test_every_key_is_described_for_editors() -> None:
         "off: yes",
     ],
 )
-def test_editor_and_loader_agree(validator: Draft202012Validator, text: str) -> None:
+def test_editor_and_loader_agree_about_policies(text: str) -> None:
+    assert_agreed("schema.json", text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}",
+        "{language: de, generated: true, examples: {/a/b: [x, {text: y}, {file: z}], /: []}, unrelated: [w]}",
+        "language: German",
+        "generated: 1",
+        "examples: [x]",
+        "examples: {a/b: [x]}",
+        "examples: {/a: x}",
+        "examples: {/a: [{text: x, file: y}]}",
+        "examples: {/a: ['']}",
+        "unrelated: [{text: x, generated: true}]",
+        "brief: x",
+    ],
+)
+def test_editor_and_loader_agree_about_files_of_examples(text: str) -> None:
+    assert_agreed("examples.schema.json", text)
+
+
+def assert_agreed(schema: str, text: str) -> None:
     node = read_tree(text, "f.yaml", [])
     assert node is not None
-    faults: list[Fault] = []
-    assert validator.is_valid(json.loads(json.dumps(plain(node)))) is (read_form(node, PackForm, faults) is not None)
+    accepted = read_form(node, SCHEMAS[schema][0], []) is not None
+    assert validator(schema).is_valid(json.loads(json.dumps(plain(node)))) is accepted

@@ -45,6 +45,15 @@ async def test_a_changed_pack_is_taken_up(start: Start, pack: Path, through: str
     assert "Second text." in answer.text
 
 
+async def test_a_file_of_examples_that_comes_to_lie_beside_a_pack_is_taken_up(start: Start, pack: Path) -> None:
+    running = await start(packs=[pack])
+    before = running.parts.registry.current().policy.revision
+    pack.with_name("desk.examples.de.yaml").write_text("unrelated: [Guten Tag]")
+    after = await until(running, before)
+    assert running.parts.registry.current().policy.unrelated == ("Guten Tag",)
+    assert after != before
+
+
 async def test_a_broken_pack_changes_nothing_but_the_news_about_it(start: Start, pack: Path) -> None:
     running = await start(packs=[pack])
     before = running.parts.registry.current().policy.revision
