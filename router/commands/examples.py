@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -159,8 +158,6 @@ def _show(plans: Sequence[FilePlan], told: dict[str, Any]) -> None:
 
 def _confirmed() -> bool:
     """Ask whether to send. Where nobody can answer, that is a no."""
-    if not sys.stdin.isatty() and not sys.stdin.readable():
-        return False
     try:
         return typer.confirm("Send it?", default=False)
     except typer.Abort:

@@ -18,6 +18,7 @@ import unicodedata
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
+from router.packs.reading import CONTROL
 from router.packs.words import LANGUAGES
 
 Detect = Callable[[str], str | None]
@@ -67,6 +68,7 @@ _DENSE = frozenset({"zh", "ja", "ko"})
 
 _THOUGHT = re.compile(r"\A.*</think>", re.DOTALL | re.IGNORECASE)
 _NUMBERED = re.compile(r"\s*(?:[-*]\s+)?(?:\*\*)?\(?(\d{1,3})(?:\*\*)?[.):](?:\*\*)?(?:\s+(.+)|\s*)")
+_BROKEN = re.compile("[\ufffd-\uffff]")
 _DASHED = re.compile(r"\s*[-*•]\s+(.+)")
 _QUOTES = (('"', '"'), ("“", "”"), ("„", "“"), ("«", "»"), ("「", "」"), ("'", "'"))
 _MARKUP = re.compile(r"\*\*|```|^#+\s|^\||</?\w+>|^[-*]\s|->|=>|→")
@@ -187,6 +189,8 @@ def objection(line: str, wish: Wish, original: str, taken: Collection[str], dete
     `original` is the text that it translates, "" where it is one more. `taken` are the texts that are there, `alike`.
     """
     sources = (original,) if original else wish.texts
+    if CONTROL.search(line) or _BROKEN.search(line):
+        return "it holds characters that no text holds"
     if original and alike(line) == alike(original):
         return "it is not translated"
     if (_MARKUP.search(line) or _CHATTER.search(line)) and not any(

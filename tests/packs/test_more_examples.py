@@ -103,6 +103,8 @@ def test_good_translations_pass(language: str, original: str) -> None:
         ("de", "where is my parcel", "Paket", "much longer or shorter"),
         ("de", "where is my parcel", "Wo ist mein Paket??", "has it already"),
         ("de", "!?", "…", "no words"),
+        ("de", "where is it", "Wo ist\x1b es", "characters that no text holds"),
+        ("de", "where is it", "Wo ist \ufffd es", "characters that no text holds"),
     ],
 )
 def test_bad_translations_do_not(language: str, original: str, line: str, why: str) -> None:
