@@ -20,6 +20,7 @@ from rich.text import Text
 from router import __version__
 from router.commands.audit import app as audit_app
 from router.commands.doctor import app as doctor_app
+from router.commands.examples import app as examples_app
 from router.commands.frame import (
     FINDINGS,
     App,
@@ -56,6 +57,7 @@ app.add_typer(audit_app, name="audit")
 app.add_typer(tune_app, name="tune")
 app.add_typer(records_app)
 app.add_typer(doctor_app)
+app.add_typer(examples_app)
 
 
 @app.command()

@@ -24,7 +24,7 @@ from router.classify import CrossValidation, LinearRecogniser, cross_validate
 from router.classify.belief import Tree
 from router.classify.fit.training import Material
 from router.core.evidence import Certificate
-from router.core.policy import ROOT, Policy
+from router.core.policy import ROOT
 from router.evaluate import measures, suggestions
 from router.evaluate.advice import Advice, Adviser
 from router.evaluate.labelled import Labelled
@@ -191,7 +191,7 @@ def evaluate(pack: Pack, labelled: Labelled | None = None, *, quick: bool = Fals
     artefact, sending = found.artefact, Sending(policy)
     certificate, tree = artefact.certificate, Tree(artefact.paths, artefact.classes)
     trade = budgets(certificate, found.held_out, tree, material.asked)
-    turns = own_rows(found, policy, tree)
+    turns = own_rows(found, pack, tree)
     texts_of = texts_by_task([turn for turn in turns if turn.truth])
 
     def measure(name: str, turns: Sequence[Judged], latency: measures.Latency, unknown: Counter[str]) -> Measured:
@@ -246,7 +246,7 @@ def _notes(found: CrossValidation, material: Material, quick: bool, worked: floa
     return tuple(notes)
 
 
-def own_rows(found: CrossValidation, policy: Policy, tree: Tree) -> list[Judged]:
+def own_rows(found: CrossValidation, pack: Pack, tree: Tree) -> list[Judged]:
     """Return the rows that the thresholds were certified on, each as an opening message.
 
     Sentences are left out: a second request is nobody's truth here.
@@ -256,7 +256,8 @@ def own_rows(found: CrossValidation, policy: Policy, tree: Tree) -> list[Judged]
     judgeable = (
         (text, () if truth == ROOT else (truth,), belief) for (text, truth), belief in zip(rows, beliefs, strict=True)
     )
-    return judged(judgeable, policy.tasks, frozenset(found.artefact.classes))
+    turns = judged(judgeable, pack.policy.tasks, frozenset(found.artefact.classes))
+    return [turn._replace(language=pack.policy.languages.get(turn.text, "")) for turn in turns]
 
 
 def _latency(recogniser: LinearRecogniser, texts: list[str]) -> measures.Latency:

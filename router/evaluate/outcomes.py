@@ -25,7 +25,7 @@ from router.evaluate.labelled import Labelled, Truth
 class Judged(NamedTuple):
     """A labelled turn: what was believed of it, the most probable task with examples ("" for none), and its mass.
 
-    `right` says whether that task is the truth.
+    `right` says whether that task is the truth. `language` is that of the text where its file says so, else "".
     """
 
     text: str
@@ -34,6 +34,7 @@ class Judged(NamedTuple):
     guess: str
     confidence: float
     right: bool
+    language: str = ""
 
 
 def judged(rows: Iterable[tuple[str, Truth, Belief]], tree: Tree, classes: Collection[str]) -> list[Judged]:

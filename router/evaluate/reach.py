@@ -36,15 +36,13 @@ from router.core.policy import ROOT, Policy, lineage
 from router.cues.detectors import detect_language
 from router.evaluate.labelled import Truth
 from router.evaluate.outcomes import Judged
+from router.packs.lint.languages import LANGUAGE_ROWS
 
 BUDGETS = (0.01, 0.02, 0.03, 0.05, 0.08)
 """The rates of error for which the trade is told."""
 
 PLAIN_SHARE = 0.6
 """How much of a budget may be unconditional, as in the defaults."""
-
-LANGUAGE_ROWS = 100
-"""With fewer turns in scope nothing is certified for a language by itself."""
 
 PATH_POINTS, PATH_ROWS = 24, 2_000
 """Points of the curve of reach and error, and the most turns that each is counted on."""
@@ -158,10 +156,13 @@ class Language:
 def by_language(
     turns: Sequence[Judged], sent: Sequence[_Sent], sending: Sending, certificate: Certificate
 ) -> tuple[Language, ...]:
-    """Return the languages of the turns in scope, the most frequent first and what is not clear last."""
+    """Return the languages of the turns in scope, the most frequent first and what is not clear last.
+
+    A language is what a file of examples says, else what shows in the words.
+    """
     spoken: dict[str, list[_Sent]] = defaultdict(list)
     for turn, one in zip(turns, sent, strict=True):
-        spoken[detect_language(turn.text) or ""].append(one)
+        spoken[turn.language or detect_language(turn.text) or ""].append(one)
     found = [
         Language(language, sending.reach(ones), _bears_out(ones, certificate.accepted))
         for language, ones in spoken.items()

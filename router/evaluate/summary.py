@@ -77,7 +77,7 @@ def task_scores(turns: Sequence[Judged]) -> tuple[TaskScore, ...]:
     hits: Counter[str] = Counter()
     guessed: Counter[str] = Counter()
     instead: dict[str, Counter[str]] = defaultdict(Counter)
-    for _, truth, _, guess, _, right in turns:
+    for _, truth, _, guess, _, right, _ in turns:
         if not truth:
             continue
         counted = guess if guess in truth else truth[0]
@@ -124,7 +124,7 @@ def confused_pairs(turns: Sequence[Judged], texts_of: Mapping[str, Sequence[str]
     """
     rows: Counter[str] = Counter()
     between: dict[tuple[str, str], list[tuple[float, str]]] = defaultdict(list)
-    for text, truth, _, guess, confidence, right in turns:
+    for text, truth, _, guess, confidence, right, _ in turns:
         if truth:
             rows[truth[0]] += 1
             if guess and not right:

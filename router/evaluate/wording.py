@@ -8,8 +8,9 @@ from typing import NamedTuple
 from router.classify.fit.certify import DELTA
 from router.core.evidence import Certificate
 from router.evaluate.measures import Latency
-from router.evaluate.reach import LANGUAGE_ROWS, Budget, Reach
+from router.evaluate.reach import Budget, Reach
 from router.evaluate.summary import Summary
+from router.packs.lint.languages import LANGUAGE_ROWS
 
 NOTHING = "–"
 

@@ -27,7 +27,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,8 @@ class Pack:
     `files` are all files that were read and the folders that they were found in, for whoever watches for changes.
     `places` maps to (file, line): a task by its path, an instruction by its id, an example as `/path:example.3`, and
     `cue:name`, `metric:name`, `signal:name`, `pack:settings`, `pack:judge`, `pack:boilerplate.1`, `pack:unrelated.1`
-    and `pack:dialogues.1`. `older` are the keys of earlier releases that it has, and what to write instead.
+    and `pack:dialogues.1`. `older` are the keys of earlier releases that it has, and what to write instead. `languages`
+    maps a text to its language, where the file of examples that holds it says so.
     """
 
     policy: Policy
@@ -62,6 +63,7 @@ class Pack:
     files: tuple[Path, ...]
     places: Mapping[str, tuple[str, int]]
     older: tuple[Fault, ...] = ()
+    languages: Mapping[str, str] = field(default_factory=dict)
 
 
 def load_pack(path: str | Path) -> Pack:
@@ -79,7 +81,9 @@ def load_pack(path: str | Path) -> Pack:
     if faults:
         raise PolicyError(_sorted(faults))
     revision = revision_of(replace(policy, settings=portable(policy.settings)), draft.name)
-    return Pack(replace(policy, revision=revision), tests, tuple(files.seen), places, draft.older)
+    groups = (draft.unrelated, *(task.examples for task in draft.tasks.values()))
+    languages = {line.text: line.language for lines in groups for line in lines if line.language}
+    return Pack(replace(policy, revision=revision), tests, tuple(files.seen), places, draft.older, languages)
 
 
 def _sorted(faults: list[Fault]) -> list[Fault]:

@@ -326,7 +326,7 @@ def from_option(option: str, environ: Mapping[str, str]) -> Sections:
     if not option.startswith(("http://", "https://")):
         raise SettingsError("--backend: neither echo nor an address that begins with http:// or https://")
     backend: dict[str, Any] = {"type": "openai", "base_url": option}
-    provider = _provider_at(option)
+    provider = provider_at(option)
     key = environ.get(BACKEND_KEY) or (environ.get(provider.variable) if provider else None)
     if key:
         backend["api_key"] = key
@@ -343,7 +343,8 @@ def _backend(provider: _Provider, key: str) -> dict[str, Any]:
     return {"type": "openai", "base_url": provider.base_url, "api_key": key}
 
 
-def _provider_at(address: str) -> _Provider | None:
+def provider_at(address: str) -> _Provider | None:
+    """Return the known provider that is asked at an address, if any."""
     try:
         wanted = urlsplit(address)
         port = wanted.port

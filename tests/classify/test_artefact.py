@@ -64,7 +64,7 @@ def test_a_changed_byte_is_noticed(saved: bytes, place: int) -> None:
 
 def test_another_version_is_refused(saved: bytes) -> None:
     with pytest.raises(ArtefactError, match="version"):
-        Artefact.parse(saved.replace(b"model 4", b"model 9", 1))
+        Artefact.parse(saved.replace(b"model 5", b"model 9", 1))
 
 
 def test_a_model_of_something_else_is_refused(saved: bytes) -> None:

@@ -16,7 +16,6 @@ from router.core.evidence import Belief, Evidence, Likely, Thresholds, Tolerance
 from router.core.policy import ROOT, Instruction, Level, Policy, Task, count_tokens
 from router.evaluate.outcomes import Judged, judged
 from router.evaluate.reach import (
-    LANGUAGE_ROWS,
     Reach,
     Sending,
     along_known,
@@ -25,6 +24,7 @@ from router.evaluate.reach import (
     by_language,
 )
 from router.evaluate.wording import thresholds_in_force, trade
+from router.packs.lint.languages import LANGUAGE_ROWS
 
 LEAVES = ("/money/refund", "/money/invoice", "/parcel")
 WORDS = {ROOT: "Be polite.", "/money": "Money.", "/parcel": "Say where it is."} | {
@@ -224,6 +224,15 @@ def test_each_language_is_told_by_itself_and_certified_where_its_rows_bear_it_ou
         ("", 150, True),
     ]
     assert found[0].reach.error == round((few + 1) / 200, 4) and found[1].reach.reach == 1 - found[1].reach.error
+
+
+def test_what_a_file_says_of_its_language_counts_before_what_the_words_show() -> None:
+    every = [turn._replace(language="la") for turn in spoken("where is the money that you owe me", LANGUAGE_ROWS, 0)]
+    sending = Sending(POLICY)
+    rows, tree = rows_of(100, {})
+    told = certificate(rows, tree, Acceptance())
+    (found,) = by_language(every, sending.sent(every, AT), sending, told)
+    assert (found.language, found.certified) == ("la", True)
 
 
 def test_going_down_the_path_more_is_said() -> None:

@@ -53,8 +53,8 @@ def test_they_are_found_by_their_names(load: Load, files: dict[str, str]) -> Non
         ("/", "Wie wird das Wetter?"),
     }
     assert list(policy.tasks) == ["/", "/billing", "/billing/refund", "/delivery"]
-    assert pack.languages["Geld zurück"] == "de"
-    assert "money back" not in pack.languages
+    assert pack.policy.languages["Geld zurück"] == "de"
+    assert "money back" not in pack.policy.languages
 
 
 def test_the_root_file_and_its_folder_are_one_pack(write: Write) -> None:

@@ -279,3 +279,22 @@ def test_shortlists_are_held_against_the_budget(load: Load) -> None:
 def test_without_two_tasks_there_is_no_list(load: Load) -> None:
     text = f"settings: {{budget_tokens: 10}}\ntasks: {{a: {{examples: [a], brief: {'word ' * 19}}}}}"
     assert not of(load({"pack.yaml": text}), "shortlist_over_budget")
+
+
+def in_german(*lines: str, generated: bool = False) -> str:
+    return f"language: de\ngenerated: {str(generated).lower()}\nexamples: {{/refund: [{', '.join(lines)}]}}"
+
+
+def test_what_a_language_lacks_is_told(load: Load) -> None:
+    files = {"pack.yaml": two(50, 50), "pack.examples.de.yaml": in_german("Geld", "Geld her")}
+    lacking, few = of(load(files), "few_in_language", "few_to_certify_language")
+    assert "in de, 1 of 2 tasks have no examples" in lacking.message and "--languages de" in lacking.fix
+    assert "customers wrote 2 examples" in few.message and few.fix == "add 98 more that customers wrote"
+    assert lacking.file.endswith("pack.examples.de.yaml") and lacking.severity == few.severity == "hint"
+
+
+def test_a_language_that_machines_wrote_promises_nothing_and_is_not_told_of(load: Load) -> None:
+    files = {"pack.yaml": two(50, 50), "pack.examples.de.yaml": in_german("Geld", generated=True)}
+    assert [finding.code for finding in of(load(files), "few_in_language", "few_to_certify_language")] == [
+        "few_in_language"
+    ]

@@ -7,6 +7,7 @@ nothing else.
 from __future__ import annotations
 
 from router.packs.lint.common import Finding
+from router.packs.lint.languages import few_in_language
 from router.packs.lint.promises import few_to_certify, headings, long_lists, older_keys, thresholds_by_hand
 from router.packs.lint.sense import (
     dead_cues,
@@ -37,6 +38,7 @@ RULES = (
     untested_tasks,
     thresholds_by_hand,
     few_to_certify,
+    few_in_language,
     headings,
     long_lists,
     primary_metric,
