@@ -44,7 +44,7 @@ pass (two draws) when any clear sentence counted, 50 and 47 % with this rule."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -73,11 +73,36 @@ SILENT = 0.5
 """From this probability of "goes on" on a turn says nothing of its own."""
 
 
+ASKED_CHARACTERS = 400
+"""Of what the assistant said, no more than the end is remembered."""
+
+
+HALF = 0.5
+
+
 @dataclass(frozen=True, slots=True)
 class FilterState:
-    """The state after a user turn: the probability of each task; what is missing to one is "none of these"."""
+    """The state after a user turn: the probability of each task; what is missing to one is "none of these".
+
+    `asked` is what the assistant said last where the turn may not have been the whole answer: people send their answer
+    in pieces.
+    """
 
     belief: Doubles | None = None
+    asked: str = field(default="", compare=False)
+
+    def is_settled(self, asked: bool) -> bool:
+        """Say whether one task is likelier than all else, or, where the assistant has asked something, that none is.
+
+        While a task is still in doubt, every word helps to find it.
+        """
+        if self.belief is None:
+            return False
+        return bool(self.belief.max() >= HALF) or (asked and bool(self.belief.sum() <= HALF))
+
+    def still_asked(self, reply: str) -> FilterState:
+        """Return the same state, in which the assistant's last words are remembered."""
+        return replace(self, asked=reply[-ASKED_CHARACTERS:]) if reply else self
 
 
 NOTHING_YET = FilterState()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from router.classify import answers
 from router.classify.artefact import Artefact, ArtefactError, StoredBlock
 from router.classify.belief import FEW, NOTHING_YET, SILENT, Filter, FilterState, Tree, spoken
 from router.classify.blocks import restore
@@ -43,6 +44,7 @@ class LinearRecogniser:
         self.certificate = artefact.certificate
         self._filter = Filter(artefact.prior, artefact.stay, artefact.goes_on, artefact.weight, artefact.reply)
         columns = len(artefact.classes) + 2
+        self._by_task = artefact.thresholds.by_task
         self._hosted = frozenset(artefact.hosted)
         self._cascade: ModelCascade | None = None
         try:
@@ -66,9 +68,13 @@ class LinearRecogniser:
         text, parts = own_words(self._boilerplate.strip(text))
         kind = small_talk(text)
         if kind and state.belief is not None:
-            return state, self._tree.belief(state.belief)
+            return state.still_asked(reply_before), self._tree.belief(state.belief)
         if kind and kind not in self._hosted:
             return state, NO_BELIEF
+        if state.belief is not None and state.is_settled(bool(reply_before)):
+            if told := answers.told(text, reply_before or state.asked):
+                grave = self._grave(text) if told == "account" else ()
+                return state.still_asked(reply_before), self._tree.belief(state.belief, grave)
         part: Callable[[str], Doubles | None]
         if self._cascade is None:
             part, shortfall = self._model.probabilities, None
@@ -121,6 +127,18 @@ class LinearRecogniser:
         enough = len(asked) >= (2 if len(found) <= FEW else 1)
         # Of what is not clear, `settle` says whether it is surely about one of a few.
         return tuple(belief for belief, is_clear in zip(beliefs, clear, strict=True) if enough or not is_clear)
+
+    def _grave(self, text: str) -> tuple[Belief, ...]:
+        """Return what an account of what happened is surely about by itself, where the stakes of that are high.
+
+        "It gets hot and smells of burning" goes on with the claim, and is about a hazard as well.
+        """
+        found = self._model.probabilities(text) if self._by_task and self._cascade is None else None
+        if found is None or found[-1] >= SILENT:
+            return ()
+        belief = self._tree.belief(_opening(found)[:-2])
+        grave = belief.likeliest[0].path in self._by_task and self._is_clear(belief, self.thresholds.at)
+        return (belief,) if grave else ()
 
     def _is_clear(self, belief: Belief, at: Callable[[str], float]) -> bool:
         """Return whether the likeliest task passes its threshold, and every node above it does."""
