@@ -28,14 +28,15 @@ from router.classify.text import QUESTION_CHARACTERS, last_question
 LONGEST = 200
 """Characters; a longer turn is read as any other."""
 
-Told: TypeAlias = Literal["", "answer", "account"]
-"""What a turn tells: nothing that goes on for certain, an answer, or an account of what happened."""
+Told: TypeAlias = Literal["answer", "account", "request", ""]
+"""What a turn is by its form: an answer, an account of what happened after a question for it, a request, or neither."""
 
-_ENDS = frozenset(",.;:!?…-–()\"")
+GOING_ON = ("answer", "account")
+
+_ENDS = frozenset(',.;:!?…-–()"')
 _MARKS = "".join(_ENDS) + "'’*“”„«»¿¡"
 _VALUE = re.compile(r"\D{0,30}\d|[^@]+@[^@]+\.", re.ASCII)
 _NOTHING: frozenset[str] = frozenset()
-_JOINTS = ("and", "but", "then", "so", "und", "aber", "et", "mais", "y", "pero", "e", "ma", "mas", "en", "maar", "i", "ale")
 
 
 class Kind(NamedTuple):
@@ -68,7 +69,7 @@ KINDS = (
 
 
 class _Words(NamedTuple):
-    """The shipped words. `asked` and `given` map a word to the kinds as bits, places in `KINDS`."""
+    """The shipped words, by what they do. `asked` and `given` map a word to the kinds as bits, places in `KINDS`."""
 
     bare: frozenset[str]
     pointing: frozenset[str]
@@ -78,6 +79,7 @@ class _Words(NamedTuple):
     verbs: frozenset[str]
     subjects: frozenset[str]
     opens: frozenset[str]
+    joints: frozenset[str]
     marks: frozenset[str]
     polite: frozenset[str]
     anything: frozenset[str]
@@ -90,36 +92,38 @@ class _Words(NamedTuple):
 
 
 def told(text: str, reply: str = "") -> Told:
-    """Return what a turn in mid-conversation tells, after what the assistant said; empty where it may ask for anything.
+    """Return what a turn in mid-conversation is by its form, after what the assistant said.
 
     >>> told("Order number 4712"), told("no, I lost the receipt", "Do you still have the receipt?")
     ('answer', 'answer')
-    >>> told("order 4712, please cancel it", "What is your order number?")
-    ''
+    >>> told("order 4712, please cancel it", "What is your order number?"), told("it never came")
+    ('request', '')
     """
     if len(text) > LONGEST:
-        return ""
+        return "request"
     known = _words()
     pieces = text.lower().split()
     words = [piece if piece.isalnum() else piece.strip(_MARKS) for piece in pieces]
+    if not any(words):
+        return ""
     bare = known.bare
     rest = [word for word in words if word not in bare]
     values = len(rest) - len([word for word in rest if word.isalpha() or not _VALUE.match(word)])
-    if len(rest) == values and any(words):
+    if len(rest) == values:
         return "answer"
     # A "yes" is left to what was asked: it may accept an offer.
     if known.pointing.issuperset(words) and (words[0] not in known.yes or not reply or "?" in text):
         return "answer"
-    if not reply or "?" in text:
-        return ""
+    if "?" in text:
+        return "request"
     question = _NOTHING
     mark = _mark(pieces, words, known)
     if mark:
         # What repeats a word of the question is no wish of its own, nor is it an order beside what was asked for.
-        question = _asking(reply, known) if values or mark in known.wants else question
+        question = _asking(reply, known) if reply and (values or mark in known.wants) else question
         if mark not in question:
-            return ""
-    question = question or _asking(reply, known)
+            return "request"
+    question = question or (_asking(reply, known) if reply else question)
     return _given(words, rest, values, question, known) if question else ""
 
 
@@ -170,7 +174,7 @@ def _mark(pieces: Sequence[str], words: Sequence[str], known: _Words) -> str:
                 return word
             if begins and after in known.subjects and word in known.verbs:
                 return word
-        begins = pieces[at][-1] in _ENDS or (word in known.opens and (begins or word in _JOINTS))
+        begins = pieces[at][-1] in _ENDS or (word in known.opens and (begins or word in known.joints))
     return ""
 
 
@@ -190,7 +194,24 @@ def _words() -> _Words:
             asked[word] = asked.get(word, 0) | 1 << place
         for word in lists.get(f"gives {kind.name}", ()):
             given[word] = given.get(word, 0) | 1 << place
-    names = ("bare", "pointing", "requests", "wants", "turns", "asks yes", "subjects", "opens")
-    read = [frozenset(lists[name]) for name in names]
-    asks = [frozenset(lists[name]) for name in ("asks politely", "asks anything", "asks wish", "gives yes", "offers", "denies")]
-    return _Words(*read, frozenset().union(*read[2:6]), *asks, asked, given)
+    of = {name: frozenset(words) for name, words in lists.items()}
+    return _Words(
+        bare=of["bare"],
+        pointing=of["pointing"],
+        requests=of["requests"],
+        wants=of["wants"],
+        turns=of["turns"],
+        verbs=of["asks yes"],
+        subjects=of["subjects"],
+        opens=of["opens"] | of["joints"],
+        joints=of["joints"],
+        marks=of["requests"] | of["wants"] | of["turns"] | of["asks yes"],
+        polite=of["asks politely"],
+        anything=of["asks anything"],
+        wish=of["asks wish"],
+        yes=of["gives yes"],
+        offers=of["offers"],
+        denials=of["denies"],
+        asked=asked,
+        given=given,
+    )

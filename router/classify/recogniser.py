@@ -71,8 +71,10 @@ class LinearRecogniser:
             return state.still_asked(reply_before), self._tree.belief(state.belief)
         if kind and kind not in self._hosted:
             return state, NO_BELIEF
-        if state.belief is not None and state.is_settled(bool(reply_before)):
-            if told := answers.told(text, reply_before or state.asked):
+        told: answers.Told = ""
+        if state.belief is not None:
+            told = answers.told(text, reply_before or state.asked)
+            if told in answers.GOING_ON and state.is_settled(bool(reply_before)):
                 grave = self._grave(text) if told == "account" else ()
                 return state.still_asked(reply_before), self._tree.belief(state.belief, grave)
         part: Callable[[str], Doubles | None]
@@ -88,7 +90,7 @@ class LinearRecogniser:
             # The first model's guess will do: what the assistant asked need not be known so well.
             question = last_question(reply_before)
             asked = self._model.probabilities(question) if question else None
-        after = self._filter.advance(state, turn, asked)
+        after = self._filter.advance(state, turn, asked, told == "request")
         if after.belief is None:
             return after, Belief({}, shortfall=shortfall) if shortfall else NO_BELIEF
         if kind:

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from router.classify import belief, lexical, sentence_encoder, small_talk
+from router.classify import answers, belief, lexical, sentence_encoder, small_talk
 from router.classify.artefact import Artefact, StoredBlock, StoredSecond
 from router.classify.belief import Filter, Tree, spoken
 from router.classify.blocks import sentence_vectors
@@ -27,7 +27,7 @@ from router.classify.fit import calibration, certify, selection, training, turni
 from router.classify.fit.calibration import Calibration, OutOfFoldProbabilities
 from router.classify.fit.dialogues import ScoredTurn, estimate
 from router.classify.fit.selection import FittedBlocks, Hyperparameters, recipes, second_recipes, weighted
-from router.classify.fit.training import Material, TrainingSet, shipped, training_set
+from router.classify.fit.training import DialogueRow, Material, TrainingSet, shipped, training_set
 from router.classify.fit.turning import HeldOutRows
 from router.classify.static import StaticTable
 from router.classify.text import sentences
@@ -44,7 +44,7 @@ OURS_AFTER_ALL = 0.5
 """A shipped text that no task is supposed to answer, and that out of fold is given to one task, or one branch of the
 tree, with more than this, is what this pack is for ("tell me a joke")."""
 
-SHIPPED = ("unrelated", "follow_ups", "small_talk")
+SHIPPED = ("unrelated", "follow_ups", "small_talk", "answers")
 
 Progress: TypeAlias = Callable[[float], None]
 """Told the share of a fit that is done, from 0 to 1, at each step."""
@@ -79,7 +79,7 @@ def fit_policy(policy: Policy) -> Artefact:
 def key_of(material: Material) -> str:
     """Return the key of the artefact that fitting this material gives, by the constants of this version."""
     recipe = [
-        11,  # raised when the code changes what a fit gives
+        12,  # raised when the code changes what a fit gives
         recipes(material.encoder),
         StaticTable.load().digest if material.encoder == "static" else "",
         _second_key(material.cascade),
@@ -94,7 +94,15 @@ def key_of(material: Material) -> str:
             training.ENOUGH_NONE,
         ],
         [training.NEAR, training.MOST_ROWS, SMALL_PACK, LARGE_PACK, OURS_AFTER_ALL],
-        [belief.STAY, belief.GOES_ON, belief.WEIGHT, belief.REPLY, small_talk.HOSTING_SHARE],
+        [
+            belief.STAY,
+            belief.GOES_ON,
+            belief.WEIGHT,
+            belief.REPLY,
+            belief.AWAY,
+            belief.FOREIGN,
+            small_talk.HOSTING_SHARE,
+        ],
         [calibration.NONE_SHARE, certify.DELTA, turning.SURE_ODDS, certify.LEAST_SHORTLIST, certify.CAUTION],
         [hashlib.sha256("\n".join(shipped(name)).encode()).hexdigest() for name in SHIPPED],
     ]
@@ -213,18 +221,26 @@ def _paced(
         for task in {said.task for talk in rows.dialogues for said in talk} - {ROOT}
     }
     observed = [
-        [
-            ScoredTurn(
-                turns[said.row] if said.row >= 0 and judged[said.row] else None,
-                replies.get((said.row, said.question)),
-                columns[said.task],
-            )
-            for said in talk
-        ]
+        [_scored(rows, judged, turns, replies, said, columns[said.task]) for said in talk]
         for talk in rows.dialogues
         if all(said.row < 0 or judged[said.row] for said in talk)
     ]
     return estimate(observed, start)
+
+
+def _scored(
+    rows: TrainingSet,
+    judged: Flags,
+    turns: Doubles,
+    replies: Mapping[tuple[int, str], Doubles],
+    said: DialogueRow,
+    truth: tuple[int, ...],
+) -> ScoredTurn:
+    """Return a user's turn of a labelled dialogue as the filter would read it."""
+    told = answers.told(rows.texts[said.row], said.question) if said.row >= 0 else ""
+    silent = said.row < 0 or not judged[said.row] or told in answers.GOING_ON
+    reply = replies.get((said.row, said.question))
+    return ScoredTurn(None if silent else turns[said.row], reply, truth, told == "request")
 
 
 def _part_beliefs(judged: Integers, parts: Sequence[tuple[int, str]], turns: Doubles) -> tuple[Doubles, Integers]:
