@@ -73,6 +73,7 @@ class _Words(NamedTuple):
 
     bare: frozenset[str]
     pointing: frozenset[str]
+    questions: frozenset[str]
     requests: frozenset[str]
     wants: frozenset[str]
     turns: frozenset[str]
@@ -111,16 +112,18 @@ def told(text: str, reply: str = "") -> Told:
     values = len(rest) - len([word for word in rest if word.isalpha() or not _VALUE.match(word)])
     if len(rest) == values:
         return "answer"
-    # A "yes" is left to what was asked: it may accept an offer.
-    if known.pointing.issuperset(words) and (words[0] not in known.yes or not reply or "?" in text):
-        return "answer"
+    if known.pointing.issuperset(words):
+        # A "yes" without a question is left to what was asked: it may accept an offer.
+        if words[0] not in known.yes or not reply or "?" in text or not known.questions.isdisjoint(words):
+            return "answer"
     if "?" in text:
         return "request"
     question = _NOTHING
     mark = _mark(pieces, words, known)
     if mark:
         # What repeats a word of the question is no wish of its own, nor is it an order beside what was asked for.
-        question = _asking(reply, known) if reply and (values or mark in known.wants) else question
+        echoed = mark in known.wants or (values and mark not in known.questions)
+        question = _asking(reply, known) if reply and echoed else question
         if mark not in question:
             return "request"
     question = question or (_asking(reply, known) if reply else question)
@@ -198,14 +201,15 @@ def _words() -> _Words:
     return _Words(
         bare=of["bare"],
         pointing=of["pointing"],
-        requests=of["requests"],
+        questions=of["questions"],
+        requests=of["questions"] | of["requests"],
         wants=of["wants"],
         turns=of["turns"],
         verbs=of["asks yes"],
         subjects=of["subjects"],
         opens=of["opens"] | of["joints"],
         joints=of["joints"],
-        marks=of["requests"] | of["wants"] | of["turns"] | of["asks yes"],
+        marks=of["questions"] | of["requests"] | of["wants"] | of["turns"] | of["asks yes"],
         polite=of["asks politely"],
         anything=of["asks anything"],
         wish=of["asks wish"],
