@@ -35,6 +35,13 @@ the assistant's question 77.8 %, also without the list of small talk 76.4 %, the
 .85 and .9, goes_on between .5 and .7, weight between 1 and 1.3 and reply between .15 and .35 all lie within one point.
 With a model fitted to all turns of the labelled dialogues: 83.5 %, and 82.0 % without the assistant's question.
 
+*Drift*, measured with packs of half of those services, a hundred openings of a fourth as their own unrelated texts, on
+dialogues without that fourth (six draws, 1,352 turns that had drifted from a task to a service that the pack lacks,
+7,239 turns for its tasks): 9.8 % of the drifted turns are told of a task, 27.3 % where "none of these" held nothing to
+stay with and a new request was as seldom foreign as the prior has it; of such turns in dialogues that never were at a
+task 3.6 instead of 12.0 %. Accuracy is the same (80.6 %), but fewer of the turns for the pack's tasks are sure enough
+to be told of theirs: 53 instead of 63 %, and one or two points less in a pack that has all services.
+
 *The tree* makes of the probabilities of classes the mass of every node. Nodes in pre-order have their subtrees in one
 stretch, so the mass of each is a difference of two cumulative sums and a node can never weigh more than its parent.
 
@@ -74,9 +81,11 @@ REPLY = 0.25
 AWAY = 0.5
 """That the next turn is for none of the tasks again, after one that was for none."""
 
-FOREIGN = 0.3
+FOREIGN = 0.1
 """The share of foreign ones among the requests to which a conversation turns. The prior says nothing of it: it has the
-weight of the rows that a model was fitted to."""
+weight of the rows that a model was fitted to. More leaves fewer wrong texts standing and costs reach: on the dialogues
+that drift (see above), at .1, .2, .3 9.8, 8.3, 6.7 % of the drifted turns are told of a task, and 53, 47, 43 % of the
+turns for the pack's tasks are told of theirs."""
 
 REPLY_FLOOR = 1e-4
 """Probability below which a task is not told apart by the assistant's words."""
