@@ -29,7 +29,8 @@ LONGEST = 200
 """Characters; a longer turn is read as any other."""
 
 Told: TypeAlias = Literal["answer", "account", "request", ""]
-"""What a turn is by its form: an answer, an account of what happened after a question for it, a request, or neither."""
+"""What a turn is by its form: an answer, words that may be one (an account of what happened after a question for it, a
+name, a thing), a request, or none of them."""
 
 GOING_ON = ("answer", "account")
 
@@ -39,33 +40,41 @@ _VALUE = re.compile(r"\D{0,30}\d|[^@]+@[^@]+\.", re.ASCII)
 _NOTHING: frozenset[str] = frozenset()
 
 
+MOST_WORDS = 25
+"""In a turn with a value, or a word, of the kind that was asked for."""
+
+
+FEW_WORDS = 4
+"""So many beside those that say nothing more: what is longer may tell of something else as well."""
+
+
 class Kind(NamedTuple):
     """A kind of thing that can be asked for.
 
-    A turn gives it in up to `words` words: with a value in it (a number, an address of e-mail), with one of the words
-    listed as giving it, or, where it is `free`, with any others. `denied` says that these may deny something.
+    A turn gives it with a number or an address of e-mail in it (`value`), with one of the words listed as giving it, or
+    in up to `words` words of any kind. `denied` says that these may deny something.
     """
 
     name: str
-    words: int
     value: bool = False
-    free: bool = False
+    words: int = 0
     denied: bool = False
 
 
 KINDS = (
-    Kind("number", 25, value=True),
-    Kind("email", 25, value=True),
-    Kind("phone", 25, value=True),
-    Kind("date", 25, value=True),
-    Kind("amount", 25, value=True),
-    Kind("address", 25, value=True),
-    Kind("photo", 10),
-    Kind("name", 5, free=True),
-    Kind("description", 40, free=True, denied=True),
-    Kind("choice", 8, free=True),
+    Kind("number", value=True),
+    Kind("email", value=True),
+    Kind("phone", value=True),
+    Kind("date", value=True),
+    Kind("amount", value=True),
+    Kind("address", value=True),
+    Kind("photo"),
+    Kind("name", words=5),
+    Kind("description", words=40, denied=True),
+    Kind("choice", words=8),
 )
-"""Asked for by the words under `[asks ...]`, given by those under `[gives ...]`. "Yes" is apart: it stands first."""
+"""Asked for by the words under `[asks ...]`, given by those under `[gives ...]`. "Yes" is apart: it stands first. Of
+several that a question names the first one must be given: "which" and "what" stand in questions for all of them."""
 
 
 class _Words(NamedTuple):
@@ -109,8 +118,9 @@ def told(text: str, reply: str = "") -> Told:
         return ""
     bare = known.bare
     rest = [word for word in words if word not in bare]
-    values = len(rest) - len([word for word in rest if word.isalpha() or not _VALUE.match(word)])
-    if len(rest) == values:
+    plain = [word for word in rest if word.isalpha() or not _VALUE.match(word)]
+    values = len(rest) - len(plain)
+    if all(word in known.given for word in plain):
         return "answer"
     if known.pointing.issuperset(words):
         # A "yes" without a question is left to what was asked: it may accept an offer.
@@ -142,15 +152,18 @@ def _given(words: list[str], rest: list[str], values: int, question: frozenset[s
     given = 0
     for word in rest:
         given |= known.given.get(word, 0)
-    open_to_others = not known.wish.isdisjoint(question)
-    for place, kind in enumerate(KINDS):
-        if not asked >> place & 1 or len(words) > kind.words:
-            continue
-        if (kind.value and values) or given >> place & 1:
-            return "answer"
-        if kind.free and not open_to_others and (kind.denied or known.denials.isdisjoint(words)):
-            return "account" if kind.denied else "answer"
-    return ""
+    here = [kind for place, kind in enumerate(KINDS) if asked >> place & 1]
+    if given & asked or (values and any(kind.value for kind in here)):
+        if len(words) > MOST_WORDS:
+            return ""
+        return "answer" if len(rest) <= FEW_WORDS else "account"
+    if not known.wish.isdisjoint(question):
+        return ""  # what the customer would like may be another task
+    # "What" and "which" ask for anything only where nothing else is named.
+    asked_for = here[0] if here else None
+    if asked_for is None or len(words) > asked_for.words:
+        return ""
+    return "account" if asked_for.denied or known.denials.isdisjoint(words) else ""
 
 
 def _asking(reply: str, known: _Words) -> frozenset[str]:

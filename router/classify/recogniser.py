@@ -44,7 +44,6 @@ class LinearRecogniser:
         self.certificate = artefact.certificate
         self._filter = Filter(artefact.prior, artefact.stay, artefact.goes_on, artefact.weight, artefact.reply)
         columns = len(artefact.classes) + 2
-        self._by_task = artefact.thresholds.by_task
         self._hosted = frozenset(artefact.hosted)
         self._cascade: ModelCascade | None = None
         try:
@@ -75,8 +74,8 @@ class LinearRecogniser:
         if state.belief is not None:
             told = answers.told(text, reply_before or state.asked)
             if told in answers.GOING_ON and state.is_settled(bool(reply_before)):
-                grave = self._grave(text) if told == "account" else ()
-                return state.still_asked(reply_before), self._tree.belief(state.belief, grave)
+                beside = self._beside(text) if told == "account" else ()
+                return state.still_asked(reply_before), self._tree.belief(state.belief, beside)
         part: Callable[[str], Doubles | None]
         if self._cascade is None:
             part, shortfall = self._model.probabilities, None
@@ -130,17 +129,16 @@ class LinearRecogniser:
         # Of what is not clear, `settle` says whether it is surely about one of a few.
         return tuple(belief for belief, is_clear in zip(beliefs, clear, strict=True) if enough or not is_clear)
 
-    def _grave(self, text: str) -> tuple[Belief, ...]:
-        """Return what an account of what happened is surely about by itself, where the stakes of that are high.
+    def _beside(self, text: str) -> tuple[Belief, ...]:
+        """Return what an answer in free words is clearly about by itself.
 
         "It gets hot and smells of burning" goes on with the claim, and is about a hazard as well.
         """
-        found = self._model.probabilities(text) if self._by_task and self._cascade is None else None
+        found = self._model.probabilities(text) if self._cascade is None else None
         if found is None or found[-1] >= SILENT:
             return ()
         belief = self._tree.belief(_opening(found)[:-2])
-        grave = belief.likeliest[0].path in self._by_task and self._is_clear(belief, self.thresholds.at)
-        return (belief,) if grave else ()
+        return (belief,) if self._is_clear(belief, self.thresholds.at) else ()
 
     def _is_clear(self, belief: Belief, at: Callable[[str], float]) -> bool:
         """Return whether the likeliest task passes its threshold, and every node above it does."""

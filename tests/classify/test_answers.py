@@ -19,8 +19,9 @@ from router.packs import load_pack
 from tests.support.serving import ROOT as PROJECT
 
 CASES = Path(__file__).with_name("answer_cases.txt")
-KEPT_BACK = 0.9
-"""The share of the rows that were kept back while the words were chosen: so many at least must come out right."""
+KEPT_BACK, UNCHANGED = 0.9, 0.8
+"""The rows that were kept back while the words were chosen: of so many at least the task must be kept, and nothing said
+beside it."""
 
 REFUND = ("", "My blender arrived broken and I want my money back")
 OFFERED = "I can refund it. Shall I?"
@@ -69,6 +70,13 @@ def stays(desk: Policy, recogniser: LinearRecogniser, row: tuple[str, ...]) -> b
     return tasks(before) != ("/",) and tasks(before) == tasks(after)
 
 
+def keeps(desk: Policy, recogniser: LinearRecogniser, row: tuple[str, ...]) -> bool:
+    """Say whether the task is still what is settled first, whatever the turn is clearly about as well."""
+    opening, reply, text = row
+    before, after = talk(desk, recogniser, [("", opening), (reply, text)])
+    return tasks(before)[0] == tasks(after)[0] and before.shortlist == after.shortlist
+
+
 def hears(desk: Policy, recogniser: LinearRecogniser, row: tuple[str, ...]) -> bool:
     opening, reply, text, asked = row
     return asked in tasks(talk(desk, recogniser, [("", opening), (reply, text)])[-1])
@@ -86,7 +94,8 @@ def test_a_new_request_is_heard(desk: Policy, recogniser: LinearRecogniser, row:
 
 def test_the_rows_that_were_kept_back_come_out_right_as_well(desk: Policy, recogniser: LinearRecogniser) -> None:
     answers, requests = cases("stays, kept back"), cases("heard, kept back")
-    assert sum(stays(desk, recogniser, row) for row in answers) >= KEPT_BACK * len(answers)
+    assert sum(keeps(desk, recogniser, row) for row in answers) >= KEPT_BACK * len(answers)
+    assert sum(stays(desk, recogniser, row) for row in answers) >= UNCHANGED * len(answers)
     assert sum(hears(desk, recogniser, row) for row in requests) >= KEPT_BACK * len(requests)
 
 
@@ -121,7 +130,7 @@ def test_a_short_new_request_moves(desk: Policy, recogniser: LinearRecogniser) -
 def test_an_answer_in_pieces_goes_on(desk: Policy, recogniser: LinearRecogniser, pieces: tuple[str, ...]) -> None:
     question, first, *others = pieces
     found = talk(desk, recogniser, [REFUND, (question, first), *(("", text) for text in others)])
-    assert {tasks(each) for each in found} == {("/billing/refund",)}
+    assert {(tasks(each)[0], each.shortlist) for each in found} == {("/billing/refund", ())}
 
 
 def test_what_is_asked_after_a_burst_is_heard(desk: Policy, recogniser: LinearRecogniser) -> None:
@@ -171,6 +180,18 @@ def test_answers_in_other_languages_go_on(asked: str, text: str) -> None:
 )
 def test_requests_in_other_languages_are_left_to_the_model(asked: str, text: str) -> None:
     assert told(text, asked) == "request"
+
+
+@pytest.mark.parametrize(
+    "asked", ["What is your order number?", "Which item is it?", "What is wrong with it?", "When did you buy it?"]
+)
+def test_a_request_that_answers_nothing_is_heard_after_any_question(
+    desk: Policy, recogniser: LinearRecogniser, asked: str
+) -> None:
+    requests = [(path, text) for path, task in desk.tasks.items() for text in task.examples if "small_talk" not in path]
+    opening = "Where is my parcel?"
+    heard = [hears(desk, recogniser, (opening, asked, text, path)) for path, text in requests[::7]]
+    assert sum(heard) >= 0.97 * len(heard)
 
 
 @given(st.text(max_size=2 * LONGEST), st.text(max_size=500))
