@@ -142,11 +142,13 @@ class Filter:
     away: float = AWAY
     foreign: float = FOREIGN
 
-    @property
-    def _foreign(self) -> float:
-        """How many times as often as the prior has it a new request in mid-conversation is foreign; once at least."""
-        none, tasks = float(self.prior[-2]), float(self.prior[:-2].sum())
-        return max(1.0, self.foreign * tasks / ((1.0 - self.foreign) * none)) if none else 1.0
+    raised: float = field(init=False, compare=False)
+    """How many times as often as the prior has it a new request in mid-conversation is foreign; once at least."""
+
+    def __post_init__(self) -> None:
+        none, tasks = (float(self.prior[-2]), float(self.prior[:-2].sum())) if len(self.prior) > 1 else (0.0, 0.0)
+        raised = max(1.0, self.foreign * tasks / ((1.0 - self.foreign) * none)) if none else 1.0
+        object.__setattr__(self, "raised", raised)
 
     def advance(
         self, before: FilterState, turn: Doubles | None, reply: Doubles | None = None, asks: bool = True
@@ -177,7 +179,7 @@ class Filter:
         opened = tasks ** (1.0 + (self.weight - 1.0) * held)
         opened *= self.prior
         opened *= 1.0 - self.away - (self.stay - self.away) * held
-        opened[..., -2:-1] *= 1.0 + (self._foreign - 1.0) * held * asks
+        opened[..., -2:-1] *= 1.0 + (self.raised - 1.0) * held * asks
         going_on = self.goes_on * tasks[..., -1:]
         away = going_on + (1.0 - self.goes_on) * tasks[..., -2:-1]
         away *= self.away * (1.0 - held)
