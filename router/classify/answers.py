@@ -6,7 +6,8 @@ mid-conversation is read by a table of words (`answers.txt`):
 
 - what consists of a number, an address, a date and words that stand beside them goes on, asked for or not;
 - so does what consists of words that only point at what is at hand ("thanks, but when do I get it?");
-- after a question for some kind of thing, a turn that gives such a thing and asks for nothing goes on.
+- after a question for some kind of thing, a turn that gives such a thing and asks for nothing goes on. Where it does so
+  in free words, what these are clearly about by themselves is told beside the task (`recogniser`).
 
 A turn asks for something where a clause begins like a question or an order, where it has a wish of its own ("I want to
 ..."), and where it turns to something else ("actually", "also"). It is then read as any other. So is an answer to what
