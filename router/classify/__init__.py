@@ -9,7 +9,8 @@ process never imports scikit-learn or scipy.
 
 What is where, along the line:
 
-- a text: `text` splits it and mends slips, `cleaning` leaves the user's own words, `small_talk` knows greetings;
+- a text: `text` splits it and mends slips, `cleaning` leaves the user's own words, `small_talk` knows greetings and
+  `answers` what goes on with the task at hand;
 - features: `encoder` is the port, `blocks` what a model is made of: `lexical` (words), `static` (what they mean), the
   structure of a message, `vectors` of stronger encoders (`sentence_encoder`, `remote`), `cascade` (two models);
 - what serves: `artefact` (the file), `recogniser`, `belief` (along the conversation, over the tree);

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from router.classify import answers
 from router.classify.artefact import Artefact, ArtefactError, StoredBlock, StoredLanguage
 from router.classify.attention import attention_of
 from router.classify.belief import FEW, NOTHING_YET, SILENT, Filter, FilterState, Tree, spoken
@@ -67,9 +68,15 @@ class LinearRecogniser:
         text, parts = own_words(self._boilerplate.strip(text))
         kind = small_talk(text)
         if kind and state.belief is not None:
-            return state, self._tree.belief(state.belief)
+            return state.still_asked(reply_before), self._tree.belief(state.belief)
         if kind and kind not in self._hosted:
             return state, NO_BELIEF
+        told: answers.Told = ""
+        if state.belief is not None:
+            told = answers.told(text, reply_before or state.asked)
+            if told in answers.GOING_ON and state.is_settled(bool(reply_before)):
+                beside = self._beside(text) if told == "account" else ()
+                return state.still_asked(reply_before), self._tree.belief(state.belief, beside)
         part: Callable[[str], Doubles | None]
         if self._cascade is None:
             part, shortfall = self._model.probabilities, None
@@ -83,7 +90,7 @@ class LinearRecogniser:
             # The first model's guess will do: what the assistant asked need not be known so well.
             question = last_question(reply_before)
             asked = self._model.probabilities(question) if question else None
-        after = self._filter.advance(state, turn, asked)
+        after = self._filter.advance(state, turn, asked, told == "request")
         if after.belief is None:
             return after, Belief({}, shortfall=shortfall) if shortfall else NO_BELIEF
         if kind:
@@ -123,6 +130,17 @@ class LinearRecogniser:
         enough = len(asked) >= (2 if len(found) <= FEW else 1)
         # Of what is not clear, `settle` says whether it is surely about one of a few.
         return tuple(belief for belief, is_clear in zip(beliefs, clear, strict=True) if enough or not is_clear)
+
+    def _beside(self, text: str) -> tuple[Belief, ...]:
+        """Return what an answer in free words is clearly about by itself.
+
+        "It gets hot and smells of burning" goes on with the claim, and is about a hazard as well.
+        """
+        found = self._model.probabilities(text) if self._cascade is None else None
+        if found is None or found[-1] >= SILENT:
+            return ()
+        belief = self._tree.belief(_opening(found)[:-2])
+        return (belief,) if self._is_clear(belief, self.thresholds.at) else ()
 
     def _is_clear(self, belief: Belief, at: Callable[[str], float]) -> bool:
         """Return whether the likeliest task passes its threshold, and every node above it does."""

@@ -30,7 +30,7 @@ def features() -> Features:
 
 @pytest.fixture(scope="module")
 def weights(features: Features) -> np.ndarray:
-    return np.random.default_rng(0).normal(size=(features.rows(["refund"]).shape[1], 5))
+    return np.random.default_rng(0).normal(size=(features.rows([tokenized("refund")]).shape[1], 5))
 
 
 @pytest.fixture(scope="module")
@@ -42,18 +42,20 @@ def scorer(features: Features, weights: np.ndarray) -> StaticScorer:
 def test_what_is_served_is_what_was_fitted(
     features: Features, weights: np.ndarray, scorer: StaticScorer, text: str
 ) -> None:
-    row = features.rows([text])[0]
+    row = features.rows([tokenized(text)])[0]
     found = scorer.score(tokenized(text))
     assert np.allclose(row @ weights, 0.0 if found is None else found, atol=1e-3)
     assert (found is None) == (not row.any())
 
 
 def test_rows_have_length_one(features: Features) -> None:
-    assert np.allclose(np.linalg.norm(features.rows(TEXTS), axis=1), 1.0)
+    assert np.allclose(np.linalg.norm(features.rows(list(map(tokenized, TEXTS))), axis=1), 1.0)
 
 
 def test_words_that_mean_the_same_are_near(features: Features) -> None:
-    parcel, package, password = features.rows(["where is my parcel", "where is my package", "I forgot my password"])
+    parcel, package, password = features.rows(
+        [tokenized(text) for text in ("where is my parcel", "where is my package", "I forgot my password")]
+    )
     assert parcel @ package > 0.5 > 0.3 > parcel @ password
 
 

@@ -52,7 +52,7 @@ def test_a_vague_turn_keeps_the_task() -> None:
 
 def test_a_clear_new_request_moves_at_once() -> None:
     belief = after(CLEAR_A, CLEAR_B)
-    assert belief is not None and belief.argmax() == 1 and belief[1] > 0.6
+    assert belief is not None and belief.argmax() == 1 and belief[1] > 0.55
     again = after(CLEAR_A, CLEAR_B, CLEAR_B)
     assert again is not None and again[1] > belief[1]
 
@@ -62,9 +62,42 @@ def test_the_same_request_again_makes_surer() -> None:
     assert once is not None and twice is not None and twice[0] > once[0]
 
 
-def test_after_none_of_these_a_turn_is_an_opening() -> None:
+def test_after_none_of_these_a_clear_request_is_heard_at_once() -> None:
     belief = after(ELSEWHERE, CLEAR_A)
-    assert belief is not None and abs(belief[0] - CLEAR_A[0]) < 0.03
+    assert belief is not None and belief[0] > 0.7
+    surer = after(ELSEWHERE, turn(990, 2, 2, 4, 2))
+    assert surer is not None and surer[0] > 0.97
+
+
+def test_after_none_of_these_a_vague_turn_is_for_none_more_likely_than_at_an_opening() -> None:
+    vague = turn(30, 12, 8, 35, 15)
+    away, opening = after(ELSEWHERE, vague), after(vague)
+    assert away is not None and opening is not None and away.sum() < 0.9 * opening.sum()
+
+
+# With a prior as small packs have it: "none of these" weighs little in the fit.
+LIKE_A_PACK = Filter(np.array([0.31, 0.31, 0.31, 0.04, 0.03]))
+
+
+def known_after(filter_: Filter, *turns: np.ndarray, asks: bool = True) -> float:
+    memory = NOTHING_YET
+    for each in turns:
+        memory = filter_.advance(memory, each, asks=asks)
+    assert memory.belief is not None
+    return float(memory.belief.sum())
+
+
+def test_a_request_for_none_of_the_tasks_leaves_the_task() -> None:
+    foreign = turn(3, 3, 3, 89, 2)
+    assert known_after(LIKE_A_PACK, CLEAR_A, foreign) < 0.5
+    # Who only tells something has most likely not turned to something else.
+    assert known_after(LIKE_A_PACK, CLEAR_A, foreign, asks=False) > known_after(LIKE_A_PACK, CLEAR_A, foreign)
+
+
+def test_a_conversation_that_has_left_the_tasks_stays_away() -> None:
+    foreign, beside = turn(3, 3, 3, 89, 2), turn(12, 14, 10, 60, 4)
+    assert known_after(LIKE_A_PACK, CLEAR_A, foreign, beside) < known_after(LIKE_A_PACK, beside)
+    assert known_after(LIKE_A_PACK, CLEAR_A, foreign, turn(2, 990, 2, 4, 2)) > 0.85
 
 
 def test_an_earlier_task_is_returned_to_by_words_for_it() -> None:
@@ -74,7 +107,7 @@ def test_an_earlier_task_is_returned_to_by_words_for_it() -> None:
 
 def test_a_turn_of_two_tasks_leaves_both_in_sight() -> None:
     belief = after(ELSEWHERE, turn(45, 45, 2, 5, 3))
-    assert belief is not None and belief[0] == pytest.approx(belief[1]) and belief[0] > 0.4
+    assert belief is not None and belief[0] == pytest.approx(belief[1]) and belief[0] > 0.35
 
 
 @pytest.mark.parametrize("asked", [CLEAR_A, CLEAR_B])

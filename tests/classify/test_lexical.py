@@ -45,10 +45,10 @@ def matrix(rows: SparseMatrix) -> scipy.sparse.csr_matrix:
 
 
 def test_numpy_serves_what_scikit_learn_decides(features: Features) -> None:
-    model = LogisticRegression(C=10).fit(matrix(features.rows(TEXTS)), LABELS)
+    model = LogisticRegression(C=10).fit(matrix(features.rows(list(map(tokenized, TEXTS)))), LABELS)
     scorer = features.fold(model.coef_.T)
     texts = TEXTS + UNSEEN
-    decided = model.decision_function(matrix(features.rows(texts)))
+    decided = model.decision_function(matrix(features.rows(list(map(tokenized, texts)))))
     served = np.array([np.zeros(6) if (found := scorer.score(tokenized(text))) is None else found for text in texts])
     assert np.abs(served + model.intercept_ - decided).max() < 1e-4
 
@@ -58,12 +58,16 @@ def test_fitted_and_served_features_agree_on_any_text(text: str) -> None:
     features = LexicalScorer.learn(TEXTS[:12])
     weights = np.random.default_rng(2).normal(size=(features.width, 3))
     served = features.fold(weights).score(tokenized(text))
-    expected = (matrix(features.rows([text])) @ weights)[0]
+    expected = (matrix(features.rows([tokenized(text)])) @ weights)[0]
     assert np.abs((np.zeros(3) if served is None else served) - expected).max() < 1e-4
 
 
 def test_rows_are_nearly_of_length_one(features: Features) -> None:
-    lengths = np.sqrt(matrix(features.rows(TEXTS)).multiply(matrix(features.rows(TEXTS))).sum(axis=1))
+    lengths = np.sqrt(
+        matrix(features.rows(list(map(tokenized, TEXTS))))
+        .multiply(matrix(features.rows(list(map(tokenized, TEXTS)))))
+        .sum(axis=1)
+    )
     assert lengths.min() > 0.9 and lengths.max() < 1.3
 
 

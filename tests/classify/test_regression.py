@@ -53,8 +53,8 @@ def test_landmarks_are_drawn_from_every_class(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(selection, "LANDMARKS", 10)
     labels = np.array([0] * 50 + [1] * 3 + [2] * 20)
     chosen = landmarks(labels)
-    assert len(chosen) == 10 and (np.diff(chosen) > 0).all()
-    assert np.bincount(labels[chosen]).tolist() == [4, 3, 3]
+    assert (np.diff(chosen) > 0).all() and np.bincount(labels[chosen]).tolist() == [3, 3, 3]
+    assert chosen[:3].tolist() == [0, 16, 33]  # evenly drawn: a pack's last examples may be in another language
 
 
 def test_many_rows_are_fitted_on_landmarks_almost_as_well(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,7 @@ def test_what_is_served_is_what_was_fitted(features: Features) -> None:
     weights = np.random.default_rng(0).normal(size=(len(features.marks), 4))
     scorer = features.fold(weights)
     texts = [*TEXTS, "how do I summarise it", "summarise the whole book"]
-    rows = features.rows(texts)
+    rows = features.rows(list(map(tokenized, texts)))
     matrix = scipy.sparse.csr_matrix((rows.values, rows.columns, rows.starts), shape=(len(rows), rows.width))
     assert np.allclose(np.sqrt(matrix.multiply(matrix).sum(axis=1)), 1.0)
     for text, expected in zip(texts, matrix @ weights, strict=True):

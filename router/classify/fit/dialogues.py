@@ -42,14 +42,15 @@ class ScoredTurn:
     """One user turn of a labelled dialogue, as a model that did not see it reads it.
 
     `turn` and `reply` are probabilities over the tasks, "none of these" and "goes on", of the turn and of the
-    assistant's question before it; None where nothing is known or asked. A turn of small talk alone is None as well.
-    `truth` are the columns that are right: one task, all tasks below an inner node, or that of "none of these"; empty
-    where the truth is not among them.
+    assistant's question before it; None where nothing is known or asked. Small talk is None as well, and so is an
+    answer. `truth` are the columns that are right: one task, all tasks below an inner node, or that of "none
+    of these"; empty where the truth is not among them. `asks` says whether the turn asks for something by its form.
     """
 
     turn: Doubles | None
     reply: Doubles | None = None
     truth: tuple[int, ...] = ()
+    asks: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,7 @@ class _Batch:
 
     turns: Doubles
     replies: Doubles
+    asks: Doubles
     counts: Doubles
     right: Doubles
     judged: Doubles
@@ -146,13 +148,13 @@ class _Batch:
         beliefs = np.zeros((dialogues, columns - 2))
         begun = np.zeros((dialogues, 1))
         total = 0.0
-        for turn, reply, counts, right, judged in zip(
-            self.turns, self.replies, self.counts, self.right, self.judged, strict=True
+        for turn, reply, asks, counts, right, judged in zip(
+            self.turns, self.replies, self.asks, self.counts, self.right, self.judged, strict=True
         ):
             silent = (begun > 0.0) & (turn[:, -1:] >= SILENT)
             # Nothing can go on at the opening, unless it sounds like nothing else.
             going_on = np.where(turn[:, -1:] < SILENT, turn[:, -1:], 0.0)
-            moved = np.where(begun > 0.0, numbers.weigh(beliefs, turn, reply), turn[:, :-2] / (1.0 - going_on))
+            moved = np.where(begun > 0.0, numbers.weigh(beliefs, turn, reply, asks), turn[:, :-2] / (1.0 - going_on))
             speaks = (counts > 0.0) & ~silent
             beliefs = np.where(speaks, moved, beliefs)
             begun = np.maximum(begun, counts)
@@ -172,14 +174,16 @@ def _batch(dialogues: Sequence[Sequence[ScoredTurn]], start: Filter) -> _Batch |
     columns = len(start.prior)
     shape = (max(map(len, read)), len(read))
     turns, replies = (np.tile(start.prior, (*shape, 1)) for _ in range(2))
-    counts, right, judged = np.zeros((*shape, 1)), np.zeros((*shape, columns - 1)), np.zeros(shape)
+    counts, asks = np.zeros((2, *shape, 1))
+    right, judged = np.zeros((*shape, columns - 1)), np.zeros(shape)
     for at, dialogue in enumerate(read):
         for number, observed in enumerate(dialogue):
             if observed.turn is not None:
                 turns[number, at] = observed.turn
                 counts[number, at] = 1.0
+                asks[number, at] = observed.asks
             if observed.reply is not None:
                 replies[number, at] = observed.reply
             right[number, at, list(observed.truth)] = 1.0
             judged[number, at] = float(observed.turn is not None and bool(observed.truth))
-    return _Batch(turns, replies, counts, right, judged)
+    return _Batch(turns, replies, asks, counts, right, judged)

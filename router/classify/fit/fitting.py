@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from router.classify import belief, languages, lexical, sentence_encoder, small_talk
+from router.classify import answers, belief, languages, lexical, sentence_encoder, small_talk
 from router.classify.artefact import Artefact, StoredBlock, StoredLanguage, StoredSecond
 from router.classify.belief import Filter, Tree, spoken
 from router.classify.blocks import sentence_vectors
@@ -27,7 +27,7 @@ from router.classify.fit import calibration, certify, everyday, selection, train
 from router.classify.fit.calibration import Calibration, OutOfFoldProbabilities, OutOfFoldScores
 from router.classify.fit.dialogues import ScoredTurn, estimate
 from router.classify.fit.selection import FittedBlocks, Hyperparameters, recipes, second_recipes, weighted
-from router.classify.fit.training import Material, TrainingSet, shipped, training_set
+from router.classify.fit.training import DialogueRow, Material, TrainingSet, shipped, training_set
 from router.classify.fit.turning import HeldOutRows
 from router.classify.languages import MAIN, Identifier
 from router.classify.static import StaticTable
@@ -102,10 +102,19 @@ def key_of(material: Material) -> str:
         ],
         [everyday.EVERY, everyday.AROUND, everyday.MOST_TEXTS, everyday.WINDOWS, everyday.STRENGTH],
         [training.NEAR, training.MOST_ROWS, SMALL_PACK, LARGE_PACK, OURS_AFTER_ALL],
-        [belief.STAY, belief.GOES_ON, belief.WEIGHT, belief.REPLY, small_talk.HOSTING_SHARE],
+        [
+            belief.STAY,
+            belief.GOES_ON,
+            belief.WEIGHT,
+            belief.REPLY,
+            belief.AWAY,
+            belief.FOREIGN,
+            small_talk.HOSTING_SHARE,
+        ],
         [calibration.NONE_SHARE, certify.DELTA, turning.SURE_ODDS, certify.LEAST_SHORTLIST, certify.CAUTION],
         [
             _digest(small_talk.shipped_list()),
+            _digest(answers.shipped_list()),
             *(_digest("\n".join(shipped(name, tag))) for tag in tags for name in BACKGROUND),
         ],
         [languages.CAUTION, languages.MAIN_PRIOR, languages.LIKELY, LANGUAGE_FOLDS],
@@ -249,7 +258,8 @@ def _language(tag: str, material: Material, tree: Tree) -> tuple[StoredLanguage,
     [unseen] = selection.out_of_fold(rows, [candidate], LANGUAGE_FOLDS, None, texts.beside, everyday=texts.everyday)
     first = unseen.calibrated(rows)
     stored = _stored(tag, rows, candidate, first.calibration, texts, tree.classes)
-    return stored, _judged(tree, rows, unseen, texts, calibration.turns_alone(first))
+    # What is foreign to the pack is told by the texts in its own language, which are not as many times the same.
+    return stored, _judged(tree, rows, unseen, texts, calibration.turns_alone(first), shipped=False)
 
 
 class _Judged(NamedTuple):
@@ -265,9 +275,17 @@ class _Judged(NamedTuple):
 
 
 def _judged(
-    tree: Tree, rows: TrainingSet, unseen: OutOfFoldScores, texts: _Around, turns: OutOfFoldProbabilities
+    tree: Tree,
+    rows: TrainingSet,
+    unseen: OutOfFoldScores,
+    texts: _Around,
+    turns: OutOfFoldProbabilities,
+    shipped: bool = True,
 ) -> _Judged:
-    """Return the judged rows; those that certify with their sentences, or within a story, as a decision sees them."""
+    """Return the judged rows; those that certify with their sentences, or within a story, as a decision sees them.
+
+    `shipped` says whether shipped texts that no task answers may be among these.
+    """
     judged, names = np.flatnonzero(unseen.judged & rows.opening), rows.truths
     columns = [tree.classes.index(path) for path in rows.classes]
 
@@ -277,7 +295,7 @@ def _judged(
         return found
 
     probabilities = all_classes(turns.openings)
-    certified = _certifying(tree, rows, judged, probabilities)
+    certified = _certifying(tree, rows, judged, probabilities, shipped)
     certifying = judged[certified]
     asking = zip(texts.sentences, turns.parts, unseen.asking, strict=False)
     beliefs, part_rows = _part_beliefs(
@@ -313,18 +331,26 @@ def _paced(
         for task in {said.task for talk in rows.dialogues for said in talk} - {ROOT}
     }
     observed = [
-        [
-            ScoredTurn(
-                turns[said.row] if said.row >= 0 and judged[said.row] else None,
-                replies.get((said.row, said.question)),
-                columns[said.task],
-            )
-            for said in talk
-        ]
+        [_scored(rows, judged, turns, replies, said, columns[said.task]) for said in talk]
         for talk in rows.dialogues
         if all(said.row < 0 or judged[said.row] for said in talk)
     ]
     return estimate(observed, start)
+
+
+def _scored(
+    rows: TrainingSet,
+    judged: Flags,
+    turns: Doubles,
+    replies: Mapping[tuple[int, str], Doubles],
+    said: DialogueRow,
+    truth: tuple[int, ...],
+) -> ScoredTurn:
+    """Return a user's turn of a labelled dialogue as the filter would read it."""
+    told = answers.told(rows.texts[said.row], said.question) if said.row >= 0 else ""
+    silent = said.row < 0 or not judged[said.row] or told in answers.GOING_ON
+    reply = replies.get((said.row, said.question))
+    return ScoredTurn(None if silent else turns[said.row], reply, truth, told == "request")
 
 
 def _part_beliefs(judged: Integers, said: Sequence[tuple[int, Doubles]], width: int) -> tuple[Doubles, Integers]:
@@ -432,14 +458,14 @@ def _weights(
     return tuple(StoredBlock(name, scorer.words(), scorer.arrays()) for name, scorer in scorers.items()), adjusted
 
 
-def _certifying(tree: Tree, rows: TrainingSet, judged: Integers, openings: Doubles) -> Flags:
+def _certifying(tree: Tree, rows: TrainingSet, judged: Integers, openings: Doubles, shipped: bool) -> Flags:
     """Return which of the judged rows to certify thresholds on: the pack's own, as far as customers wrote them.
 
     Of the shipped texts that no task answers those count that do not look like one of this pack's. Shipped turns that
     only go on are not among them: what "yes, please" asks for at an opening, nobody can say.
     """
-    shipped = ~rows.own[judged] & (rows.labels[judged] == len(rows.classes))
+    from_here = ~rows.own[judged] & (rows.labels[judged] == len(rows.classes))
     heaviest = tree.all_masses(openings[judged]).max(axis=1)
-    foreign = shipped & (heaviest <= OURS_AFTER_ALL)
+    foreign = from_here & (heaviest <= OURS_AFTER_ALL) & shipped
     certifying: Flags = (rows.own[judged] & ~rows.generated[judged]) | foreign
     return certifying

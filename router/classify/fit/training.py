@@ -136,7 +136,7 @@ ENOUGH_NONE = 30
 """With so many unrelated texts of its own a pack needs none of the shipped ones."""
 
 
-class _DialogueRow(NamedTuple):
+class DialogueRow(NamedTuple):
     """A user's turn of a labelled dialogue: its row, the assistant's question before it, and the task it is at.
 
     `row` is -1 where the turn has none: small talk, or a text without words.
@@ -169,7 +169,7 @@ class TrainingSet:
     generated: Flags
     opening: Flags
     talk: Integers
-    dialogues: tuple[tuple[_DialogueRow, ...], ...] = ()
+    dialogues: tuple[tuple[DialogueRow, ...], ...] = ()
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -268,12 +268,12 @@ def _written(given: Iterable[tuple[str, str]], material: Material) -> list[_Row]
     return [_Row(name, text, generated=(name, raw) in machines) for name, raw, text in cleaned if tokens(text)]
 
 
-def _turns(dialogues: Sequence[Dialogue], first: int) -> tuple[list[_Row], tuple[tuple[_DialogueRow, ...], ...]]:
+def _turns(dialogues: Sequence[Dialogue], first: int) -> tuple[list[_Row], tuple[tuple[DialogueRow, ...], ...]]:
     """Return the users' turns as rows, the first of which will be row `first`, and the dialogues that refer to them."""
     rows: list[_Row] = []
-    found: list[tuple[_DialogueRow, ...]] = []
+    found: list[tuple[DialogueRow, ...]] = []
     for talk, dialogue in enumerate(dialogues):
-        said: list[_DialogueRow] = []
+        said: list[DialogueRow] = []
         question, before = "", None
         for turn in dialogue.turns:
             if turn.role == "assistant":
@@ -284,7 +284,7 @@ def _turns(dialogues: Sequence[Dialogue], first: int) -> tuple[list[_Row], tuple
             if tokens(text) and not small_talk(text):
                 row = first + len(rows)
                 rows.append(_Row(turn.task, text, opening=turn.task != before, talk=talk))
-            said.append(_DialogueRow(row, question, turn.task))
+            said.append(DialogueRow(row, question, turn.task))
             question, before = "", turn.task
         found.append(tuple(said))
     return rows, tuple(found)
