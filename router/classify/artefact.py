@@ -90,6 +90,7 @@ class Artefact:
     reply: float = REPLY
     hosted: tuple[str, ...] = ()
     boilerplate: tuple[str, ...] = ()
+    user_words: tuple[str, ...] = ()
     blocks: tuple[StoredBlock, ...] = ()
     second: StoredSecond | None = None
 

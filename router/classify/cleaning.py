@@ -23,8 +23,7 @@ from collections.abc import Callable
 
 import re2
 
-from router.classify.small_talk import small_talk
-from router.classify.text import STRIP_CHARACTERS, clip, sentences
+from router.classify.text import STRIP_CHARACTERS, clip
 
 PLAIN_CHARACTERS = 300
 """A text of one line and fewer characters is a chat message, in which there is nothing to clean."""
@@ -255,22 +254,3 @@ def _shorten_line(line: str) -> str:
     """Return a long line by its beginning if it is code or JSON; prose is left to the clip."""
     part = line[:SHORT_LINE]
     return part if sum(map(part.count, _CODE_MARKS)) > SHORT_LINE // 8 else line
-
-
-def own_words(text: str) -> tuple[str, list[str]]:
-    """Return a message as it is read, and its `sentences`.
-
-    It is cleaned, cut to a bounded length, without greetings and thanks around a request.
-
-    >>> own_words("Hello there. I want my money back. Thank you very much.")
-    ('I want my money back.', [])
-    """
-    if len(text) >= PLAIN_CHARACTERS or "\n" in text:
-        text = clip(clean(text))
-    parts = sentences(text)
-    if parts:
-        asking = [part for part in parts if not small_talk(part)]
-        if 0 < len(asking) < len(parts):
-            text = " ".join(asking)
-            parts = sentences(text)
-    return text, parts

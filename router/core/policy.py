@@ -320,6 +320,7 @@ class Policy:
     metrics: Mapping[str, Metric] = field(default_factory=lambda: MappingProxyType({}))
     auxiliary: tuple[AuxiliaryRule, ...] = ()
     boilerplate: tuple[str, ...] = ()
+    user_words: tuple[str, ...] = ()
     unrelated: tuple[str, ...] = ()
     generated: frozenset[tuple[str, str]] = frozenset()
     dialogues: tuple[Dialogue, ...] = ()

@@ -28,11 +28,11 @@ import msgspec
 import numpy as np
 
 from router.classify import blocks
-from router.classify.cleaning import own_words
 from router.classify.encoder import Doubles, Flags, Floats, Integers, Matrix
 from router.classify.fit.certify import Acceptance
 from router.classify.small_talk import small_talk
 from router.classify.text import last_question, tokens
+from router.classify.user_words import own_words
 from router.core.evidence import Tolerance
 from router.core.policy import ROOT, Dialogue, EncoderCascade, Policy
 
@@ -55,6 +55,7 @@ class Material:
     cascade: EncoderCascade | None = None
     dialogues: tuple[Dialogue, ...] = ()
     generated: tuple[tuple[str, str], ...] = ()
+    user_words: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, policy: Policy) -> Material:
@@ -78,6 +79,7 @@ class Material:
             cascade=settings.cascade,
             dialogues=policy.dialogues,
             generated=tuple(sorted(policy.generated)),
+            user_words=policy.user_words,
         )
 
     def dump(self) -> str:
