@@ -23,6 +23,7 @@ from collections.abc import Callable
 
 import re2
 
+from router.classify.signatures import without_signature
 from router.classify.text import STRIP_CHARACTERS, clip
 
 PLAIN_CHARACTERS = 300
@@ -37,6 +38,12 @@ SHORT_LINE = 300
 LINE_CHARACTERS = 200
 """Of each line so many characters tell what it is. It bounds the searches below, of which none nests repetitions."""
 
+LEAST_COMMENT = 4
+"""Words above a forwarded mail that say by themselves what is wanted."""
+
+LONG_RECORD = 1_500
+"""Of logs and JSON with more characters not even the ends are kept, where a user says something beside them."""
+
 HEAD_LINES = 12
 """Lines that the head of a mail has at most."""
 
@@ -45,7 +52,7 @@ _BLOB = re2.compile(r"(^|[^A-Za-z0-9+/=_:.%?&-])[A-Za-z0-9+/=_-]{64,}")  # not t
 # Each pattern is matched against the beginning of one line, without the spaces around it.
 _ON = re.compile(r"(?:On|Am|Le|El|Em|Il|Op|W dniu)\b.*\d")
 _WROTE = re.compile(
-    r".*(?:\bwrote|\bschrieb\b.*|\ba écrit|\bescribió|\bescreveu|\bha scritto|\bschreef\b.*|\bnapisał.*|>) ?:$"
+    r".*(?:\bwrote|\bschrieb\b.*|\ba écrit|\bescribió|\bescreveu|\bha scritto|\bschreef\b.*|\bgeschreven|\bgeschrieben|\bnapisał.*|>) ?:$"
 )
 _DIVIDER = re.compile(r"[-_=]{3,} ?([^\W\d_][\w' ’]{3,40}) ?[-_=]{3,}$")
 _FORWARDED = re.compile(r"forward|weitergeleitet|transféré|reenviado|encaminhad|inoltrato|doorgestuurd|przekazan", re.I)
@@ -63,11 +70,15 @@ _SENT_FROM = re.compile(
     re.I,
 )
 _LOG = re.compile(
-    r"[\[(<]?(?:\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d|\d\d:\d\d:\d\d|\d{1,2}/[A-Z][a-z]{2}/\d{4}"
+    r"[\[(<]?(?:\d+(?:\.\d+)?s?\]|\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d|\d\d:\d\d:\d\d|\d{1,2}/[A-Z][a-z]{2}/\d{4}"
     r"|[A-Z][a-z]{2} +\d{1,2} \d\d:\d\d:\d\d|\d{10,13}[ .]|\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3} "
     r"|(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|FATAL|CRITICAL|SEVERE)(?:[\])>: |]|$))"
 )
 _TROUBLE = re.compile(r"error|fatal|critical|severe|exception|fail|panic|denied|refused|timed out", re.I)
+_POINTS_BELOW = re.compile(
+    r"\b(?:below|fyi|attached|forwarded?|unten|anbei|weitergeleitet|ci-dessous|abajo|sotto|abaixo|hieronder|poniżej)\b",
+    re.I,
+)
 _FRAME = re.compile(r"at [\w.$<>/\[\]]+ ?\(|at .*:\d+$|File \".*\", line \d+|\.\.\. \d+ more$|#\d+ +\w")
 _JSON_LINE = re.compile(r"[{}\[\]]+[,;]?$|\"[^\"]*\" ?:|\"[^\"]*\",?$|-?[\d.eE+]+,$|(?:true|false|null),?$")
 _CODE_MARKS = '{}[]":;=()<>,'
@@ -98,15 +109,20 @@ def clean(text: str) -> str:
         text = _BLOB.sub(r"\1 ", text)
     lines = [line.rstrip() for line in text.split("\n")]
     if len(lines) > 1:
-        lines = _shorten_pasted(_own_words(lines))
+        lines = _shorten_pasted(without_signature(_own_words(lines)))
+        if not lines:
+            return ""
     kept = "\n".join(_shorten_line(line) if len(line) > SHORT_LINE else line for line in lines).strip()
     return kept if any(map(str.isalnum, kept)) else before
 
 
 def _own_words(lines: list[str]) -> list[str]:
-    """Return the lines without quoted mail and signatures; all of them where nothing else is there."""
+    """Return the lines without quoted mail and signatures; all of them where nothing else is there.
+
+    None where all there is, is an older mail that somebody else wrote.
+    """
     kept: list[str] = []
-    fenced = spoken = False
+    fenced = spoken = quoted = False
     skipped_to = 0
     for at, line in enumerate(lines):
         bare = _bare(line)
@@ -121,15 +137,24 @@ def _own_words(lines: list[str]) -> list[str]:
         if bare[0] == ">" and not bare.startswith(">>>"):  # three of them are Python's prompt
             continue
         length, ends = _mail_mark(lines, at, bare)
-        if spoken and (ends or bare == "--"):
+        if spoken and (ends or bare == "--" or (length and bare[0] in "-_=" and _is_comment(kept))):
             break
         skipped_to = at + length
+        quoted = quoted or (length > 0 and bare.startswith(_WROTE_FIRST))
         if length:
             kept += [_SUBJECT.sub("", line.strip(), 1) for line in lines[at:skipped_to] if _SUBJECT.match(_bare(line))]
         elif not (len(bare) < 100 and bare.startswith(_SENT_FIRST) and _SENT_FROM.match(bare)):
             kept.append(line)
             spoken = spoken or any(map(str.isalnum, bare))
-    return kept if spoken else lines
+    if spoken:
+        return kept
+    return [] if quoted and not any(any(map(str.isalnum, line)) for line in kept) else lines
+
+
+def _is_comment(lines: list[str]) -> bool:
+    """Return whether what stands above a forwarded mail says by itself what is wanted."""
+    text = " ".join(lines)
+    return len(text.split()) >= LEAST_COMMENT and not _POINTS_BELOW.search(text)
 
 
 def _mail_mark(lines: list[str], at: int, bare: str) -> tuple[int, bool]:
@@ -175,7 +200,10 @@ def _bare(line: str) -> str:
 
 
 def _shorten_pasted(lines: list[str]) -> list[str]:
-    """Return the lines with long runs of code, log and JSON cut to their ends."""
+    """Return the lines with long runs of code, log and JSON cut to their ends.
+
+    Of a very long log or JSON nothing is left, and so none where there is nothing else.
+    """
     kept: list[str] = []
     at = 0
     while at < len(lines):
@@ -185,9 +213,11 @@ def _shorten_pasted(lines: list[str]) -> list[str]:
             at += 1
             continue
         end = kind(lines, at)
-        kept += _ends_of(lines[at:end])
+        run = lines[at:end]
+        if kind not in (_log_end, _json_end) or sum(map(len, run)) < LONG_RECORD:
+            kept += _ends_of(run)
         at = end
-    return kept
+    return kept if any(map(str.strip, kept)) or not any(map(str.strip, lines)) else []
 
 
 def _kind(line: str) -> Callable[[list[str], int], int] | None:

@@ -370,11 +370,15 @@ def _one_label_a_line(text: str) -> str:
         lines = text.split("\n")
         fields = [len(_PIPES.findall(line)) > 2 and line.count(": ") > 2 for line in lines]
         if any(fields):
-            text = "\n".join(_PIPES.sub("\n", line) if is_row else line for line, is_row in zip(lines, fields, strict=True))
+            text = "\n".join(
+                _PIPES.sub("\n", line) if is_row else line for line, is_row in zip(lines, fields, strict=True)
+            )
     if ":" not in text or not _INLINE.search(text):
         return text
     return "\n".join(
-        _INLINE.sub("\n", line) if PROMPT_VOICE.match(line) or _read_label(line, line[:LINE_CHARACTERS].strip()) else line
+        _INLINE.sub("\n", line)
+        if PROMPT_VOICE.match(line) or _read_label(line, line[:LINE_CHARACTERS].strip())
+        else line
         for line in text.split("\n")
     )
 
@@ -415,6 +419,8 @@ def _read_label(line: str, bare: str) -> _Label | None:
             return _Label("passage", True, said)
         return None
     kind, tells = found
+    if kind == "ask" and "@" in said[: NAME_WORDS * 10] and "mail" in name:
+        return None  # the address, not the mail
     return _Label(kind, tells, said, name if kind in ("customer", "agent") else "")
 
 
@@ -484,7 +490,9 @@ def _head_length(lines: Sequence[str], at: int, first: bool) -> int:
             if not ("@" in value or (value.istitle() and len(value.split()) <= NAME_WORDS)):
                 break
             fields += 1
-        elif key not in HEAD_KEYS and LABELS.get(_name_of_label(field["key"]), ("", 0))[0] in _ENDS_HEAD:
+        elif (key not in HEAD_KEYS or ("mail" in key and not value)) and LABELS.get(
+            _name_of_label(field["key"]), ("", 0)
+        )[0] in _ENDS_HEAD:
             asked = True
             break
         else:
@@ -496,7 +504,12 @@ def _head_length(lines: Sequence[str], at: int, first: bool) -> int:
                 number += bool(key in HEAD_KEYS and below and not _FIELD.match(below) and len(below) < LABEL_CHARACTERS)
         number += 1
         end = number
-    if known > 1 or (known and fields + letters >= LEAST_FIELDS) or (announced and first) or (asked and known + letters):
+    if (
+        known > 1
+        or (known and fields + letters >= LEAST_FIELDS)
+        or (announced and first)
+        or (asked and known + letters)
+    ):
         return end - at
     return 0
 

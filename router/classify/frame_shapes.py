@@ -100,7 +100,7 @@ MESSAGE_LABELS = _phrases(
     "message, messages, message body, message text, message content, body, body plain, plain body, description, comment,"
     " comments, input, text, q, tell us in own words, tell us more, in own words, own words,"
     " content, request, prompt, inquiry, enquiry, issue, problem, details, ticket message, ticket description,"
-    " email body, email, conversation message, first message, customer comment, how can we help, what can we help with,"
+    " email body, conversation message, first message, customer comment, how can we help, what can we help with,"
     " reason, chatinput, chat input, nachricht, ihre nachricht, anliegen, beschreibung, mensaje, descripción,"
     " messaggio, descrizione, mensagem, descrição, bericht, omschrijving, wiadomość, treść, opis"
 )
@@ -246,7 +246,9 @@ ASIDE_LINE = re.compile(
 )
 """A line that a harness, a help desk or a live chat adds."""
 
-REPLY_ABOVE = re.compile(r"^[ \t#*=-]{0,10}(?:please )?(?:type|write|enter)? ?(?:your )?reply above this line[^\n]*", re.I | re.M)
+REPLY_ABOVE = re.compile(
+    r"^[ \t#*=-]{0,10}(?:please )?(?:type|write|enter)? ?(?:your )?reply above this line[^\n]*", re.I | re.M
+)
 """The user's words stand above it, if any do."""
 
 END_MARK = re.compile(
@@ -313,7 +315,7 @@ PROMPT_TOPIC = re.compile(
 """A sentence for a model begins with the first and has the second, ..."""
 
 PROMPT_ALONE = re.compile(
-    r"\b(?:answer(?:ing|s)?|context|the question|the query|documents|passages|excerpts|citations?|cite|the user(?:[’']s)?"
+    r"\b(?:the answer|your answer|context|the question|the query|documents|passages|excerpts|citations?|cite|the user(?:[’']s)?"
     r"|assistant|instructions|knowledge base|search results)\b",
     re.I,
 )
@@ -348,5 +350,6 @@ JSON_MESSAGES = (
 JSON_COMPANY = _words(
     "event sessionId session_id conversation conversation_id ticket ticket_id sender contact customer from channel inbox"
     " inbox_id action message_type created_at createdAt user user_id userId account email requester chatInput thread_id"
+    " docs documents context contexts instructions system history metadata sources passages chunks"
 )
 """What such JSON has besides: JSON without is what a user asks about."""

@@ -202,6 +202,9 @@ def _choose_words(pieces: Sequence[Piece]) -> str:
         if piece.kind == "ask" and not (behind and behind.kind == "answer" and not behind.is_empty)
     ]
     own = [text for text in asked if any(map(str.isalnum, text))]
+    first = next((piece for piece in pieces if not piece.is_empty), None)
+    if not own and first is not None and first.kind == "ask" and first.tells:  # an answer is there, to be made better
+        own = [first.text]
     if own:
         return _without_prompt(own[-1], first=1)
     said, talks = _newest(pieces), any(piece.who for piece in pieces)
@@ -267,7 +270,7 @@ def _without_prompt(text: str, first: int = 0) -> str:
 
 def _is_prompt(sentence: str) -> bool:
     start = sentence[:SENTENCE_CHARACTERS].strip(_DRESS)
-    if FIRST_PERSON.search(start):
+    if OWN_VOICE.search(start):
         return False
     if PROMPT_VOICE.match(start) and PROMPT_TOPIC.search(start):
         return True
@@ -287,9 +290,7 @@ def _among_passages(texts: Sequence[str]) -> str | None:
     if len(own) != 1 or not any(len(text) >= LONG_PASSAGE for text in others):
         return None
     strange = [
-        len(text) >= LONG_PASSAGE
-        and len(FIRST_PERSON.findall(text)) <= SAID_IN_PASSING
-        or not _without_prompt(text)
+        len(text) >= LONG_PASSAGE and len(FIRST_PERSON.findall(text)) <= SAID_IN_PASSING or not _without_prompt(text)
         for text in others
     ]
     return texts[own[0]].strip() if all(strange) else None

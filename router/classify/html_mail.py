@@ -1,7 +1,7 @@
 """HTML mail as text: what a person would read of it, without older mails.
 
-    >>> as_text("<p>Hi,</p><p>it arrived <b>broken</b></p><blockquote>Your parcel is on its way</blockquote>")
-    'Hi,\\nit arrived broken'
+>>> as_text("<p>Hi,</p><p>it arrived <b>broken</b></p><blockquote>Your parcel is on its way</blockquote>")
+'Hi,\\nit arrived broken'
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ _BEGINS = re.compile(
     re.I,
 )
 _BREAKS = re.compile(r"<br ?/?>|</(?:p|div|li|td|tr|h[1-6]|blockquote)>", re.I)
-_TAG = re.compile(r"<(?P<end>/?)(?P<name>[a-z][a-z0-9:]{0,15})(?P<rest>(?:[\s/][^<>]{0,2000})?)>|<!(?:--|doctype|\[)", re.I)
+_TAG = re.compile(
+    r"<(?P<end>/?)(?P<name>[a-z][a-z0-9:]{0,15})(?P<rest>(?:[\s/][^<>]{0,2000})?)>|<!(?:--|doctype|\[)", re.I
+)
 _QUOTED = re.compile(
     r"gmail_quote|gmail_attr|yahoo_quoted|moz-cite-prefix|protonmail_quote|divRplyFwdMsg|appendonsend|OutlookMessageHeader"
     r"|zmail_extra|gmail_signature|type=[\"']?cite|tutanota_quote|mail-quote|reply-intro|x_divRplyFwdMsg|signature",
@@ -30,10 +32,12 @@ _QUOTED = re.compile(
 _REST_IS_OLDER = re.compile(r"divRplyFwdMsg|appendonsend|OutlookMessageHeader", re.I)
 _SILENT = frozenset({"style", "script", "head", "title", "blockquote", "template", "noscript"})
 _BLOCKS = frozenset(
-    "p div br li tr table ul ol h1 h2 h3 h4 h5 h6 hr body html section article header footer pre td".split()
+    "p div br li tr table ul ol h1 h2 h3 h4 h5 h6 hr body html section article header footer pre".split()
 )
+_CELLS = frozenset({"td", "th"})
 _VOID = frozenset("br hr img meta link input col area base wbr source".split())
-_SPACES = re.compile(r"[ \t\r\f\v\u00a0]+")
+_SPACES = re.compile(r"[ \r\f\v\u00a0]+")
+_TABS = re.compile(r" ?\t[ \t]*")
 _LINES = re.compile(r"\n\s*\n\s*")
 
 
@@ -71,14 +75,13 @@ def as_text(source: str) -> str:
                 break
             hidden, depth = name, 1
             said.append("\n")
+        elif name in _CELLS:
+            said.append("\t")
         elif name in _BLOCKS:
-            if name == "hr" and _QUOTED.search(rest):
-                at = len(source)
-                break
-            said.append("\t" if name == "td" else "\n")
-        elif name not in HTML_TAGS:
+            said.append("\n")
+        elif name not in HTML_TAGS and ":" not in name:  # Word's own tags have a colon
             said.append(found[0])
     if not hidden:
         said.append(source[at:])
-    text = _SPACES.sub(" ", html.unescape("".join(said)))
+    text = _TABS.sub("\t", _SPACES.sub(" ", html.unescape("".join(said).replace("\n", "\n"))))
     return _LINES.sub("\n\n", "\n".join(line.strip() for line in text.split("\n"))).strip()

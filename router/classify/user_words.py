@@ -16,20 +16,16 @@ from router.classify.cleaning import PLAIN_CHARACTERS, clean
 from router.classify.small_talk import small_talk
 from router.classify.text import STRIP_CHARACTERS, Boilerplate, clip, sentences
 
-SHORTEST_FRAME = 24
-"""A shorter text is no frame: "Q: a" is not worth a look."""
-
 
 class UserWords:
-    """Reads user turns by what a pack says of them: RE2 patterns of `boilerplate`, and `user_words`.
+    """Reads user turns by what a pack says of them: RE2 patterns of `boilerplate`, and of `user_words`.
 
-    Of the latter each is a tag (`<ticket_body>`) or a pattern with one group. Raises re2.error for a pattern that RE2
-    refuses.
+    The latter have one group each, the user's own words. Raises re2.error for a pattern that RE2 refuses.
     """
 
     def __init__(self, boilerplate: Sequence[str] = (), user_words: Sequence[str] = ()) -> None:
         self._boilerplate = Boilerplate(boilerplate)
-        self._named = [re2.compile(pattern_of(word)) for word in user_words]
+        self._named = [re2.compile(pattern) for pattern in user_words]
 
     def read(self, text: str, parts: Sequence[str] = ()) -> tuple[str, list[str]]:
         """Return a user turn as it is read, and its `sentences`; "" where others alone speak in it.
@@ -45,9 +41,11 @@ class UserWords:
                 if not found:
                     return "", []
                 text = found
-        text = self._boilerplate.strip(text)
         if len(text) >= PLAIN_CHARACTERS or "\n" in text:
             text = clip(clean(text))
+            if not text:
+                return "", []
+        text = self._boilerplate.strip(text)
         said = sentences(text)
         if said:
             asking = [part for part in said if not small_talk(part)]
@@ -68,29 +66,14 @@ class UserWords:
         return "\n".join(shown) if named is not None or shown != list(parts or (text,)) else None
 
     def _named_words(self, text: str) -> str | None:
-        """Return what the first of the pack's patterns that matches holds last; None where none does."""
-        text = text if len(text) <= STRIP_CHARACTERS else clip(text, STRIP_CHARACTERS)
+        """Return what stands last where the pack says that the user's words stand; None where nothing does."""
+        if len(text) > STRIP_CHARACTERS:
+            text = f"{text[: STRIP_CHARACTERS // 2]}\n{text[-STRIP_CHARACTERS // 2 :]}"
         if not text.isascii():
             text = text.encode("utf-8", "replace").decode("utf-8")  # RE2 reads UTF-8, which has no lone surrogates
-        for pattern in self._named:
-            words = None
-            for match in pattern.finditer(text):
-                words = match.group(1) or ""
-            if words is not None:
-                return words.strip()
-        return None
-
-
-def pattern_of(word: str) -> str:
-    """Return the pattern of a key `user_words`: of a tag what stands in it, else the pattern itself.
-
-    >>> pattern_of("<ticket_body>")
-    '(?is)<ticket_body(?:\\\\s[^<>]*)?>(.*?)</ticket_body\\\\s*>'
-    """
-    if word.startswith("<") and word.endswith(">") and word[1:-1].replace("-", "_").replace(".", "_").isidentifier():
-        name = word[1:-1].replace(".", r"\.")
-        return rf"(?is)<{name}(?:\s[^<>]*)?>(.*?)</{name}\s*>"
-    return word
+        found = [match for pattern in self._named for match in pattern.finditer(text)]
+        last = max(found, key=lambda match: match.start(1), default=None)
+        return None if last is None else (last.group(1) or "").strip()
 
 
 _PLAIN = UserWords()

@@ -307,6 +307,7 @@ class PolicySettings:
 class Policy:
     """A loaded pack. `tasks` maps path to task in pre-order, `/` first; `revision` is the hash of its meaning.
 
+    `boilerplate` is cut from user turns for recognition; `user_words` say where in them the user's own words are.
     `generated` are those examples, as task and text (`/` for unrelated ones), that no customer wrote: they train, but
     nothing is certified on them.
     """
