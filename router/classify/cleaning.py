@@ -2,18 +2,20 @@
 
     quoted mail      lines behind `>`, and what follows "On ... wrote:", "-----Original Message-----" or a block of
                      From/Sent/To lines below the user's own words: gone. Of a mail's own head the subject stays.
-    signatures       what follows "-- ", and lines like "Sent from my phone": gone
+    signatures       what follows "-- ", and lines like "Sent from my phone": gone, and closings, addresses and
+                     disclaimers (`router.classify.signatures`)
     code             of a fenced block, or of a stack trace, the first lines and the last one
-    logs, JSON       of a run of lines, the first, the first that names an error, and the last
+    logs, JSON       of a run of lines, the first, the first that names an error, and the last; of thousands of
+                     characters nothing
     blobs            64 and more letters and digits without a space: gone
 
 The first line says what kind of thing was pasted and the last one most often what went wrong, so a request about code
 stays one about code; the lines between them only drown the request. Nothing else is touched: words are the user's.
 
-Rules. A text is never emptied: where nothing would be left, it comes back as it was. A chat message of one line is
-returned at once. Linear in the text, of which no more than `STRIP_CHARACTERS` are looked at. Marks of mail programs
-are known in English, German, French, Spanish, Portuguese, Italian, Dutch and Polish, and only as whole lines of their
-shape.
+Rules. A text is never emptied: where nothing would be left, it comes back as it was, but for an older mail or a very
+long log and nothing else, which say nothing. A chat message of one line is returned at once. Linear in the text, of
+which no more than `STRIP_CHARACTERS` are looked at. Marks of mail programs are known in English, German, French,
+Spanish, Portuguese, Italian, Dutch and Polish, and only as whole lines of their shape.
 """
 
 from __future__ import annotations
@@ -52,7 +54,8 @@ _BLOB = re2.compile(r"(^|[^A-Za-z0-9+/=_:.%?&-])[A-Za-z0-9+/=_-]{64,}")  # not t
 # Each pattern is matched against the beginning of one line, without the spaces around it.
 _ON = re.compile(r"(?:On|Am|Le|El|Em|Il|Op|W dniu)\b.*\d")
 _WROTE = re.compile(
-    r".*(?:\bwrote|\bschrieb\b.*|\ba écrit|\bescribió|\bescreveu|\bha scritto|\bschreef\b.*|\bgeschreven|\bgeschrieben|\bnapisał.*|>) ?:$"
+    r".*(?:\bwrote|\bschrieb\b.*|\ba écrit|\bescribió|\bescreveu|\bha scritto|\bschreef\b.*|\bgeschreven"
+    r"|\bgeschrieben|\bnapisał.*|>) ?:$"
 )
 _DIVIDER = re.compile(r"[-_=]{3,} ?([^\W\d_][\w' ’]{3,40}) ?[-_=]{3,}$")
 _FORWARDED = re.compile(r"forward|weitergeleitet|transféré|reenviado|encaminhad|inoltrato|doorgestuurd|przekazan", re.I)
@@ -94,7 +97,7 @@ _PASTED_FIRST = (*_LOG_FIRST, "Traceback (", "File ")
 
 
 def clean(text: str) -> str:
-    """Return the text without what was pasted around the user's own words; never nothing.
+    """Return the text without what was pasted around the user's own words.
 
     >>> clean("where is it?\\n\\nOn Mon, 3 Mar 2025, Shop wrote:\\n> We have sent your parcel.")
     'where is it?'

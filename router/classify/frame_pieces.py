@@ -73,7 +73,8 @@ _FIELD = re.compile(
 )
 _INLINE = re.compile(
     r"(?<=[.!?…\"”)\]]) +(?=(?i:(?:user|customer|visitor|kunden)?[ -]?(?:question|query|context|answer|frage|kontext"
-    r"|antwort|visitor|customer|user)): ?)|(?<=\w) +(?=(?:User |Customer )?(?:Question|QUESTION|Query|QUERY|Context|CONTEXT"
+    r"|antwort|visitor|customer|user)): ?)|(?<=\w) +(?=(?:User |Customer )?(?:Question|QUESTION|Query|QUERY|Context"
+    r"|CONTEXT"
     r"|Frage|Kontext): ?)"
 )
 _ENDS_HEAD = frozenset({"ask", "answer", "passage"})
@@ -230,6 +231,7 @@ class _Lines:
         self.pieces: list[Piece] = []
         self._looked_up = any(piece.kind == "passage" for piece in before)
         self._headed = any(piece.kind == "head" for piece in before)
+        self._no_head_before = 0
         self._begin(_Label("plain", False))
         lines = _one_label_a_line(text).split("\n")
         at = 0
@@ -264,8 +266,8 @@ class _Lines:
         if kind == "passage" and END_MARK.match(bare):
             self._end(closed=True)
             return at + 1
-        if kind in ("plain", "head") or (kind == "ask" and self._headed):
-            length = _head_length(lines, at, first=not at and not self.pieces)
+        if at >= self._no_head_before and (kind in ("plain", "head") or (kind == "ask" and self._headed)):
+            length, self._no_head_before = _find_head(lines, at, first=not at and not self.pieces)
             if length:
                 self._end()
                 said = "\n".join(value for each in lines[at : at + length] if (value := _subject(each)))
@@ -358,7 +360,7 @@ class _Lines:
         """Return who speaks below a line that holds the time alone: the name stands above, with a badge between."""
         if not bare[-1].isalnum() or not _STAMPED.match(bare):
             return None
-        above = [each.strip() for each in self._kept if each.strip()][-2:]
+        above = [each.strip() for each in self._kept[-4:] if each.strip()][-2:]
         if len(above) == 2 and above[1].isupper():
             above.pop()
         return (above[-1], "") if above and _NAMED.match(above[-1]) else None
@@ -463,8 +465,8 @@ def _speaker(bare: str) -> tuple[str, str] | None:
 # -------------------------------------------------------------------------------------------------------------- heads
 
 
-def _head_length(lines: Sequence[str], at: int, first: bool) -> int:
-    """Return how many lines of a help desk's or a form's head begin here; 0 where there is none.
+def _find_head(lines: Sequence[str], at: int, first: bool) -> tuple[int, int]:
+    """Return how many lines of a help desk's or a form's head begin here, and before which line none begins.
 
     Two lines at least that say what only a help desk says, or one among others. `first` says that nothing was said
     before: then the line that something came is enough.
@@ -510,8 +512,8 @@ def _head_length(lines: Sequence[str], at: int, first: bool) -> int:
         or (announced and first)
         or (asked and known + letters)
     ):
-        return end - at
-    return 0
+        return end - at, end
+    return 0, max(number, at + 1)  # what is no head from here on is none from one of its later lines on either
 
 
 def _name_of_key(key: str) -> str:

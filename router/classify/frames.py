@@ -33,6 +33,7 @@ from router.classify.frame_shapes import (
     GREETS,
     JSON_COMPANY,
     JSON_MESSAGES,
+    LABELS,
     OWN_VOICE,
     PROMPT_ALONE,
     PROMPT_TOPIC,
@@ -59,6 +60,7 @@ JSON_DEPTH = 3
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n")
 _DRESS = " \t#*=_-\"'`~•"
+_LABEL_ENDS = frozenset(label.split()[-1] for label in LABELS)
 
 
 def find(parts: Sequence[str]) -> str | None:
@@ -81,6 +83,16 @@ def find(parts: Sequence[str]) -> str | None:
     if not _is_frame(pieces):
         return _among_passages(parts if len(parts) > 1 else parts[0].split("\n\n"))
     return _choose(pieces)
+
+
+def may_be_one(text: str) -> bool:
+    """Return whether a short line may be framed; false for nearly all that people write, in a few hundred ns."""
+    if "<" in text or " | " in text or text[:1] in ("[", "(", "{"):
+        return True
+    if ":" not in text:
+        return False
+    words = text[: text.index(":")].split()[-1:]
+    return bool(words) and (words[0].lower().strip(_DRESS) in _LABEL_ENDS or text[0].isdigit())
 
 
 def _bounded(parts: Sequence[str]) -> Iterator[str]:
@@ -290,7 +302,7 @@ def _among_passages(texts: Sequence[str]) -> str | None:
     if len(own) != 1 or not any(len(text) >= LONG_PASSAGE for text in others):
         return None
     strange = [
-        len(text) >= LONG_PASSAGE and len(FIRST_PERSON.findall(text)) <= SAID_IN_PASSING or not _without_prompt(text)
+        (len(text) >= LONG_PASSAGE and len(FIRST_PERSON.findall(text)) <= SAID_IN_PASSING) or not _without_prompt(text)
         for text in others
     ]
     return texts[own[0]].strip() if all(strange) else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import re
+from itertools import islice
 
 from router.classify.frame_shapes import HTML_TAGS
 from router.classify.text import STRIP_CHARACTERS
@@ -45,7 +46,7 @@ def is_html(text: str) -> bool:
     """Return whether a text is HTML, and not one that only speaks of it."""
     if "<" not in text or "```" in text:
         return False
-    return bool(_BEGINS.match(text)) or sum(1 for _ in zip(range(LEAST_TAGS), _BREAKS.finditer(text))) == LEAST_TAGS
+    return bool(_BEGINS.match(text)) or len(list(islice(_BREAKS.finditer(text), LEAST_TAGS))) == LEAST_TAGS
 
 
 def as_text(source: str) -> str:

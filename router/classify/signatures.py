@@ -18,10 +18,13 @@ SIGNATURE_CHARACTERS = 100
 
 _CLOSING = re.compile(
     r"(?:(?:best|kind|kindest|warm|warmest|many|with(?: best| kind)?) ?(?:regards|wishes|greetings)|regards|sincerely"
-    r"|yours(?: \w+)?|cheers|respectfully|(?:many |lots of )?thanks(?: again| (?:so|very) much| a lot)?|thank you(?: (?:so|very)"
+    r"|yours(?: \w+)?|cheers|respectfully|(?:many |lots of )?thanks(?: again| (?:so|very) much| a lot)?|thank"
+    r" you(?: (?:so|very)"
     r" much)?|all the best|mit (?:freundlich|best|lieb)\w+ gr(?:ü|u)(?:ß|ss)en|(?:viele|liebe|beste|freundliche|schöne)"
-    r" gr(?:ü|u)(?:ß|ss)e|mfg|lg|vg|danke|gruß|cordialement|bien (?:à vous|cordialement)|salutations|(?:un |cordiales )?"
-    r"saludos?(?: cordiales)?|atentamente|gracias|cumprimentos|atenciosamente|obrigad[oa]|(?:cordiali |distinti )?saluti"
+    r" gr(?:ü|u)(?:ß|ss)e|mfg|lg|vg|danke|gruß|cordialement|bien (?:à vous|cordialement)|salutations|(?:un "
+    r"|cordiales )?"
+    r"saludos?(?: cordiales)?|atentamente|gracias|cumprimentos|atenciosamente|obrigad[oa]|(?:cordiali |distinti"
+    r" )?saluti"
     r"|grazie|met vriendelijke groet(?:en)?|groet(?:en|jes)?|pozdrawiam|z poważaniem|dziękuję)"
     r"(?: ?[,.!–-]+)?(?: [^\W\d_][\w.'’-]{0,24}){0,3}\.?$",
     re.I,
@@ -29,18 +32,23 @@ _CLOSING = re.compile(
 _THANKS = re.compile(r"(?:many |lots of )?thank|danke|gracias|obrigad|grazie|dziękuję|cheers", re.I)
 _NAME = re.compile(r"[^\W\d_][\w.'’-]{0,24}(?: [^\W\d_][\w.'’-]{0,24}){0,3}$")
 _CONTACT = re.compile(
-    r"(?:tel|phone|mobile|mob|cell|fax|t|m|e|w|direct|telefon|handy|tél|móvil|e-?mail|web)\b ?[.:+(\d]|\+?\d[\d ()/.-]{7,}\d"
+    r"(?:tel|phone|mobile|mob|cell|fax|t|m|e|w|direct|telefon|handy|tél|móvil|e-?mail|web)\b ?[.:+(\d]"
+    r"|\+?\d[\d ()/.-]{7,}\d"
     r"|[^ ]+@[^ ]+\.[a-z]|(?:https?://|www\.)|[^|]+ \| ",
     re.I,
 )
 _DISCLAIMER = re.compile(
-    r"(?:[*_\[( ]{0,4})(?:(?:this|the (?:information|contents?) (?:in|of|contained in) this)(?: e-?mail| message| communication"
+    r"(?:[*_\[( ]{0,4})(?:(?:this|the (?:information|contents?) (?:in|of|contained in) this)(?: e-?mail| message|"
+    r" communication"
     r"| transmission)[^\n]{0,200}(?:confidential|privileged|intended|virus|legally)"
-    r"|(?:confidentiality|legal|privacy) (?:notice|disclaimer)|disclaimer ?:|caution ?[:!]|external (?:e-?mail|sender|message)"
+    r"|(?:confidentiality|legal|privacy) (?:notice|disclaimer)|disclaimer ?:|caution ?[:!]|external (?:e-?mail"
+    r"|sender|message)"
     r"|\[?external\]|this (?:e-?mail|message) (?:originated|came|was sent) from|you don[’']t often get e?mail|"
     r"please (?:consider|think of) the environment|think before you print|registered in england|"
-    r"diese (?:e-?mail|nachricht)[^\n]{0,120}(?:vertraulich|bestimmt)|ce (?:message|courriel|mail)[^\n]{0,120}(?:confidentiel"
-    r"|destin)|este (?:mensaje|correo|e-?mail|mensagem)[^\n]{0,120}(?:confidenc|destin)|esta mensagem[^\n]{0,120}confidenc"
+    r"diese (?:e-?mail|nachricht)[^\n]{0,120}(?:vertraulich|bestimmt)|ce (?:message|courriel"
+    r"|mail)[^\n]{0,120}(?:confidentiel"
+    r"|destin)|este (?:mensaje|correo|e-?mail|mensagem)[^\n]{0,120}(?:confidenc|destin)|esta"
+    r" mensagem[^\n]{0,120}confidenc"
     r"|questo messaggio[^\n]{0,120}(?:riservat|destin)|dit bericht[^\n]{0,120}(?:vertrouwelijk|bestemd)"
     r"|ta wiadomość[^\n]{0,120}(?:poufn|przeznaczon))",
     re.I,

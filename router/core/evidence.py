@@ -87,9 +87,7 @@ class Thresholds:
         return Thresholds(
             max(self.sure, other.sure),
             max(self.shortlist, other.shortlist),
-            {
-                path: max(self.at(path), other.at(path)) for path in {**self.by_task, **other.by_task}
-            },  # in the pack's order
+            {path: max(self.at(path), other.at(path)) for path in {**self.by_task, **other.by_task}},  # in the pack's order
             max(self.known, other.known),
         )
 

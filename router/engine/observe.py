@@ -18,7 +18,7 @@ from router.core.policy import AuxiliaryRule, CueValue
 from router.core.ports import RecogniserState, Request
 from router.engine.guarding import FaultHandler
 from router.engine.identity import Identity
-from router.engine.named_words import NOTHING_NAMED, NamedWords, words_of
+from router.engine.named_words import NamedWords, words_of
 from router.engine.pins import Pin, Timeline, cues_at
 from router.engine.snapshot import Snapshot
 
@@ -66,7 +66,7 @@ class PlacedRequest:
     earlier: tuple[TurnObservation, ...]
     notes: tuple[tuple[str, str], ...]
     tuned: Levels | None
-    words: NamedWords = NOTHING_NAMED
+    words: NamedWords
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,8 +4,9 @@ Rules. `extends` names a sibling pack, or is a path relative to the pack; either
 that holds the outermost pack. The pack that extends has the last word, task by task and key by key: its list of
 instructions for a level replaces the other list, its tests of a task replace the other tests, its cues, metrics,
 signals and rules replace those of the same name, its judge replaces the judge, its settings, parameters and levels by
-complexity replace single values. Examples, `unrelated`, `boilerplate`, `user_words` and `dialogues` are added. A task that is `off`
-in the end is left out with all below it, with the dialogues about it and as a place where a signal is met.
+complexity replace single values. Examples, `unrelated`, `boilerplate`, `user_words` and `dialogues` are added. A task
+that is `off` in the end is left out with all below it, with the dialogues about it and as a place where a signal is
+met.
 """
 
 from __future__ import annotations
