@@ -52,7 +52,7 @@ HEAD_LINES = 12
 _BLOB = re2.compile(r"(^|[^A-Za-z0-9+/=_:.%?&-])[A-Za-z0-9+/=_-]{64,}")  # not the path of an address
 
 # Each pattern is matched against the beginning of one line, without the spaces around it.
-_ON = re.compile(r"(?:On|Am|Le|El|Em|Il|Op|W dniu)\b.*\d")
+_ON = re.compile(r"(?:On|Am|Le|El|Em|Il|Op|W dniu)\b.*[\d@]")
 _WROTE = re.compile(
     r".*(?:\bwrote|\bschrieb\b.*|\ba écrit|\bescribió|\bescreveu|\bha scritto|\bschreef\b.*|\bgeschreven"
     r"|\bgeschrieben|\bnapisał.*|>) ?:$"

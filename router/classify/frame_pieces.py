@@ -52,6 +52,9 @@ FIELD_CHARACTERS = 120
 """A value that is longer is what somebody says."""
 
 NAME_WORDS = 4
+LAST_LINES = 12
+QUOTES = ("On ", "Am ", "Le ", "El ", "Em ", "Il ", "Op ", "W d")
+"""How the line above a quoted mail begins: "On Monday, Shop wrote:"."""
 LEAST_FIELDS = 3
 """So many fields are a head where one of them is known."""
 
@@ -77,7 +80,9 @@ _INLINE = re.compile(
     r"|CONTEXT"
     r"|Frage|Kontext): ?)"
 )
+_ADDRESS = re.compile(r"[^\n<>@:]{0,60}<[^<>\s@]{1,60}@[^<>\s@]{1,60}>")
 _ENDS_HEAD = frozenset({"ask", "answer", "passage"})
+_INSTRUCTED = re.compile(r"[^\n:]{0,100}\b(?:answer|respond|reply|question|query|message)\b[^\n:]{0,30}: (?=\S)", re.I)
 _PIPES = re.compile(r" \| | -> ")
 
 _TIME = r"\d{1,2}[:.]\d\d(?:[:.]\d\d)?(?:\s?[AaPp]\.?[Mm]\.?)?(?: ?(?:UTC|GMT|CET))?"
@@ -207,7 +212,7 @@ def _kind_of_tag(name: str) -> Kind | None:
         return "prompt"
     if not PASSAGE_NOUNS.isdisjoint(words):
         return "passage"
-    return "aside" if len(words) > 1 and ("_" in name or "-" in name) else None
+    return "aside" if len(words) > 1 and ("_" in name or "-" in name or name[0].islower()) else None
 
 
 # -------------------------------------------------------------------------------------------------------------- lines
@@ -346,15 +351,25 @@ class _Lines:
         label = _read_label(line, bare)
         if label and (label.tells or outside or label.kind in ("answer", "prompt")):
             return label
-        if kind == "passage" and label and label.kind in ("ask", "customer") and not lines[at - 1].strip():
-            return label  # a weak label, but a paragraph of its own
+        if kind == "passage" and label and label.kind in ("ask", "customer"):
+            last = len(lines) - at < LAST_LINES and not any(_is_spoken(each) for each in lines[at + 1 :])
+            if last or not lines[at - 1].strip():
+                return label  # a weak label, but a paragraph of its own, or the end of a conversation
         if ASK_LEAD.match(bare) and not HANDED_OVER.search(bare) and not FIRST_PERSON.search(bare):
-            return _Label("ask", True)
+            # "On Monday, Shop wrote:" stands above an older mail.
+            return None if bare.startswith(QUOTES) or (bare[-1] != ":" and self._says()) else _Label("ask", True)
+        if self._looked_up and (found := _INSTRUCTED.match(bare)) and PROMPT_VOICE.match(bare):
+            return _Label("ask", True, bare[found.end() :] + _beyond(line, bare, "said"))
         if LEAD.match(bare) and not FIRST_PERSON.search(bare):
             return _Label("prompt", True, alone=True) if self._looked_up else _Label("passage", True)
         if kind == "ask" and self._headed and bare[0] == bare[-1] == "*":
             return _Label("aside", False)  # the next field of a form
         return None
+
+    def _says(self) -> bool:
+        """Return whether words that may be the user's stand before this line."""
+        plain = self._label.kind == "plain" and any(map(str.strip, self._kept))
+        return plain or any(piece.kind == "plain" for piece in self.pieces)
 
     def _named_above(self, bare: str) -> tuple[str, str] | None:
         """Return who speaks below a line that holds the time alone: the name stands above, with a badge between."""
@@ -449,6 +464,12 @@ def _name_of_label(head: str) -> str:
     return " ".join(kept) if len(kept) <= LABEL_WORDS else ""
 
 
+def _is_spoken(line: str) -> bool:
+    """Return whether a line says something in a conversation, by its label."""
+    label = _read_label(line, line[:LINE_CHARACTERS].strip())
+    return label is not None and label.kind in ("customer", "agent", "answer") and bool(label.said)
+
+
 def _speaker(bare: str) -> tuple[str, str] | None:
     """Return who speaks in a line of a pasted conversation, and what."""
     if not any(map(str.isdigit, bare[:80])):
@@ -486,6 +507,8 @@ def _find_head(lines: Sequence[str], at: int, first: bool) -> tuple[int, int]:
             announced, known = True, known + 1
         elif TICKET.match(bare) and len(bare) < FIELD_CHARACTERS and key not in SUBJECT_KEYS:
             known += 1
+        elif known and _ADDRESS.fullmatch(bare):
+            fields += 1
         elif not field or len(value) > FIELD_CHARACTERS:
             break
         elif key in CUSTOMERS or key in AGENTS:  # "Customer: Kim Lee", but not "Customer: where is it?"

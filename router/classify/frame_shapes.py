@@ -83,7 +83,7 @@ IGNORED = _words(
 )
 """Words that a label may have besides: "Here is the user's question:"."""
 
-ASKED_LABELS = _phrases(
+_ASKED = _phrases(
     "question, query, questions, user question, user query, customer question, customer query, human question,"
     " search query, follow up question, follow-up question, follow up input, standalone question, question to answer,"
     " user message, user input, user request, user prompt, user says, user asks, user said, customer message,"
@@ -95,6 +95,11 @@ ASKED_LABELS = _phrases(
     " domanda, domanda utente, domanda cliente, pergunta, pergunta usuário, pergunta cliente,"
     " vraag, klantvraag, pytanie, pytanie klienta, pytanie użytkownika"
 )
+ASKED_LABELS = _ASKED | {
+    f"{said} from {who}"
+    for said in ("message", "question", "query", "request", "inquiry", "email")
+    for who in ("customer", "user", "visitor", "client", "guest", "contact")
+}
 """What stands behind is the user's."""
 
 MESSAGE_LABELS = _phrases(
@@ -295,7 +300,8 @@ PASSAGE_WORDS = _words(
 """A heading with one of these, and nothing that is asked, stands above passages: "OCR text of the image:"."""
 
 LEAD = re.compile(
-    r"(?=.{0,200}\b(?:context|documents?|passages?|sources?|excerpts?|snippets?|search results?|knowledge base"
+    r"(?=.{0,200}\b(?:context|information|notes|documents?|passages?|sources?|excerpts?|snippets?|search results?"
+    r"|knowledge base"
     r"|articles?"
     r"|kontext|dokumente?n?|textauszüge|contexte|extraits|contexto|fragmentos|contesto|documenti|kontekst)\b)"
     r"(?=.{0,200}\b(?:below|following|provided|given|retrieved|relevant|based|using|use|above|here (?:is|are)"

@@ -57,9 +57,12 @@ LEAST_WORDS = 4
 """Of the user's words without the subject of the mail. With fewer the subject belongs to them."""
 
 JSON_DEPTH = 3
+MOST_TURNS = 200
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n")
 _DRESS = " \t#*=_-\"'`~•"
+_MODEL_MARKS = ("[INST]", "[/INST]")
+_TURN = re.compile(r"([^\W\d_a-z][^\W\d_]{1,20}(?: [^\W\d_a-z][^\W\d_]{1,20})?): ?(.+)")
 _LABEL_ENDS = frozenset(label.split()[-1] for label in LABELS)
 
 
@@ -80,6 +83,8 @@ def find(parts: Sequence[str]) -> str | None:
         if said is not None:
             return said
     pieces = _with_sides([piece for part in parts for piece in cut(part)])
+    if not _is_frame(pieces) and len(parts) == 1 and (talk := _talk(parts[0])):
+        pieces = _with_sides(talk)
     if not _is_frame(pieces):
         return _among_passages(parts if len(parts) > 1 else parts[0].split("\n\n"))
     return _choose(pieces)
@@ -101,7 +106,19 @@ def _bounded(parts: Sequence[str]) -> Iterator[str]:
         parts = (*parts[: MOST_PARTS // 2], *parts[-MOST_PARTS // 2 :])
     half = STRIP_CHARACTERS // 2 // min(len(parts) or 1, 4)
     for part in parts:
+        for mark in _MODEL_MARKS:
+            part = part.replace(mark, " ") if mark in part else part
         yield part if len(part) <= 2 * half else f"{part[:half]}\n{part[-half:]}"
+
+
+def _talk(text: str) -> list[Piece]:
+    """Return what two people say by turns, line by line, if a text is nothing else."""
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    found = [_TURN.match(line) for line in lines] if 2 < len(lines) < MOST_TURNS else []
+    turns = [turn for turn in found if turn]
+    if not turns or len(turns) < len(lines) or len({turn[1] for turn in turns}) != 2:
+        return []
+    return [Piece("customer", turn[2], True, True, turn[1]) for turn in turns]
 
 
 def _above_the_line(text: str) -> str:
@@ -132,7 +149,8 @@ def _in_json(text: str) -> str | None:
     company = False
     said: str | None = None
     for _ in range(JSON_DEPTH):
-        objects = [each for each in level if isinstance(each, dict)]
+        lists = [item for each in level if isinstance(each, list) for item in reversed(each)]
+        objects = [each for each in (*level, *lists) if isinstance(each, dict) and each.get("role", "user") == "user"]
         for each in objects:
             company = company or not JSON_COMPANY.isdisjoint(each)
             for key in JSON_MESSAGES:
@@ -179,6 +197,8 @@ def _is_frame(pieces: Sequence[Piece]) -> bool:
     kinds = [piece.kind for piece in pieces if not piece.is_empty]
     if any(piece.tells for piece in pieces):
         return not _is_prose_of_a_user(pieces)
+    if "passage" in kinds and kinds[-1] == "customer":
+        return True
     if kinds.count("passage") > 1 or ("passage" in kinds and "ask" in kinds) or kinds.count("answer") > 1:
         return True
     if "customer" in kinds and ("agent" in kinds or kinds[0] == "customer"):

@@ -18,7 +18,8 @@ SIGNATURE_CHARACTERS = 100
 
 _CLOSING = re.compile(
     r"(?:(?:best|kind|kindest|warm|warmest|many|with(?: best| kind)?) ?(?:regards|wishes|greetings)|regards|sincerely"
-    r"|yours(?: \w+)?|cheers|respectfully|(?:many |lots of )?thanks(?: again| (?:so|very) much| a lot)?|thank"
+    r"|yours(?: \w+)?|best(?= ?,)|(?:many )?thank(?:s| you) in advance|cheers|respectfully|(?:many |lots of"
+    r" )?thanks(?: again| (?:so|very) much| a lot)?|thank"
     r" you(?: (?:so|very)"
     r" much)?|all the best|mit (?:freundlich|best|lieb)\w+ gr(?:ü|u)(?:ß|ss)en|(?:viele|liebe|beste|freundliche|schöne)"
     r" gr(?:ü|u)(?:ß|ss)e|mfg|lg|vg|danke|gruß|cordialement|bien (?:à vous|cordialement)|salutations|(?:un "
@@ -43,7 +44,8 @@ _DISCLAIMER = re.compile(
     r"| transmission)[^\n]{0,200}(?:confidential|privileged|intended|virus|legally)"
     r"|(?:confidentiality|legal|privacy) (?:notice|disclaimer)|disclaimer ?:|caution ?[:!]|external (?:e-?mail"
     r"|sender|message)"
-    r"|\[?external\]|this (?:e-?mail|message) (?:originated|came|was sent) from|you don[’']t often get e?mail|"
+    r"|begin forwarded message:|\[?external\]|this (?:e-?mail|message) (?:originated|came|was sent) from|you"
+    r" don[’']t often get e?mail|"
     r"please (?:consider|think of) the environment|think before you print|registered in england|"
     r"diese (?:e-?mail|nachricht)[^\n]{0,120}(?:vertraulich|bestimmt)|ce (?:message|courriel"
     r"|mail)[^\n]{0,120}(?:confidentiel"

@@ -69,7 +69,8 @@ class Pin:
     clock; a pin is void when it was not used for `idle_s`. `first` tells a stored one from others under its key, which
     differ in the cues of their first turn and only there for good (`name_pin`). `moment` holds the passing cues of the
     newest user turn, `words` the user's own words where the client names them (`named_words`); neither is stored.
-    `moves` are what it was given by task (`core.levels`), None where it began while nothing was tuned; `drawn` says that a trial drew for it. `stored` is what of it was last stored (`mark`).
+    `moves` are what it was given by task (`core.levels`), None where it began while nothing was tuned; `drawn` says
+    that a trial drew for it. `stored` is what of it was last stored (`mark`).
     """
 
     revision: str
