@@ -75,10 +75,9 @@ _FIELD = re.compile(
     r"(?: ?[:：]\*{0,2}(?:\s+|$)| ?(?:\t|\|(?: |$))|(?<=\w)=(?!=))(?P<value>.*)"
 )
 _INLINE = re.compile(
-    r"(?<=[.!?…\"”)\]]) +(?=(?i:(?:user|customer|visitor|kunden)?[ -]?(?:question|query|context|answer|frage|kontext"
-    r"|antwort|visitor|customer|user)): ?)|(?<=\w) +(?=(?:User |Customer )?(?:Question|QUESTION|Query|QUERY|Context"
-    r"|CONTEXT"
-    r"|Frage|Kontext): ?)"
+    r"(?<=[.!?…\"'”)\]]) +(?=(?i:(?:user|customer|visitor|kunden)?[ -]?(?:question|query|context|answer|frage|kontext"
+    r"|antwort|visitor|customer|user|q)): ?)"
+    r"|(?<=\w) +(?=(?:User |Customer )?(?:Question|QUESTION|Query|QUERY|Context|CONTEXT|Frage|Kontext): ?)"
 )
 _ADDRESS = re.compile(r"[^\n<>@:]{0,60}<[^<>\s@]{1,60}@[^<>\s@]{1,60}>")
 _ENDS_HEAD = frozenset({"ask", "answer", "passage"})
@@ -106,7 +105,7 @@ _NAMED = re.compile(r"[^\W\d_][\w'’.-]{0,30}(?: [\w'’.()-]{1,30}){0,3}$")
 _LEVELS = frozenset("trace debug info notice warn warning error fatal critical severe exception".split())
 
 
-class Piece(NamedTuple):
+class TurnPiece(NamedTuple):
     """A piece of a user turn. `tells` says that it tells a frame by itself, `who` who speaks in a conversation.
 
     `closed` says that its end is marked: an open passage ends where the turn does, and the user's words may follow.
@@ -124,18 +123,18 @@ class Piece(NamedTuple):
         return not any(map(str.isalnum, self.text))
 
 
-def cut(text: str) -> list[Piece]:
+def cut(text: str) -> list[TurnPiece]:
     """Return the pieces of one text part of a user turn.
 
     >>> [tuple(piece)[:2] for piece in cut("<context>It takes 3 days.</context>\\nQuestion: where is it?")]
     [('passage', 'It takes 3 days.'), ('ask', 'where is it?')]
     """
-    pieces: list[Piece] = []
+    pieces: list[TurnPiece] = []
     at = 0
     for start, end, inner, kind in _blocks(text):
         if text[at:start].strip():
             pieces += _Lines(text[at:start], pieces).pieces
-        pieces.append(Piece(kind, inner, True, True))
+        pieces.append(TurnPiece(kind, inner, True, True))
         at = end
     if text[at:].strip():
         pieces += _Lines(text[at:], pieces).pieces
@@ -232,8 +231,8 @@ class _Label(NamedTuple):
 class _Lines:
     """Reads the lines of a text without tags into `pieces`. `before` are the pieces in front of it."""
 
-    def __init__(self, text: str, before: Sequence[Piece]) -> None:
-        self.pieces: list[Piece] = []
+    def __init__(self, text: str, before: Sequence[TurnPiece]) -> None:
+        self.pieces: list[TurnPiece] = []
         self._looked_up = any(piece.kind == "passage" for piece in before)
         self._headed = any(piece.kind == "head" for piece in before)
         self._no_head_before = 0
@@ -253,7 +252,7 @@ class _Lines:
         """End the piece; what follows is plain."""
         label, text = self._label, "\n".join(self._kept).strip()
         if text or label.kind != "plain":
-            self.pieces.append(Piece(label.kind, text, label.tells, closed, label.who))
+            self.pieces.append(TurnPiece(label.kind, text, label.tells, closed, label.who))
         self._begin(_Label("plain", False))
 
     def _read(self, lines: Sequence[str], at: int) -> int:

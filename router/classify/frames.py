@@ -25,7 +25,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from router.classify.frame_pieces import Piece, cut
+from router.classify.frame_pieces import TurnPiece, cut
 from router.classify.frame_shapes import (
     AGENTS,
     CUSTOMERS,
@@ -91,13 +91,17 @@ def find(parts: Sequence[str]) -> str | None:
 
 
 def may_be_one(text: str) -> bool:
-    """Return whether a short line may be framed; false for nearly all that people write, in a few hundred ns."""
+    """Return whether a short line may be framed; false for nearly all that people write, in a few hundred ns.
+
+    One that begins with an instruction ("Answer from the text: ...") is what a person asks of an assistant.
+    """
     if "<" in text or " | " in text or text[:1] in ("[", "(", "{"):
         return True
     if ":" not in text:
         return False
-    words = text[: text.index(":")].split()[-1:]
-    return bool(words) and (words[0].lower().strip(_DRESS) in _LABEL_ENDS or text[0].isdigit())
+    words = text[: text.index(":")].split()
+    may = bool(words) and (words[-1].lower().strip(_DRESS) in _LABEL_ENDS or text[0].isdigit())
+    return may and (len(words) < LEAST_WORDS or not PROMPT_VOICE.match(text))
 
 
 def _bounded(parts: Sequence[str]) -> Iterator[str]:
@@ -111,14 +115,14 @@ def _bounded(parts: Sequence[str]) -> Iterator[str]:
         yield part if len(part) <= 2 * half else f"{part[:half]}\n{part[-half:]}"
 
 
-def _talk(text: str) -> list[Piece]:
+def _talk(text: str) -> list[TurnPiece]:
     """Return what two people say by turns, line by line, if a text is nothing else."""
     lines = [line.strip() for line in text.split("\n") if line.strip()]
     found = [_TURN.match(line) for line in lines] if 2 < len(lines) < MOST_TURNS else []
     turns = [turn for turn in found if turn]
     if not turns or len(turns) < len(lines) or len({turn[1] for turn in turns}) != 2:
         return []
-    return [Piece("customer", turn[2], True, True, turn[1]) for turn in turns]
+    return [TurnPiece("customer", turn[2], True, True, turn[1]) for turn in turns]
 
 
 def _above_the_line(text: str) -> str:
@@ -163,7 +167,7 @@ def _in_json(text: str) -> str | None:
 # ----------------------------------------------------------------------------------------------------------- choosing
 
 
-def _with_sides(pieces: list[Piece]) -> list[Piece]:
+def _with_sides(pieces: list[TurnPiece]) -> list[TurnPiece]:
     """Return the pieces with all who speak in a conversation told apart: the customer, and who answers.
 
     They are told by the words of their names, else by how they speak; of those that nothing tells apart, who spoke last
@@ -192,7 +196,7 @@ def _with_sides(pieces: list[Piece]) -> list[Piece]:
     return [piece._replace(kind=sides[piece.who]) if piece.who else piece for piece in pieces]
 
 
-def _is_frame(pieces: Sequence[Piece]) -> bool:
+def _is_frame(pieces: Sequence[TurnPiece]) -> bool:
     """Return whether the pieces are those of a frame: one tells it, or several do together."""
     kinds = [piece.kind for piece in pieces if not piece.is_empty]
     if any(piece.tells for piece in pieces):
@@ -207,7 +211,7 @@ def _is_frame(pieces: Sequence[Piece]) -> bool:
     return bool(pieces) and pieces[-1].kind == "customer" and before >= LONG_PASSAGE
 
 
-def _is_prose_of_a_user(pieces: Sequence[Piece]) -> bool:
+def _is_prose_of_a_user(pieces: Sequence[TurnPiece]) -> bool:
     """Return whether the one label is a user's own, who tells a story below it: "Context: my mum turned 80, I ..."."""
     said = [piece for piece in pieces if not piece.is_empty]
     return (
@@ -220,14 +224,14 @@ def _is_prose_of_a_user(pieces: Sequence[Piece]) -> bool:
     )
 
 
-def _choose(pieces: Sequence[Piece]) -> str:
+def _choose(pieces: Sequence[TurnPiece]) -> str:
     """Return the user's own words among the pieces of a frame."""
     subject = "\n".join(piece.text for piece in pieces if piece.kind == "head" and not piece.is_empty)
     words = _choose_words(pieces)
     return f"{subject}\n{words}".strip() if subject and words and len(words.split()) < LEAST_WORDS else words
 
 
-def _choose_words(pieces: Sequence[Piece]) -> str:
+def _choose_words(pieces: Sequence[TurnPiece]) -> str:
     asked = [
         piece.text
         for piece, behind in zip(pieces, (*pieces[1:], None), strict=True)
@@ -259,7 +263,7 @@ def _choose_words(pieces: Sequence[Piece]) -> str:
     return next((text for text in candidates if OWN_VOICE.search(text)), behind or before)
 
 
-def _newest(pieces: Sequence[Piece]) -> str:
+def _newest(pieces: Sequence[TurnPiece]) -> str:
     """Return what the customer said last in a conversation, up to what somebody else said before.
 
     What stands a paragraph below the last line of somebody who answers was typed by the one who pasted all of it.

@@ -196,8 +196,8 @@ def test_folder_and_file_extend_each_other_alike(load: Load) -> None:
 
 
 def test_places_lead_to_the_file_that_says_it(child: Pack, tmp_path: Path) -> None:
-    assert child.places["/billing/refund:brief.1"] == (str(tmp_path / "base.yaml"), 19)
-    assert child.places["/billing/refund:guided.1"] == (str(tmp_path / "pack.yaml"), 14)
+    assert child.places["/billing/refund:brief.1"] == (str(tmp_path / "base.yaml"), 20)
+    assert child.places["/billing/refund:guided.1"] == (str(tmp_path / "pack.yaml"), 15)
     assert {path.name for path in child.files} == {"base.yaml", "pack.yaml"}
 
 
