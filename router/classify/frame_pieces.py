@@ -46,7 +46,7 @@ LINE_CHARACTERS = 240
 """Of each line so many characters tell what it is. It bounds every search here."""
 
 LABEL_CHARACTERS = 60
-LABEL_WORDS = 5
+LABEL_WORDS = 6
 HEAD_LINES = 40
 FIELD_CHARACTERS = 120
 """A value that is longer is what somebody says."""
