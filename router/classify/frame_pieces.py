@@ -79,6 +79,7 @@ _INLINE = re.compile(
     r"|antwort|visitor|customer|user|q)): ?)"
     r"|(?<=\w) +(?=(?:User |Customer )?(?:Question|QUESTION|Query|QUERY|Context|CONTEXT|Frage|Kontext): ?)"
 )
+_HANDS_OVER = (":", "：", "ago", "commented", "wrote")
 _ADDRESS = re.compile(r"[^\n<>@:]{0,60}<[^<>\s@]{1,60}@[^<>\s@]{1,60}>")
 _ENDS_HEAD = frozenset({"ask", "answer", "passage"})
 _INSTRUCTED = re.compile(r"[^\n:]{0,100}\b(?:answer|respond|reply|question|query|message)\b[^\n:]{0,30}: (?=\S)", re.I)
@@ -354,7 +355,12 @@ class _Lines:
             last = len(lines) - at < LAST_LINES and not any(_is_spoken(each) for each in lines[at + 1 :])
             if last or not lines[at - 1].strip():
                 return label  # a weak label, but a paragraph of its own, or the end of a conversation
-        if ASK_LEAD.match(bare) and not HANDED_OVER.search(bare) and not FIRST_PERSON.search(bare):
+        if (
+            bare.endswith(_HANDS_OVER)
+            and ASK_LEAD.match(bare)
+            and not HANDED_OVER.search(bare)
+            and not FIRST_PERSON.search(bare)
+        ):
             # "On Monday, Shop wrote:" stands above an older mail.
             return None if bare.startswith(QUOTES) or (bare[-1] != ":" and self._says()) else _Label("ask", True)
         if self._looked_up and (found := _INSTRUCTED.match(bare)) and PROMPT_VOICE.match(bare):

@@ -1,7 +1,7 @@
 """HTML mail as text: what a person would read of it, without older mails.
 
 >>> as_text("<p>Hi,</p><p>it arrived <b>broken</b></p><blockquote>Your parcel is on its way</blockquote>")
-'Hi,\\nit arrived broken'
+'Hi,\\n\\nit arrived broken'
 """
 
 from __future__ import annotations
