@@ -103,6 +103,7 @@ class Artefact:
     reply: float = REPLY
     hosted: tuple[str, ...] = ()
     boilerplate: tuple[str, ...] = ()
+    user_words: tuple[str, ...] = ()
     blocks: tuple[StoredBlock, ...] = ()
     attention: Floats = field(default_factory=lambda: np.zeros(0, np.float32))
     languages: tuple[StoredLanguage, ...] = ()

@@ -2,18 +2,20 @@
 
     quoted mail      lines behind `>`, and what follows "On ... wrote:", "-----Original Message-----" or a block of
                      From/Sent/To lines below the user's own words: gone. Of a mail's own head the subject stays.
-    signatures       what follows "-- ", and lines like "Sent from my phone": gone
+    signatures       what follows "-- ", and lines like "Sent from my phone": gone, and closings, addresses and
+                     disclaimers (`router.classify.signatures`)
     code             of a fenced block, or of a stack trace, the first lines and the last one
-    logs, JSON       of a run of lines, the first, the first that names an error, and the last
+    logs, JSON       of a run of lines, the first, the first that names an error, and the last; of thousands of
+                     characters nothing
     blobs            64 and more letters and digits without a space: gone
 
 The first line says what kind of thing was pasted and the last one most often what went wrong, so a request about code
 stays one about code; the lines between them only drown the request. Nothing else is touched: words are the user's.
 
-Rules. A text is never emptied: where nothing would be left, it comes back as it was. A chat message of one line is
-returned at once. Linear in the text, of which no more than `STRIP_CHARACTERS` are looked at. Marks of mail programs
-are known in English, German, French, Spanish, Portuguese, Italian, Dutch and Polish, and only as whole lines of their
-shape.
+Rules. A text is never emptied: where nothing would be left, it comes back as it was, but for an older mail or a very
+long log and nothing else, which say nothing. A chat message of one line is returned at once. Linear in the text, of
+which no more than `STRIP_CHARACTERS` are looked at. Marks of mail programs are known in English, German, French,
+Spanish, Portuguese, Italian, Dutch and Polish, and only as whole lines of their shape.
 """
 
 from __future__ import annotations
@@ -23,8 +25,8 @@ from collections.abc import Callable
 
 import re2
 
-from router.classify.small_talk import small_talk
-from router.classify.text import STRIP_CHARACTERS, clip, sentences
+from router.classify.signatures import without_signature
+from router.classify.text import STRIP_CHARACTERS, clip
 
 PLAIN_CHARACTERS = 300
 """A text of one line and fewer characters is a chat message, in which there is nothing to clean."""
@@ -38,15 +40,22 @@ SHORT_LINE = 300
 LINE_CHARACTERS = 200
 """Of each line so many characters tell what it is. It bounds the searches below, of which none nests repetitions."""
 
+LEAST_COMMENT = 4
+"""Words above a forwarded mail that say by themselves what is wanted."""
+
+LONG_RECORD = 1_500
+"""Of logs and JSON with more characters not even the ends are kept, where a user says something beside them."""
+
 HEAD_LINES = 12
 """Lines that the head of a mail has at most."""
 
 _BLOB = re2.compile(r"(^|[^A-Za-z0-9+/=_:.%?&-])[A-Za-z0-9+/=_-]{64,}")  # not the path of an address
 
 # Each pattern is matched against the beginning of one line, without the spaces around it.
-_ON = re.compile(r"(?:On|Am|Le|El|Em|Il|Op|W dniu)\b.*\d")
+_ON = re.compile(r"(?:On|Am|Le|El|Em|Il|Op|W dniu)\b.*[\d@]")
 _WROTE = re.compile(
-    r".*(?:\bwrote|\bschrieb\b.*|\ba écrit|\bescribió|\bescreveu|\bha scritto|\bschreef\b.*|\bnapisał.*|>) ?:$"
+    r".*(?:\bwrote|\bschrieb\b.*|\ba écrit|\bescribió|\bescreveu|\bha scritto|\bschreef\b.*|\bgeschreven"
+    r"|\bgeschrieben|\bnapisał.*|>) ?:$"
 )
 _DIVIDER = re.compile(r"[-_=]{3,} ?([^\W\d_][\w' ’]{3,40}) ?[-_=]{3,}$")
 _FORWARDED = re.compile(r"forward|weitergeleitet|transféré|reenviado|encaminhad|inoltrato|doorgestuurd|przekazan", re.I)
@@ -64,11 +73,15 @@ _SENT_FROM = re.compile(
     re.I,
 )
 _LOG = re.compile(
-    r"[\[(<]?(?:\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d|\d\d:\d\d:\d\d|\d{1,2}/[A-Z][a-z]{2}/\d{4}"
+    r"[\[(<]?(?:\d+(?:\.\d+)?s?\]|\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d|\d\d:\d\d:\d\d|\d{1,2}/[A-Z][a-z]{2}/\d{4}"
     r"|[A-Z][a-z]{2} +\d{1,2} \d\d:\d\d:\d\d|\d{10,13}[ .]|\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3} "
     r"|(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|FATAL|CRITICAL|SEVERE)(?:[\])>: |]|$))"
 )
 _TROUBLE = re.compile(r"error|fatal|critical|severe|exception|fail|panic|denied|refused|timed out", re.I)
+_POINTS_BELOW = re.compile(
+    r"\b(?:below|fyi|attached|forwarded?|unten|anbei|weitergeleitet|ci-dessous|abajo|sotto|abaixo|hieronder|poniżej)\b",
+    re.I,
+)
 _FRAME = re.compile(r"at [\w.$<>/\[\]]+ ?\(|at .*:\d+$|File \".*\", line \d+|\.\.\. \d+ more$|#\d+ +\w")
 _JSON_LINE = re.compile(r"[{}\[\]]+[,;]?$|\"[^\"]*\" ?:|\"[^\"]*\",?$|-?[\d.eE+]+,$|(?:true|false|null),?$")
 _CODE_MARKS = '{}[]":;=()<>,'
@@ -84,7 +97,7 @@ _PASTED_FIRST = (*_LOG_FIRST, "Traceback (", "File ")
 
 
 def clean(text: str) -> str:
-    """Return the text without what was pasted around the user's own words; never nothing.
+    """Return the text without what was pasted around the user's own words.
 
     >>> clean("where is it?\\n\\nOn Mon, 3 Mar 2025, Shop wrote:\\n> We have sent your parcel.")
     'where is it?'
@@ -99,15 +112,20 @@ def clean(text: str) -> str:
         text = _BLOB.sub(r"\1 ", text)
     lines = [line.rstrip() for line in text.split("\n")]
     if len(lines) > 1:
-        lines = _shorten_pasted(_own_words(lines))
+        lines = _shorten_pasted(without_signature(_own_words(lines)))
+        if not lines:
+            return ""
     kept = "\n".join(_shorten_line(line) if len(line) > SHORT_LINE else line for line in lines).strip()
     return kept if any(map(str.isalnum, kept)) else before
 
 
 def _own_words(lines: list[str]) -> list[str]:
-    """Return the lines without quoted mail and signatures; all of them where nothing else is there."""
+    """Return the lines without quoted mail and signatures; all of them where nothing else is there.
+
+    None where all there is, is an older mail that somebody else wrote.
+    """
     kept: list[str] = []
-    fenced = spoken = False
+    fenced = spoken = quoted = False
     skipped_to = 0
     for at, line in enumerate(lines):
         bare = _bare(line)
@@ -122,15 +140,24 @@ def _own_words(lines: list[str]) -> list[str]:
         if bare[0] == ">" and not bare.startswith(">>>"):  # three of them are Python's prompt
             continue
         length, ends = _mail_mark(lines, at, bare)
-        if spoken and (ends or bare == "--"):
+        if spoken and (ends or bare == "--" or (length and bare[0] in "-_=" and _is_comment(kept))):
             break
         skipped_to = at + length
+        quoted = quoted or (length > 0 and bare.startswith(_WROTE_FIRST))
         if length:
             kept += [_SUBJECT.sub("", line.strip(), 1) for line in lines[at:skipped_to] if _SUBJECT.match(_bare(line))]
         elif not (len(bare) < 100 and bare.startswith(_SENT_FIRST) and _SENT_FROM.match(bare)):
             kept.append(line)
             spoken = spoken or any(map(str.isalnum, bare))
-    return kept if spoken else lines
+    if spoken:
+        return kept
+    return [] if quoted and not any(any(map(str.isalnum, line)) for line in kept) else lines
+
+
+def _is_comment(lines: list[str]) -> bool:
+    """Return whether what stands above a forwarded mail says by itself what is wanted."""
+    text = " ".join(lines)
+    return len(text.split()) >= LEAST_COMMENT and not _POINTS_BELOW.search(text)
 
 
 def _mail_mark(lines: list[str], at: int, bare: str) -> tuple[int, bool]:
@@ -176,7 +203,10 @@ def _bare(line: str) -> str:
 
 
 def _shorten_pasted(lines: list[str]) -> list[str]:
-    """Return the lines with long runs of code, log and JSON cut to their ends."""
+    """Return the lines with long runs of code, log and JSON cut to their ends.
+
+    Of a very long log or JSON nothing is left, and so none where there is nothing else.
+    """
     kept: list[str] = []
     at = 0
     while at < len(lines):
@@ -186,9 +216,11 @@ def _shorten_pasted(lines: list[str]) -> list[str]:
             at += 1
             continue
         end = kind(lines, at)
-        kept += _ends_of(lines[at:end])
+        run = lines[at:end]
+        if kind not in (_log_end, _json_end) or sum(map(len, run)) < LONG_RECORD:
+            kept += _ends_of(run)
         at = end
-    return kept
+    return kept if any(map(str.strip, kept)) or not any(map(str.strip, lines)) else []
 
 
 def _kind(line: str) -> Callable[[list[str], int], int] | None:
@@ -255,22 +287,3 @@ def _shorten_line(line: str) -> str:
     """Return a long line by its beginning if it is code or JSON; prose is left to the clip."""
     part = line[:SHORT_LINE]
     return part if sum(map(part.count, _CODE_MARKS)) > SHORT_LINE // 8 else line
-
-
-def own_words(text: str) -> tuple[str, list[str]]:
-    """Return a message as it is read, and its `sentences`.
-
-    It is cleaned, cut to a bounded length, without greetings and thanks around a request.
-
-    >>> own_words("Hello there. I want my money back. Thank you very much.")
-    ('I want my money back.', [])
-    """
-    if len(text) >= PLAIN_CHARACTERS or "\n" in text:
-        text = clip(clean(text))
-    parts = sentences(text)
-    if parts:
-        asking = [part for part in parts if not small_talk(part)]
-        if 0 < len(asking) < len(parts):
-            text = " ".join(asking)
-            parts = sentences(text)
-    return text, parts

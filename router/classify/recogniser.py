@@ -12,12 +12,12 @@ from router.classify.attention import attention_of
 from router.classify.belief import FEW, NOTHING_YET, SILENT, Filter, FilterState, Tree, spoken
 from router.classify.blocks import restore
 from router.classify.cascade import ModelCascade
-from router.classify.cleaning import own_words
 from router.classify.encoder import Doubles, Floats, LinearModel
 from router.classify.languages import Identifier, Polyglot
 from router.classify.small_talk import small_talk
 from router.classify.static import StaticTable
-from router.classify.text import Boilerplate, Spelling, last_question
+from router.classify.text import Spelling, last_question
+from router.classify.user_words import UserWords
 from router.core.evidence import Belief, Shortfall
 from router.core.policy import ROOT, lineage
 from router.core.ports import RecogniserState
@@ -49,7 +49,7 @@ class LinearRecogniser:
         self._hosted = frozenset(artefact.hosted)
         self._cascade: ModelCascade | None = None
         try:
-            self._boilerplate = Boilerplate(artefact.boilerplate)
+            self._words = UserWords(artefact.boilerplate, artefact.user_words)
             self._tree = Tree(artefact.paths, artefact.classes)
             self._model = _first(artefact, columns)
             if artefact.second is not None:
@@ -59,13 +59,16 @@ class LinearRecogniser:
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise ArtefactError(f"the parts of the model do not fit together: {error}") from error
 
-    def step(self, before: RecogniserState | None, text: str, reply_before: str = "") -> tuple[RecogniserState, Belief]:
+    def step(
+        self, before: RecogniserState | None, text: str, reply_before: str = "", parts: Sequence[str] = ()
+    ) -> tuple[RecogniserState, Belief]:
         """Return the state after a user turn, and the belief at it.
 
-        A turn of small talk alone changes no state; a conversation may open with one that the pack has a task for.
+        A turn of small talk alone changes no state; a conversation may open with one that the pack has a task for. Nor
+        does one in which others than the user speak.
         """
         state = before if isinstance(before, FilterState) else NOTHING_YET
-        text, parts = own_words(self._boilerplate.strip(text))
+        text, said = self._words.read(text, parts)
         kind = small_talk(text)
         if kind and state.belief is not None:
             return state.still_asked(reply_before), self._tree.belief(state.belief)
@@ -95,7 +98,7 @@ class LinearRecogniser:
             return after, Belief({}, shortfall=shortfall) if shortfall else NO_BELIEF
         if kind:
             return state, self._tree.belief(after.belief, shortfall=shortfall)
-        sentences = self._sentences(parts, part, shortfall) if parts else ()
+        sentences = self._sentences(said, part, shortfall) if said else ()
         return after, self._tree.belief(after.belief, sentences, shortfall)
 
     def scores(self, text: str) -> dict[str, float]:
@@ -103,7 +106,7 @@ class LinearRecogniser:
 
         They sum to one. A text of which nothing is known is none of them.
         """
-        text, _ = own_words(self._boilerplate.strip(text))
+        text, _ = self._words.read(text)
         found = self._model.probabilities(text) if self._cascade is None else self._cascade.predict(text).turn
         if found is None:
             return {ROOT: 1.0}
@@ -114,7 +117,7 @@ class LinearRecogniser:
     def scores_many(self, texts: Sequence[str]) -> list[dict[str, float]]:
         """Return `scores` for many messages at once. Raises EncoderFailed where a second model gives no answer."""
         if self._cascade is not None:
-            self._cascade.prepare([own_words(self._boilerplate.strip(text))[0] for text in texts])
+            self._cascade.prepare([self._words.read(text)[0] for text in texts])
         return [self.scores(text) for text in texts]
 
     def _sentences(

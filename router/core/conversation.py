@@ -14,14 +14,16 @@ Role = Literal["user", "assistant", "tool", "system"]
 class Turn(NamedTuple):
     """One message. `at` is its index among the messages of the wire body.
 
-    `text` holds the text parts only, joined by line breaks; `attachments` names the kinds of the other parts
-    (`image_url`, `input_audio`, `file`). A message that only returns tool results has role `tool`.
+    `text` holds the text parts only, joined by line breaks; `parts` are these where there are several. `attachments`
+    names the kinds of the other parts (`image_url`, `input_audio`, `file`). A message that only returns tool results
+    has role `tool`.
     """
 
     role: Role
     text: str
     at: int
     attachments: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

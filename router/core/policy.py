@@ -307,6 +307,7 @@ class PolicySettings:
 class Policy:
     """A loaded pack. `tasks` maps path to task in pre-order, `/` first; `revision` is the hash of its meaning.
 
+    `boilerplate` is cut from user turns for recognition; `user_words` say where in them the user's own words are.
     `generated` are those examples, as task and text (`/` for unrelated ones), that no customer wrote: they train, but
     nothing is certified on them. `languages` maps texts to their language, where that is not the pack's own.
     """
@@ -320,6 +321,7 @@ class Policy:
     metrics: Mapping[str, Metric] = field(default_factory=lambda: MappingProxyType({}))
     auxiliary: tuple[AuxiliaryRule, ...] = ()
     boilerplate: tuple[str, ...] = ()
+    user_words: tuple[str, ...] = ()
     unrelated: tuple[str, ...] = ()
     generated: frozenset[tuple[str, str]] = frozenset()
     languages: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))

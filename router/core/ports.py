@@ -32,10 +32,13 @@ class Recogniser(Protocol):
     thresholds: Thresholds
     certificate: Certificate
 
-    def step(self, before: RecogniserState | None, text: str, reply_before: str = "") -> tuple[RecogniserState, Belief]:
+    def step(
+        self, before: RecogniserState | None, text: str, reply_before: str = "", parts: Sequence[str] = ()
+    ) -> tuple[RecogniserState, Belief]:
         """Return the state after a user turn, and the belief at it.
 
-        `before` is the state of the user turn before (None at the first), `reply_before` the assistant's last words.
+        `before` is the state of the user turn before (None at the first), `reply_before` the assistant's last words,
+        `parts` the text parts of the turn where it has several.
         """
         ...
 

@@ -18,6 +18,7 @@ from router.core.policy import AuxiliaryRule, CueValue
 from router.core.ports import RecogniserState, Request
 from router.engine.guarding import FaultHandler
 from router.engine.identity import Identity
+from router.engine.named_words import NamedWords, words_of
 from router.engine.pins import Pin, Timeline, cues_at
 from router.engine.snapshot import Snapshot
 
@@ -48,7 +49,8 @@ class PlacedRequest:
     `turn`; of the turns, those `earlier` ones are kept by the backend. It is decided with `cues`, which are `lasting`
     ones and `passing` ones; those before it with what `timeline` says. `answering` is false where a turn that was
     decided before goes on, as with tool results. `notes` are the codes of what was amiss, with the words for people.
-    `tuned` says how the dials stand, None where nothing is tuned, or was not when the conversation began.
+    `tuned` says how the dials stand, None where nothing is tuned, or was not when the conversation began. `words` are
+    the user's own words where the client names them (`router.engine.named_words`).
     """
 
     snapshot: Snapshot
@@ -64,6 +66,7 @@ class PlacedRequest:
     earlier: tuple[TurnObservation, ...]
     notes: tuple[tuple[str, str], ...]
     tuned: Levels | None
+    words: NamedWords
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,14 +107,18 @@ def observe(placed: PlacedRequest, request: Request, fault_handler: FaultHandler
         if number == TURNS_DECIDED:
             break
         cues = placed.cues if number == placed.turn else cues_at(placed.timeline, number)
-        words = f"{len(turn.text)}:{turn.text}{len(reply)}:{reply}{sorted(cues.items()) if cues else ''}"
+        said = words_of(turn, placed.words)
+        text = said[0]
+        words = f"{len(text)}:{text}{len(reply)}:{reply}{sorted(cues.items()) if cues else ''}"
+        if said[1]:  # where its parts end is seen by recognition alone
+            words += f"{list(map(len, said[1]))}"
         key = blake2b(words.encode("utf-8", "surrogatepass"), digest_size=16, key=key[:64]).digest()
         rule = _find_auxiliary(placed, request, turn.text, number) if snapshot.policy.auxiliary else None
         name = key + rule.name.encode() if rule else key
         # What was missing stays missing, even where a recogniser that came too late has found it in the meantime.
         seen = None if number in placed.pin.faulted else snapshot.observations.get(name)
         if seen is None:
-            seen = _gather(placed, name, number, state, (turn.text, reply), cues, fault_handler, late, rule)
+            seen = _gather(placed, name, number, state, (text, reply, said[1]), cues, fault_handler, late, rule)
         if seen.evidence.faults == snapshot.missing:
             snapshot.observations.keep(name, seen)
         else:
@@ -131,13 +138,16 @@ def _gather(
     name: bytes,
     number: int,
     state: RecogniserState | None,
-    said: tuple[str, str],
+    said: tuple[str, str, tuple[str, ...]],
     cues: Mapping[str, CueValue],
     fault_handler: FaultHandler,
     late: str,
     rule: AuxiliaryRule | None,
 ) -> TurnObservation:
-    """Return what there is to know at one user turn: the cues in it, what it is about. `said` ends with the reply."""
+    """Return what there is to know at one user turn: the cues in it, what it is about.
+
+    `said` is the turn, the reply before it, and the parts of the turn where it has several.
+    """
     snapshot, nonce, auxiliary = placed.snapshot, placed.identity.nonce, rule.name if rule else ""
     if number in placed.pin.faulted:
         before, evidence = placed.pin.faulted[number]
@@ -153,7 +163,7 @@ def _gather(
         faults = (*faults, late)
     elif snapshot.recogniser is not None:
         try:
-            state, belief = snapshot.recogniser.step(state, *said)
+            state, belief = snapshot.recogniser.step(state, *(said if said[2] else said[:2]))
         except Exception as error:  # noqa: BLE001
             faults = (*faults, fault_handler.degraded("recogniser_failed", error).code)
         if belief is not None and belief.shortfall is not None:

@@ -68,8 +68,9 @@ class Pin:
     too, that was taken for a machine's own call by what people can type. `began_s` and `seen_s` are seconds of the wall
     clock; a pin is void when it was not used for `idle_s`. `first` tells a stored one from others under its key, which
     differ in the cues of their first turn and only there for good (`name_pin`). `moment` holds the passing cues of the
-    newest user turn; it is not stored. `moves` are what it was given by task (`core.levels`), None where it began while
-    nothing was tuned; `drawn` says that a trial drew for it. `stored` is what of it was last stored (`mark`).
+    newest user turn, `words` the user's own words where the client names them (`named_words`); neither is stored.
+    `moves` are what it was given by task (`core.levels`), None where it began while nothing was tuned; `drawn` says
+    that a trial drew for it. `stored` is what of it was last stored (`mark`).
     """
 
     revision: str
@@ -80,6 +81,7 @@ class Pin:
     faulted: Mapping[int, tuple[RecogniserState | None, Evidence]] = field(default_factory=dict)
     first: str = ""
     moment: tuple[int, Mapping[str, CueValue]] = (-1, MappingProxyType({}))
+    words: Mapping[bytes, str] = field(default_factory=lambda: MappingProxyType({}))
     moves: Mapping[str, int] | None = None
     drawn: bool = False
     stored: _Mark = UNSTORED

@@ -19,6 +19,7 @@ from router.core.ports import Capability, Request, Weaving, Wire
 from router.engine.decide_turns import Decided, blocked, decide_turns, required_only, with_notes
 from router.engine.guarding import FaultHandler
 from router.engine.identity import Identifier, Identity
+from router.engine.named_words import INVALID, NOTHING_NAMED, name_words
 from router.engine.observe import Observed, PlacedRequest, observe
 from router.engine.pins import GivenLevel, Pin, Pins, Timeline, cues_at
 from router.engine.snapshot import PolicyRegistry, Snapshot
@@ -202,6 +203,8 @@ class RequestPreparer:
             if placed.answering:
                 pin.moment = placed.turn, placed.passing
                 pin.hold(placed.timeline, placed.turn, placed.lasting)
+        if placed.words:
+            pin.words = placed.words
         if observed.kept:
             kept = {number: (seen.state, seen.evidence) for number, seen in observed.kept.items()}
             pin.faulted = {**pin.faulted, **kept}  # a new dict: another thread may be reading the old one
@@ -266,9 +269,11 @@ class RequestPreparer:
             if thread is not None:
                 return self._resume(call, request, thread, metadata)
         turns, asked = request.conversation.turns, 0
+        newest = None
         for turn in turns:
             if turn.role == "user":
                 asked += 1
+                newest = turn
         # Tool results, and the beginning of an answer, keep what was decided about the user turn that they go on from.
         answering = not turns or turns[-1].role == "user"
         policy = snapshot.policy
@@ -306,7 +311,10 @@ class RequestPreparer:
             if not answering:
                 at, before = pin.moment
                 cues = {**cues_at(timeline, asked - 1), **(before if at == asked - 1 else passing)}
+        words, amiss = name_words(pin.words, newest, metadata)
         notes = _notes(faults) if faults else ()
+        if amiss:
+            notes = (*notes, _UNFIT_WORDS)
         if continues:
             notes = (*notes, ("thread_unknown", "what was decided about the turns before is not known here"))
         return PlacedRequest(
@@ -323,6 +331,7 @@ class RequestPreparer:
             (),
             notes,
             None if pin.moves is None else levels,
+            words,
         )
 
     def _thread(self, call: Call, continues: str, policy: str) -> Thread | None:
@@ -335,21 +344,24 @@ class RequestPreparer:
     def _resume(self, call: Call, request: Request, thread: Thread, metadata: Mapping[str, object]) -> PlacedRequest:
         """Return where a request belongs whose earlier turns the backend keeps: each of its turns has its own cues."""
         cues, faults = thread.snapshot.cues.read(call.headers, metadata)
-        asked = sum(turn.role == "user" for turn in request.conversation.turns)
+        said = [turn for turn in request.conversation.turns if turn.role == "user"]
+        words, amiss = name_words(NOTHING_NAMED, said[-1] if said else None, metadata)
+        notes = _notes(faults)
         return PlacedRequest(
             thread.snapshot,
             thread.identity,
             thread.pin,
             False,
-            len(thread.observations) + asked - 1,
+            len(thread.observations) + len(said) - 1,
             cues,
             cues,
             {},
             thread.pin.cues,
             False,
             thread.observations,
-            _notes(faults),
+            (*notes, _UNFIT_WORDS) if amiss else notes,
             None if thread.pin.moves is None else self.registry.levels(thread.snapshot.policy.name),
+            words,
         )
 
 
@@ -358,6 +370,9 @@ DEFAULT_CAPABILITY = Capability()
 
 def _notes(faults: Iterable[str]) -> tuple[tuple[str, str], ...]:
     return tuple((fault, "the cue was not usable and fell to its default") for fault in faults)
+
+
+_UNFIT_WORDS = (INVALID, "metadata.user_words is no text, so the whole turn was read")
 
 
 def _parted(snapshot: Snapshot, cues: Mapping[str, CueValue]) -> tuple[Mapping[str, CueValue], Mapping[str, CueValue]]:

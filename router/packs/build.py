@@ -74,7 +74,11 @@ def build(draft: PackDraft, faults: list[Fault]) -> tuple[Policy, tuple[PackTest
     if draft.judge:
         built.places["pack:judge"] = draft.judge[1].place
     built.places["pack:settings"] = draft.settings_node.place
-    for key, lines in (("boilerplate", draft.boilerplate), ("unrelated", draft.unrelated)):
+    for key, lines in (
+        ("boilerplate", draft.boilerplate),
+        ("user_words", draft.user_words),
+        ("unrelated", draft.unrelated),
+    ):
         built.places.update({f"pack:{key}.{i}": line.place for i, line in enumerate(distinct(lines), 1)})
     dialogues = build_dialogues(draft.dialogues, draft.tasks, faults)
     built.places.update({f"pack:dialogues.{i}": place for i, place in enumerate(dialogues.values(), 1)})
@@ -89,6 +93,7 @@ def build(draft: PackDraft, faults: list[Fault]) -> tuple[Policy, tuple[PackTest
         metrics=MappingProxyType(metrics),
         auxiliary=tuple(AuxiliaryRule(**form.given()) for form, _ in draft.auxiliary.values()),
         boilerplate=tuple(line.text for line in distinct(draft.boilerplate)),
+        user_words=tuple(line.text for line in distinct(draft.user_words)),
         unrelated=tuple(line.text for line in distinct(draft.unrelated)),
         generated=frozenset(
             (path, line.text)

@@ -4,10 +4,10 @@ Rules. `extends` names a sibling pack, or is a path relative to the pack; either
 that holds the outermost pack. The pack that extends has the last word, task by task and key by key: its list of
 instructions for a level replaces the other list, its tests of a task replace the other tests, its cues, metrics,
 signals and rules replace those of the same name, its judge replaces the judge, its settings, parameters and levels by
-complexity replace single values. Examples, those of the files beside a pack too, `unrelated`, `boilerplate` and
-`dialogues` are added. A task that is `off`
-in the end is left out with all below it, with the dialogues about it and as a place where a signal is met. A file of
-examples may name any task that one of these packs describes.
+complexity replace single values. Examples, those of the files beside a pack too, `unrelated`, `boilerplate`,
+`user_words` and `dialogues` are added. A task that is `off` in the end is left out with all below it, with the
+dialogues about it and as a place where a signal is met. A file of examples may name any task that one of these packs
+describes.
 """
 
 from __future__ import annotations
@@ -94,6 +94,7 @@ class PackDraft:
     judge: tuple[JudgeForm, YamlNode] | None
     auxiliary: Mapping[str, tuple[AuxiliaryForm, YamlNode]]
     boilerplate: tuple[PlacedText, ...]
+    user_words: tuple[PlacedText, ...]
     unrelated: tuple[PlacedText, ...]
     dialogues: tuple[DialogueDraft, ...]
     tasks: Mapping[str, TaskDraft]
@@ -185,6 +186,9 @@ def _draft(layer: PackSource, faults: list[Fault]) -> PackDraft:
     def named(key: str) -> dict[str, Any]:
         return {name: (form, node.at(key, name)) for name, form in (getattr(root, key) or {}).items()}
 
+    def placed(key: str) -> tuple[PlacedText, ...]:
+        return tuple(PlacedText(text, node.at(key, i).place) for i, text in enumerate(getattr(root, key) or []))
+
     return PackDraft(
         name=root.name,
         title=layer.title,
@@ -195,9 +199,8 @@ def _draft(layer: PackSource, faults: list[Fault]) -> PackDraft:
         signals=named("signals"),
         judge=(root.judge, node.at("judge")) if root.judge else None,
         auxiliary=_rules(root.auxiliary or [], node.at("auxiliary"), faults),
-        boilerplate=tuple(
-            PlacedText(pattern, node.at("boilerplate", i).place) for i, pattern in enumerate(root.boilerplate or [])
-        ),
+        boilerplate=placed("boilerplate"),
+        user_words=placed("user_words"),
         unrelated=layer.unrelated,
         dialogues=layer.dialogues,
         tasks={path: _task(source) for path, source in layer.tasks.items()},

@@ -30,6 +30,7 @@ from router.packs.words import (
     Pattern,
     Text,
     Texts,
+    WordsPlace,
     by_kind,
     exactly_one,
     one_of,
@@ -263,6 +264,10 @@ class PackForm(TaskForm):
     judge: JudgeForm | None = optional("A model that judges the answers of some conversations")
     auxiliary: list[AuxiliaryForm] | None = optional("Calls that machines make: only required text is added")
     boilerplate: list[Pattern] | None = optional("Patterns (RE2) cut from user turns when recognising")
+    user_words: list[WordsPlace] | None = optional(
+        "Where an app puts the user's own words in a user turn: a tag such as <question>, or a pattern (RE2) with one"
+        " group. Recognition reads nothing else there; of several places it reads the last"
+    )
     unrelated: list[Example] | None = optional("What users write that is none of the tasks")
     dialogues: list[DialogueLines] | None = optional(
         "Conversations with the task of each user's turn; recognition learns its pace by them"

@@ -36,6 +36,7 @@ FAULT = "fault"
 NAME = r"[a-z0-9][a-z0-9_-]*"
 PATH = rf"(/|(/{NAME})+)"
 _DURATION = re.compile(r"([0-9]{1,6})([smhd])")
+_TAG = re.compile(r"<[A-Za-z][A-Za-z0-9_.:-]{0,63}>")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 _CODES = """
@@ -187,6 +188,16 @@ def _pattern(pattern: str) -> str:
     return pattern
 
 
+def _place_of_words(text: str) -> str:
+    """Return the pattern by which the user's words are found. A tag stands for what is in it."""
+    if _TAG.fullmatch(text):
+        name = re.escape(text[1:-1])
+        return rf"(?is)<{name}(?:\s[^<>]*)?>(.*?)</{name}\s*>"
+    if re2.compile(_pattern(text)).groups != 1:
+        raise wrong("the pattern must have one group: the user's own words", "for example (?s)Question: (.*)")
+    return text
+
+
 def _fact(value: Any) -> Any:
     if isinstance(value, str):
         value = value.strip()
@@ -216,6 +227,7 @@ Language: TypeAlias = Annotated[
     str, AfterValidator(_language), WithJsonSchema({"type": "string", "enum": sorted(LANGUAGES)})
 ]
 Pattern: TypeAlias = Annotated[str, StringConstraints(min_length=1), AfterValidator(_pattern)]
+WordsPlace: TypeAlias = Annotated[str, StringConstraints(min_length=1), AfterValidator(_place_of_words)]
 Alias: TypeAlias = Annotated[
     str, _Word(r"\S{1,200}", "is no model alias", "one word without spaces, as router.yaml names it")
 ]

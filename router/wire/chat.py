@@ -32,6 +32,7 @@ from router.wire.format import (
     MESSAGES_OUTLINE,
     METADATA,
     NO_KINDS,
+    NO_PARTS,
     STREAM_OPTIONS,
     Plan,
     Read,
@@ -104,12 +105,12 @@ class ChatCompletions(WireFormat):
         for at, message in enumerate(messages):
             role, content = message.role, message.content
             if isinstance(content, str):  # nearly always, and a call for each message adds up
-                text, attachments = content, NO_KINDS
+                text, attachments, parts = content, NO_KINDS, NO_PARTS
                 if role == "tool":  # it names its call besides
                     strings -= 4
                     others.append(raws[at])
             else:
-                text, attachments = read_content(content, "messages[{}].content", at)
+                text, attachments, parts = read_content(content, "messages[{}].content", at)
                 if content and not attachments:  # as many again for each part, but for its own value
                     strings += 4 * len(content) - 1
                 else:
@@ -120,7 +121,7 @@ class ChatCompletions(WireFormat):
                 if text:
                     system.append(text)
                 continue
-            turn = Turn(_VIEW.get(role, "system"), text, at, attachments)
+            turn = Turn(_VIEW.get(role, "system"), text, at, attachments, parts)
             turns.append(turn)
             if role == "user":
                 user = turn

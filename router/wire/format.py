@@ -71,6 +71,7 @@ METADATA = names(EVERY, "conversation_id", "session_id", "user_id")
 """What is read of `metadata`, in every format: who speaks, in which conversation, and what packs declare as cues."""
 
 NO_KINDS: tuple[str, ...] = ()
+NO_PARTS: tuple[str, ...] = ()
 NO_METADATA: Mapping[str, Any] = MappingProxyType({})
 
 Read: TypeAlias = tuple[Conversation, Sequence[msgspec.Raw], Sequence[str], int, Sequence[msgspec.Raw]]
@@ -337,16 +338,16 @@ def first_role(roles: Sequence[str]) -> str:
 
 def read_content(
     content: Any, place: str, at: int = 0, texts: frozenset[str] = frozenset({"text"})
-) -> tuple[str, tuple[str, ...]]:
-    """Return the text of a message's content (None, a string or parts), and the kinds of its other parts.
+) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    """Return the text of a message's content (None, a string or parts), the kinds of its other parts, and its texts.
 
-    `place`, with `at` in its braces, names the content for an error; parts of the types `texts` are text. Raises
-    RequestError (400).
+    The last where there are several. `place`, with `at` in its braces, names the content for an error; parts of the
+    types `texts` are text. Raises RequestError (400).
     """
     if content is None:
-        return "", ()
+        return "", (), ()
     if isinstance(content, str):
-        return content, ()
+        return content, (), ()
     said: list[str] = []
     kinds: list[str] = []
     for i, part in enumerate(content):
@@ -357,7 +358,7 @@ def read_content(
         else:
             where = f"{place.format(at)}[{i}].text"
             raise RequestError(f"{where}: expected a string.", code="invalid_type", param=where)
-    return "\n".join(said), tuple(kinds)
+    return "\n".join(said), tuple(kinds), tuple(said) if len(said) > 1 else ()
 
 
 def check_asked(user: Turn | None, name: str, whole: bool = False) -> None:

@@ -62,6 +62,7 @@ from router.wire.format import (
     METADATA,
     NO_KINDS,
     NO_METADATA,
+    NO_PARTS,
     ParsedRequest,
     Plan,
     Read,
@@ -156,9 +157,9 @@ class Messages(WireFormat):
         for at, message in enumerate(messages):
             content, role = message.content, _VIEW.get(message.role, "system")
             if isinstance(content, str):
-                text, attachments = content, NO_KINDS
+                text, attachments, parts = content, NO_KINDS, NO_PARTS
             else:
-                text, attachments = read_content(content, "messages[{}].content", at)
+                text, attachments, parts = read_content(content, "messages[{}].content", at)
                 if content and not attachments:  # as many again for each part, but for its own value
                     strings += 4 * len(content) - 1
                 else:
@@ -166,8 +167,9 @@ class Messages(WireFormat):
                     others.append(raws[at])
             if role == "user" and user is not None and isinstance(content, list) and content:
                 if all(block.type == "tool_result" for block in content):
-                    role, text, attachments = "tool", "\n".join(filter(None, map(_read_result, content))), ()
-            turn = Turn(role, text, at, attachments)
+                    role, attachments = "tool", NO_KINDS
+                    text = "\n".join(filter(None, map(_read_result, content)))
+            turn = Turn(role, text, at, attachments, parts)
             turns.append(turn)
             if role == "user":
                 user = turn

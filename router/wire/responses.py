@@ -302,13 +302,13 @@ def _view(items: list[_Item]) -> tuple[list[str], list[Turn], int, list[int]]:
         if item.role is None:
             place = f"input[{at}].role"
             raise RequestError(f"{place}: missing.", code="missing_field", param=place)
-        text, attachments = read_content(item.content, "input[{}].content", at, _TEXTS)
+        text, attachments, parts = read_content(item.content, "input[{}].content", at, _TEXTS)
         if item.role in LEADING and at == leading:
             leading += 1
             if text:
                 system.append(text)
         else:
-            turns.append(Turn(_VIEW.get(item.role, "system"), text, at, attachments))
+            turns.append(Turn(_VIEW.get(item.role, "system"), text, at, attachments, parts))
     return system, turns, leading, others
 
 

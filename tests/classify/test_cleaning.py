@@ -164,9 +164,11 @@ texts = st.lists(st.sampled_from(PARTS), max_size=30).map("\n".join) | st.text(m
 
 
 @given(texts)
-def test_a_text_is_never_emptied_nor_lengthened(text: str) -> None:
+def test_a_text_is_never_lengthened_nor_emptied_but_of_an_older_mail(text: str) -> None:
     cleaned = clean(text)
     assert len(cleaned) <= max(len(text), STRIP_CHARACTERS + 1)
+    if not cleaned and "wrote:" in text:
+        return
     assert bool(cleaned.strip()) == bool(text.strip())
     assert any(map(str.isalnum, cleaned)) == any(map(str.isalnum, text))
 

@@ -31,12 +31,13 @@ def test_texts_that_are_not_recognised_by_do_not_matter(policy: Policy) -> None:
     [
         {"unrelated": ("x",)},
         {"boilerplate": ()},
+        {"user_words": ("<ask>(.*)</ask>",)},
         {"settings": PolicySettings(error=0.2)},
         {"tasks": make_policy({path: lines(text)[1:] for path, text in EXAMPLES.items()}).tasks},
         {"tasks": make_policy({path + "x": lines(text) for path, text in EXAMPLES.items()}).tasks},
         {"tasks": make_policy({p: lines(t) for p, t in EXAMPLES.items()}, stakes={"/billing/refund": "high"}).tasks},
     ],
-    ids=["unrelated", "boilerplate", "settings", "examples", "paths", "stakes"],
+    ids=["unrelated", "boilerplate", "user_words", "settings", "examples", "paths", "stakes"],
 )
 def test_whatever_recognition_reads_changes_the_name(policy: Policy, change: dict[str, object]) -> None:
     assert key(dataclasses.replace(policy, **change)) != key(policy)  # type: ignore[arg-type]

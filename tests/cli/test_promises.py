@@ -141,8 +141,8 @@ def test_where_all_tasks_together_weigh_too_little_the_root_says_so() -> None:
             super().__init__()
             self.thresholds = replace(self.thresholds, known=0.9)
 
-        def step(self, before: Any, text: str, reply_before: str = "") -> Any:
-            state, belief = super().step(before, text, reply_before)
+        def step(self, before: Any, text: str, reply_before: str = "", parts: Any = ()) -> Any:
+            state, belief = super().step(before, text, reply_before, parts)
             return state, replace(belief, known=0.75)
 
     found = explained("refund", at=snapshot(small_policy(), Wary()))
@@ -152,8 +152,8 @@ def test_where_all_tasks_together_weigh_too_little_the_root_says_so() -> None:
 
 def test_a_second_request_is_told_by_its_sentence() -> None:
     class Twofold(WordRecogniser):
-        def step(self, before: Any, text: str, reply_before: str = "") -> Any:
-            state, belief = super().step(before, text, reply_before)
+        def step(self, before: Any, text: str, reply_before: str = "", parts: Any = ()) -> Any:
+            state, belief = super().step(before, text, reply_before, parts)
             doubtful = replace(belief, mass={}, likeliest=(Likely("/delivery", 0.3),))
             return state, replace(belief, sentences=(doubtful,))
 

@@ -57,7 +57,7 @@ def test_a_turn_that_is_not_sure_of_its_task_draws_nothing_and_counts_for_none()
 
 def test_beside_a_second_request_that_is_none_the_sure_task_alone_counts() -> None:
     class Twice(WordRecogniser):
-        def step(self, before: Any, text: str, reply_before: str = "") -> tuple[Any, Belief]:
+        def step(self, before: Any, text: str, reply_before: str = "", parts: Any = ()) -> tuple[Any, Belief]:
             two = (Likely("/billing/refund", 0.47), Likely("/hours", 0.45))
             return None, Belief({"/delivery": 0.9}, (Likely("/delivery", 0.9),), (Belief(dict(two), two),))
 

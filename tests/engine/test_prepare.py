@@ -177,9 +177,9 @@ async def test_a_slow_recogniser_is_not_waited_for() -> None:
     release = threading.Event()
 
     class Slow(WordRecogniser):
-        def step(self, before: Any, text: str, reply_before: str = "") -> Any:
+        def step(self, before: Any, text: str, reply_before: str = "", parts: Any = ()) -> Any:
             release.wait(5)
-            return super().step(before, text, reply_before)
+            return super().step(before, text, reply_before, parts)
 
     faults: list[str] = []
     seen = preparer(snapshot(recogniser=Slow(inline=False)), faults=faults)
@@ -193,10 +193,10 @@ async def test_a_recogniser_that_comes_too_late_changes_nothing() -> None:
     release, done = threading.Event(), threading.Event()
 
     class Slow(WordRecogniser):
-        def step(self, before: Any, text: str, reply_before: str = "") -> Any:
+        def step(self, before: Any, text: str, reply_before: str = "", parts: Any = ()) -> Any:
             release.wait(5)
             try:
-                return super().step(before, text, reply_before)
+                return super().step(before, text, reply_before, parts)
             finally:
                 done.set()
 

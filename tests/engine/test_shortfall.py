@@ -15,8 +15,8 @@ class Short(WordRecogniser):
 
     short = True
 
-    def step(self, before: Any, text: str, reply_before: str = "") -> tuple[Any, Belief]:
-        state, belief = super().step(before, text, reply_before)
+    def step(self, before: Any, text: str, reply_before: str = "", parts: Any = ()) -> tuple[Any, Belief]:
+        state, belief = super().step(before, text, reply_before, parts)
         fallen = Shortfall("encoder_late", Thresholds(0.94, 0.92)) if self.short else None
         return state, replace(belief, shortfall=fallen)
 

@@ -45,7 +45,7 @@ class Scripted:
         self.artefact = SimpleNamespace(classes=PATHS)
         self.asked: list[tuple[Any, str, str]] = []
 
-    def step(self, before: Any, text: str, reply_before: str = "") -> tuple[Any, Belief]:
+    def step(self, before: Any, text: str, reply_before: str = "", parts: Any = ()) -> tuple[Any, Belief]:
         self.asked.append((before, text, reply_before))
         return (before or 0) + 1, BELIEFS[text]
 

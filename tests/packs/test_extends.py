@@ -23,6 +23,7 @@ BASE = """
     metrics: {solved: {type: boolean, primary: true}}
     auxiliary: [{name: ping, user_starts: ping}, {name: title, user_starts: title}]
     boilerplate: [one]
+    user_words: [<ask>]
     unrelated: [weather]
     dialogues: [[{user: give it back, task: /billing/refund}], [{user: the bill, task: /billing/invoice}]]
     tasks:
@@ -44,6 +45,7 @@ OVER = """
     cues: {tier: {values: [gold]}}
     auxiliary: [{name: ping, user_starts: pong}]
     boilerplate: [two]
+    user_words: ['Asked: (.*)']
     unrelated: [football]
     dialogues: [[{user: where is it, task: /delivery}], [{user: give it back, task: /billing/refund}]]
     tasks:
@@ -89,6 +91,7 @@ def test_a_list_of_instructions_replaces_that_of_its_level(child: Pack) -> None:
 def test_examples_and_patterns_are_added_once(child: Pack) -> None:
     assert child.policy.tasks["/billing/refund"].examples == ("money back", "reimburse me")
     assert child.policy.boilerplate == ("one", "two")
+    assert child.policy.user_words == (r"(?is)<ask(?:\s[^<>]*)?>(.*?)</ask\s*>", "Asked: (.*)")
     assert child.policy.unrelated == ("weather", "football")
 
 
@@ -193,8 +196,8 @@ def test_folder_and_file_extend_each_other_alike(load: Load) -> None:
 
 
 def test_places_lead_to_the_file_that_says_it(child: Pack, tmp_path: Path) -> None:
-    assert child.places["/billing/refund:brief.1"] == (str(tmp_path / "base.yaml"), 19)
-    assert child.places["/billing/refund:guided.1"] == (str(tmp_path / "pack.yaml"), 14)
+    assert child.places["/billing/refund:brief.1"] == (str(tmp_path / "base.yaml"), 20)
+    assert child.places["/billing/refund:guided.1"] == (str(tmp_path / "pack.yaml"), 15)
     assert {path.name for path in child.files if path.is_file()} == {"base.yaml", "pack.yaml"}
 
 

@@ -115,6 +115,7 @@ policies = st.fixed_dictionaries(
         "unrelated": st.lists(examples, max_size=2, unique_by=str),
         "dialogues": st.lists(st.lists(turns, min_size=1, max_size=3).map(with_opening), max_size=2),
         "boilerplate": st.just(["^>.*$"]),
+        "user_words": st.just(["<ask>"]),
         "auxiliary": st.just([{"name": "ping", "user_starts": ["ping"], "max_tokens_below": 9}]),
         "signals": st.fixed_dictionaries({}, optional=SIGNALS),
         "judge": st.just({"model": "m", "metric": "csat", "rubric": Said("Is it kind?"), "audit": 0.5}),

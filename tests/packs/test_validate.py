@@ -144,6 +144,9 @@ CASES = [
     ("brief: [{text: x, check: {matches: '(a)\\1'}}]", 1, "RE2 refuses the pattern", ""),
     ("brief: [{text: x, check: {language: de-AT}}]", 1, "no language code", 'did you mean "de"?'),
     ("boilerplate: [fine, '(']", 1, "RE2 refuses the pattern", ""),
+    ("user_words: ['<ask>', '(']", 1, "RE2 refuses the pattern", ""),
+    ("user_words: ['asked: .*']", 1, "the pattern must have one group", "(?s)Question: (.*)"),
+    ("user_words: ['(a)(b)']", 1, "the pattern must have one group", ""),
     ("brief: [{text: x, id: 'a b'}]", 1, 'the id "a b" cannot be used', ""),
     ("brief: [{text: x, id: soft}]", 1, 'the id "soft" cannot be used', ""),
     ("brief: [{text: x, when: {}}]", 1, "brief.1.when is empty", ""),
@@ -195,7 +198,7 @@ def test_all_mistakes_of_a_file_are_reported_at_once() -> None:
 
 @pytest.mark.parametrize(
     "key",
-    "name settings cues metrics signals judge auxiliary boilerplate unrelated dialogues extends".split(),
+    "name settings cues metrics signals judge auxiliary boilerplate user_words unrelated dialogues extends".split(),
 )
 def test_keys_of_the_root_are_refused_in_files_of_tasks(key: str) -> None:
     (fault,) = faults_in(f"{key}: x", TaskForm)

@@ -91,7 +91,7 @@ class WordRecogniser:
         self.fail: Exception | None = None
         self.steps = 0
 
-    def step(self, before: Any, text: str, reply_before: str = "") -> tuple[Any, Belief]:
+    def step(self, before: Any, text: str, reply_before: str = "", parts: Any = ()) -> tuple[Any, Belief]:
         self.steps += 1
         if self.fail is not None:
             raise self.fail

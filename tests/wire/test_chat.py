@@ -69,7 +69,7 @@ VIEWS = {
             }
         ],
         "",
-        [Turn("user", "What\nis this?", 0, ("image_url", "input_audio"))],
+        [Turn("user", "What\nis this?", 0, ("image_url", "input_audio"), ("What", "is this?"))],
     ),
     "only an image": (
         [{"role": "user", "content": [{"type": "image_url"}]}],

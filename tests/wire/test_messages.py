@@ -35,7 +35,7 @@ VIEWS = {
     "one user message": ([USER], [Turn("user", "Hi", 0)]),
     "blocks": (
         [{"role": "user", "content": [text("What"), {"type": "image", "source": {}}, {"type": "document"}, text("is it?")]}],
-        [Turn("user", "What\nis it?", 0, ("image", "document"))],
+        [Turn("user", "What\nis it?", 0, ("image", "document"), ("What", "is it?"))],
     ),
     "only an image": ([{"role": "user", "content": [{"type": "image"}]}], [Turn("user", "", 0, ("image",))]),
     "a new kind of block": (

@@ -72,7 +72,7 @@ VIEWS = {
         ],
         {},
         "",
-        [Turn("user", "What\nis this?", 0, ("input_image", "input_file"))],
+        [Turn("user", "What\nis this?", 0, ("input_image", "input_file"), ("What", "is this?"))],
     ),
     "an answer": (
         [

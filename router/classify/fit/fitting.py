@@ -391,6 +391,7 @@ def _artefact(
         reply=filter_.reply,
         hosted=small_talk.hosted(material.examples),
         boilerplate=material.boilerplate,
+        user_words=material.user_words,
         blocks=main.blocks,
         attention=main.attention,
         languages=languages,

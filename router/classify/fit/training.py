@@ -28,12 +28,12 @@ import msgspec
 import numpy as np
 
 from router.classify import blocks
-from router.classify.cleaning import own_words
 from router.classify.encoder import Doubles, Flags, Floats, Integers, Matrix, TokenizedText, tokenized
 from router.classify.fit.certify import Acceptance
 from router.classify.languages import MAIN
 from router.classify.small_talk import small_talk
 from router.classify.text import last_question, tokens
+from router.classify.user_words import own_words
 from router.core.evidence import Tolerance
 from router.core.policy import ROOT, Dialogue, EncoderCascade, Policy
 
@@ -58,6 +58,7 @@ class Material:
     dialogues: tuple[Dialogue, ...] = ()
     generated: tuple[tuple[str, str], ...] = ()
     languages: tuple[tuple[str, str], ...] = ()
+    user_words: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, policy: Policy) -> Material:
@@ -82,6 +83,7 @@ class Material:
             dialogues=policy.dialogues,
             generated=tuple(sorted(policy.generated)),
             languages=tuple(sorted(policy.languages.items())),
+            user_words=policy.user_words,
         )
 
     def by_language(self) -> dict[str, Material]:
