@@ -143,7 +143,7 @@ def test_beliefs_are_well_formed_and_a_function_of_the_turns(artefact: Artefact,
     for turn in turns:
         other.step(None, turn[::-1])  # other traffic in between
         state, belief = one.step(state, turn, "what the assistant said")
-        again, same = other.step(again, turn)
+        again, same = other.step(again, turn, "what the assistant said")
         assert belief == same
         for each in (belief, *belief.sentences):
             mass = each.mass

@@ -24,6 +24,9 @@ EVERY = 3
 AROUND = 3
 """Sentences that stand around a request, before or behind it."""
 
+LEAST_TEXTS = 20
+"""With fewer examples nobody knows what asking sounds like, and all words count alike."""
+
 MOST_TEXTS = 1_500
 """Of more examples so many, evenly drawn, tell what asking sounds like."""
 

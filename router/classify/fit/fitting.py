@@ -238,6 +238,7 @@ class _Around:
 
     @classmethod
     def of(cls, rows: TrainingSet, language: str = MAIN, attends: bool = True) -> _Around:
+        attends = attends and (rows.labels < len(rows.classes)).sum() >= everyday.LEAST_TEXTS
         learned, told = everyday.halves(language) if attends else ([], [])
         stories = everyday.stories(rows, told) if attends else {}
         held = [(at, stories.get(at, text)) for at, text in enumerate(rows.texts) if rows.held[at]]
