@@ -60,6 +60,16 @@ _WIDE_TOKEN = re.compile(rf"[{_UNSPACED}]|(?:[^\W{_UNSPACED}]|[{_POINTS}'])+|[^\
 _QUESTION_MARKS = ("?", "？", "؟", "⸮")
 _BREAKS = (". ", "! ", "? ", "\n", "。", "！", "？", "؟")
 _SENTENCE_ENDS = ((". ", ".\n"), ("! ", "!\n"), ("? ", "?\n"), (" and also ", "\n"), (" also ", "\n"))
+# A second request in the same sentence: what follows "and" asks, orders or wishes.
+_AND = (" and ", " und ", " et ", " y ", " e ", " en ", " i ")
+_CLAUSE = re.compile(
+    r",? (?:and|und|et|y|e|en|i) (?:(?:then|dann|puis|ensuite|luego|después|poi|depois|daarna|potem) "
+    r"|(?=(?:please|is|are|do|does|can|could|will|would|should|what|how|when|where|which|who|why|tell|i'd|i want|i need"
+    r"|bitte|wie|wann|wo|was|kann|können|ich will|ich möchte|s'il|comment|quand|est-ce|je veux|je voudrais|por favor"
+    r"|cómo|cuándo|quiero|necesito|per favore|come|quando|vorrei|posso|como|quero|hoe|wanneer|kan|kunt|ik wil|ik wou"
+    r"|proszę|jak|kiedy|gdzie|czy|chcę) ))",
+    re.I,
+)
 _WIDE_SENTENCE_ENDS = (*_SENTENCE_ENDS, ("… ", "…\n"), ("。", "。\n"), ("！", "！\n"), ("？", "？\n"), ("؟", "؟\n"))
 
 
@@ -147,8 +157,11 @@ def _wide_tokens(text: str) -> list[str]:
 def sentences(text: str) -> list[str]:
     """Return the sentences of a text, at most `MAX_SENTENCES`; an empty list when it has fewer than two.
 
-    A new sentence also begins at "also", as in "cancel my order and also close my account".
+    A new one also begins at "also", and at "and" where what follows asks or orders by itself, as in "cancel my order
+    and then close my account".
     """
+    if any(map(text.__contains__, _AND)):
+        text = _CLAUSE.sub("\n", text)
     for end, broken in _SENTENCE_ENDS if text.isascii() else _WIDE_SENTENCE_ENDS:
         if end in text:
             text = text.replace(end, broken)

@@ -131,6 +131,7 @@ class Task:
     examples: tuple[str, ...] = ()
     complexity: Literal["core", "standard", "complex"] | None = None
     stakes: Literal["normal", "high"] = "normal"
+    courtesy: bool = False
     model: str | None = None
     parameters: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     children: tuple[str, ...] = ()

@@ -143,6 +143,7 @@ def _task(draft: TaskDraft, children: tuple[str, ...], built: _Parts) -> Task:
         examples=tuple(line.text for line in examples),
         complexity=cast(Literal["core", "standard", "complex"] | None, draft.complexity),
         stakes=cast(Literal["normal", "high"], draft.stakes or "normal"),
+        courtesy=bool(draft.courtesy),
         model=use,
         parameters=MappingProxyType(model),
         children=children,

@@ -68,6 +68,7 @@ class TaskDraft:
     when_asked: str | None
     complexity: str | None
     stakes: str | None
+    courtesy: bool | None
     levels: Mapping[str, Level]
     off: bool | None
     model: Mapping[str, Any]
@@ -233,6 +234,7 @@ def _task(source: TaskSource) -> TaskDraft:
         when_asked=form.when_asked,
         complexity=form.complexity,
         stakes=form.stakes,
+        courtesy=form.courtesy,
         levels=levels if isinstance(levels, dict) else {"": levels},
         off=form.off,
         model=given.get("model", {}),

@@ -194,6 +194,7 @@ class TaskForm(ClosedModel):
         "Where the level starts, whatever else says so: a level, or one by the complexity cue"
     )
     stakes: Literal["normal", "high"] | None = optional("high: recognised only when very sure")
+    courtesy: bool | None = optional("true: thanks, praise and the like, which ask for nothing beside a request")
     examples: list[Example] | None = optional("What users write; a dozen varied ones")
     brief: _Lines | None = optional("Said from level brief on")
     guided: _Lines | None = optional("Added at level guided")

@@ -38,9 +38,11 @@ STRENGTH = 1.0
 
 
 def attention_to(asking: Sequence[str], everyday: Sequence[str]) -> Attention:
-    """Return an attention fitted to windows of texts that ask and of texts that do not."""
+    """Return an attention fitted to windows of texts that ask and of texts that do not; what is in both does not."""
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
 
+    told = frozenset(everyday)
+    asking = [text for text in asking if text not in told]
     drawn = asking[:: -(-len(asking) // MOST_TEXTS)]
     windows: list[str] = []
     labels: list[int] = []

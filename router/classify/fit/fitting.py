@@ -171,7 +171,7 @@ def _cross_validate(material: Material, progress: Progress | None) -> CrossValid
     folds = 5 if len(rows) <= SMALL_PACK else 3
     worked = 1 if len(rows) * len(rows.groups) > LARGE_PACK else folds
     # Attention reads by the static table. Where that is no use, long messages are read as they are.
-    texts = _Around.of(rows, attends=any(name == "static" for name, _ in chosen.recipe))
+    texts = _Around.of(rows, material, attends=any(name == "static" for name, _ in chosen.recipe))
     questions = [
         (said.row, said.question) for talk in rows.dialogues for said in talk if said.row >= 0 and said.question
     ]
@@ -227,7 +227,8 @@ def _cross_validate(material: Material, progress: Progress | None) -> CrossValid
 class _Around:
     """What is judged beside the rows: sentences, by row, then rows as they read within a story.
 
-    `everyday` are the sentences that the attention of out-of-fold models is learned against, `told` those that stories
+    `everyday` are the sentences that the attention of out-of-fold models is learned against, words of courtesy among
+    them, `told` those that stories
     are told with; without attention there are none of them.
     """
 
@@ -237,9 +238,12 @@ class _Around:
     told: Sequence[str]
 
     @classmethod
-    def of(cls, rows: TrainingSet, language: str = MAIN, attends: bool = True) -> _Around:
-        attends = attends and (rows.labels < len(rows.classes)).sum() >= everyday.LEAST_TEXTS
+    def of(cls, rows: TrainingSet, material: Material, language: str = MAIN, attends: bool = True) -> _Around:
+        names = rows.truths
+        polite = [text for text, name in zip(rows.texts, names, strict=True) if name in material.courtesy]
+        attends = attends and sum(name != ROOT for name in names) - len(polite) >= everyday.LEAST_TEXTS
         learned, told = everyday.halves(language) if attends else ([], [])
+        learned += polite if attends else []
         stories = everyday.stories(rows, told) if attends else {}
         held = [(at, stories.get(at, text)) for at, text in enumerate(rows.texts) if rows.held[at]]
         return cls([(at, part) for at, text in held for part in sentences(text)], stories, learned, told)
@@ -255,7 +259,7 @@ def _language(tag: str, material: Material, tree: Tree) -> tuple[StoredLanguage,
     assert rows is not None  # a language is one because of its examples
     # Six of seven packs would choose it; the static table is of English words.
     candidate = Hyperparameters(selection.LEXICAL, selection.STRENGTHS[0])
-    texts = _Around.of(rows, tag, attends=material.encoder == "static")
+    texts = _Around.of(rows, material, tag, attends=material.encoder == "static")
     [unseen] = selection.out_of_fold(rows, [candidate], LANGUAGE_FOLDS, None, texts.beside, everyday=texts.everyday)
     first = unseen.calibrated(rows)
     stored = _stored(tag, rows, candidate, first.calibration, texts, tree.classes)

@@ -44,7 +44,7 @@ class Material:
 
     `unrelated` are the pack's own texts that no task answers. `generated` are those examples, by path and text, `/` for
     unrelated ones, that no customer wrote. `languages` are texts with the tag of their language, where that is not the
-    pack's own.
+    pack's own. `courtesy` are tasks that are none beside a request.
     """
 
     paths: tuple[str, ...]
@@ -58,6 +58,7 @@ class Material:
     dialogues: tuple[Dialogue, ...] = ()
     generated: tuple[tuple[str, str], ...] = ()
     languages: tuple[tuple[str, str], ...] = ()
+    courtesy: tuple[str, ...] = ()
     user_words: tuple[str, ...] = ()
 
     @classmethod
@@ -83,6 +84,7 @@ class Material:
             dialogues=policy.dialogues,
             generated=tuple(sorted(policy.generated)),
             languages=tuple(sorted(policy.languages.items())),
+            courtesy=tuple(path for path in paths if policy.tasks[path].courtesy),
             user_words=policy.user_words,
         )
 
