@@ -19,6 +19,7 @@ import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from statistics import fmean
 
 from router.classify import LinearRecogniser, cross_validate
@@ -146,6 +147,22 @@ def follow_drift(pack: Policy, recogniser: LinearRecogniser, spoken: Sequence[Se
     )
 
 
+def drift_table(data: Path, draws: int) -> list[Drift]:
+    """Print what is told along dialogues that drift away, and return it for each draw."""
+    trained, spoken = dialogues(data, "train"), dialogues(data, "dev")
+    drifts: list[Drift] = []
+    for seed in range(draws):
+        pack, left = drifting(trained, spoken, seed)
+        drifts.append(follow_drift(pack, LinearRecogniser(cross_validate(Material.of(pack)).artefact), left))
+        say(f"drift, draw {seed}: {drifts[-1]}")
+    columns = ("told", "plainly", "never", "reach", "right")
+    print_table(
+        ["drifted %", "of it plainly %", "never at a task %", "reach %", "right %"],
+        [[spread([getattr(drift, column) for drift in drifts]) for column in columns]],
+    )
+    return drifts
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the table."""
     part = begin(
@@ -171,18 +188,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     print_table(["read", "all turns %", "openings %", "follow-ups %"], rows)
     print(f"\n{fmean(shares.turns for shares in found):,.0f} turns in each row")
     part.keep("dialogues", [asdict(shares) for shares in found])
-    drifts: list[Drift] = []
-    for seed in range(1 if part.quick else SEEDS):
-        pack, left = drifting(trained, spoken, seed)
-        drifts.append(follow_drift(pack, LinearRecogniser(cross_validate(Material.of(pack)).artefact), left))
-        say(f"drift, draw {seed}: {drifts[-1]}")
-    columns = ("told", "plainly", "never", "reach", "right")
     print()
-    print_table(
-        ["drifted %", "of it plainly %", "never at a task %", "reach %", "right %"],
-        [[spread([getattr(drift, column) for drift in drifts]) for column in columns]],
-    )
-    part.keep("drift", [asdict(drift) for drift in drifts])
+    part.keep("drift", [asdict(drift) for drift in drift_table(part.data, 1 if part.quick else SEEDS)])
 
 
 if __name__ == "__main__":
