@@ -57,7 +57,7 @@ class Attention:
     def asks(self, reading: TokenizedText) -> bool:
         """Say whether a text as a whole rather asks for something."""
         vector = np.add.reduce(self._vectors(reading.words[:MOST_WORDS]), 0)
-        odds = float(vector @ self._direction) + self._offset * float(vector @ vector) ** 0.5
+        odds: float = float(vector @ self._direction) + self._offset * float(vector @ vector) ** 0.5
         return odds <= 0.0
 
     def attend(self, reading: TokenizedText) -> TokenizedText:
