@@ -2,12 +2,12 @@
 
 The request is one clause in a long text: what the weather was like, who is ill and how patient one has been stand
 around it, and each of these words is evidence for some task or other. So a linear model of two classes, fitted to
-windows of the pack's examples and to windows of everyday text (`everyday.txt`), says of each window of a long message
-how much it asks. A word counts as much as the window that asks most among those it stands in, and the message is scored
-once, by all its words with their weights: nothing is cut, and a word that repeats what was asked still adds to it.
+windows of the pack's examples and to windows of everyday text, says of each window of five and of eight words how much
+it asks. A word counts as much as the window that asks most among those it stands in, and the message is scored once, by
+all its words with their weights: nothing is cut, and a word that repeats what was asked still adds to it.
 
-A window is read by the static table: its vector is the sum of its words' vectors, at length one. Prefix sums make all
-windows cost little more than one. Messages of up to `SHORT` words are scored as they are.
+A window is read by the static table: its vector is the sum of its words' vectors, at length one. Messages of up to
+`SHORT` words are scored as they are.
 
 Measured on 500 test messages each of CLINC150 and Banking77 at 10 examples a task, likeliest task right, in %:
 
@@ -23,7 +23,6 @@ The probabilities of long messages are as well calibrated as those of short ones
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 
 import numpy as np
 
@@ -32,9 +31,6 @@ from router.classify.static import MOST_WORDS, StaticScorer, StaticTable, shared
 
 SHORT = 12
 """Tokens of a message that is read as it is."""
-
-SIZES = (5, 8)
-"""Words of a window. Of 6, of 8, and of 6 and 10 all measured within two points."""
 
 POWER = 3.0
 """Of the probability that a window asks. Between 2 and 3 all measured alike; with one, stories lose 2 to 10 points."""
@@ -61,7 +57,8 @@ class Attention:
     def asks(self, reading: TokenizedText) -> bool:
         """Say whether a text as a whole rather asks for something."""
         vector = np.add.reduce(self._vectors(reading.words[:MOST_WORDS]), 0)
-        return float(vector @ self._direction) <= -self._offset * float(np.linalg.norm(vector))
+        odds: float = float(vector @ self._direction) + self._offset * float(vector @ vector) ** 0.5
+        return odds <= 0.0
 
     def attend(self, reading: TokenizedText) -> TokenizedText:
         """Return a text whose words occur as often as the squares of their weights say; a short one as it is."""
@@ -74,28 +71,30 @@ class Attention:
             place = {word: at for at, word in enumerate(words)}
             vectors = np.concatenate([vectors, np.zeros_like(vectors[:1])])[[place.get(word, -1) for word in tokens]]
         squares = (self._weights(vectors) ** 2).tolist()
-        counts: dict[str, float] = {}
+        if reading.counts is None:
+            return reading._replace(counts=squares, squares=squares)
+        counts = dict.fromkeys(reading.words, 0.0)
         for token, square in zip(tokens, squares, strict=True):
-            counts[token] = counts.get(token, 0.0) + square
-        pairs: dict[tuple[str, str], float] = {}
-        for pair, ends in zip(pairwise(tokens), pairwise(squares), strict=True):
-            pairs[pair] = max(pairs.get(pair, 0.0), min(ends))
-        return TokenizedText(reading.text, tokens, list(counts), list(counts.values()), pairs)
+            counts[token] += square
+        return reading._replace(counts=list(counts.values()), squares=squares)
 
     def _weights(self, vectors: Floats) -> Floats:
         """Return how much each word counts, up to 1; the vectors of the words stand in a row each, in their order."""
-        count, dimensions = vectors.shape
-        sums = np.zeros((count + 1, dimensions), np.float32)
-        np.cumsum(vectors, axis=0, out=sums[1:])
-        most = np.zeros(count, np.float32)
-        for size in SIZES:
-            windows = sums[size:] - sums[:-size]
-            everyday = windows @ self._direction
-            everyday /= np.maximum(np.sqrt(np.einsum("ij,ij->i", windows, windows)), np.finfo(np.float32).tiny)
-            asking = (1.0 + np.exp(np.minimum(everyday + self._offset, MOST_ODDS))) ** -POWER
-            for start in range(size):  # each window speaks for all words that stand in it
-                stretch = most[start : start + len(asking)]
-                np.maximum(stretch, asking, out=stretch)
+        # Sums of neighbours are added to sums of neighbours: for a few hundred words ten times as fast as prefix sums.
+        pairs = vectors[:-1] + vectors[1:]
+        fours = pairs[:-2] + pairs[2:]
+        windows = np.concatenate([fours[:-1] + vectors[4:], fours[:-4] + fours[4:]])
+        everyday = windows @ self._direction
+        everyday /= np.maximum(np.sqrt(np.einsum("ij,ij->i", windows, windows)), np.finfo(np.float32).tiny)
+        asking = (1.0 + np.exp(np.minimum(everyday + self._offset, MOST_ODDS))) ** -POWER
+        # Each window speaks for all words that stand in it.
+        padded = np.zeros((2, len(vectors) + 7), np.float32)
+        padded[0, 4 : len(vectors)] = asking[: len(vectors) - 4]
+        padded[1, 7 : len(vectors)] = asking[len(vectors) - 4 :]
+        twos = np.maximum(padded[:, :-1], padded[:, 1:])
+        fours = np.maximum(twos[:, :-2], twos[:, 2:])
+        fives = np.maximum(fours[0, : len(vectors)], padded[0, 4 : len(vectors) + 4])
+        most = np.maximum(fives, np.maximum(fours[1, : len(vectors)], fours[1, 4 : len(vectors) + 4]))
         weights: Floats = most / most.max()
         return weights
 

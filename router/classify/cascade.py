@@ -82,7 +82,7 @@ class _Prediction(NamedTuple):
     """A message's probabilities of all classes, those of its sentences on demand, and what fell short."""
 
     turn: Doubles | None
-    part: Callable[[str], Doubles | None]
+    part: Callable[[TokenizedText], Doubles | None]
     shortfall: Shortfall | None = None
 
 
@@ -121,15 +121,15 @@ class ModelCascade:
         """Return the probabilities of a message."""
         turn = self._first.probabilities(text)
         if not self._is_open(turn, text):
-            return _Prediction(turn, self._first.probabilities)
+            return _Prediction(turn, self._first.probabilities_of)
         parts = {part: self._first.probabilities(part) for part in sentences(text)}
         asked = [text, *(part for part, alone in parts.items() if self._is_open(alone, part))]
         readings = [self._first.read(each) for each in asked]
         second, code = self._second_scores(readings)
         if second is None:
-            return _Prediction(turn, parts.__getitem__, Shortfall(code, self._alone))
+            return _Prediction(turn, lambda part: parts[part.text], Shortfall(code, self._alone))
         both = {reading.text: self._both(reading, scores) for reading, scores in zip(readings, second, strict=True)}
-        return _Prediction(both[text], lambda part: both[part] if part in both else parts[part])
+        return _Prediction(both[text], lambda part: both[part.text] if part.text in both else parts[part.text])
 
     def prepare(self, texts: Sequence[str]) -> None:
         """Ask the second model about many messages at once, however long it takes. Raises EncoderFailed."""

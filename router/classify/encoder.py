@@ -29,14 +29,14 @@ class TokenizedText(NamedTuple):
     """A text as all blocks read it: its tokens, the distinct ones in their order, and how often each occurs.
 
     `counts` is None where each occurs once, as in most messages. In a long message, where words count more or less
-    (`attention`), a word occurs as often as its weights say, and `pairs` has the same of each pair of neighbours.
+    (`attention`), each token occurs as often as `squares`, in the order of the tokens, says.
     """
 
     text: str
     tokens: list[str]
     words: list[str]
     counts: list[float] | None
-    pairs: dict[tuple[str, str], float] | None = None
+    squares: list[float] | None = None
 
 
 def tokenized(text: str, spelling: Spelling | None = None) -> TokenizedText:
@@ -142,13 +142,17 @@ class LinearModel:
                 found = scores.astype(np.float64) if found is None else found + scores
         return None if found is None else found * self._sharpness + self._intercepts
 
-    def asks(self, text: str) -> bool:
+    def asks(self, reading: TokenizedText) -> bool:
         """Say whether a sentence asks for something, and is not merely told beside a request."""
-        return self._attention is None or self._attention.asks(self.read(text))
+        return self._attention is None or self._attention.asks(reading)
 
     def probabilities(self, text: str) -> Doubles | None:
         """Return the probabilities of all classes; None when nothing in the text is known."""
-        scores = self.scores(self.read(text))
+        return self.probabilities_of(self.read(text))
+
+    def probabilities_of(self, reading: TokenizedText) -> Doubles | None:
+        """Return the same of a text that was read."""
+        scores = self.scores(reading)
         return None if scores is None else softmax(scores)
 
 

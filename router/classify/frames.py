@@ -91,14 +91,16 @@ def find(parts: Sequence[str]) -> str | None:
 
 
 def may_be_one(text: str) -> bool:
-    """Return whether a short line may be framed; false for nearly all that people write, in a few hundred ns.
+    """Return whether a text may be framed; false for nearly all single lines that people write, in a few hundred ns.
 
-    One that begins with an instruction ("Answer from the text: ...") is what a person asks of an assistant.
+    A short one that begins with an instruction ("Answer from the text: ...") is what a person asks of an assistant.
     """
-    if "<" in text or " | " in text or text[:1] in ("[", "(", "{"):
+    if "\n" in text or "<" in text or " | " in text or text[:1] in ("[", "(", "{"):
         return True
     if ":" not in text:
         return False
+    if len(text) >= SENTENCE_CHARACTERS:
+        return True
     words = text[: text.index(":")].split()
     may = bool(words) and (words[-1].lower().strip(_DRESS) in _LABEL_ENDS or text[0].isdigit())
     return may and (len(words) < LEAST_WORDS or not PROMPT_VOICE.match(text))

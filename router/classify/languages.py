@@ -117,6 +117,6 @@ class Polyglot(LinearModel):
                 total += likely[at]
         return np.log(mixed / total) if total else None
 
-    def asks(self, text: str) -> bool:
+    def asks(self, reading: TokenizedText) -> bool:
         """Say whether a sentence asks for something, and is not merely told beside a request."""
-        return self._models[int(self._identifier.probabilities(tokens(text)).argmax())].asks(text)
+        return self._models[int(self._identifier.probabilities(reading.tokens).argmax())].asks(reading)

@@ -163,16 +163,27 @@ class _LexicalFeatures:
             columns.append(block_columns)
             values.append(block_values * math.sqrt(count))
             squared += length * math.sqrt(count)
-        met = dict.fromkeys(pairwise(reading.tokens), 1.0) if reading.pairs is None else reading.pairs
-        known = [(at, count) for pair, count in met.items() if (at := self.pairs.get(pair)) is not None]
-        pairs = np.array([at for at, _ in known], np.int64)
-        roots = np.sqrt(np.array([count for _, count in known]))
+        weighed = weighed_pairs(reading, self.pairs.get)
+        pairs = np.array(list(weighed), np.int64)
+        roots = np.sqrt(np.array(list(weighed.values())))
         squared += float((self.pair_idf[pairs] ** 2 * roots).sum())
         if squared == 0.0:
             return np.zeros(0, np.int64), np.zeros(0)
         columns.append(pairs + len(self.words))
         values.append(self.pair_idf[pairs] * roots)
         return np.concatenate(columns), np.concatenate(values) / math.sqrt(squared)
+
+
+def weighed_pairs(reading: TokenizedText, row_of: Callable[[tuple[str, str]], int | None]) -> dict[int, float]:
+    """Return the known pairs of neighbouring words, by row, each once and as often as the lighter of its words."""
+    rows = map(row_of, pairwise(reading.tokens))
+    if reading.squares is None:
+        return {row: 1.0 for row in rows if row is not None}
+    found: dict[int, float] = {}
+    for at, row in enumerate(rows):
+        if row is not None:
+            found[row] = max(found.get(row, 0.0), min(reading.squares[at], reading.squares[at + 1]))
+    return found
 
 
 class LexicalScorer:
@@ -220,13 +231,8 @@ class LexicalScorer:
             if counts is None:
                 seen = np.add.reduce(self._table.take(rows + pairs, 0), 0)
             else:
-                if reading.pairs is None:
-                    pairs = list(dict.fromkeys(pairs))
-                    weights = [1.0] * len(pairs)
-                else:
-                    known = [(row, weight) for pair, weight in reading.pairs.items() if (row := self._pairs.get(pair))]
-                    pairs, weights = [row for row, _ in known], [weight for _, weight in known]
-                seen = _weighted_sum(self._table.take(rows + pairs, 0), counts + weights)
+                weighed = weighed_pairs(reading, self._pairs.get)
+                seen = _weighted_sum(self._table.take(rows + list(weighed), 0), counts + list(weighed.values()))
             total = seen if total is None else total + seen
         elif total is None or not total[:-1].any():
             return None

@@ -12,7 +12,7 @@ from router.classify.attention import attention_of
 from router.classify.belief import FEW, NOTHING_YET, SILENT, Filter, FilterState, Tree, spoken
 from router.classify.blocks import restore
 from router.classify.cascade import ModelCascade
-from router.classify.encoder import Doubles, Floats, LinearModel
+from router.classify.encoder import Doubles, Floats, LinearModel, TokenizedText
 from router.classify.languages import Identifier, Polyglot
 from router.classify.small_talk import small_talk
 from router.classify.static import StaticTable
@@ -80,10 +80,10 @@ class LinearRecogniser:
             if told in answers.GOING_ON and state.is_settled(bool(reply_before)):
                 beside = self._beside(text) if told == "account" else ()
                 return state.still_asked(reply_before), self._tree.belief(state.belief, beside)
-        part: Callable[[str], Doubles | None]
+        part: Callable[[TokenizedText], Doubles | None]
         if self._cascade is None:
-            part, shortfall = self._model.probabilities, None
-            turn = part(text)
+            part, shortfall = self._model.probabilities_of, None
+            turn = self._model.probabilities(text)
         else:
             turn, part, shortfall = self._cascade.predict(text)
         asked = None
@@ -121,10 +121,10 @@ class LinearRecogniser:
         return [self.scores(text) for text in texts]
 
     def _sentences(
-        self, parts: list[str], probabilities: Callable[[str], Doubles | None], shortfall: Shortfall | None
+        self, parts: list[str], probabilities: Callable[[TokenizedText], Doubles | None], shortfall: Shortfall | None
     ) -> tuple[Belief, ...]:
         """Return the beliefs after the sentences that add to what the message as a whole says (`belief`)."""
-        asking = filter(self._model.asks, parts)
+        asking = filter(self._model.asks, map(self._model.read, parts))
         found = spoken(np.array([turn for turn in map(probabilities, asking) if turn is not None]))
         beliefs = list(map(self._tree.belief, found))
         at = (shortfall or self).thresholds.at

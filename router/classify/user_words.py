@@ -35,7 +35,7 @@ class UserWords:
         >>> UserWords().read("Hello there. I want my money back. Thank you very much.")
         ('I want my money back.', [])
         """
-        if parts or self._named or len(text) >= PLAIN_CHARACTERS or "\n" in text or frames.may_be_one(text):
+        if parts or self._named or frames.may_be_one(text):
             found = self._find(text, parts)
             if found is not None:
                 if not found:

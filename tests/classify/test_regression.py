@@ -61,6 +61,7 @@ def test_many_rows_are_fitted_on_landmarks_almost_as_well(monkeypatch: pytest.Mo
     _, labels, noise = problem(2, 200, 4)
     matrix = (noise + scipy.sparse.csr_matrix((np.ones(200), (np.arange(200), labels)), shape=(200, 300))).tocsr()
     rows = SparseMatrix(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64), matrix.data, 300)
+    monkeypatch.setattr(selection, "EXACT", 80)
     monkeypatch.setattr(selection, "LANDMARKS", 80)
     [coefficients], intercepts = fit_softmax([rows], labels, np.ones(200), np.arange(4))
     assert ((matrix @ coefficients + intercepts).argmax(axis=1) == labels).mean() > 0.97

@@ -91,7 +91,7 @@ def key_of(material: Material) -> str:
         StaticTable.load().digest if material.encoder == "static" else "",
         _second_key(material.cascade),
         [lexical.GRAM_SIZES, lexical.GRAM_WEIGHT, lexical.RARE_ROWS],
-        [selection.GROUP_SHARE, selection.LANDMARKS],
+        [selection.GROUP_SHARE, selection.EXACT, selection.LANDMARKS],
         [selection.STRENGTHS, selection.MARGIN, selection.SEARCH_CLASSES, selection.SEARCH_ROWS],
         [
             training.ABOUT_WEIGHT,
@@ -260,7 +260,9 @@ def _language(tag: str, material: Material, tree: Tree) -> tuple[StoredLanguage,
     # Six of seven packs would choose it; the static table is of English words.
     candidate = Hyperparameters(selection.LEXICAL, selection.STRENGTHS[0])
     texts = _Around.of(rows, material, tag, attends=material.encoder == "static")
-    [unseen] = selection.out_of_fold(rows, [candidate], LANGUAGE_FOLDS, None, texts.beside, everyday=texts.everyday)
+    # What certifies nothing is only calibrated by, and for that one fold is enough.
+    worked = 1 if (rows.generated | ~rows.own).all() else LANGUAGE_FOLDS
+    [unseen] = selection.out_of_fold(rows, [candidate], LANGUAGE_FOLDS, worked, texts.beside, everyday=texts.everyday)
     first = unseen.calibrated(rows)
     stored = _stored(tag, rows, candidate, first.calibration, texts, tree.classes)
     # What is foreign to the pack is told by the texts in its own language, which are not as many times the same.
