@@ -40,7 +40,7 @@ MOST_WORDS = 60
 WORDS_MET = 8_000
 
 
-class Identifier:
+class LanguageIdentifier:
     """Tells languages apart. Never changes but for what it remembers; safe to call from any thread.
 
     `weights` has a row for each trigram of `grams` and a column for each of `tags`, `MAIN` first.
@@ -54,7 +54,7 @@ class Identifier:
         self._words = WordTable(WORDS_MET, len(tags), self._rows)
 
     @classmethod
-    def learn(cls, texts: Mapping[str, Sequence[str]]) -> Identifier:
+    def learn(cls, texts: Mapping[str, Sequence[str]]) -> LanguageIdentifier:
         """Return what tells these languages apart, by texts in each."""
         counts = [Counter(gram for text in said for word in tokens(text) for gram in _grams(word))
                   for said in texts.values()]  # fmt: skip
@@ -88,7 +88,7 @@ def _grams(word: str) -> list[str]:
 class Polyglot(LinearModel):
     """The models of several languages, `MAIN` first, as one: each text is read by that of its language."""
 
-    def __init__(self, models: Sequence[LinearModel], identifier: Identifier) -> None:
+    def __init__(self, models: Sequence[LinearModel], identifier: LanguageIdentifier) -> None:
         if len(models) != len(identifier.tags):
             raise ValueError("there is not one model for each language")
         main = models[0]

@@ -13,7 +13,7 @@ from router.classify.belief import FEW, NOTHING_YET, SILENT, Filter, FilterState
 from router.classify.blocks import restore
 from router.classify.cascade import ModelCascade
 from router.classify.encoder import Doubles, Floats, LinearModel, TokenizedText
-from router.classify.languages import Identifier, Polyglot
+from router.classify.languages import LanguageIdentifier, Polyglot
 from router.classify.small_talk import small_talk
 from router.classify.static import StaticTable
 from router.classify.text import Spelling, last_question
@@ -160,7 +160,7 @@ def _first(artefact: Artefact, columns: int) -> LinearModel:
     if artefact.identifier is None:
         return models[0]
     known = artefact.identifier
-    return Polyglot(models, Identifier(known.words["tags"], known.words["grams"], known.arrays["weights"]))
+    return Polyglot(models, LanguageIdentifier(known.words["tags"], known.words["grams"], known.arrays["weights"]))
 
 
 def _model(

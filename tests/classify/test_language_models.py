@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from router.classify import Artefact, LinearRecogniser, fit_policy
-from router.classify.languages import MAIN, Identifier
+from router.classify.languages import MAIN, LanguageIdentifier
 from router.core.policy import Policy, Task
 from tests.classify.conftest import EXAMPLES
 
@@ -91,7 +91,7 @@ def test_generated_texts_in_another_language_do_not_certify() -> None:
 
 
 def test_languages_are_told_apart_by_their_letters() -> None:
-    known = Identifier.learn({
+    known = LanguageIdentifier.learn({
         MAIN: [line for lines in EXAMPLES.values() for line in lines.split("\n")],
         "de": [line for lines in GERMAN.values() for line in lines.split("|")],
     })  # fmt: skip
@@ -104,7 +104,7 @@ def test_languages_are_told_apart_by_their_letters() -> None:
 
 def test_parts_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="languages"):
-        Identifier(("", "de"), ("abc",), np.zeros((2, 2), np.float32))
+        LanguageIdentifier(("", "de"), ("abc",), np.zeros((2, 2), np.float32))
 
 
 def test_any_script_is_read_by_somebody(fitted: Artefact) -> None:

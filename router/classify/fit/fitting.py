@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
@@ -29,7 +31,7 @@ from router.classify.fit.dialogues import ScoredTurn, estimate
 from router.classify.fit.selection import FittedBlocks, Hyperparameters, recipes, second_recipes, weighted
 from router.classify.fit.training import DialogueRow, Material, TrainingSet, shipped, training_set
 from router.classify.fit.turning import HeldOutRows
-from router.classify.languages import MAIN, Identifier
+from router.classify.languages import MAIN, LanguageIdentifier
 from router.classify.static import StaticTable
 from router.classify.text import sentences
 from router.core.evidence import Certificate, Thresholds
@@ -193,9 +195,10 @@ def _cross_validate(material: Material, progress: Progress | None) -> CrossValid
     stored = _stored(MAIN, rows, chosen, first.calibration, texts, rows.classes)
     tell(ours)
     further = []
-    for number, (tag, part) in enumerate(others):
-        further.append(_language(tag, part, tree))
-        tell(ours + (1.0 - ours) * (number + 1) / len(others))
+    with ThreadPoolExecutor(min(selection.THREADS, os.cpu_count() or 1)) as pool:
+        for number, model in enumerate(pool.map(lambda other: _language(other[0], other[1], tree), others), 1):
+            further.append(model)
+            tell(ours + (1.0 - ours) * number / len(others))
     found = [_judged(tree, rows, unseen, texts, turns), *(judged for _, judged in further)]
     certified = certify.certificate(turning.together([each.held_out for each in found]), tree, material.asked)
     second: StoredSecond | None = None
@@ -413,7 +416,7 @@ def _identifier(material: Material) -> StoredBlock:
         tag: [text for _, text in part.examples] + [text for name in BACKGROUND if tag for text in shipped(name, tag)]
         for tag, part in material.by_language().items()
     }
-    learned = Identifier.learn(texts)
+    learned = LanguageIdentifier.learn(texts)
     return StoredBlock("languages", {"tags": learned.tags, "grams": learned.grams}, {"weights": learned.weights})
 
 
