@@ -60,14 +60,13 @@ _WIDE_TOKEN = re.compile(rf"[{_UNSPACED}]|(?:[^\W{_UNSPACED}]|[{_POINTS}'])+|[^\
 _QUESTION_MARKS = ("?", "？", "؟", "⸮")
 _BREAKS = (". ", "! ", "? ", "\n", "。", "！", "？", "؟")
 _SENTENCE_ENDS = ((". ", ".\n"), ("! ", "!\n"), ("? ", "?\n"), (" and also ", "\n"), (" also ", "\n"))
-# A second request in the same sentence: what follows "and" asks, orders or wishes.
+# A second request in the same sentence: what follows "and" asks or orders. "It broke and I want my money back" is one.
 _AND = (" and ", " und ", " et ", " y ", " e ", " en ", " i ")
 _CLAUSE = re.compile(
     r",? (?:and|und|et|y|e|en|i) (?:(?:then|dann|puis|ensuite|luego|después|poi|depois|daarna|potem) "
-    r"|(?=(?:please|is|are|do|does|can|could|will|would|should|what|how|when|where|which|who|why|tell|i'd|i want|i need"
-    r"|bitte|wie|wann|wo|was|kann|können|ich will|ich möchte|s'il|comment|quand|est-ce|je veux|je voudrais|por favor"
-    r"|cómo|cuándo|quiero|necesito|per favore|come|quando|vorrei|posso|como|quero|hoe|wanneer|kan|kunt|ik wil|ik wou"
-    r"|proszę|jak|kiedy|gdzie|czy|chcę) ))",
+    r"|(?=(?:please|is|are|do|does|can|could|will|would|should|what|how|when|where|which|who|why|tell"
+    r"|bitte|wie|wann|wo|was|kann|können|s'il|comment|quand|est-ce|por favor|cómo|cuándo|per favore|come|quando|posso"
+    r"|como|hoe|wanneer|kan|kunt|proszę|jak|kiedy|gdzie|czy) ))",
     re.I,
 )
 _WIDE_SENTENCE_ENDS = (*_SENTENCE_ENDS, ("… ", "…\n"), ("。", "。\n"), ("！", "！\n"), ("？", "？\n"), ("؟", "؟\n"))
