@@ -36,6 +36,9 @@ POWER = 3.0
 """Of the probability that a window asks. Between 2 and 3 all measured alike; with one, stories lose 2 to 10 points."""
 
 
+RATHER = 0.8**POWER
+"""What a window weighs that surely asks. Where none does, all words count alike: thanks and praise are heard as such."""
+
 MOST_ODDS = 20.0
 """Logarithm of odds beyond which a window is no more everyday: some word must remain in a text of nothing else."""
 
@@ -70,7 +73,11 @@ class Attention:
         if len(words) < len(tokens):
             place = {word: at for at, word in enumerate(words)}
             vectors = np.concatenate([vectors, np.zeros_like(vectors[:1])])[[place.get(word, -1) for word in tokens]]
-        squares = (self._weights(vectors) ** 2).tolist()
+        weights = self._weights(vectors)
+        most = float(weights.max())
+        if most < RATHER:  # nothing asks: thanks and praise, or a message of another kind than the examples
+            return reading
+        squares = ((weights / most) ** 2).tolist()
         if reading.counts is None:
             return reading._replace(counts=squares, squares=squares)
         counts = dict.fromkeys(reading.words, 0.0)
@@ -79,7 +86,7 @@ class Attention:
         return reading._replace(counts=list(counts.values()), squares=squares)
 
     def _weights(self, vectors: Floats) -> Floats:
-        """Return how much each word counts, up to 1; the vectors of the words stand in a row each, in their order."""
+        """Return how much each word asks, up to 1; the vectors of the words stand in a row each, in their order."""
         # Sums of neighbours are added to sums of neighbours: for a few hundred words ten times as fast as prefix sums.
         pairs = vectors[:-1] + vectors[1:]
         fours = pairs[:-2] + pairs[2:]
@@ -94,8 +101,7 @@ class Attention:
         twos = np.maximum(padded[:, :-1], padded[:, 1:])
         fours = np.maximum(twos[:, :-2], twos[:, 2:])
         fives = np.maximum(fours[0, : len(vectors)], padded[0, 4 : len(vectors) + 4])
-        most = np.maximum(fives, np.maximum(fours[1, : len(vectors)], fours[1, 4 : len(vectors) + 4]))
-        weights: Floats = most / most.max()
+        weights: Floats = np.maximum(fives, np.maximum(fours[1, : len(vectors)], fours[1, 4 : len(vectors) + 4]))
         return weights
 
 

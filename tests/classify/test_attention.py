@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from router.classify import Artefact, LinearRecogniser, fit_policy
 from router.classify.artefact import ArtefactError
-from router.classify.attention import MOST_ODDS, POWER, SHORT, Attention
+from router.classify.attention import MOST_ODDS, POWER, RATHER, SHORT, Attention
 from router.classify.encoder import tokenized
 from router.classify.fit import everyday
 from router.classify.fit.training import shipped
@@ -64,6 +64,9 @@ def test_a_word_counts_as_much_as_the_window_that_asks_most(words: list[str]) ->
             asks = (1 + np.exp(min(everyday, MOST_ODDS))) ** -POWER
             most[start : start + size] = np.maximum(most[start : start + size], asks)
     squares = attention().attend(tokenized(" ".join(words))).squares
+    if most.max() < RATHER:
+        assert squares is None
+        return
     assert squares is not None and np.allclose(squares, (most / most.max()) ** 2, atol=1e-4)
 
 
@@ -72,7 +75,7 @@ def test_words_count_no_more_than_they_occur(words: list[str]) -> None:
     reading = tokenized(" ".join(words))
     read = attention().attend(reading)
     assert (read.tokens, read.words) == (reading.tokens, reading.words)
-    if len(words) <= SHORT:
+    if len(words) <= SHORT or read.squares is None:
         assert read == reading
     else:
         assert read.counts is not None and read.squares is not None
