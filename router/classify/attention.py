@@ -37,7 +37,7 @@ POWER = 3.0
 
 
 RATHER = 0.8**POWER
-"""What a window weighs that surely asks. Where none does, all words count alike: thanks and praise are heard as such."""
+"""What a window weighs that surely asks. Where none does all words count alike: thanks and praise are heard as such."""
 
 MOST_ODDS = 20.0
 """Logarithm of odds beyond which a window is no more everyday: some word must remain in a text of nothing else."""

@@ -29,7 +29,8 @@ class TokenizedText(NamedTuple):
     """A text as all blocks read it: its tokens, the distinct ones in their order, and how often each occurs.
 
     `counts` is None where each occurs once, as in most messages. In a long message, where words count more or less
-    (`attention`), each token occurs as often as `squares`, in the order of the tokens, says.
+    (`attention`), each token occurs as often as `squares`, in the order of the tokens, says. `likely` is how likely
+    each language is, where there are several.
     """
 
     text: str
@@ -37,11 +38,14 @@ class TokenizedText(NamedTuple):
     words: list[str]
     counts: list[float] | None
     squares: list[float] | None = None
+    likely: Doubles | None = None
 
 
-def tokenized(text: str, spelling: Spelling | None = None) -> TokenizedText:
-    """Return a text, clipped before, with its tokens, read as they were probably meant."""
-    found = tokens(text) if spelling is None else spelling.read(tokens(text))
+def tokenized(text: str, spelling: Spelling | None = None, found: list[str] | None = None) -> TokenizedText:
+    """Return a text, clipped before, with its tokens (`found`, if they are at hand), read as they were meant."""
+    found = tokens(text) if found is None else found
+    if spelling is not None:
+        found = spelling.read(found)
     if len(set(found)) == len(found):
         return TokenizedText(text, found, found, None)
     counted = Counter(found)

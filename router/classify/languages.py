@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from router.classify.encoder import Doubles, Floats, LinearModel, TokenizedText, softmax
+from router.classify.encoder import Doubles, Floats, LinearModel, TokenizedText, softmax, tokenized
 from router.classify.lexical import WordTable
 from router.classify.text import tokens
 
@@ -65,9 +65,10 @@ class LanguageIdentifier:
 
     def probabilities(self, words: Sequence[str]) -> Doubles:
         """Return how likely each language is, in the order of `tags`."""
-        summed = self._words.take(list(dict.fromkeys(words))[:MOST_WORDS] or [""]).sum(axis=0) / CAUTION
+        summed = np.add.reduce(self._words.take(list(dict.fromkeys(words))[:MOST_WORDS] or [""]), 0, np.float64)
+        summed /= CAUTION
         summed[0] += MAIN_PRIOR
-        return softmax(summed.astype(np.float64))
+        return softmax(summed)
 
     def _rows(self, words: list[str]) -> Floats:
         found = np.zeros((len(words), len(self.tags)), np.float32)
@@ -98,17 +99,18 @@ class Polyglot(LinearModel):
 
     def read(self, text: str) -> TokenizedText:
         """Return the text as the model of its likeliest language reads it."""
-        likely = self._identifier.probabilities(tokens(text))
-        return self._models[int(likely.argmax())].read(text)
+        found = tokens(text)
+        likely = self._identifier.probabilities(found)
+        return tokenized(text, self._models[int(likely.argmax())].spelling, found)._replace(likely=likely)
 
     def scores(self, reading: TokenizedText) -> Doubles | None:
         """Return scores whose softmax are the probabilities of all classes; None for unknown words."""
-        likely = self._identifier.probabilities(reading.tokens)
+        likely = self._likely(reading)
         first = int(likely.argmax())
-        heard = [at for at in np.flatnonzero(likely >= LIKELY).tolist() if at != first]
         found = self._models[first].scores(reading)
-        if not heard:
+        if likely[first] > 1.0 - LIKELY:
             return found
+        heard = [at for at in np.flatnonzero(likely >= LIKELY).tolist() if at != first]
         total, mixed = 0.0, 0.0
         for at in (first, *heard):
             scores = found if at == first else self._models[at].scores(self._models[at].read(reading.text))
@@ -119,4 +121,7 @@ class Polyglot(LinearModel):
 
     def asks(self, reading: TokenizedText) -> bool:
         """Say whether a sentence asks for something, and is not merely told beside a request."""
-        return self._models[int(self._identifier.probabilities(reading.tokens).argmax())].asks(reading)
+        return self._models[int(self._likely(reading).argmax())].asks(reading)
+
+    def _likely(self, reading: TokenizedText) -> Doubles:
+        return self._identifier.probabilities(reading.tokens) if reading.likely is None else reading.likely

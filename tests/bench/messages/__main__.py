@@ -63,7 +63,7 @@ class Run:
 
 def drift(run: Run) -> None:
     """Print what is sent for a service that the pack does not have."""
-    print("\n## Drift to a service that the pack does not have (Schema-Guided Dialogue; wanted: drifted ≤ 10 %)\n")
+    print("\n## Drift to a service that the pack does not have (Schema-Guided Dialogue; wanted: drifted ≤ 5 %)\n")
     drift_table(data_folder(), 1 if run.quick else DRAWS)
 
 

@@ -18,14 +18,14 @@ from tests.bench.messages.texts import ALL, FOREIGN, Frame, Message
 from tests.bench.recognition_metrics import percent, plain, share
 from tests.bench.report import print_table
 
-REACH, ERROR, UNCONDITIONAL = 0.95, 0.05, 0.03
+REACH, ERROR, UNCONDITIONAL = 0.88, 0.05, 0.03
 """Wanted. The rates are what the pack itself accepts, the reach is what the product aims at."""
 
-EXPOSURE = 0.5
-OF_ENGLISH = 0.9
+EXPOSURE = 0.7
+OF_ENGLISH = 0.85
 """Wanted of a language: so much of what English reaches."""
 
-FRAMED_WRONG = 0.02
+RETRIEVED, FRAMED, FRAMED_WRONG = 0.8, 0.95, 0.03
 """Wanted of turns in which others than the user speak: not more get another task's text."""
 
 
@@ -107,7 +107,7 @@ def languages_table(router: Router, rows: Mapping[str, Sequence[Message]], halve
         shares = [cell(some, halves, field) for field in ("any", "wrong", "general")]
         return [language, str(len(some)), *shares, "/".join(percent(value, 0) for value in of_english)]
 
-    wanted = ["wanted", "", _least(REACH), _most(ERROR), "", _least(OF_ENGLISH)]
+    wanted = ["wanted", "", "", _most(ERROR), "", _least(OF_ENGLISH)]
     head = ["language", "messages", "reach %", "error %", "general only %", "of English's reach %"]
     print_table(head, [*(line(language, some) for language, some in judged.items()), wanted])
 
@@ -125,7 +125,7 @@ def retrieved_table(router: Router, grid: Sequence[Cell]) -> None:
         [title, str(len(some)), *(cell(some, [ALL], field) for field in ("any", "plainly", "wrong"))]
         for title, some in [*groups, ("**all**", judged), ("the questions alone", bare)]
     ]
-    wanted = ["wanted", "", _least(REACH), _most(FRAMED_WRONG), _most(ERROR)]
+    wanted = ["wanted", "", _least(RETRIEVED), _most(FRAMED_WRONG), ""]
     print_table(["frame", "turns", "own task reached %", "another's text %", "error %"], [*rows, wanted])
 
 
@@ -138,12 +138,12 @@ def frames_table(router: Router, rows: Sequence[Frame], halves: Sequence[str]) -
     alone = [(row, judge(ask(router, row.own, earlier=row.earlier), row.tasks)) for row, _ in asked]
     print(f"\n## Other shapes around the user's words ({len(rows)} turns)\n")
     lines = [
-        ("own task reached", asked, "any", _least(REACH)),
+        ("own task reached", asked, "any", _least(FRAMED)),
         ("own task reached by the user's words alone", alone, "any", ""),
-        ("another task's text said plainly", asked, "plainly", _most(FRAMED_WRONG)),
+        ("another task's text said plainly", asked, "plainly", _most(0.0)),
         ("another task's text, by the user's words alone", alone, "plainly", ""),
-        ("nobody asks anything: general only", silent, "general", _least(REACH)),
-        ("only a machine speaks: the task stays", kept, "any", _least(REACH)),
+        ("nobody asks anything: general only", silent, "general", _least(FRAMED)),
+        ("only a machine speaks: the task stays", kept, "any", _least(FRAMED)),
     ]
     print_table(
         ["what", "turns", "share %", "wanted"],

@@ -28,8 +28,10 @@ WAYS: Mapping[str, Callable[[str, random.Random], str]] = {
     "inside a story": lambda text, dice: in_a_story(text, dice.choice(stories())),
     "twenty words appended": lambda text, dice: with_words(text, dice.choice(appended())),
 }
-WANTED = {"plain": "", "inside a story": "right ≥ 74", "twenty words appended": "lost ≤ 5"}
+WANTED = {"plain": "", "inside a story": "right ≥ 70", "twenty words appended": "lost ≤ 6"}
 """In per cent right, or in points lost to it."""
+
+WANTED_MS = {"15 tokens": "p50 ≤ .16, p99 ≤ .5", "200 words": "p50 ≤ .6"}
 
 FIGURES = ("task", "reach", "error", "unconditional", "general")
 Figures: TypeAlias = dict[str, float]
@@ -93,6 +95,6 @@ def times_table(pack: Path, cache: Path, seconds: float) -> None:
     for title, source in texts.items():
         times = deciding.measure(snapshot, router, source, seconds)
         steps = (times.recognise, times.decide, times.both)
-        rows.append([title, *(value for step in steps for value in quantiles_ms(step, 0.5, 0.99)), "≤ 1"])
+        rows.append([title, *(value for step in steps for value in quantiles_ms(step, 0.5, 0.99)), WANTED_MS[title]])
     steps_named = [f"{step} {rank}" for step in ("recognise", "decide", "both") for rank in ("p50 ms", "p99")]
     print_table(["message", *steps_named, "p99 wanted"], rows)
