@@ -36,6 +36,7 @@ from router.classify.frame_shapes import (
     PASSAGE_WORDS,
     PROMPT_NOUNS,
     PROMPT_VOICE,
+    SAID_LEAD,
     SAID_NOUNS,
     SUBJECT_KEYS,
     TICKET,
@@ -65,7 +66,7 @@ _TAG = re.compile(r"<(/?)([A-Za-z][\w.:-]{0,48})((?:[\s/][^<>]{0,300})?)>")
 _NAME_PARTS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _RULE = re.compile(r"[-=_*~#+]{3,}$")
 _FENCES = ("```", "~~~", '"""', "'''", "<<<", "[[[")
-_CLOSING = {"<<<": ">>>", "[[[": "]]]"}
+_CLOSING = {"<<<": ">>>", "[[[": "]]]", ">>>": "<<<"}
 _PATH = re.compile(r"[\w.-]{0,60}[/\w.-]{0,100}\.[a-z]{1,5}\b")
 _CODE_MARKS = "{}[]();=<>"
 _DRESS = " \t#*=_-[](){}<>|\"'`~•:："
@@ -239,6 +240,7 @@ class _Lines:
         self._no_head_before = 0
         self._begin(_Label("plain", False))
         lines = _one_label_a_line(text).split("\n")
+        self._last_closing = max((n for n, line in enumerate(lines) if line.rstrip().endswith("<<<")), default=0)
         at = 0
         while at < len(lines):
             at = self._read(lines, at)
@@ -264,7 +266,7 @@ class _Lines:
         if not bare:
             self._kept.append("")
             return at + 1
-        if bare.startswith(_FENCES):
+        if bare.startswith(_FENCES) or (bare == ">>>" and at < self._last_closing):  # else it is quoted mail
             return self._read_fence(lines, at, bare)
         if _RULE.match(bare):
             return self._read_rule(lines, at, bare)
@@ -298,7 +300,7 @@ class _Lines:
         """Read a block in fences: below a label what it holds, else a passage where it holds prose or names a file."""
         mark = _CLOSING.get(bare[:3], bare[:3])
         end = next((n for n in range(at + 1, len(lines)) if lines[n].strip().endswith(mark)), len(lines))
-        if len(bare) > 6 and bare.endswith(mark):
+        if len(bare) > 6 and lines[at].rstrip().endswith(mark):
             end = at
         inside = list(lines[at : end + 1])
         label, below = self._label, not any(map(str.strip, self._kept))
@@ -309,7 +311,7 @@ class _Lines:
         elif label.kind == "ask" and below:
             self._kept += [each.replace(mark, "").replace(bare[:3], "") for each in inside]
         elif label.kind in ("plain", "head", "aside") and (
-            named or _PATH.match(bare[3:].strip()) or _is_prose(inside[1:-1])
+            named or _PATH.match(bare[3:].strip()) or _is_prose(inside[1:-1] or inside)
         ):
             if named:
                 self._kept.pop()
@@ -348,7 +350,7 @@ class _Lines:
             return _Label("passage", True)
         if NUMBERED.match(bare) and len(bare) > LABEL_CHARACTERS:
             return _Label("passage", False, line)
-        label = _read_label(line, bare)
+        label = _read_label(line, bare) or self._read_sentence(line, bare)
         if label and (label.tells or outside or label.kind in ("answer", "prompt")):
             return label
         if kind == "passage" and label and label.kind in ("ask", "customer"):
@@ -370,6 +372,17 @@ class _Lines:
         if kind == "ask" and self._headed and bare[0] == bare[-1] == "*":
             return _Label("aside", False)  # the next field of a form
         return None
+
+    def _read_sentence(self, line: str, bare: str) -> _Label | None:
+        """Return the label that is a sentence, unless a person tells what another has said."""
+        head, colon, said = bare.replace("：", ":").partition(":")
+        if not colon or not SAID_LEAD.match(head) or FIRST_PERSON.search(head):
+            return None
+        above = "\n".join(self._kept[:LAST_LINES])[: 4 * LINE_CHARACTERS]
+        if self._label.kind == "plain" and not self._looked_up and FIRST_PERSON.search(above):
+            return None
+        said = said.strip()
+        return _Label("ask", True, said + _beyond(line, bare, said))
 
     def _says(self) -> bool:
         """Return whether words that may be the user's stand before this line."""
@@ -457,7 +470,7 @@ def _name_of_label(head: str) -> str:
     >>> _name_of_label("### Here is the user's **Question** 2"), _name_of_label("customer_message")
     ('question', 'customer message')
     """
-    words = [word.strip(_DRESS) for word in re.split(r"[\s_]+|(?<=[a-z])\.(?=[a-z]{3})", head.lower())]
+    words = [word.strip(_DRESS) for word in re.split(r"[\s_]+|(?<=\b[ld])['’]|(?<=[a-z])\.(?=[a-z]{3})", head.lower())]
     words = [word for word in words if word]
     kept = [word for word in words if word not in IGNORED and not _NUMBER.match(word)] or words[:1]
     if "for" in kept[1:]:  # "my request for Codex", "AGENTS.md instructions for /app"

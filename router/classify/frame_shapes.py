@@ -79,7 +79,8 @@ PROMPT_NOUNS = _words("instructions instruction rules guidelines system format p
 IGNORED = _words(
     "the a an this here is are s now and new current original final latest actual end your our given user's customer's"
     " below relevant retrieved provided additional following as follows found die der das aktuelle neue la el le il de"
-    " del du we have provided existing"
+    " del du we have provided existing des dem den les"
+    " nuestro notre nostro nosso os as lo gli los las het een van od do da della dello dei"
 )
 """Words that a label may have besides: "Here is the user's question:"."""
 
@@ -93,12 +94,27 @@ _ASKED = _phrases(
     " frage, kundenfrage, nutzerfrage, benutzerfrage, anfrage, kundenanfrage, benutzeranfrage, kundennachricht,"
     " question utilisateur, question client, demande, pregunta, consulta, pregunta usuario, pregunta cliente,"
     " domanda, domanda utente, domanda cliente, pergunta, pergunta usuário, pergunta cliente,"
-    " vraag, klantvraag, pytanie, pytanie klienta, pytanie użytkownika"
+    " vraag, klantvraag, pytanie, zapytanie"
 )
+_ASKED_BY = (
+    ("frage anfrage nachricht anliegen eingabe mail schreiben", "kunde kunden kundin nutzers nutzerin benutzers"),
+    ("question demande message requête courriel", "client cliente utilisateur utilisatrice visiteur"),
+    ("pregunta consulta mensaje solicitud petición", "cliente clienta usuario usuaria visitante"),
+    ("domanda richiesta messaggio quesito", "cliente utente visitatore"),
+    ("pergunta mensagem pedido solicitação dúvida", "cliente usuário utilizador visitante"),
+    ("vraag bericht verzoek aanvraag", "klant gebruiker bezoeker"),
+    ("pytanie wiadomość zapytanie prośba zgłoszenie", "klienta klientki użytkownika użytkowniczki"),
+)
+"""What is asked, and who asks: "Anfrage der Kundin" is a label of its own."""
+
 ASKED_LABELS = _ASKED | {
-    f"{said} from {who}"
-    for said in ("message", "question", "query", "request", "inquiry", "email")
-    for who in ("customer", "user", "visitor", "client", "guest", "contact")
+    *(f"{said} {who}" for asked, askers in _ASKED_BY for said in asked.split() for who in askers.split()),
+    *(
+        f"{said} {preposition} {who}"
+        for preposition in ("from", "of", "by")
+        for said in ("message", "question", "query", "request", "inquiry", "email")
+        for who in ("customer", "user", "visitor", "client", "guest", "contact")
+    ),
 }
 """What stands behind is the user's."""
 
@@ -109,7 +125,8 @@ MESSAGE_LABELS = _phrases(
     " content, request, prompt, inquiry, enquiry, issue, problem, details, ticket message, ticket description,"
     " email body, conversation message, first message, customer comment, how can we help, what can we help with,"
     " reason, chatinput, chat input, nachricht, ihre nachricht, anliegen, beschreibung, mensaje, descripción,"
-    " messaggio, descrizione, mensagem, descrição, bericht, omschrijving, wiadomość, treść, opis"
+    " messaggio, descrizione, mensagem, descrição, bericht, omschrijving, wiadomość, treść, opis, richiesta, solicitud,"
+    " solicitação, verzoek, aanvraag"
 )
 """The same, beside other parts of a frame; by themselves they are words like any other."""
 
@@ -128,14 +145,28 @@ PASSAGE_LABELS = _phrases(
     " gesprächsverlauf, bisheriger verlauf, contexte, extraits, base connaissances, résultats recherche, historique,"
     " contexto, documentos, fragmentos, base conocimiento, resultados búsqueda, historial, contesto, documenti,"
     " risultati ricerca, cronologia, trechos, resultados pesquisa, histórico, documenten, kennisbank,"
-    " zoekresultaten, gespreksgeschiedenis, kontekst, dokumenty, baza wiedzy, wyniki wyszukiwania, historia rozmowy"
+    " zoekresultaten, gespreksgeschiedenis, kontekst, dokumenty, baza wiedzy, wyniki wyszukiwania, historia rozmowy,"
+    " matched article, matched articles, matching article, matching articles, top results, search hits, source"
+    " material, background knowledge, background information, reference text,"
+    " hintergrundwissen, hintergrundinformationen, hintergrundinfos, wissensartikel, hilfeartikel, quellen,"
+    " fundstellen, treffer, wissensbasis, informations contexte, documents trouvés, articles trouvés, connaissances,"
+    " extraits trouvés,"
+    " documents référence, résultats, información contexto, información referencia,"
+    " conocimiento, conocimientos, fuentes, documentos encontrados, artículos encontrados,"
+    " informazioni contesto, informazioni base, conoscenza, conoscenze, base conoscenza, fonti,"
+    " documenti trovati, articoli trovati, estratti, informações contexto, conhecimento, base conhecimento,"
+    " fontes, artigos encontrados, achtergrondinformatie, achtergrondkennis, kennis, bronnen,"
+    " gevonden documenten, gevonden artikelen, fragmenten, wiedza, źródła, fragmenty, informacje kontekstowe,"
+    " znalezione dokumenty, znalezione artykuły, materiały źródłowe"
 )
 """What stands behind was looked up."""
 
 LOOSE_PASSAGE_LABELS = _phrases(
     "background, information, info, source, data, facts, evidence, article, articles, results, notes, examples,"
     " example, title, content, summary, page, url, file, text, passage text, customer data, order data, account data,"
-    " customer profile, order, orders, account"
+    " customer profile, order, orders, account, hintergrund, quelle, artikel, informationen, arrière-plan,"
+    " informations, antecedentes, información, sfondo, informazioni, informações, achtergrond, bron, informatie,"
+    " tło, informacje, źródło"
 )
 """The same, inside a passage or beside other parts of a frame."""
 
@@ -157,7 +188,8 @@ ANSWER_LABELS = _phrases(
 
 CUSTOMERS = _words(
     "customer user client visitor guest human requester caller shopper buyer kunde kundin benutzer nutzer besucher"
-    " utilisateur usuario cliente utente usuário klant gebruiker bezoeker klient użytkownik me"
+    " utilisateur utilisatrice usuario usuaria cliente clienta utente usuário klant gebruiker bezoeker klient klientka"
+    " użytkownik me"
 )
 AGENTS = _words(
     "agent assistant bot chatbot operator representative rep advisor adviser support staff team service helpdesk shop"
@@ -287,6 +319,22 @@ ASK_LEAD = re.compile(
 )
 """A line that hands the user's message over."""
 
+SAID_LEAD = re.compile(
+    r"[^\n:：]{0,40}\b(?:"
+    r"(?:customer|user|visitor|guest|shopper|caller|requester|client)\b[^\n:：]{0,20}\b(?:writes|wrote|written|asks|asked"
+    r"|said|sent|typed|entered|wants to know|(?<!client )says)"
+    r"|(?:kund(?:e|in)|(?:be)?nutzer(?:in)?|besucher(?:in)?)\b[^\n:：]{0,20}\b(?:schreibt|schrieb|geschrieben|fragte?"
+    r"|gefragt|sagt|möchte wissen|wissen will)"
+    r"|(?:cliente?|utilisat(?:eur|rice)|visiteu(?:r|se))\b[^\n:：]{0,20}\b(?:écrit|écrivait|demande|demandé|dit)"
+    r"|(?:client[ea]|usuari[oa]|utente|usuário|utilizador|visitante)\b[^\n:：]{0,20}\b(?:escribe|escribió|escrito"
+    r"|pregunta|preguntó|preguntado|dice|scrive|scritto|chiede|chiesto|escreve|escreveu|pergunta|perguntou|diz|disse)"
+    r"|(?:klant|gebruiker|bezoeker)\b[^\n:：]{0,20}\b(?:schrijft|schreef|geschreven|vraagt|vroeg|zegt)"
+    r"|(?:klient(?:ka)?|użytkowni(?:k|czka))\b[^\n:：]{0,20}\b(?:pisze|napisał[ao]?|pyta|zapytał[ao]?)"
+    r")\b[^\n:：]{0,20}$",
+    re.I,
+)
+"""A label that is a sentence: "A customer just asked", "Die Kundin schreibt", "Below is what the user sent"."""
+
 HANDED_OVER = re.compile(
     r"\b(?:following|below|these|this|provided|given)\b[^\n]{0,40}\b(?:context|documents?|passages?|sources?|excerpts?|information"
     r"|articles?|snippets?|search results?|knowledge)\b",
@@ -328,7 +376,9 @@ PROMPT_VOICE = re.compile(
     r"the (?:following|context|above|below|user|documents?|passages?|information|answer)|here (?:is|are)|"
     r"below (?:is|are)|above (?:is|are)|context|we have|beantworte|antworte|nutze|verwende|du bist|wenn du|falls|"
     r"réponds|répondez|utilise[rz]?|tu es|vous êtes|responde|usa|utiliza|eres|si no|rispondi|sei un|se non|use o|"
-    r"você é|beantwoord|gebruik|je bent|odpowiedz|użyj|jesteś)\b",
+    r"você é|beantwoord|gebruik|je bent|odpowiedz|użyj|jesteś|"
+    r"antworten sie|nutzen sie|schreibe?|formuliere|responda|rispond[ai]"
+    r"|écri[st]|escribe|scrivi|escreva|antwoord|schrijf|napisz)\b",
     re.I,
 )
 PROMPT_TOPIC = re.compile(
@@ -338,7 +388,8 @@ PROMPT_TOPIC = re.compile(
     r"|helpful|make up|know|not sure|clarification|chatbot|markdown|json|bullet|tone|articles?|excerpts?|results?"
     r"|ticket"
     r"|reply|conversation|message|words|instructions?|xml|notes|fence|english|kontext|frage|dokument\w*|antwort\w*|contexte"
-    r"|réponse|contexto|pregunta|respuesta|contesto|domanda|risposta|pergunta|resposta|vraag|antwoord|kontekst|pytanie)\b",
+    r"|réponse|contexto|pregunta|respuesta|contesto|domanda|risposta|pergunta|resposta|vraag|antwoord|kontekst|pytanie"
+    r"|sprache|langue|idioma|lingua|taal|język\w*|kund(?:e|en|in)|cliente?|klant|klient\w*|odpowied\w*)\b",
     re.I,
 )
 """A sentence for a model begins with the first and has the second, ..."""

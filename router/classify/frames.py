@@ -63,6 +63,7 @@ _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n")
 _DRESS = " \t#*=_-\"'`~•"
 _MODEL_MARKS = ("[INST]", "[/INST]")
 _TURN = re.compile(r"([^\W\d_a-z][^\W\d_]{1,20}(?: [^\W\d_a-z][^\W\d_]{1,20})?): ?(.+)")
+_TITLE = re.compile(r"[^\W\d_][^\n:]{1,40}:\s{0,3}\n")
 _LABEL_ENDS = frozenset(label.split()[-1] for label in LABELS)
 
 
@@ -86,7 +87,9 @@ def find(parts: Sequence[str]) -> str | None:
     if not _is_frame(pieces) and len(parts) == 1 and (talk := _talk(parts[0])):
         pieces = _with_sides(talk)
     if not _is_frame(pieces):
-        return _among_passages(parts if len(parts) > 1 else parts[0].split("\n\n"))
+        texts = parts if len(parts) > 1 else parts[0].split("\n\n")
+        found = _among_passages(texts)
+        return "" if found is None and _is_all_looked_up(texts) else found
     return _choose(pieces)
 
 
@@ -298,7 +301,7 @@ def _from_own_voice(text: str) -> str:
 def _without_prompt(text: str, first: int = 0) -> str:
     """Return a text without the sentences in which an app speaks to a model. The `first` paragraphs are left alone."""
     paragraphs = text.split("\n\n")
-    kept = paragraphs[:first]
+    kept = [_without_last_prompt(paragraph) for paragraph in paragraphs[:first]]
     for paragraph in paragraphs[first:]:
         sentences = _SENTENCE.split(paragraph)
         own = [sentence for sentence in sentences if not _is_prompt(sentence)]
@@ -306,13 +309,36 @@ def _without_prompt(text: str, first: int = 0) -> str:
     return "\n\n".join(part for part in kept if part.strip()).strip().strip('"`').removeprefix("--\n").strip()
 
 
+def _without_last_prompt(paragraph: str) -> str:
+    """Return the user's words without the lines below them in which an app speaks: "Reply in the user's language."."""
+    lines = paragraph.split("\n")
+    while len(lines) > 1 and (not lines[-1].strip() or _is_instruction(lines[-1])):
+        lines.pop()
+    return "\n".join(lines)
+
+
 def _is_prompt(sentence: str) -> bool:
     start = sentence[:SENTENCE_CHARACTERS].strip(_DRESS)
     if OWN_VOICE.search(start):
         return False
-    if PROMPT_VOICE.match(start) and PROMPT_TOPIC.search(start):
-        return True
-    return bool(start.endswith(":") or PROMPT_ALONE.search(start))
+    return _is_instruction(start) or bool(start.endswith(":") or PROMPT_ALONE.search(start))
+
+
+def _is_instruction(sentence: str) -> bool:
+    start = sentence[:SENTENCE_CHARACTERS].strip(_DRESS)
+    return bool(PROMPT_VOICE.match(start) and PROMPT_TOPIC.search(start)) and not OWN_VOICE.search(start)
+
+
+def _is_all_looked_up(texts: Sequence[str]) -> bool:
+    """Return whether labels of two kinds, whatever they say, stand above a long passage and something shorter.
+
+    And nobody asks or speaks of themselves. What people write below titles of their own has shorter lines.
+    """
+    if len(texts) < 2 or any(map(OWN_VOICE.search, texts)):
+        return False
+    longest = max(map(len, texts[0].split("\n")))
+    titled = _TITLE.match(texts[0].strip()) and _TITLE.match(texts[-1].strip())
+    return bool(titled) and longest >= LONG_PASSAGE and len(texts[-1]) < longest
 
 
 def _among_passages(texts: Sequence[str]) -> str | None:

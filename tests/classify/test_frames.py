@@ -22,6 +22,9 @@ from router.classify.text import STRIP_CHARACTERS
 from router.classify.user_words import UserWords
 
 SHAPES = [json.loads(line) for line in Path(__file__).with_name("frames.jsonl").read_text("utf-8").splitlines()]
+LABELLED = [
+    json.loads(line) for line in Path(__file__).with_name("frames_labelled.jsonl").read_text("utf-8").splitlines()
+]
 OPEN = {
     "log-json-order",  # "that's what your api gives me" is said by the user, too
     "im-quote-own",  # all of it is behind `>`
@@ -54,6 +57,11 @@ def test_of_a_framed_turn_the_users_own_words_are_read(shape: dict[str, Any]) ->
     size = sum(own.values())
     assert sum((own - found).values()) <= size / 4
     assert shape["id"] in OPEN or sum((found - own).values()) <= max(4, size * 0.3)
+
+
+@pytest.mark.parametrize("shape", LABELLED, ids=lambda shape: shape["id"])
+def test_labels_in_eight_languages_sentences_as_labels_and_fences(shape: dict[str, Any]) -> None:
+    assert READER.read(shape["turn"])[0] == shape["own"]
 
 
 @pytest.mark.parametrize(
@@ -111,6 +119,9 @@ def test_a_frame_without_the_users_words_says_nothing(turn: str) -> None:
         "Book a train\nFrom: London\nTo: Paris\nDate: Monday",
         "I ordered two things:\n- a lamp\n- a chair\nWhere are they?",
         "Ticket #4711: my blender is still broken",
+        "I sell lamps and one came back.\nThe customer said: it never worked",
+        "Where is it?\n>>>\n>>> Your parcel is on its way, and it will reach you soon",
+        "Steps:\n1. open the app\n2. click pay\n\nResult:\nnothing happens",
         "Context: I ordered a chair for my mum, and she says it is too low for her.",
         "The first one came on Monday.\n\nThe second one did not. Can you look where it is?",
     ],
@@ -252,7 +263,17 @@ HOSTILE = [
         '{"a":',
     ),
     *(" | a: b", "Question: ", "Regards\n", "\n", "this e-mail ", "[1] ", ":", "reply above this line\n", "> a\n"),
-    *("use the context to answer ", "a", "*", '"""', "[", "I said? "),
+    *(
+        ">>>\n",
+        "the customer writes: ",
+        "I said\nthe user asked: a\n",
+        "use the context to answer ",
+        "a",
+        "*",
+        '"""',
+        "[",
+        "I said? ",
+    ),
 ]
 
 
