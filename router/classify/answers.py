@@ -21,10 +21,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from importlib import resources
 from typing import Literal, NamedTuple, TypeAlias
 
+from router.classify.shipped import shipped_lists
 from router.classify.text import QUESTION_CHARACTERS, last_question
+
+SHIPPED = "answers.txt"
 
 LONGEST = 200
 """Characters; a longer turn is read as any other."""
@@ -95,6 +97,7 @@ class _Words(NamedTuple):
     polite: frozenset[str]
     anything: frozenset[str]
     wish: frozenset[str]
+    reason: frozenset[str]
     yes: frozenset[str]
     offers: frozenset[str]
     denials: frozenset[str]
@@ -158,7 +161,7 @@ def _given(words: list[str], rest: list[str], values: int, question: frozenset[s
         if len(words) > MOST_WORDS:
             return ""
         return "answer" if len(rest) <= FEW_WORDS else "account"
-    if not known.wish.isdisjoint(question):
+    if not known.wish.isdisjoint(question) and known.reason.isdisjoint(question):
         return ""  # what the customer would like may be another task
     # "What" and "which" ask for anything only where nothing else is named.
     asked_for = here[0] if here else None
@@ -195,28 +198,16 @@ def _mark(pieces: Sequence[str], words: Sequence[str], known: _Words) -> str:
     return ""
 
 
-def shipped_list() -> str:
-    """Return the table of words as it ships."""
-    return resources.files("router.classify").joinpath("answers.txt").read_text("utf-8")
-
-
 @lru_cache(maxsize=1)
 def _words() -> _Words:
-    lists: dict[str, set[str]] = {}
-    name = ""
-    for line in shipped_list().splitlines():
-        if line.startswith("["):
-            name = line.strip("[]")
-        elif line and not line.startswith("#"):
-            lists.setdefault(name, set()).update(line.split())
+    of = {name: frozenset(" ".join(lines).split()) for name, lines in shipped_lists(SHIPPED).items()}
     asked: dict[str, int] = {}
     given: dict[str, int] = {}
     for place, kind in enumerate(KINDS):
-        for word in lists[f"asks {kind.name}"]:
+        for word in of[f"asks {kind.name}"]:
             asked[word] = asked.get(word, 0) | 1 << place
-        for word in lists.get(f"gives {kind.name}", ()):
+        for word in of.get(f"gives {kind.name}", ()):
             given[word] = given.get(word, 0) | 1 << place
-    of = {name: frozenset(words) for name, words in lists.items()}
     return _Words(
         bare=of["bare"],
         pointing=of["pointing"],
@@ -232,6 +223,7 @@ def _words() -> _Words:
         polite=of["asks politely"],
         anything=of["asks anything"],
         wish=of["asks wish"],
+        reason=of["asks reason"],
         yes=of["gives yes"],
         offers=of["offers"],
         denials=of["denies"],

@@ -85,9 +85,9 @@ class Artefact:
     blocks' scores all have `len(classes) + 2` columns. `sharpness` turns scores into log-probabilities; `stay`,
     `goes_on` and `weight` are the filter's. `certificate` holds the thresholds and says how they came about. Without
     classes there is nothing to recognise, and there are no blocks. `attention` tells which words of a long message ask
-    for something (`attention.Attention`); empty where they all count alike. `languages` are the models
-    of further languages, which `identifier` tells apart. `second` is there in a cascade; the certificate is then that
-    of both models.
+    for something (`attention.Attention`); empty where they all count alike. `languages` are the models of further
+    languages, which `identifier` tells apart. `second` is there in a cascade; the certificate is then that of both
+    models.
     """
 
     key: str

@@ -35,7 +35,6 @@ SHORT = 12
 POWER = 3.0
 """Of the probability that a window asks. Between 2 and 3 all measured alike; with one, stories lose 2 to 10 points."""
 
-
 RATHER = 0.8**POWER
 """What a window weighs that surely asks. Where none does all words count alike: thanks and praise are heard as such."""
 
@@ -53,6 +52,7 @@ class Attention:
 
     def __init__(self, numbers: Floats, vectors: Callable[[list[str]], Floats]) -> None:
         self.numbers = numbers
+        self.short = SHORT
         self._direction = numbers[:-1]
         self._offset = float(numbers[-1])
         self._vectors = vectors

@@ -252,7 +252,7 @@ class Tree:
             if at >= 0 and (own := probabilities.item(at)) >= _LEAST:
                 heaviest.append((-own, at))
         if len(heaviest) < LEAST_LISTED:  # so many are always told: lighter ones fill a list up
-            heaviest = [(-probabilities.item(at), at) for at in _two_heaviest(probabilities)]
+            heaviest = _two_heaviest(probabilities)
         heaviest.sort()
         return Belief(
             mass,
@@ -263,18 +263,29 @@ class Tree:
         )
 
 
-def _two_heaviest(probabilities: Doubles) -> list[int]:
-    """Return the places of the two greatest, of equal ones the first; of fewer all."""
+def _two_heaviest(probabilities: Doubles) -> list[tuple[float, int]]:
+    """Return the two greatest with their places, negative, so that they sort; of equal ones the first; of fewer all."""
     if len(probabilities) < LEAST_LISTED:
-        return list(range(len(probabilities)))
+        return [(-own, at) for at, own in enumerate(probabilities.tolist())]
     first = int(probabilities.argmax())
     others = probabilities.copy()
     others[first] = -1.0
-    return [first, int(others.argmax())]
+    second = int(others.argmax())
+    return [(-probabilities.item(first), first), (-probabilities.item(second), second)]
 
 
 FEW = 3
 """In a message of more sentences that say something one clear one is enough: as a whole a long story is never clear."""
+
+
+def opened(turns: Doubles) -> Doubles:
+    """Return the probabilities of the tasks at turns that open something: nothing goes on there.
+
+    What all the same sounds most like going on stays as it is, and settles nowhere.
+    """
+    going_on = turns[..., -1:]
+    found: Doubles = turns[..., :-2] / np.where(going_on < SILENT, 1.0 - going_on, 1.0)
+    return found
 
 
 def spoken(turns: Doubles) -> Doubles:
@@ -285,4 +296,4 @@ def spoken(turns: Doubles) -> Doubles:
     saying = turns[turns[:, -1] < SILENT] if len(turns) else turns
     if len(saying) < 2:
         return np.zeros((0, 0))
-    return saying[:, :-2] / (1.0 - saying[:, -1:])
+    return opened(saying)

@@ -26,7 +26,7 @@ from collections.abc import Callable
 import re2
 
 from router.classify.signatures import without_signature
-from router.classify.text import STRIP_CHARACTERS, clip
+from router.classify.text import STRIP_CHARACTERS, clip, well_formed
 
 PLAIN_CHARACTERS = 300
 """A text of one line and fewer characters is a chat message, in which there is nothing to clean."""
@@ -85,9 +85,11 @@ _POINTS_BELOW = re.compile(
 _FRAME = re.compile(r"at [\w.$<>/\[\]]+ ?\(|at .*:\d+$|File \".*\", line \d+|\.\.\. \d+ more$|#\d+ +\w")
 _JSON_LINE = re.compile(r"[{}\[\]]+[,;]?$|\"[^\"]*\" ?:|\"[^\"]*\",?$|-?[\d.eE+]+,$|(?:true|false|null),?$")
 _CODE_MARKS = '{}[]":;=()<>,'
-_WROTE_FIRST = ("On ", "Am ", "Le ", "El ", "Em ", "Il ", "Op ", "W d")
+WROTE_FIRST = ("On ", "Am ", "Le ", "El ", "Em ", "Il ", "Op ", "W d")
+"""How the line above a quoted mail begins: "On Monday, Shop wrote:"."""
+
 _SENT_FIRST = ("Sent ", "sent ", "Get ", "Von ", "Gesen", "Envoy", "Envia", "Invia", "Verzo", "Wysła")
-_MAIL_FIRST = _WROTE_FIRST + _SENT_FIRST
+_MAIL_FIRST = WROTE_FIRST + _SENT_FIRST
 _FENCES = ("```", "~~~")
 _LOG_FIRST = (
     *("TRACE", "DEBUG", "INFO", "NOTICE", "WARN", "ERROR", "FATAL", "CRITICAL", "SEVERE"),
@@ -105,9 +107,7 @@ def clean(text: str) -> str:
     if len(text) < PLAIN_CHARACTERS and "\n" not in text:
         return text
     before = text
-    text = clip(text, STRIP_CHARACTERS)
-    if not text.isascii():
-        text = text.encode("utf-8", "replace").decode("utf-8")  # RE2 reads UTF-8, which has no lone surrogates
+    text = well_formed(clip(text, STRIP_CHARACTERS))
     if _BLOB.search(text):
         text = _BLOB.sub(r"\1 ", text)
     lines = [line.rstrip() for line in text.split("\n")]
@@ -143,7 +143,7 @@ def _own_words(lines: list[str]) -> list[str]:
         if spoken and (ends or bare == "--" or (length and bare[0] in "-_=" and _is_comment(kept))):
             break
         skipped_to = at + length
-        quoted = quoted or (length > 0 and bare.startswith(_WROTE_FIRST))
+        quoted = quoted or (length > 0 and bare.startswith(WROTE_FIRST))
         if length:
             kept += [_SUBJECT.sub("", line.strip(), 1) for line in lines[at:skipped_to] if _SUBJECT.match(_bare(line))]
         elif not (len(bare) < 100 and bare.startswith(_SENT_FIRST) and _SENT_FROM.match(bare)):
@@ -162,7 +162,7 @@ def _is_comment(lines: list[str]) -> bool:
 
 def _mail_mark(lines: list[str], at: int, bare: str) -> tuple[int, bool]:
     """Return how many lines of a mail program begin here, and whether an older mail follows that is not behind `>`."""
-    if bare.startswith(_WROTE_FIRST) and _ON.match(bare):
+    if bare.startswith(WROTE_FIRST) and _ON.match(bare):
         if bare[-1] == ":":
             return (1, not _next(lines, at + 1).startswith(">")) if _WROTE.match(bare) else (0, False)
         second = _bare(lines[at + 1]) if at + 1 < len(lines) else ""  # mail programs break the line in two

@@ -10,7 +10,7 @@ weights (`fold`).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
@@ -88,7 +88,12 @@ class Scorer(Protocol):
 
 
 class Attends(Protocol):
-    """Knows which words ask for something. Safe to call from any thread."""
+    """Knows which words ask for something. Safe to call from any thread.
+
+    A text of up to `short` tokens is read as it is.
+    """
+
+    short: int
 
     def attend(self, reading: TokenizedText) -> TokenizedText:
         """Return a text whose other words count less."""
@@ -137,7 +142,7 @@ class LinearModel:
 
     def scores(self, reading: TokenizedText) -> Doubles | None:
         """Return the calibrated scores of all classes, whose softmax is their probabilities; None for unknown words."""
-        if self._attention is not None:
+        if self._attention is not None and len(reading.tokens) > self._attention.short:
             reading = self._attention.attend(reading)
         found: Doubles | None = None
         for scorer in self.scorers:
@@ -152,12 +157,67 @@ class LinearModel:
 
     def probabilities(self, text: str) -> Doubles | None:
         """Return the probabilities of all classes; None when nothing in the text is known."""
-        return self.probabilities_of(self.read(text))
+        scores = self.scores(self.read(text))
+        return None if scores is None else softmax(scores)
 
     def probabilities_of(self, reading: TokenizedText) -> Doubles | None:
         """Return the same of a text that was read."""
         scores = self.scores(reading)
         return None if scores is None else softmax(scores)
+
+
+LIKELY = 0.05
+"""A language of at least this probability has a say."""
+
+
+class Polyglot(LinearModel):
+    """The models of several languages, the pack's own first, as one: each text is read by that of its language.
+
+    `identify` returns how likely each is, by the tokens of a text. A text of which the pack's own model knows every
+    word is its own: most messages of most packs are, and cost no more than with one language.
+    """
+
+    def __init__(self, models: Sequence[LinearModel], identify: Callable[[Sequence[str]], Doubles]) -> None:
+        super().__init__(models[0].scorers, np.zeros(0))
+        self._models = tuple(models)
+        self._identify = identify
+
+    def read(self, text: str) -> TokenizedText:
+        """Return the text as the model of its likeliest language reads it."""
+        found = tokens(text)
+        own = self._models[0].spelling
+        if own is not None and own.read(found) is found:
+            return tokenized(text, None, found)
+        likely = self._identify(found)
+        return tokenized(text, self._models[int(likely.argmax())].spelling, found)._replace(likely=likely)
+
+    def probabilities(self, text: str) -> Doubles | None:
+        """Return the probabilities of all classes; None when nothing in the text is known."""
+        reading = self.read(text)  # nearly always for the pack's own model, which is asked without a step between
+        scores = self._models[0].scores(reading) if reading.likely is None else self.scores(reading)
+        return None if scores is None else softmax(scores)
+
+    def scores(self, reading: TokenizedText) -> Doubles | None:
+        """Return scores whose softmax are the probabilities of all classes; None for unknown words."""
+        likely = reading.likely
+        if likely is None:
+            return self._models[0].scores(reading)
+        first = int(likely.argmax())
+        found = self._models[first].scores(reading)
+        if likely[first] > 1.0 - LIKELY:
+            return found
+        total, mixed = 0.0, np.zeros(0)
+        for at in np.flatnonzero(likely >= LIKELY).tolist():
+            scores = found if at == first else self._models[at].scores(self._models[at].read(reading.text))
+            if scores is not None:
+                part = likely[at] * softmax(scores)
+                mixed = mixed + part if total else part
+                total += likely[at]
+        return np.log(mixed / total) if total else None
+
+    def asks(self, reading: TokenizedText) -> bool:
+        """Say whether a sentence asks for something, and is not merely told beside a request."""
+        return self._models[0 if reading.likely is None else int(reading.likely.argmax())].asks(reading)
 
 
 def softmax(scores: Doubles) -> Doubles:

@@ -11,100 +11,61 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from router.classify.cleaning import WROTE_FIRST
+from router.classify.frame_lines import (
+    LABEL_CHARACTERS,
+    LINE_CHARACTERS,
+    RULE,
+    STAMPED,
+    Label,
+    beyond,
+    find_head,
+    is_spoken,
+    read_label,
+    speaker,
+    subject_of,
+)
 from router.classify.frame_shapes import (
-    AGENTS,
     ASIDE_LINE,
     ASK_LEAD,
     ASK_NOUNS,
     ASK_TAGS,
     ASKERS,
-    BANNER,
-    CUSTOMERS,
     END_MARK,
     FILE_HEAD,
     FIRST_PERSON,
     HANDED_OVER,
-    HEAD_KEYS,
     HTML_TAGS,
-    IGNORED,
-    LABELS,
     LEAD,
-    LETTER_KEYS,
     NOT_ASKED,
     NUMBERED,
     PASSAGE_NOUNS,
-    PASSAGE_WORDS,
     PROMPT_NOUNS,
     PROMPT_VOICE,
     SAID_LEAD,
     SAID_NOUNS,
-    SUBJECT_KEYS,
-    TICKET,
     Kind,
 )
 
-LINE_CHARACTERS = 240
-"""Of each line so many characters tell what it is. It bounds every search here."""
-
-LABEL_CHARACTERS = 60
-LABEL_WORDS = 6
-HEAD_LINES = 40
-FIELD_CHARACTERS = 120
-"""A value that is longer is what somebody says."""
-
-NAME_WORDS = 4
 LAST_LINES = 12
-QUOTES = ("On ", "Am ", "Le ", "El ", "Em ", "Il ", "Op ", "W d")
-"""How the line above a quoted mail begins: "On Monday, Shop wrote:"."""
-LEAST_FIELDS = 3
-"""So many fields are a head where one of them is known."""
-
 CODE_SHARE = 1 / 25
 """Marks of code in code, and in prose fewer."""
 
 _TAG = re.compile(r"<(/?)([A-Za-z][\w.:-]{0,48})((?:[\s/][^<>]{0,300})?)>")
 _NAME_PARTS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
-_RULE = re.compile(r"[-=_*~#+]{3,}$")
 _FENCES = ("```", "~~~", '"""', "'''", "<<<", "[[[")
 _CLOSING = {"<<<": ">>>", "[[[": "]]]", ">>>": "<<<"}
 _PATH = re.compile(r"[\w.-]{0,60}[/\w.-]{0,100}\.[a-z]{1,5}\b")
 _CODE_MARKS = "{}[]();=<>"
-_DRESS = " \t#*=_-[](){}<>|\"'`~•:："
-_NUMBER = re.compile(r"[#(]?\d{1,4}[.)\]]?$")
-_FIELD = re.compile(
-    r"(?:[-*•|>] ?)?\*{0,2}(?P<key>[^\W\d_][^\n:：*|=\t]{0,38}?)\*{0,2}"
-    r"(?: ?[:：]\*{0,2}(?:\s+|$)| ?(?:\t|\|(?: |$))|(?<=\w)=(?!=))(?P<value>.*)"
-)
 _INLINE = re.compile(
     r"(?<=[.!?…\"'”)\]]) +(?=(?i:(?:user|customer|visitor|kunden)?[ -]?(?:question|query|context|answer|frage|kontext"
     r"|antwort|visitor|customer|user|q)): ?)"
     r"|(?<=\w) +(?=(?:User |Customer )?(?:Question|QUESTION|Query|QUERY|Context|CONTEXT|Frage|Kontext): ?)"
 )
 _HANDS_OVER = (":", "：", "ago", "commented", "wrote")
-_ADDRESS = re.compile(r"[^\n<>@:]{0,60}<[^<>\s@]{1,60}@[^<>\s@]{1,60}>")
-_ENDS_HEAD = frozenset({"ask", "answer", "passage"})
 _INSTRUCTED = re.compile(r"[^\n:]{0,100}\b(?:answer|respond|reply|question|query|message)\b[^\n:]{0,30}: (?=\S)", re.I)
 _PIPES = re.compile(r" \| | -> ")
-
-_TIME = r"\d{1,2}[:.]\d\d(?:[:.]\d\d)?(?:\s?[AaPp]\.?[Mm]\.?)?(?: ?(?:UTC|GMT|CET))?"
-_DAY = (
-    r"(?:\d{1,4}[./-]\d{1,2}[./-]\d{2,4}|\d{1,2}[./]\d{1,2}|(?:[A-Z][a-z]{2,8},? )?(?:[A-Z][a-z]{2,8}\.? \d{1,2}"
-    r"|\d{1,2}\.? [A-Z][a-z]{2,8})(?:,? \d{4})?|[Tt]oday|[Yy]esterday|(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day)"
-)
-_STAMP = rf"(?:{_DAY}(?:,| -|T| at| um)?\s{{0,2}})?{_TIME}"
-_WHO = r"(?P<who>[^\W\d_][^:：\n\[\]<>{}/=]{0,48}?)"
-_SPEAKERS = (
-    re.compile(rf"[\[(]{_STAMP}[\])]\s{{0,3}}(?:[-–|]\s)?{_WHO}\s?:\s?(?P<said>.*)"),
-    re.compile(rf"{_STAMP}\s{{0,3}}[-–—|]\s{{1,3}}{_WHO}\s?:\s?(?P<said>.*)"),
-    re.compile(rf"[\[(]{_STAMP}[\])]\s{{1,3}}{_WHO}(?P<said>)$"),
-    re.compile(rf"{_WHO}(?:,|\s[-–—|•·])?\s{{0,3}}[\[(]{_STAMP}[\])]\s?:?(?P<said>(?:\s.*)?)$"),
-    re.compile(rf"{_WHO}(?:,|\s[-–—|•·])?\s{{1,3}}{_STAMP}\s?:?(?P<said>)$"),
-)
-"""A line of a pasted conversation: WhatsApp, live chats, Teams, Telegram and Discord, Slack."""
-
-_STAMPED = re.compile(rf"[-–—]? ?{_STAMP}$")
 _NAMED = re.compile(r"[^\W\d_][\w'’.-]{0,30}(?: [\w'’.()-]{1,30}){0,3}$")
-_LEVELS = frozenset("trace debug info notice warn warning error fatal critical severe exception".split())
 
 
 class TurnPiece(NamedTuple):
@@ -219,17 +180,6 @@ def _kind_of_tag(name: str) -> Kind | None:
 # -------------------------------------------------------------------------------------------------------------- lines
 
 
-class _Label(NamedTuple):
-    """What begins with a line: a piece of this kind, which says something on the line already."""
-
-    kind: Kind
-    tells: bool
-    said: str = ""
-    who: str = ""
-    alone: bool = False
-    """Whether the piece is this line and no more."""
-
-
 class _Lines:
     """Reads the lines of a text without tags into `pieces`. `before` are the pieces in front of it."""
 
@@ -238,7 +188,7 @@ class _Lines:
         self._looked_up = any(piece.kind == "passage" for piece in before)
         self._headed = any(piece.kind == "head" for piece in before)
         self._no_head_before = 0
-        self._begin(_Label("plain", False))
+        self._begin(Label("plain", False))
         lines = _one_label_a_line(text).split("\n")
         self._last_closing = max((n for n, line in enumerate(lines) if line.rstrip().endswith("<<<")), default=0)
         at = 0
@@ -246,7 +196,7 @@ class _Lines:
             at = self._read(lines, at)
         self._end()
 
-    def _begin(self, label: _Label) -> None:
+    def _begin(self, label: Label) -> None:
         self._label = label
         self._kept = [label.said] if label.said else []
         self._looked_up = self._looked_up or label.kind == "passage"
@@ -256,7 +206,7 @@ class _Lines:
         label, text = self._label, "\n".join(self._kept).strip()
         if text or label.kind != "plain":
             self.pieces.append(TurnPiece(label.kind, text, label.tells, closed, label.who))
-        self._begin(_Label("plain", False))
+        self._begin(Label("plain", False))
 
     def _read(self, lines: Sequence[str], at: int) -> int:
         """Read from line `at` on, and return the number of the next line to read."""
@@ -268,17 +218,17 @@ class _Lines:
             return at + 1
         if bare.startswith(_FENCES) or (bare == ">>>" and at < self._last_closing):  # else it is quoted mail
             return self._read_fence(lines, at, bare)
-        if _RULE.match(bare):
+        if RULE.match(bare):
             return self._read_rule(lines, at, bare)
         if kind == "passage" and END_MARK.match(bare):
             self._end(closed=True)
             return at + 1
         if at >= self._no_head_before and (kind in ("plain", "head") or (kind == "ask" and self._headed)):
-            length, self._no_head_before = _find_head(lines, at, first=not at and not self.pieces)
+            length, self._no_head_before = find_head(lines, at, first=not at and not self.pieces)
             if length:
                 self._end()
-                said = "\n".join(value for each in lines[at : at + length] if (value := _subject(each)))
-                self._begin(_Label("head", True, said))
+                said = "\n".join(value for each in lines[at : at + length] if (value := subject_of(each)))
+                self._begin(Label("head", True, said))
                 self._end(closed=True)
                 self._headed = True
                 return at + length
@@ -286,7 +236,7 @@ class _Lines:
         if label is None:
             self._kept.append(line)
             return at + 1
-        if label.who and not label.said and _STAMPED.match(bare):  # the name stood on the line before
+        if label.who and not label.said and STAMPED.match(bare):  # the name stood on the line before
             while self._kept and not self._kept[-1].strip():
                 self._kept.pop()
             self._kept = self._kept[: -2 if self._kept[-1].strip().isupper() and len(self._kept) > 1 else -1]
@@ -316,7 +266,7 @@ class _Lines:
             if named:
                 self._kept.pop()
             self._end()
-            self._begin(_Label("passage", True, "\n".join(inside)))
+            self._begin(Label("passage", True, "\n".join(inside)))
             self._end(closed=True)
         else:
             self._kept += inside
@@ -333,7 +283,7 @@ class _Lines:
         self._kept.append("")
         return at + 1
 
-    def _find_label(self, lines: Sequence[str], at: int, bare: str) -> _Label | None:
+    def _find_label(self, lines: Sequence[str], at: int, bare: str) -> Label | None:
         """Return what begins with a line, None where it goes on with the piece before.
 
         Inside a passage, or the user's words, only what cannot be their own begins anything.
@@ -341,20 +291,20 @@ class _Lines:
         kind, line = self._label.kind, lines[at]
         outside = kind not in ("passage", "ask")
         if outside or kind == "ask":
-            spoken = _speaker(bare) or self._named_above(bare)
+            spoken = speaker(bare) or self._named_above(bare)
             if spoken and (outside or self._label.who):
-                return _Label("customer", True, spoken[1] + _beyond(line, bare, spoken[1]), spoken[0])
+                return Label("customer", True, spoken[1] + beyond(line, bare, spoken[1]), spoken[0])
         if ASIDE_LINE.match(bare):
-            return _Label("aside", True, alone=True)
+            return Label("aside", True, alone=True)
         if FILE_HEAD.match(bare):
-            return _Label("passage", True)
+            return Label("passage", True)
         if NUMBERED.match(bare) and len(bare) > LABEL_CHARACTERS:
-            return _Label("passage", False, line)
-        label = _read_label(line, bare) or self._read_sentence(line, bare)
+            return Label("passage", False, line)
+        label = read_label(line, bare) or self._read_sentence(line, bare)
         if label and (label.tells or outside or label.kind in ("answer", "prompt")):
             return label
         if kind == "passage" and label and label.kind in ("ask", "customer"):
-            last = len(lines) - at < LAST_LINES and not any(_is_spoken(each) for each in lines[at + 1 :])
+            last = len(lines) - at < LAST_LINES and not any(is_spoken(each) for each in lines[at + 1 :])
             if last or not lines[at - 1].strip():
                 return label  # a weak label, but a paragraph of its own, or the end of a conversation
         if (
@@ -364,16 +314,16 @@ class _Lines:
             and not FIRST_PERSON.search(bare)
         ):
             # "On Monday, Shop wrote:" stands above an older mail.
-            return None if bare.startswith(QUOTES) or (bare[-1] != ":" and self._says()) else _Label("ask", True)
+            return None if bare.startswith(WROTE_FIRST) or (bare[-1] != ":" and self._says()) else Label("ask", True)
         if self._looked_up and (found := _INSTRUCTED.match(bare)) and PROMPT_VOICE.match(bare):
-            return _Label("ask", True, bare[found.end() :] + _beyond(line, bare, "said"))
+            return Label("ask", True, bare[found.end() :] + beyond(line, bare, "said"))
         if LEAD.match(bare) and not FIRST_PERSON.search(bare):
-            return _Label("prompt", True, alone=True) if self._looked_up else _Label("passage", True)
+            return Label("prompt", True, alone=True) if self._looked_up else Label("passage", True)
         if kind == "ask" and self._headed and bare[0] == bare[-1] == "*":
-            return _Label("aside", False)  # the next field of a form
+            return Label("aside", False)  # the next field of a form
         return None
 
-    def _read_sentence(self, line: str, bare: str) -> _Label | None:
+    def _read_sentence(self, line: str, bare: str) -> Label | None:
         """Return the label that is a sentence, unless a person tells what another has said."""
         head, colon, said = bare.replace("：", ":").partition(":")
         if not colon or not SAID_LEAD.match(head) or FIRST_PERSON.search(head):
@@ -382,7 +332,7 @@ class _Lines:
         if self._label.kind == "plain" and not self._looked_up and FIRST_PERSON.search(above):
             return None
         said = said.strip()
-        return _Label("ask", True, said + _beyond(line, bare, said))
+        return Label("ask", True, said + beyond(line, bare, said))
 
     def _says(self) -> bool:
         """Return whether words that may be the user's stand before this line."""
@@ -391,7 +341,7 @@ class _Lines:
 
     def _named_above(self, bare: str) -> tuple[str, str] | None:
         """Return who speaks below a line that holds the time alone: the name stands above, with a badge between."""
-        if not bare[-1].isalnum() or not _STAMPED.match(bare):
+        if not bare[-1].isalnum() or not STAMPED.match(bare):
             return None
         above = [each.strip() for each in self._kept[-4:] if each.strip()][-2:]
         if len(above) == 2 and above[1].isupper():
@@ -412,7 +362,7 @@ def _one_label_a_line(text: str) -> str:
         return text
     return "\n".join(
         _INLINE.sub("\n", line)
-        if PROMPT_VOICE.match(line) or _read_label(line, line[:LINE_CHARACTERS].strip())
+        if PROMPT_VOICE.match(line) or read_label(line, line[:LINE_CHARACTERS].strip())
         else line
         for line in text.split("\n")
     )
@@ -423,148 +373,3 @@ def _is_prose(lines: Sequence[str]) -> bool:
     text = " ".join(lines)[: 4 * LINE_CHARACTERS]
     longest = max(map(len, lines), default=0)
     return longest > LINE_CHARACTERS // 2 and sum(map(text.count, _CODE_MARKS)) < CODE_SHARE * len(text)
-
-
-# ------------------------------------------------------------------------------------------------------------- labels
-
-
-def _read_label(line: str, bare: str) -> _Label | None:
-    """Return the label that a line begins with, or is."""
-    if not bare:
-        return None
-    field = _FIELD.match(bare)
-    dressed = bare[0] in "#*=[<-" or (bare.isupper() and len(bare) > 4)
-    if field and field["key"]:
-        head, said = field["key"], field["value"].strip()
-    elif dressed:
-        head, _, said = bare.partition(":") if ":" in bare[:LABEL_CHARACTERS] else (bare, "", "")
-    elif ":" in bare[: LABEL_CHARACTERS + 20]:
-        head, _, said = bare.partition(":")
-    else:
-        return None
-    if len(head) > LABEL_CHARACTERS + 20:
-        return None
-    name, said = _name_of_label(head), said.strip().lstrip("*_ ").strip()
-    said = "" if said in ("|", ">", "|-", ">-") else said + _beyond(line, bare, said)
-    found = LABELS.get(name)
-    if found is None:
-        words = frozenset(name.split())
-        titled = dressed or (not said and ":" in bare[-2:])
-        if titled and not words.isdisjoint(PASSAGE_WORDS) and words.isdisjoint(ASK_NOUNS):
-            return _Label("passage", True, said)
-        return None
-    kind, tells = found
-    if kind == "ask" and "@" in said[: NAME_WORDS * 10] and "mail" in name:
-        return None  # the address, not the mail
-    return _Label(kind, tells, said, name if kind in ("customer", "agent") else "")
-
-
-def _beyond(line: str, bare: str, said: str) -> str:
-    """Return what lies beyond the characters of a line that are looked at, where it says anything."""
-    return line.strip()[len(bare) :] if said else ""
-
-
-def _name_of_label(head: str) -> str:
-    """Return a label without what it is dressed up with.
-
-    >>> _name_of_label("### Here is the user's **Question** 2"), _name_of_label("customer_message")
-    ('question', 'customer message')
-    """
-    words = [word.strip(_DRESS) for word in re.split(r"[\s_]+|(?<=\b[ld])['’]|(?<=[a-z])\.(?=[a-z]{3})", head.lower())]
-    words = [word for word in words if word]
-    kept = [word for word in words if word not in IGNORED and not _NUMBER.match(word)] or words[:1]
-    if "for" in kept[1:]:  # "my request for Codex", "AGENTS.md instructions for /app"
-        kept = kept[: kept.index("for", 1)]
-        if kept == ["request"]:
-            return "my request"
-    if len(kept) > 1 and kept[0] in ("ticket", "email", "mail") and kept[-1] in ("message", "body", "description"):
-        kept = kept[-1:]
-    return " ".join(kept) if len(kept) <= LABEL_WORDS else ""
-
-
-def _is_spoken(line: str) -> bool:
-    """Return whether a line says something in a conversation, by its label."""
-    label = _read_label(line, line[:LINE_CHARACTERS].strip())
-    return label is not None and label.kind in ("customer", "agent", "answer") and bool(label.said)
-
-
-def _speaker(bare: str) -> tuple[str, str] | None:
-    """Return who speaks in a line of a pasted conversation, and what."""
-    if not any(map(str.isdigit, bare[:80])):
-        return None
-    for shape in _SPEAKERS:
-        found = shape.match(bare)
-        if found:
-            who = found["who"].strip(" ,-–—|•·~")
-            if who and who.split()[0].lower() not in _LEVELS and len(who.split()) <= NAME_WORDS:
-                return who, found["said"].strip(" \u200e\u200f\u202a\u202c")
-    return None
-
-
-# -------------------------------------------------------------------------------------------------------------- heads
-
-
-def _find_head(lines: Sequence[str], at: int, first: bool) -> tuple[int, int]:
-    """Return how many lines of a help desk's or a form's head begin here, and before which line none begins.
-
-    Two lines at least that say what only a help desk says, or one among others. `first` says that nothing was said
-    before: then the line that something came is enough.
-    """
-    end = number = at
-    known = letters = fields = 0
-    announced = asked = False
-    while number < min(len(lines), at + HEAD_LINES):
-        bare = lines[number][:LINE_CHARACTERS].strip()
-        if not bare or _RULE.match(bare):
-            number += 1
-            continue
-        field = _FIELD.match(bare)
-        key = _name_of_key(field["key"]) if field else ""
-        value = field["value"].strip() if field else ""
-        if BANNER.match(bare) and len(bare) < FIELD_CHARACTERS:
-            announced, known = True, known + 1
-        elif TICKET.match(bare) and len(bare) < FIELD_CHARACTERS and key not in SUBJECT_KEYS:
-            known += 1
-        elif known and _ADDRESS.fullmatch(bare):
-            fields += 1
-        elif not field or len(value) > FIELD_CHARACTERS:
-            break
-        elif key in CUSTOMERS or key in AGENTS:  # "Customer: Kim Lee", but not "Customer: where is it?"
-            if not ("@" in value or (value.istitle() and len(value.split()) <= NAME_WORDS)):
-                break
-            fields += 1
-        elif (key not in HEAD_KEYS or ("mail" in key and not value)) and LABELS.get(
-            _name_of_label(field["key"]), ("", 0)
-        )[0] in _ENDS_HEAD:
-            asked = True
-            break
-        else:
-            fields += 1
-            known += key in HEAD_KEYS
-            letters += key in LETTER_KEYS
-            if not value:  # it has a line of its own
-                below = lines[number + 1][:LINE_CHARACTERS].strip() if number + 1 < len(lines) else ""
-                number += bool(key in HEAD_KEYS and below and not _FIELD.match(below) and len(below) < LABEL_CHARACTERS)
-        number += 1
-        end = number
-    if (
-        known > 1
-        or (known and fields + letters >= LEAST_FIELDS)
-        or (announced and first)
-        or (asked and known + letters)
-    ):
-        return end - at, end
-    return 0, max(number, at + 1)  # what is no head from here on is none from one of its later lines on either
-
-
-def _name_of_key(key: str) -> str:
-    words = re.split(r"[\s_.]+", key.lower().strip())
-    return " ".join(words[1:] if len(words) > 2 and words[0] in ("ticket", "sla") else words)
-
-
-def _subject(line: str) -> str:
-    """Return what a head says in the user's words: the subject, unless it is that of an older mail."""
-    field = _FIELD.match(line[:LINE_CHARACTERS].strip())
-    if not field or _name_of_key(field["key"]) not in SUBJECT_KEYS:
-        return ""
-    return "" if re.match(r"(?:re|aw|sv|fwd?|wg|tr|rv|antw)\s?:|\(no ", field["value"], re.I) else field["value"]

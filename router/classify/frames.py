@@ -33,7 +33,6 @@ from router.classify.frame_shapes import (
     GREETS,
     JSON_COMPANY,
     JSON_MESSAGES,
-    LABELS,
     OWN_VOICE,
     PROMPT_ALONE,
     PROMPT_TOPIC,
@@ -60,11 +59,10 @@ JSON_DEPTH = 3
 MOST_TURNS = 200
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n")
-_DRESS = " \t#*=_-\"'`~•"
+DRESS = " \t#*=_-\"'`~•"
 _MODEL_MARKS = ("[INST]", "[/INST]")
 _TURN = re.compile(r"([^\W\d_a-z][^\W\d_]{1,20}(?: [^\W\d_a-z][^\W\d_]{1,20})?): ?(.+)")
 _TITLE = re.compile(r"[^\W\d_][^\n:]{1,40}:\s{0,3}\n")
-_LABEL_ENDS = frozenset(label.split()[-1] for label in LABELS)
 
 
 def find(parts: Sequence[str]) -> str | None:
@@ -91,22 +89,6 @@ def find(parts: Sequence[str]) -> str | None:
         found = _among_passages(texts)
         return "" if found is None and _is_all_looked_up(texts) else found
     return _choose(pieces)
-
-
-def may_be_one(text: str) -> bool:
-    """Return whether a text may be framed; false for nearly all single lines that people write, in a few hundred ns.
-
-    A short one that begins with an instruction ("Answer from the text: ...") is what a person asks of an assistant.
-    """
-    if "\n" in text or "<" in text or " | " in text or text[:1] in ("[", "(", "{"):
-        return True
-    if ":" not in text:
-        return False
-    if len(text) >= SENTENCE_CHARACTERS:
-        return True
-    words = text[: text.index(":")].split()
-    may = bool(words) and (words[-1].lower().strip(_DRESS) in _LABEL_ENDS or text[0].isdigit())
-    return may and (len(words) < LEAST_WORDS or not PROMPT_VOICE.match(text))
 
 
 def _bounded(parts: Sequence[str]) -> Iterator[str]:
@@ -318,14 +300,14 @@ def _without_last_prompt(paragraph: str) -> str:
 
 
 def _is_prompt(sentence: str) -> bool:
-    start = sentence[:SENTENCE_CHARACTERS].strip(_DRESS)
+    start = sentence[:SENTENCE_CHARACTERS].strip(DRESS)
     if OWN_VOICE.search(start):
         return False
     return _is_instruction(start) or bool(start.endswith(":") or PROMPT_ALONE.search(start))
 
 
 def _is_instruction(sentence: str) -> bool:
-    start = sentence[:SENTENCE_CHARACTERS].strip(_DRESS)
+    start = sentence[:SENTENCE_CHARACTERS].strip(DRESS)
     return bool(PROMPT_VOICE.match(start) and PROMPT_TOPIC.search(start)) and not OWN_VOICE.search(start)
 
 

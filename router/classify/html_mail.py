@@ -84,5 +84,5 @@ def as_text(source: str) -> str:
             said.append(found[0])
     if not hidden:
         said.append(source[at:])
-    text = _TABS.sub("\t", _SPACES.sub(" ", html.unescape("".join(said).replace("\n", "\n"))))
+    text = _TABS.sub("\t", _SPACES.sub(" ", html.unescape("".join(said))))
     return _LINES.sub("\n\n", "\n".join(line.strip() for line in text.split("\n"))).strip()

@@ -22,7 +22,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from itertools import pairwise
+from itertools import filterfalse, pairwise
 from typing import Any, cast
 
 import numpy as np
@@ -314,7 +314,7 @@ class WordTable:
     def _meet(self, words: list[str]) -> Floats:
         with self._lock:
             rows, table = self._store
-            new = [word for word in dict.fromkeys(words) if word not in rows]
+            new = list(filterfalse(rows.__contains__, dict.fromkeys(words)))
             if len(rows) + len(new) > len(table):
                 # A new store instead of an emptied one: other threads may still be reading the old.
                 rows, old = {word: at for at, word in enumerate(self._kept)}, table
@@ -325,8 +325,8 @@ class WordTable:
             first = len(rows)
             if new:  # another thread may have met them meanwhile
                 table[first : first + len(new)] = self._make(new)
-                rows.update((word, first + at) for at, word in enumerate(new))
-            return table.take([rows[word] for word in words], 0)
+                rows.update(zip(new, range(first, first + len(new)), strict=True))
+            return table.take(list(map(rows.__getitem__, words)), 0)
 
 
 def _weighted_sum(picked: Floats, counts: list[float]) -> Floats:

@@ -12,8 +12,8 @@ from router.classify.attention import attention_of
 from router.classify.belief import FEW, NOTHING_YET, SILENT, Filter, FilterState, Tree, spoken
 from router.classify.blocks import restore
 from router.classify.cascade import ModelCascade
-from router.classify.encoder import Doubles, Floats, LinearModel, TokenizedText
-from router.classify.languages import LanguageIdentifier, Polyglot
+from router.classify.encoder import Doubles, Floats, LinearModel, Polyglot, TokenizedText
+from router.classify.languages import LanguageIdentifier
 from router.classify.small_talk import small_talk
 from router.classify.static import StaticTable
 from router.classify.text import Spelling, last_question
@@ -160,7 +160,10 @@ def _first(artefact: Artefact, columns: int) -> LinearModel:
     if artefact.identifier is None:
         return models[0]
     known = artefact.identifier
-    return Polyglot(models, LanguageIdentifier(known.words["tags"], known.words["grams"], known.arrays["weights"]))
+    if len(known.words["tags"]) != len(models):
+        raise ValueError("there is not one model for each language")
+    identifier = LanguageIdentifier(known.words["tags"], known.words["grams"], known.arrays["weights"])
+    return Polyglot(models, identifier.probabilities)
 
 
 def _model(

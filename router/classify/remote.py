@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from router.classify.encoder import Floats
+from router.classify.text import well_formed
 from router.classify.vectors import EncoderFailed
 
 BATCH = 96
@@ -105,7 +106,7 @@ class LiteLLMSource:
         """Return the vectors of one call. Raises EncoderFailed."""
         litellm = _imported(self.name)
         # Providers refuse an empty text, and JSON holds no lone surrogates.
-        asked = [text.encode("utf-8", "replace").decode("utf-8").strip() or "." for text in texts]
+        asked = [well_formed(text).strip() or "." for text in texts]
         try:
             answer = litellm.embedding(
                 model=self._model,

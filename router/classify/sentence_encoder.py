@@ -30,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router.classify.encoder import Floats, Integers
+from router.classify.text import well_formed
 from router.classify.vectors import EncoderFailed
 
 TOKENS = 256
@@ -121,7 +122,7 @@ class _Model:
 
     def run(self, texts: Sequence[str]) -> Floats:
         """Return the vectors of texts that share one run. Raises EncoderFailed."""
-        ids = [_cut(encoding.ids) for encoding in self._tokenizer.encode_batch([_plain(text) for text in texts])]
+        ids = [_cut(encoding.ids) for encoding in self._tokenizer.encode_batch([well_formed(text) for text in texts])]
         longest = max(1, *map(len, ids))
         tokens, mask = np.zeros((2, len(ids), longest), np.int64)
         for row, of_text in enumerate(ids):
@@ -183,11 +184,6 @@ def _cut(ids: list[int]) -> list[int]:
     """Return the first and the last tokens: what is asked stands at either end, and so do the marks of a text."""
     half = TOKENS // 2
     return ids if len(ids) <= TOKENS else ids[:half] + ids[-half:]
-
-
-def _plain(text: str) -> str:
-    """Return a text that UTF-8 can hold: a tokenizer knows no lone surrogates."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _beside(path: Path, name: str) -> Path | None:

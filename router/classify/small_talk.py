@@ -16,10 +16,12 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
-from importlib import resources
 from typing import NamedTuple
 
+from router.classify.shipped import shipped_lists
 from router.classify.text import tokens
+
+SHIPPED = "small_talk.txt"
 
 KINDS = ("thanks", "farewell", "greeting", "answer")
 """In order of strength: "ok thanks, bye" is told by its thanks. Beside them the list has a kind "filler"."""
@@ -107,24 +109,15 @@ def _cut(words: list[str], known: _List) -> int:
     return last[1] if last else 0
 
 
-def shipped_list() -> str:
-    """Return the phrases as they ship."""
-    return resources.files("router.classify").joinpath("small_talk.txt").read_text("utf-8")
-
-
 @lru_cache(maxsize=1)
 def _list() -> _List:
     words: dict[str, str] = {}
     phrases: dict[str, int] = {}
-    bits = {f"[{kind}]": 1 << bit for bit, kind in enumerate(KINDS)}
-    kind = 0
-    for line in shipped_list().splitlines():
-        if line.startswith("["):
-            kind = bits.get(line, 0)
-        elif line and not line.startswith("#"):
-            phrase = _words(line)
+    for kind, lines in shipped_lists(SHIPPED).items():
+        bit = 1 << KINDS.index(kind) if kind in KINDS else 0
+        for phrase in map(_words, lines):
             joined = " ".join(phrase)
-            phrases[joined] = phrases.get(joined, 0) | kind
+            phrases[joined] = phrases.get(joined, 0) | bit
             for word in phrase:
                 words[word] = word
     for word in list(words):

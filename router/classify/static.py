@@ -190,8 +190,7 @@ MOST_WORDS = 300
 
 
 @lru_cache(maxsize=50_000)
-def vector_once(word: str) -> Floats:
-    """Return the vector of a word in the shipped table, which a fit asks for a dozen times."""
+def _vector_once(word: str) -> Floats:  # a fit reads each word a dozen times
     return StaticTable.load().vector(word)
 
 
@@ -218,10 +217,14 @@ class _StaticFeatures:
     def rows(self, readings: Sequence[TokenizedText]) -> Doubles:
         """Return the vector of each text, of shape (texts, dimensions)."""
         matrix = np.zeros((len(readings), StaticTable.load().dimensions))
+        place = {word: at for at, word in enumerate(dict.fromkeys(word for text in readings for word in text.words))}
+        vectors = np.array(list(map(_vector_once, place)), np.float32).reshape(len(place), matrix.shape[1])
         for at, reading in enumerate(readings):
             words, roots = counted(reading)
-            for number, word in enumerate(words):
-                matrix[at] += vector_once(word) * (roots[number] if roots else 1.0)
+            picked = vectors.take(list(map(place.__getitem__, words)), 0)
+            if roots:
+                picked *= np.array(roots, np.float32)[:, None]
+            np.add.reduce(picked, 0, np.float64, out=matrix[at])
         lengths = np.linalg.norm(matrix, axis=1, keepdims=True)
         matrix /= np.maximum(lengths, np.finfo(np.float32).tiny)
         return matrix

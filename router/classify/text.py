@@ -83,6 +83,11 @@ def clip(text: str, limit: int = CLIP_CHARACTERS) -> str:
     return f"{text[:half]}{middle}{text[-half:]}"
 
 
+def well_formed(text: str) -> str:
+    """Return a text without halves of surrogate pairs: RE2 and tokenizers read UTF-8, which has none."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
 def _questions(text: str, limit: int) -> str:
     """Return the last questions of a text, so many as fit, in their order."""
     found: list[str] = []
@@ -218,7 +223,7 @@ class Boilerplate:
         if len(text) > STRIP_CHARACTERS:
             text = clip(text, STRIP_CHARACTERS)
         if not text.isascii():
-            text = text.encode("utf-8", "replace").decode("utf-8")  # RE2 reads UTF-8, which has no lone surrogates
+            text = well_formed(text)
         if not self._any.Match(text):
             return text
         stripped = text

@@ -13,8 +13,11 @@ import re2
 
 from router.classify import frames, html_mail
 from router.classify.cleaning import PLAIN_CHARACTERS, clean
+from router.classify.frame_shapes import LABELS, PROMPT_VOICE
 from router.classify.small_talk import small_talk
-from router.classify.text import STRIP_CHARACTERS, Boilerplate, clip, sentences
+from router.classify.text import STRIP_CHARACTERS, Boilerplate, clip, sentences, well_formed
+
+_LABEL_ENDS = frozenset(label.split()[-1] for label in LABELS)
 
 
 class UserWords:
@@ -35,7 +38,7 @@ class UserWords:
         >>> UserWords().read("Hello there. I want my money back. Thank you very much.")
         ('I want my money back.', [])
         """
-        if parts or self._named or frames.may_be_one(text):
+        if parts or self._named or may_be_framed(text):
             found = self._find(text, parts)
             if found is not None:
                 if not found:
@@ -69,11 +72,26 @@ class UserWords:
         """Return what stands last where the pack says that the user's words stand; None where nothing does."""
         if len(text) > STRIP_CHARACTERS:
             text = f"{text[: STRIP_CHARACTERS // 2]}\n{text[-STRIP_CHARACTERS // 2 :]}"
-        if not text.isascii():
-            text = text.encode("utf-8", "replace").decode("utf-8")  # RE2 reads UTF-8, which has no lone surrogates
+        text = well_formed(text)
         found = [match for pattern in self._named for match in pattern.finditer(text)]
         last = max(found, key=lambda match: match.start(1), default=None)
         return None if last is None else (last.group(1) or "").strip()
+
+
+def may_be_framed(text: str) -> bool:
+    """Return whether a text may be framed; false for nearly all single lines that people write, in a few hundred ns.
+
+    A short one that begins with an instruction ("Answer from the text: ...") is what a person asks of an assistant.
+    """
+    if "\n" in text or "<" in text or " | " in text or text[:1] in ("[", "(", "{"):
+        return True
+    if ":" not in text:
+        return False
+    if len(text) >= frames.SENTENCE_CHARACTERS:
+        return True
+    words = text[: text.index(":")].split()
+    may = bool(words) and (words[-1].lower().strip(frames.DRESS) in _LABEL_ENDS or text[0].isdigit())
+    return may and (len(words) < frames.LEAST_WORDS or not PROMPT_VOICE.match(text))
 
 
 _PLAIN = UserWords()

@@ -161,7 +161,9 @@ def settle(tree: Tree, belief: Belief, thresholds: Thresholds, max_tasks: int = 
     """
     found: list[Settled] = []
     known = belief.known >= thresholds.known
-    sentences = [sentence for sentence in belief.sentences if sentence.known >= thresholds.known]
+    sentences: Sequence[Belief] = belief.sentences
+    if sentences:
+        sentences = [sentence for sentence in sentences if sentence.known >= thresholds.known]
     if known:
         _join(found, _descend(tree, belief.mass, thresholds), max_tasks)
     for sentence in sentences:

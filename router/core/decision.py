@@ -119,7 +119,7 @@ class Decision:
     @property
     def level(self) -> Level:
         """The level of `task`."""
-        return self.levels.get(self.task, Level.OFF)
+        return self.levels.get(self.paths[0].path, Level.OFF)
 
     @property
     def tokens(self) -> int:

@@ -25,7 +25,7 @@ _PARTS = frozenset("first firstly second secondly third thirdly finally also - *
 _STOPS = (". ", "! ", "? ", ".) ", "… ")
 
 
-def detect_complexity(text: str) -> str:
+def detect_complexity(text: str, turn: int = 0) -> str:
     """Return how much a user turn asks for at once: `simple`, `standard` or `complex`.
 
     Points are given for length, for several sentences, questions, conditions, enumerated parts, and things that must be
@@ -151,7 +151,7 @@ _WEIGHTS = _weights()
 _ENGLISH = frozenset(word for word, owners in _WEIGHTS.items() if owners[0][0] == "en" and len(owners) == 1)
 
 
-def detect_language(text: str) -> str | None:
+def detect_language(text: str, turn: int = 0) -> str | None:
     """Return the ISO 639-1 code of the language of `text`, or None when it is not clear.
 
     >>> detect_language("Wo ist mein Paket?"), detect_language("ok 12345")
@@ -183,8 +183,8 @@ def detect_language(text: str) -> str | None:
 
 
 DETECTORS: Mapping[str, Callable[[str, int], CueValue | None]] = {
-    "language": lambda text, turn: detect_language(text),
-    "complexity": lambda text, turn: detect_complexity(text),
+    "language": detect_language,
+    "complexity": detect_complexity,
     "follow_up": detect_follow_up,
 }
 """By name, what returns the value of a cue in the words of a user turn of that number, None for none."""

@@ -7,9 +7,8 @@ the next call, which resends the turn and names the words of another, decides ab
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
-from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from router.core.conversation import Turn
@@ -17,8 +16,8 @@ from router.core.conversation import Turn
 KEY = "user_words"
 """Of the metadata of a request."""
 
-INVALID = "user_words_invalid"
-"""The code of a note: what the metadata has is no text."""
+UNFIT = ("user_words_invalid", "metadata.user_words is no text, so the whole turn was read")
+"""The note about a request, by code: what its metadata has is no text."""
 
 WORDS_CHARACTERS = 4_000
 """Of the words so many are kept; recognition reads no more of any turn than the half."""
@@ -29,26 +28,27 @@ TURNS_KEPT = 64
 NamedWords: TypeAlias = Mapping[bytes, str]
 """The user's own words by a digest of the turn that holds them."""
 
-NOTHING_NAMED: NamedWords = MappingProxyType({})
 
-
-def name_words(kept: NamedWords, newest: Turn | None, metadata: Mapping[str, Any]) -> tuple[NamedWords, str]:
-    """Return the words that a conversation has been given with those of this request, and the code of what is amiss."""
+def name_words(
+    kept: NamedWords, turns: Sequence[Turn], metadata: Mapping[str, Any]
+) -> tuple[NamedWords, tuple[tuple[str, str], ...]]:
+    """Return the words that a conversation has been given with those of this request, and notes on what is amiss."""
     given = metadata.get(KEY)
+    newest = next((turn for turn in reversed(turns) if turn.role == "user"), None)
     if given is None or newest is None:
-        return kept, ""
+        return kept, ()
     if not isinstance(given, str):
-        return kept, INVALID
+        return kept, (UNFIT,)
     words = given.strip()[:WORDS_CHARACTERS]
     if not words:
-        return kept, ""
+        return kept, ()
     named = {**kept, _digest(newest): words}
-    return dict(list(named.items())[-TURNS_KEPT:]), ""
+    return dict(list(named.items())[-TURNS_KEPT:]), ()
 
 
 def words_of(turn: Turn, named: NamedWords) -> tuple[str, tuple[str, ...]]:
     """Return what recognition reads of a user turn: its text, and its parts where it has several."""
-    words = named.get(_digest(turn)) if named else None
+    words = named.get(_digest(turn))
     return (turn.text, turn.parts) if words is None else (words, ())
 
 

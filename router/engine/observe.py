@@ -66,7 +66,7 @@ class PlacedRequest:
     earlier: tuple[TurnObservation, ...]
     notes: tuple[tuple[str, str], ...]
     tuned: Levels | None
-    words: NamedWords
+    words: NamedWords | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,7 +107,7 @@ def observe(placed: PlacedRequest, request: Request, fault_handler: FaultHandler
         if number == TURNS_DECIDED:
             break
         cues = placed.cues if number == placed.turn else cues_at(placed.timeline, number)
-        said = words_of(turn, placed.words)
+        said = words_of(turn, placed.words) if placed.words else (turn.text, turn.parts)
         text = said[0]
         words = f"{len(text)}:{text}{len(reply)}:{reply}{sorted(cues.items()) if cues else ''}"
         if said[1]:  # where its parts end is seen by recognition alone
@@ -163,7 +163,7 @@ def _gather(
         faults = (*faults, late)
     elif snapshot.recogniser is not None:
         try:
-            state, belief = snapshot.recogniser.step(state, *(said if said[2] else said[:2]))
+            state, belief = snapshot.recogniser.step(state, *said)
         except Exception as error:  # noqa: BLE001
             faults = (*faults, fault_handler.degraded("recogniser_failed", error).code)
         if belief is not None and belief.shortfall is not None:

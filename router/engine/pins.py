@@ -19,6 +19,7 @@ from router.core.levels import USUAL, Draw, start_level
 from router.core.policy import CueValue, Level, Policy
 from router.core.ports import RecogniserState
 from router.core.store_ports import PinRecord
+from router.engine.named_words import NamedWords
 
 PINS_KEPT = 100_000
 """Conversations remembered at most; a pin is about 500 bytes."""
@@ -81,7 +82,7 @@ class Pin:
     faulted: Mapping[int, tuple[RecogniserState | None, Evidence]] = field(default_factory=dict)
     first: str = ""
     moment: tuple[int, Mapping[str, CueValue]] = (-1, MappingProxyType({}))
-    words: Mapping[bytes, str] = field(default_factory=lambda: MappingProxyType({}))
+    words: NamedWords | None = None
     moves: Mapping[str, int] | None = None
     drawn: bool = False
     stored: _Mark = UNSTORED

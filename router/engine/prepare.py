@@ -19,7 +19,7 @@ from router.core.ports import Capability, Request, Weaving, Wire
 from router.engine.decide_turns import Decided, blocked, decide_turns, required_only, with_notes
 from router.engine.guarding import FaultHandler
 from router.engine.identity import Identifier, Identity
-from router.engine.named_words import INVALID, NOTHING_NAMED, name_words
+from router.engine.named_words import KEY, name_words
 from router.engine.observe import Observed, PlacedRequest, observe
 from router.engine.pins import GivenLevel, Pin, Pins, Timeline, cues_at
 from router.engine.snapshot import PolicyRegistry, Snapshot
@@ -269,11 +269,9 @@ class RequestPreparer:
             if thread is not None:
                 return self._resume(call, request, thread, metadata)
         turns, asked = request.conversation.turns, 0
-        newest = None
         for turn in turns:
             if turn.role == "user":
                 asked += 1
-                newest = turn
         # Tool results, and the beginning of an answer, keep what was decided about the user turn that they go on from.
         answering = not turns or turns[-1].role == "user"
         policy = snapshot.policy
@@ -311,10 +309,11 @@ class RequestPreparer:
             if not answering:
                 at, before = pin.moment
                 cues = {**cues_at(timeline, asked - 1), **(before if at == asked - 1 else passing)}
-        words, amiss = name_words(pin.words, newest, metadata)
         notes = _notes(faults) if faults else ()
-        if amiss:
-            notes = (*notes, _UNFIT_WORDS)
+        words = pin.words
+        if KEY in metadata:
+            words, amiss = name_words(words or {}, turns, metadata)
+            notes = (*notes, *amiss)
         if continues:
             notes = (*notes, ("thread_unknown", "what was decided about the turns before is not known here"))
         return PlacedRequest(
@@ -344,22 +343,21 @@ class RequestPreparer:
     def _resume(self, call: Call, request: Request, thread: Thread, metadata: Mapping[str, object]) -> PlacedRequest:
         """Return where a request belongs whose earlier turns the backend keeps: each of its turns has its own cues."""
         cues, faults = thread.snapshot.cues.read(call.headers, metadata)
-        said = [turn for turn in request.conversation.turns if turn.role == "user"]
-        words, amiss = name_words(NOTHING_NAMED, said[-1] if said else None, metadata)
-        notes = _notes(faults)
+        asked = sum(turn.role == "user" for turn in request.conversation.turns)
+        words, amiss = name_words({}, request.conversation.turns, metadata)
         return PlacedRequest(
             thread.snapshot,
             thread.identity,
             thread.pin,
             False,
-            len(thread.observations) + len(said) - 1,
+            len(thread.observations) + asked - 1,
             cues,
             cues,
             {},
             thread.pin.cues,
             False,
             thread.observations,
-            (*notes, _UNFIT_WORDS) if amiss else notes,
+            (*_notes(faults), *amiss),
             None if thread.pin.moves is None else self.registry.levels(thread.snapshot.policy.name),
             words,
         )
@@ -370,9 +368,6 @@ DEFAULT_CAPABILITY = Capability()
 
 def _notes(faults: Iterable[str]) -> tuple[tuple[str, str], ...]:
     return tuple((fault, "the cue was not usable and fell to its default") for fault in faults)
-
-
-_UNFIT_WORDS = (INVALID, "metadata.user_words is no text, so the whole turn was read")
 
 
 def _parted(snapshot: Snapshot, cues: Mapping[str, CueValue]) -> tuple[Mapping[str, CueValue], Mapping[str, CueValue]]:

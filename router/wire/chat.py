@@ -148,7 +148,8 @@ class ChatCompletions(WireFormat):
             plan.edits += extend_leading(request.body, leading, parts, side, plan.gap, self.text_type)
             return
         known = plan.weaving.capability.roles
-        role = first_role(request.roles[: users[0]]) or next((r for r in ("system", "developer") if r in known), "")
+        own = "system" if "system" in known else "developer" if "developer" in known else ""
+        role = first_role(request.roles[: users[0]]) or own
         if not role:
             plan.put_block(users[0], placed.head)
             return

@@ -90,11 +90,12 @@ def place(
         mix = _spoken(decisions[-1])
         return PlacedTexts(*_parted(mix), (), _is_open(mix))
     if len(decisions) == 1:  # most requests: below, it comes to the same
-        mix = _spoken(decisions[0])
+        mix = decisions[0].mix if decisions[0].outcome in _SPEAKING else _spoken(decisions[0])
         passing = tuple([piece for piece in mix if piece.volatile])
+        is_open = bool(decisions[0].shortlist) and _is_open(mix)
         if not passing:
-            return PlacedTexts(*_parted(mix), (), _is_open(mix))
-        if not _is_open(mix):
+            return PlacedTexts(*_parted(mix), (), is_open)
+        if not is_open:
             return PlacedTexts(*_parted([piece for piece in mix if not piece.volatile]), ((0, say(passing)),))
     general = special = ""
     open_case = False

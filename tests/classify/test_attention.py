@@ -12,7 +12,7 @@ from router.classify.artefact import ArtefactError
 from router.classify.attention import MOST_ODDS, POWER, RATHER, SHORT, Attention
 from router.classify.encoder import tokenized
 from router.classify.fit import everyday
-from router.classify.fit.training import shipped
+from router.classify.shipped import background
 from router.core.policy import Policy, Task
 
 STORY = (
@@ -102,7 +102,7 @@ def test_a_few_examples_tell_nobody_what_asking_sounds_like(policy: Policy) -> N
 def test_courtesy_is_among_what_fades() -> None:
     asking = ["where is my parcel today", "I want a refund for the chair", "send the invoice to my office please"] * 8
     praise = ["you are all so wonderful and kind", "what a lovely friendly team you have"] * 8
-    told = everyday.attention_to([*asking, *praise], [*shipped("everyday"), *praise])
+    told = everyday.attention_to([*asking, *praise], [*background("everyday"), *praise])
     assert told.asks(tokenized("where is my refund for the chair"))
     assert not told.asks(tokenized("you are such a lovely and kind team"))
 
@@ -116,5 +116,5 @@ def test_numbers_that_do_not_fit_the_table_are_refused(artefact: Artefact) -> No
 def test_background_texts_are_clean() -> None:
     for language in ("", "de", "fr", "es", "it", "pt", "nl", "pl"):
         for name in ("everyday", "unrelated", "follow_ups"):
-            lines = shipped(name, language)
+            lines = background(name, language)
             assert len(lines) >= 60 and len({line.lower() for line in lines}) == len(lines), (language, name)

@@ -179,10 +179,10 @@ def test_sentences_are_asked_about_with_their_message_where_they_are_unsure() ->
     text = "torn it is. sure it is. torn again."
     found = both.predict(text)
     assert source.asked == [text, "torn it is.", "torn again."]
-    np.testing.assert_array_equal(found.part("sure it is."), FIRST.probabilities("sure it is."))  # type: ignore[arg-type]
-    np.testing.assert_array_equal(found.part("torn again."), cascade().predict("torn again.").turn)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(found.part(tokenized("sure it is.")), FIRST.probabilities("sure it is."))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(found.part(tokenized("torn again.")), cascade().predict("torn again.").turn)  # type: ignore[arg-type]
     source.asked.clear()
-    assert both.predict("sure it is. torn anew.").part("torn anew.") is not None
+    assert both.predict("sure it is. torn anew.").part(tokenized("torn anew.")) is not None
     assert source.asked == [], "a message that is sure has its sentences read by the first model alone"
 
 
@@ -195,7 +195,7 @@ def test_a_late_answer_leaves_the_first_alone_and_is_told() -> None:
         release.set()
     assert found.shortfall is not None and (found.shortfall.code, found.shortfall.thresholds) == (LATE, ALONE)
     np.testing.assert_array_equal(found.turn, FIRST.probabilities("torn between. torn again."))  # type: ignore[arg-type]
-    np.testing.assert_array_equal(found.part("torn again."), FIRST.probabilities("torn again."))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(found.part(tokenized("torn again.")), FIRST.probabilities("torn again."))  # type: ignore[arg-type]
 
 
 def test_after_failures_in_a_row_it_is_left_alone_for_a_while() -> None:

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from router.classify import Artefact, LinearRecogniser
 from router.classify.cleaning import PLAIN_CHARACTERS
-from router.classify.frames import find, may_be_one
+from router.classify.frames import find
 from router.classify.html_mail import as_text, is_html
 from router.classify.signatures import without_signature
 from router.classify.text import STRIP_CHARACTERS
-from router.classify.user_words import UserWords
+from router.classify.user_words import UserWords, may_be_framed
 
 SHAPES = [json.loads(line) for line in Path(__file__).with_name("frames.jsonl").read_text("utf-8").splitlines()]
 LABELLED = [
@@ -227,7 +227,7 @@ plain = st.text(
 
 @given(plain)
 def test_a_short_line_without_a_mark_is_not_looked_at(text: str) -> None:
-    assert not may_be_one(text)
+    assert not may_be_framed(text)
 
 
 def test_what_was_found_is_found_again() -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from router.classify import Artefact, LinearRecogniser, fit_policy
-from router.classify.languages import MAIN, LanguageIdentifier
+from router.classify.languages import LanguageIdentifier
+from router.classify.shipped import MAIN
 from router.core.policy import Policy, Task
 from tests.classify.conftest import EXAMPLES
 

@@ -61,8 +61,8 @@ FOREIGN = {
 
 
 @pytest.fixture(scope="module")
-def desk() -> Router:
-    return Router.load(PACK)
+def desk(recognisers: Path) -> Router:
+    return Router.load(PACK, cache=recognisers)
 
 
 @pytest.mark.parametrize(("text", "truth"), FOREIGN.items())

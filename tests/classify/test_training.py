@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from router.classify.fit.training import ENOUGH_NONE, GOES_ON, NONE, Material, TrainingSet, shipped, training_set
+from router.classify.fit.training import ENOUGH_NONE, GOES_ON, NONE, Material, TrainingSet, training_set
+from router.classify.shipped import background
 from router.core.policy import Dialogue, DialogueTurn, Policy
 from tests.classify.conftest import EXAMPLES, lines, make_policy
 
@@ -23,7 +24,7 @@ def texts_of(rows: TrainingSet, name: str) -> list[str]:
 
 def test_the_shipped_texts_are_varied_and_distinct() -> None:
     for name, least in (("unrelated", 60), ("follow_ups", 60)):
-        texts = shipped(name)
+        texts = background(name)
         assert len(texts) == len(set(texts)) >= least
 
 
@@ -49,7 +50,7 @@ def test_a_shipped_text_that_is_a_task_of_the_pack_is_left_out() -> None:
         {"/joke": ("tell me a joke about elephants", "tell me a joke"), "/thanks": ("thanks", "thank you very much")}
     )
     rows = rows_of(joke)
-    assert "tell me a joke about elephants" in shipped("unrelated")
+    assert "tell me a joke about elephants" in background("unrelated")
     assert "tell me a joke about elephants" not in texts_of(rows, NONE)
     assert "thank you very much" not in texts_of(rows, GOES_ON)
     assert "who painted the ceiling of the Sistine Chapel" in texts_of(rows, NONE)
@@ -73,7 +74,7 @@ def test_the_classes_that_are_not_tasks_do_not_outweigh_the_tasks(policy: Policy
     weight = np.bincount(rows.labels, rows.weights)
     assert weight[:-2].tolist() == [8.0] * 6
     assert (weight[-2:] < weight[0]).all() and (weight[-2:] > 0).all()
-    wide = {f"/t{i}": (f"about {name}", f"{name} please") for i, name in enumerate(shipped("unrelated")[:40])}
+    wide = {f"/t{i}": (f"about {name}", f"{name} please") for i, name in enumerate(background("unrelated")[:40])}
     rows = rows_of(make_policy(wide))
     assert 1.0 < np.bincount(rows.labels, rows.weights)[-2] / 2 < 3.0
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from router.core.conversation import Turn
-from router.engine.named_words import NOTHING_NAMED, TURNS_KEPT, WORDS_CHARACTERS, name_words, words_of
+from router.engine.named_words import TURNS_KEPT, WORDS_CHARACTERS, NamedWords, name_words, words_of
 from router.wire.chat import ChatCompletions
 from router.wire.messages import Messages
 from router.wire.responses import Responses
@@ -52,9 +52,9 @@ def test_no_words_are_no_news(given: Any) -> None:
 
 
 def test_what_is_kept_is_bounded() -> None:
-    named = NOTHING_NAMED
+    named: NamedWords = {}
     for number in range(TURNS_KEPT + 9):
-        named, _ = name_words(named, Turn("user", str(number), 0), {"user_words": "x" * 9_999})
+        named, _ = name_words(named, [Turn("user", str(number), 0)], {"user_words": "x" * 9_999})
     assert len(named) == TURNS_KEPT
     assert words_of(Turn("user", str(number), 0), named) == ("x" * WORDS_CHARACTERS, ())
     assert words_of(Turn("user", "0", 0), named) == ("0", ())

@@ -14,9 +14,9 @@ import numpy as np
 from router.classify import blocks
 from router.classify.attention import Attention
 from router.classify.encoder import tokenized
-from router.classify.fit.training import TrainingSet, shipped
-from router.classify.languages import MAIN
-from router.classify.static import vector_once
+from router.classify.fit.training import TrainingSet
+from router.classify.shipped import MAIN, background
+from router.classify.static import shared_vectors
 
 EVERY = 3
 """One row of so many is told in a story."""
@@ -53,7 +53,7 @@ def attention_to(asking: Sequence[str], everyday: Sequence[str]) -> Attention:
     rows = blocks.learn("static", ()).rows(list(map(tokenized, windows)))
     model = LogisticRegression(C=STRENGTH, class_weight="balanced", max_iter=300).fit(rows, labels)
     numbers = np.concatenate([model.coef_[0], model.intercept_]).astype(np.float32)
-    return Attention(numbers, lambda words: np.array(list(map(vector_once, words))))
+    return Attention(numbers, shared_vectors().take)
 
 
 def _windows(text: str) -> Iterator[str]:
@@ -66,7 +66,7 @@ def _windows(text: str) -> Iterator[str]:
 
 def halves(language: str = MAIN) -> tuple[list[str], list[str]]:
     """Return the shipped everyday sentences to learn from and those to tell stories with."""
-    lines = shipped("everyday", language)
+    lines = background("everyday", language)
     return lines[::2], lines[1::2]
 
 

@@ -15,25 +15,26 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from router.classify import answers, belief, languages, lexical, sentence_encoder, small_talk
+from router.classify import answers, belief, encoder, languages, lexical, sentence_encoder, small_talk
 from router.classify.artefact import Artefact, StoredBlock, StoredLanguage, StoredSecond
-from router.classify.belief import Filter, Tree, spoken
+from router.classify.belief import Filter, Tree
 from router.classify.blocks import sentence_vectors
 from router.classify.cascade import ModelAverage
-from router.classify.encoder import Doubles, Flags, Integers, tokenized
-from router.classify.fit import calibration, certify, everyday, selection, training, turning
-from router.classify.fit.calibration import Calibration, OutOfFoldProbabilities, OutOfFoldScores
+from router.classify.encoder import Doubles, Flags
+from router.classify.fit import calibration, certify, everyday, judging, selection, training, turning
+from router.classify.fit.calibration import Calibration
 from router.classify.fit.dialogues import ScoredTurn, estimate
+from router.classify.fit.judging import Beside, JudgedRows, judge
 from router.classify.fit.selection import FittedBlocks, Hyperparameters, recipes, second_recipes, weighted
-from router.classify.fit.training import DialogueRow, Material, TrainingSet, shipped, training_set
+from router.classify.fit.training import DialogueRow, Material, TrainingSet, training_set
 from router.classify.fit.turning import HeldOutRows
-from router.classify.languages import MAIN, LanguageIdentifier
+from router.classify.languages import LanguageIdentifier
+from router.classify.shipped import MAIN, background, shipped_text
 from router.classify.static import StaticTable
-from router.classify.text import sentences
 from router.core.evidence import Certificate, Thresholds
 from router.core.policy import ROOT, EncoderCascade, Policy
 
@@ -42,10 +43,6 @@ SMALL_PACK = 1_000
 
 LARGE_PACK = 600_000
 """From so many rows times classes on one fold of three is enough to judge by: 150 tasks of 100 examples."""
-
-OURS_AFTER_ALL = 0.5
-"""A shipped text that no task is supposed to answer, and that out of fold is given to one task, or one branch of the
-tree, with more than this, is what this pack is for ("tell me a joke")."""
 
 BACKGROUND = ("unrelated", "follow_ups", "everyday")
 
@@ -103,7 +100,7 @@ def key_of(material: Material) -> str:
             training.ENOUGH_NONE,
         ],
         [everyday.EVERY, everyday.AROUND, everyday.MOST_TEXTS, everyday.WINDOWS, everyday.STRENGTH],
-        [training.NEAR, training.MOST_ROWS, SMALL_PACK, LARGE_PACK, OURS_AFTER_ALL],
+        [training.NEAR, training.MOST_ROWS, SMALL_PACK, LARGE_PACK, judging.OURS_AFTER_ALL],
         [
             belief.STAY,
             belief.GOES_ON,
@@ -115,11 +112,11 @@ def key_of(material: Material) -> str:
         ],
         [calibration.NONE_SHARE, certify.DELTA, turning.SURE_ODDS, certify.LEAST_SHORTLIST, certify.CAUTION],
         [
-            _digest(small_talk.shipped_list()),
-            _digest(answers.shipped_list()),
-            *(_digest("\n".join(shipped(name, tag))) for tag in tags for name in BACKGROUND),
+            _digest(shipped_text(small_talk.SHIPPED)),
+            _digest(shipped_text(answers.SHIPPED)),
+            *(_digest("\n".join(background(kind, tag))) for tag in tags for kind in BACKGROUND),
         ],
-        [languages.CAUTION, languages.MAIN_PRIOR, languages.LIKELY, LANGUAGE_FOLDS],
+        [languages.CAUTION, languages.MAIN_PRIOR, encoder.LIKELY, LANGUAGE_FOLDS],
     ]
     return material.digest(json.dumps(recipe))
 
@@ -159,8 +156,9 @@ def cross_validate(material: Material, progress: Progress | None = None) -> Cros
 
 def _cross_validate(material: Material, progress: Progress | None) -> CrossValidation:
     tell = progress or (lambda done: None)
-    own, *others = material.by_language().items()
-    rows = training_set(own[1])
+    spoken = material.by_language()
+    own, others = spoken[MAIN], [(tag, part) for tag, part in spoken.items() if tag != MAIN]
+    rows = training_set(own)
     if rows is None:
         nothing, tree = HeldOutRows(np.zeros((0, 0)), ()), Tree(material.paths, ())
         certified = certify.certificate(nothing, tree, material.asked)
@@ -173,48 +171,55 @@ def _cross_validate(material: Material, progress: Progress | None) -> CrossValid
     folds = 5 if len(rows) <= SMALL_PACK else 3
     worked = 1 if len(rows) * len(rows.groups) > LARGE_PACK else folds
     # Attention reads by the static table. Where that is no use, long messages are read as they are.
-    texts = _Around.of(rows, material, attends=any(name == "static" for name, _ in chosen.recipe))
+    beside = Beside.of(rows, material, attends=any(name == "static" for name, _ in chosen.recipe))
     questions = [
         (said.row, said.question) for talk in rows.dialogues for said in talk if said.row >= 0 and said.question
     ]
     candidates = [chosen]
-    if own[1].cascade is not None:
-        candidates.append(selection.choose(rows, second_recipes(own[1].cascade.encoder)))
+    if own.cascade is not None:
+        candidates.append(selection.choose(rows, second_recipes(own.cascade.encoder)))
     unseen, *seconds = selection.out_of_fold(
         rows,
         candidates,
         folds,
         worked,
-        [*texts.beside, *questions],
+        [*beside.texts, *questions],
         lambda done: tell(ours * (0.2 + 0.8 * done / (worked + 1))),
-        texts.everyday,
+        beside.everyday,
     )
     first = unseen.calibrated(rows)
     turns = calibration.turns_alone(first)
-    replies = dict(zip(questions, turns.parts[len(texts.beside) :], strict=True))
-    stored = _stored(MAIN, rows, chosen, first.calibration, texts, rows.classes)
+    replies = dict(zip(questions, turns.parts[len(beside.texts) :], strict=True))
+    stored = _stored(MAIN, rows, chosen, first.calibration, beside, rows.classes)
     tell(ours)
     further = []
     with ThreadPoolExecutor(min(selection.THREADS, os.cpu_count() or 1)) as pool:
         for number, model in enumerate(pool.map(lambda other: _language(other[0], other[1], tree), others), 1):
             further.append(model)
             tell(ours + (1.0 - ours) * number / len(others))
-    found = [_judged(tree, rows, unseen, texts, turns), *(judged for _, judged in further)]
-    certified = certify.certificate(turning.together([each.held_out for each in found]), tree, material.asked)
+    found = [judge(tree, rows, unseen, beside, turns), *(judged for _, judged in further)]
+    held_out, certified = _certified(found, tree, material)
     second: StoredSecond | None = None
-    if own[1].cascade is not None:
+    if own.cascade is not None:
         other = seconds[0].calibrated(rows)
-        joint = calibration.join(first, other, rows, own[1].cascade.share)
+        joint = calibration.join(first, other, rows, own.cascade.share)
         alone = certified.thresholds
-        second = _second(rows, candidates[1], other.calibration, joint, own[1].cascade.budget_s, alone)
-        turns = calibration.turns_together(joint, first, other, [row for row, _ in texts.beside])
-        found[0] = _judged(tree, rows, unseen, texts, turns)
-        certified = certify.certificate(turning.together([each.held_out for each in found]), tree, material.asked)
+        second = _second(rows, candidates[1], other.calibration, joint, own.cascade.budget_s, alone)
+        turns = calibration.turns_together(joint, first, other, [row for row, _ in beside.texts])
+        found[0] = judge(tree, rows, unseen, beside, turns)
+        held_out, certified = _certified(found, tree, material)
     prior = np.bincount(rows.labels, rows.weights)
     filter_ = _paced(rows, unseen.judged, turns.rows, replies, Filter(prior / prior.sum()))
     return CrossValidation(
         artefact=_artefact(
-            material, rows.classes, filter_, certified, stored, tuple(model for model, _ in further), second
+            material,
+            rows.classes,
+            filter_,
+            certified,
+            stored,
+            tuple(model for model, _ in further),
+            _identifier(spoken) if further else None,
+            second,
         ),
         texts=tuple(text for each in found for text in each.texts),
         truths=tuple(truth for each in found for truth in each.truths),
@@ -222,110 +227,30 @@ def _cross_validate(material: Material, progress: Progress | None) -> CrossValid
         weights=np.concatenate([each.weights for each in found]),
         own=np.concatenate([each.own for each in found]),
         certified=np.concatenate([each.certified for each in found]),
-        held_out=turning.together([each.held_out for each in found]),
+        held_out=held_out,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Around:
-    """What is judged beside the rows: sentences, by row, then rows as they read within a story.
-
-    `everyday` are the sentences that the attention of out-of-fold models is learned against, words of courtesy among
-    them, `told` those that stories
-    are told with; without attention there are none of them.
-    """
-
-    sentences: list[tuple[int, str]]
-    stories: Mapping[int, str]
-    everyday: Sequence[str]
-    told: Sequence[str]
-
-    @classmethod
-    def of(cls, rows: TrainingSet, material: Material, language: str = MAIN, attends: bool = True) -> _Around:
-        names = rows.truths
-        polite = [text for text, name in zip(rows.texts, names, strict=True) if name in material.courtesy]
-        attends = attends and sum(name != ROOT for name in names) - len(polite) >= everyday.LEAST_TEXTS
-        learned, told = everyday.halves(language) if attends else ([], [])
-        learned += polite if attends else []
-        stories = everyday.stories(rows, told) if attends else {}
-        held = [(at, stories.get(at, text)) for at, text in enumerate(rows.texts) if rows.held[at]]
-        return cls([(at, part) for at, text in held for part in sentences(text)], stories, learned, told)
-
-    @property
-    def beside(self) -> list[tuple[int, str]]:
-        return [*self.sentences, *self.stories.items()]
+def _certified(found: Sequence[JudgedRows], tree: Tree, material: Material) -> tuple[HeldOutRows, Certificate]:
+    """Return the rows of all languages that certify, and the certificate that they give together."""
+    held_out = turning.together([each.held_out for each in found])
+    return held_out, certify.certificate(held_out, tree, material.asked)
 
 
-def _language(tag: str, material: Material, tree: Tree) -> tuple[StoredLanguage, _Judged]:
+def _language(tag: str, material: Material, tree: Tree) -> tuple[StoredLanguage, JudgedRows]:
     """Return the model of a language beside the pack's own, and how models like it fared."""
     rows = training_set(material, tag)
     assert rows is not None  # a language is one because of its examples
     # Six of seven packs would choose it; the static table is of English words.
     candidate = Hyperparameters(selection.LEXICAL, selection.STRENGTHS[0])
-    texts = _Around.of(rows, material, tag, attends=material.encoder == "static")
+    beside = Beside.of(rows, material, tag, attends=material.encoder == "static")
     # What certifies nothing is only calibrated by, and for that one fold is enough.
     worked = 1 if (rows.generated | ~rows.own).all() else LANGUAGE_FOLDS
-    [unseen] = selection.out_of_fold(rows, [candidate], LANGUAGE_FOLDS, worked, texts.beside, everyday=texts.everyday)
+    [unseen] = selection.out_of_fold(rows, [candidate], LANGUAGE_FOLDS, worked, beside.texts, everyday=beside.everyday)
     first = unseen.calibrated(rows)
-    stored = _stored(tag, rows, candidate, first.calibration, texts, tree.classes)
+    stored = _stored(tag, rows, candidate, first.calibration, beside, tree.classes)
     # What is foreign to the pack is told by the texts in its own language, which are not as many times the same.
-    return stored, _judged(tree, rows, unseen, texts, calibration.turns_alone(first), shipped=False)
-
-
-class _Judged(NamedTuple):
-    """The rows of one language that can be judged by; fields as in `CrossValidation`."""
-
-    texts: list[str]
-    truths: tuple[str, ...]
-    probabilities: Doubles
-    weights: Doubles
-    own: Flags
-    certified: Flags
-    held_out: HeldOutRows
-
-
-def _judged(
-    tree: Tree,
-    rows: TrainingSet,
-    unseen: OutOfFoldScores,
-    texts: _Around,
-    turns: OutOfFoldProbabilities,
-    shipped: bool = True,
-) -> _Judged:
-    """Return the judged rows; those that certify with their sentences, or within a story, as a decision sees them.
-
-    `shipped` says whether shipped texts that no task answers may be among these.
-    """
-    judged, names = np.flatnonzero(unseen.judged & rows.opening), rows.truths
-    columns = [tree.classes.index(path) for path in rows.classes]
-
-    def all_classes(openings: Doubles) -> Doubles:
-        found = np.zeros((len(openings), len(tree.classes)))
-        found[:, columns] = openings
-        return found
-
-    probabilities = all_classes(turns.openings)
-    certified = _certifying(tree, rows, judged, probabilities, shipped)
-    certifying = judged[certified]
-    asking = zip(texts.sentences, turns.parts, unseen.asking, strict=False)
-    beliefs, part_rows = _part_beliefs(
-        certifying, [(row, turn) for (row, _), turn, asks in asking if asks], len(columns)
-    )
-    within = turns.parts[len(texts.sentences) : len(texts.beside)]
-    told = probabilities.copy()
-    told[list(texts.stories)] = all_classes(within[:, :-2] / (1.0 - within[:, -1:]))
-    truths = tuple(names[at] for at in certifying.tolist())
-    return _Judged(
-        texts=rows.texts_at(judged),
-        truths=tuple(names[at] for at in judged.tolist()),
-        probabilities=probabilities[judged],
-        weights=rows.weights[judged],
-        own=rows.own[judged],
-        certified=certified,
-        held_out=HeldOutRows(
-            told[certifying], truths, all_classes(beliefs), part_rows, ours=bool(rows.own[certifying].all())
-        ),
-    )
+    return stored, judge(tree, rows, unseen, beside, calibration.turns_alone(first), shipped=False)
 
 
 def _paced(
@@ -363,21 +288,6 @@ def _scored(
     return ScoredTurn(None if silent else turns[said.row], reply, truth, told == "request")
 
 
-def _part_beliefs(judged: Integers, said: Sequence[tuple[int, Doubles]], width: int) -> tuple[Doubles, Integers]:
-    """Return the beliefs after the sentences of the judged rows over `width` classes, and of which row each is."""
-    of_row: dict[int, list[Doubles]] = {}
-    for row, turn in said:
-        of_row.setdefault(row, []).append(turn)
-    beliefs: list[Doubles] = []
-    part_rows: list[int] = []
-    for place, row in enumerate(judged.tolist()):
-        if row in of_row:
-            found = spoken(np.array(of_row[row]))
-            beliefs.extend(found)
-            part_rows += [place] * len(found)
-    return np.array(beliefs).reshape(len(beliefs), width), np.array(part_rows, np.int64)
-
-
 def _artefact(
     material: Material,
     classes: tuple[str, ...],
@@ -385,6 +295,7 @@ def _artefact(
     certified: Certificate,
     main: StoredLanguage,
     languages: tuple[StoredLanguage, ...] = (),
+    identifier: StoredBlock | None = None,
     second: StoredSecond | None = None,
 ) -> Artefact:
     return Artefact(
@@ -405,17 +316,16 @@ def _artefact(
         blocks=main.blocks,
         attention=main.attention,
         languages=languages,
-        identifier=_identifier(material) if languages else None,
+        identifier=identifier,
         second=second,
     )
 
 
-def _identifier(material: Material) -> StoredBlock:
+def _identifier(spoken: Mapping[str, Material]) -> StoredBlock:
     """Return what tells the languages of a pack apart, by its examples and the background texts of each."""
-    texts = {
-        tag: [text for _, text in part.examples] + [text for name in BACKGROUND if tag for text in shipped(name, tag)]
-        for tag, part in material.by_language().items()
-    }
+    texts = {tag: [text for _, text in part.examples] for tag, part in spoken.items()}
+    for tag in spoken.keys() - {MAIN}:
+        texts[tag] += [text for kind in BACKGROUND for text in background(kind, tag)]
     learned = LanguageIdentifier.learn(texts)
     return StoredBlock("languages", {"tags": learned.tags, "grams": learned.grams}, {"weights": learned.weights})
 
@@ -438,15 +348,15 @@ def _stored(
     rows: TrainingSet,
     candidate: Hyperparameters,
     calibrated: Calibration,
-    texts: _Around,
+    beside: Beside,
     classes: tuple[str, ...],
 ) -> StoredLanguage:
     """Return the model of a language, fitted to all its rows."""
     blocks, intercepts = _weights(rows, candidate, calibrated, classes)
     attention = np.zeros(0, np.float32)
-    if texts.everyday:
+    if beside.everyday:
         tasks = rows.texts_at(np.flatnonzero(rows.labels < len(rows.classes)))
-        attention = everyday.attention_to(tasks, [*texts.everyday, *texts.told]).numbers
+        attention = everyday.attention_to(tasks, [*beside.everyday, *beside.told]).numbers
     return StoredLanguage(tag, blocks, intercepts, calibrated.sharpness, attention)
 
 
@@ -455,7 +365,7 @@ def _weights(
 ) -> tuple[tuple[StoredBlock, ...], Doubles]:
     """Return the blocks of a model fitted to all rows, and its intercepts, with a column for each of some classes."""
     learned = FittedBlocks([name for name, _ in candidate.recipe], rows.texts)
-    parts = weighted(learned.matrices(list(map(tokenized, rows.texts))), candidate.recipe)
+    parts = weighted(learned.matrices(rows.readings), candidate.recipe)
     coefficients, intercepts = selection.fit_softmax(parts, rows.labels, rows.weights, rows.groups, candidate.strength)
     columns = [*map(classes.index, rows.classes), len(classes), len(classes) + 1]
     wide = []
@@ -467,16 +377,3 @@ def _weights(
     adjusted[columns] = calibrated.adjusted(intercepts)
     scorers = learned.fold(candidate.recipe, wide)
     return tuple(StoredBlock(name, scorer.words(), scorer.arrays()) for name, scorer in scorers.items()), adjusted
-
-
-def _certifying(tree: Tree, rows: TrainingSet, judged: Integers, openings: Doubles, shipped: bool) -> Flags:
-    """Return which of the judged rows to certify thresholds on: the pack's own, as far as customers wrote them.
-
-    Of the shipped texts that no task answers those count that do not look like one of this pack's. Shipped turns that
-    only go on are not among them: what "yes, please" asks for at an opening, nobody can say.
-    """
-    from_here = ~rows.own[judged] & (rows.labels[judged] == len(rows.classes))
-    heaviest = tree.all_masses(openings[judged]).max(axis=1)
-    foreign = from_here & (heaviest <= OURS_AFTER_ALL) & shipped
-    certifying: Flags = (rows.own[judged] & ~rows.generated[judged]) | foreign
-    return certifying

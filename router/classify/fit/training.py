@@ -21,7 +21,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib import resources
+from functools import cached_property
 from typing import NamedTuple
 
 import msgspec
@@ -30,7 +30,7 @@ import numpy as np
 from router.classify import blocks
 from router.classify.encoder import Doubles, Flags, Floats, Integers, Matrix, TokenizedText, tokenized
 from router.classify.fit.certify import Acceptance
-from router.classify.languages import MAIN
+from router.classify.shipped import MAIN, background
 from router.classify.small_talk import small_talk
 from router.classify.text import last_question, tokens
 from router.classify.user_words import own_words
@@ -87,6 +87,12 @@ class Material:
             courtesy=tuple(path for path in paths if policy.tasks[path].courtesy),
             user_words=policy.user_words,
         )
+
+    @property
+    def written(self) -> list[tuple[str, str]]:
+        """The examples that customers wrote: what is not generated."""
+        made = frozenset(self.generated)
+        return [example for example in self.examples if example not in made]
 
     def by_language(self) -> dict[str, Material]:
         """Return the material of each language, the pack's own first.
@@ -184,7 +190,12 @@ class TrainingSet:
 
     def readings_at(self, rows: Integers) -> list[TokenizedText]:
         """Return some rows as the blocks read them."""
-        return list(map(tokenized, self.texts_at(rows)))
+        return [self.readings[at] for at in rows.tolist()]
+
+    @cached_property
+    def readings(self) -> tuple[TokenizedText, ...]:
+        """All rows as the blocks read them."""
+        return tuple(map(tokenized, self.texts))
 
     def part(self, rows: Integers, tasks: Integers) -> TrainingSet:
         """Return some rows, with some of the tasks as the only ones; the rows are of these or of no task."""
@@ -236,8 +247,8 @@ def training_set(material: Material, language: str = MAIN) -> TrainingSet | None
     none = _written([(NONE, raw) for raw in material.unrelated], material)
     neighbours = NearestExamples(material.encoder, [row.text for row in asked])
     if len(none) < ENOUGH_NONE:
-        none += [_Row(NONE, text, own=False) for text in neighbours.unlike(shipped("unrelated", language))]
-    goes_on = neighbours.unlike(shipped("follow_ups", language))
+        none += [_Row(NONE, text, own=False) for text in neighbours.unlike(background("unrelated", language))]
+    goes_on = neighbours.unlike(background("follow_ups", language))
     average = len(asked) / len(classes)
     weight_none = _share(NONE_WEIGHT, len(classes)) * average / len(none)
     weight_goes_on = _share(GOES_ON_WEIGHT, len(classes)) * average / len(goes_on)
@@ -292,14 +303,6 @@ def _turns(dialogues: Sequence[Dialogue], first: int) -> tuple[list[_Row], tuple
             question, before = "", turn.task
         found.append(tuple(said))
     return rows, tuple(found)
-
-
-def shipped(name: str, language: str = MAIN) -> list[str]:
-    """Return the lines of a background text that ships with this package, in English where a language has none."""
-    folder = resources.files("router.classify") / "background"
-    file = folder / language / f"{name}.txt"
-    text = (file if language and file.is_file() else folder / "en" / f"{name}.txt").read_text("utf-8")
-    return [line for line in text.splitlines() if line]
 
 
 def _share(weight: float, tasks: int) -> float:
