@@ -209,8 +209,8 @@ def evaluate(pack: Pack, labelled: Labelled | None = None, *, quick: bool = Fals
     return Evaluation(
         policy=policy.name,
         revision=policy.revision,
-        examples=len(material.examples),
-        unrelated=len(material.unrelated),
+        examples=len(material.written),
+        unrelated=len(material.unrelated) - sum(path == ROOT for path, _ in material.generated),
         shipped=int((found.certified & ~found.own).sum()),
         encoder=material.encoder,
         blocks=tuple(block.name for block in artefact.blocks),
@@ -237,11 +237,11 @@ def _notes(found: CrossValidation, material: Material, quick: bool, worked: floa
         notes.append("the learning curve was left out (--quick)")
     elif worked > PATIENCE_S:
         notes.append(f"the learning curve was left out: it takes two more fits, and one took {worked:.0f} s")
-    held_out = sum(truth != ROOT for truth in found.truths)
-    if held_out < len(material.examples):
-        every = f"{held_out:,} of {len(material.examples):,} examples were held out and judged"
+    held_out, written = sum(truth != ROOT for truth in found.held_out.truths), len(material.written)
+    if held_out < written:
+        every = f"{held_out:,} of {written:,} examples were held out and judged"
         notes.append(f"{every}: one fold of a large pack, or examples that hold no words")
-    if generated := int((found.own & ~found.certified).sum()):
+    if generated := len(material.generated):
         notes.append(f"{generated:,} rows are marked as generated: they train, and nothing is measured on them")
     return tuple(notes)
 

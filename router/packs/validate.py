@@ -144,7 +144,7 @@ def _key_hint(form: type[ClosedModel], word: str, loc: tuple[str | int, ...]) ->
     """Return what to do about an unknown key: the nearest known one, or where the key belongs."""
     found = forms_at(form, loc)
     known = known_keys(found)
-    if TaskForm in found and not _near(word, known):
+    if TaskForm in found and (word in PackForm.model_fields or not _near(word, known)):
         at_root = _near(word, PackForm.model_fields)
         if at_root:
             return f"{'' if word in PackForm.model_fields else at_root + ' '}only the root file of a pack holds it"

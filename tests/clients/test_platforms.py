@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from router.assembly import recogniser_for
 from router.core.compose import CASES, NOTHING_MORE
 from router.packs import load_pack
 from tests.clients.lossless import added
@@ -38,6 +39,8 @@ def desk(
     """`router serve` with the shipped packs."""
     data = tmp_path_factory.mktemp("desk")
     (data / "recognisers").symlink_to(recognisers, target_is_directory=True)
+    for name in PACKS:  # here, where it may take its time: a server is waited for no longer than people would
+        recogniser_for(load_pack(project / "policies" / name).policy, recognisers)
     words = [word for name in PACKS for word in ("--pack", str(project / "policies" / name))]
     words += ["--config", str(CONFIG), "--data", str(data)]
     with serving_router(*words, env={"UPSTREAM": upstream_server.url}) as server:

@@ -25,7 +25,7 @@ def few_in_language(pack: Pack) -> Iterator[Finding]:
     spoken: dict[str, list[tuple[str, int, str]]] = defaultdict(list)
     for path in tasks:
         for number, text in enumerate(policy.tasks[path].examples, 1):
-            if language := pack.policy.languages.get(text):
+            if language := policy.languages.get(text):
                 spoken[language].append((path, number, text))
     for language, rows in sorted(spoken.items()):
         place = f"{rows[0][0]}:example.{rows[0][1]}"
