@@ -6,8 +6,10 @@ windows of the pack's examples and to windows of everyday text, says of each win
 it asks. A word counts as much as the window that asks most among those it stands in, and the message is scored once, by
 all its words with their weights: nothing is cut, and a word that repeats what was asked still adds to it.
 
-A window is read by the static table: its vector is the sum of its words' vectors, at length one. Messages of up to
-`SHORT` words are scored as they are.
+A window is read by the static table: its vector is the sum of its words' vectors, divided by the root of the sum of
+their squared lengths. So two numbers of each word are all that has to be known; with the length of the sum itself, for
+which it takes all vectors, nothing was right that is not (within .2 points). Messages of up to `SHORT` words are scored
+as they are.
 
 Measured on 500 test messages each of CLINC150 and Banking77 at 10 examples a task, likeliest task right, in %:
 
@@ -22,12 +24,13 @@ The probabilities of long messages are as well calibrated as those of short ones
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
-from router.classify.encoder import Floats, Scorer, TokenizedText
-from router.classify.static import MOST_WORDS, StaticScorer, StaticTable, shared_vectors
+from router.classify.encoder import Doubles, Floats, TokenizedText
+from router.classify.lexical import WordTable
+from router.classify.static import StaticTable
 
 SHORT = 12
 """Tokens of a message that is read as it is."""
@@ -41,13 +44,20 @@ RATHER = 0.8**POWER
 MOST_ODDS = 20.0
 """Logarithm of odds beyond which a window is no more everyday: some word must remain in a text of nothing else."""
 
+LEAST_SQUARED = 1e-12
+"""Of a window of which no word is known: nothing is divided by zero."""
+
+WORDS_MET = 20_000
+"""Words whose numbers are kept, more than one text can have."""
+
 
 class Attention:
-    """A linear model that tells windows which ask from everyday ones. Never changes; safe to call from any thread.
+    """A linear model that tells windows which ask from everyday ones. Never changes but for what it remembers; safe to
+    call from any thread.
 
     `numbers` has one entry for each dimension of the static table and one more: the product of the first ones with the
-    vector of a window, at length one, plus the last are the logarithm of the odds that the window is everyday talk.
-    `vectors` returns the vectors of distinct words, one a row.
+    vector of a window plus the last one is the logarithm of the odds that the window is everyday talk. `vectors`
+    returns the vectors of distinct words, one a row.
     """
 
     def __init__(self, numbers: Floats, vectors: Callable[[list[str]], Floats]) -> None:
@@ -56,11 +66,12 @@ class Attention:
         self._direction = numbers[:-1]
         self._offset = float(numbers[-1])
         self._vectors = vectors
+        self._words = WordTable(WORDS_MET, 2, self._rows)
 
     def asks(self, reading: TokenizedText) -> bool:
         """Say whether a text as a whole rather asks for something."""
-        vector = np.add.reduce(self._vectors(reading.words[:MOST_WORDS]), 0)
-        odds: float = float(vector @ self._direction) + self._offset * float(vector @ vector) ** 0.5
+        everyday, squared = np.add.reduce(self._words.take(reading.words), 0).tolist()
+        odds: float = everyday + self._offset * squared**0.5
         return odds <= 0.0
 
     def attend(self, reading: TokenizedText) -> TokenizedText:
@@ -68,12 +79,7 @@ class Attention:
         tokens = reading.tokens
         if len(tokens) <= SHORT:
             return reading
-        words = reading.words[:MOST_WORDS]
-        vectors = self._vectors(words)
-        if len(words) < len(tokens):
-            place = {word: at for at, word in enumerate(words)}
-            vectors = np.concatenate([vectors, np.zeros_like(vectors[:1])])[[place.get(word, -1) for word in tokens]]
-        weights = self._weights(vectors)
+        weights = self._weights(self._words.take(tokens))
         most = float(weights.max())
         if most < RATHER:  # nothing asks: thanks and praise, or a message of another kind than the examples
             return reading
@@ -85,35 +91,37 @@ class Attention:
             counts[token] += square
         return reading._replace(counts=list(counts.values()), squares=squares)
 
-    def _weights(self, vectors: Floats) -> Floats:
-        """Return how much each word asks, up to 1; the vectors of the words stand in a row each, in their order."""
-        # Sums of neighbours are added to sums of neighbours: for a few hundred words ten times as fast as prefix sums.
-        pairs = vectors[:-1] + vectors[1:]
-        fours = pairs[:-2] + pairs[2:]
-        windows = np.concatenate([fours[:-1] + vectors[4:], fours[:-4] + fours[4:]])
-        everyday = windows @ self._direction
-        everyday /= np.maximum(np.sqrt(np.einsum("ij,ij->i", windows, windows)), np.finfo(np.float32).tiny)
-        asking = (1.0 + np.exp(np.minimum(everyday + self._offset, MOST_ODDS))) ** -POWER
+    def _weights(self, words: Floats) -> Doubles:
+        """Return how much each word asks, up to 1; the two numbers of each stand in a row, in their order."""
+        count = len(words)
+        sums = np.zeros((count + 1, 2))
+        np.add.accumulate(words, 0, np.float64, out=sums[1:])
+        windows = np.concatenate([sums[5:] - sums[:-5], sums[8:] - sums[:-8]])
+        everyday = windows[:, 0] / np.sqrt(np.maximum(windows[:, 1], LEAST_SQUARED)) + self._offset
+        asking = (1.0 + np.exp(np.minimum(everyday, MOST_ODDS))) ** -POWER
         # Each window speaks for all words that stand in it.
-        padded = np.zeros((2, len(vectors) + 7), np.float32)
-        padded[0, 4 : len(vectors)] = asking[: len(vectors) - 4]
-        padded[1, 7 : len(vectors)] = asking[len(vectors) - 4 :]
+        padded = np.zeros((2, count + 7))
+        padded[0, 4:count] = asking[: count - 4]
+        padded[1, 7:count] = asking[count - 4 :]
         twos = np.maximum(padded[:, :-1], padded[:, 1:])
         fours = np.maximum(twos[:, :-2], twos[:, 2:])
-        fives = np.maximum(fours[0, : len(vectors)], padded[0, 4 : len(vectors) + 4])
-        weights: Floats = np.maximum(fives, np.maximum(fours[1, : len(vectors)], fours[1, 4 : len(vectors) + 4]))
+        fives = np.maximum(fours[0, :count], padded[0, 4 : count + 4])
+        weights: Doubles = np.maximum(fives, np.maximum(fours[1, :count], fours[1, 4 : count + 4]))
         return weights
 
+    def _rows(self, words: list[str]) -> Floats:
+        vectors = self._vectors(words)
+        return np.stack([vectors @ self._direction, np.einsum("ij,ij->i", vectors, vectors)], axis=1)
 
-def attention_of(numbers: Floats, scorers: Sequence[Scorer]) -> Attention | None:
-    """Return the attention of a model with these blocks; None where there are no numbers for it.
+
+def attention_of(numbers: Floats) -> Attention | None:
+    """Return the attention of a model with these numbers; None where there are none.
 
     Raises ValueError when they do not fit the static table.
     """
     if not len(numbers):
         return None
-    static = next((scorer for scorer in scorers if isinstance(scorer, StaticScorer)), None)
-    vectors = shared_vectors().take if static is None else static.vectors
-    if numbers.shape != (StaticTable.load().dimensions + 1,):
+    table = StaticTable.load()
+    if numbers.shape != (table.dimensions + 1,):
         raise ValueError("the attention does not fit the static table")
-    return Attention(numbers, vectors)
+    return Attention(numbers, table.vectors)

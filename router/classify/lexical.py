@@ -218,8 +218,12 @@ class LexicalScorer:
     def score(self, reading: TokenizedText) -> Floats | None:
         """Return the sum of weights per class, divided by the length of the text; None when nothing is known."""
         counts = reading.counts
-        # A pair's row is never 0: the words come first.
-        pairs = list(filter(None, map(self._pairs.get, pairwise(reading.tokens))))
+        weighed: dict[int, float] = {}
+        if counts is None:  # a pair's row is never 0: the words come first
+            pairs = list(filter(None, map(self._pairs.get, pairwise(reading.tokens))))
+        else:
+            weighed = weighed_pairs(reading, self._pairs.get)
+            pairs = list(weighed)
         places = list(map(self._words.get, reading.words))
         total: Floats | None = None
         if None in places:
@@ -228,11 +232,8 @@ class LexicalScorer:
                 counts = [count for count, place in zip(counts, places, strict=True) if place is not None]
         rows = [place for place in places if place is not None] if total is not None else cast("list[int]", places)
         if rows or pairs:
-            if counts is None:
-                seen = np.add.reduce(self._table.take(rows + pairs, 0), 0)
-            else:
-                weighed = weighed_pairs(reading, self._pairs.get)
-                seen = _weighted_sum(self._table.take(rows + list(weighed), 0), counts + list(weighed.values()))
+            picked = self._table.take(rows + pairs, 0)
+            seen = np.add.reduce(picked, 0) if counts is None else _weighted_sum(picked, [*counts, *weighed.values()])
             total = seen if total is None else total + seen
         elif total is None or not total[:-1].any():
             return None

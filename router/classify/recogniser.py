@@ -178,7 +178,7 @@ def _model(
     scorers = [restore(stored.name, stored.arrays, stored.words) for stored in blocks]
     if any(scorer.width != columns for scorer in scorers) or (blocks and len(intercepts) != columns):
         raise ValueError("the weights do not fit the classes")
-    attends = None if attention is None else attention_of(attention, scorers)
+    attends = None if attention is None else attention_of(attention)
     return LinearModel(scorers, intercepts, sharpness, spelling, attends)
 
 

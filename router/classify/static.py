@@ -123,6 +123,10 @@ class StaticTable:
         summed: Floats = self._scales.take(rows) @ self._vectors.take(rows, 0).astype(np.float32)
         return summed
 
+    def vectors(self, words: list[str]) -> Floats:
+        """Return the vectors of some words, one a row."""
+        return np.array([self.vector(word) for word in words], np.float32).reshape(len(words), self.dimensions)
+
     def rows(self, word: str) -> list[int]:
         """Return the rows of the pieces of a word, in its order.
 
@@ -190,16 +194,9 @@ MOST_WORDS = 300
 
 
 @lru_cache(maxsize=50_000)
-def _vector_once(word: str) -> Floats:  # a fit reads each word a dozen times
+def vector_once(word: str) -> Floats:
+    """Return the vector of a word by the shipped table; remembered, as a fit reads each word a dozen times."""
     return StaticTable.load().vector(word)
-
-
-@cache
-def shared_vectors() -> WordTable:
-    """Return the vectors of words met in traffic, for models without a static block of their own."""
-    table = StaticTable.load()
-    most = STORE_BYTES // (4 * table.dimensions)
-    return WordTable(most, table.dimensions, lambda words: np.array(list(map(table.vector, words)), np.float32))
 
 
 def counted(reading: TokenizedText) -> tuple[list[str], list[float] | None]:
@@ -218,7 +215,7 @@ class _StaticFeatures:
         """Return the vector of each text, of shape (texts, dimensions)."""
         matrix = np.zeros((len(readings), StaticTable.load().dimensions))
         place = {word: at for at, word in enumerate(dict.fromkeys(word for text in readings for word in text.words))}
-        vectors = np.array(list(map(_vector_once, place)), np.float32).reshape(len(place), matrix.shape[1])
+        vectors = np.array(list(map(vector_once, place)), np.float32).reshape(len(place), matrix.shape[1])
         for at, reading in enumerate(readings):
             words, roots = counted(reading)
             picked = vectors.take(list(map(place.__getitem__, words)), 0)
@@ -248,21 +245,14 @@ class StaticScorer:
         most = len(self._vocabulary) + max(2 * MOST_WORDS, STORE_BYTES // (4 * width))
         known: Floats | None = None
         if self._vocabulary:
-            vectors = self._vectors(self._vocabulary)
+            vectors = table.vectors(self._vocabulary)
             known = np.concatenate([vectors @ weights, vectors], axis=1)
         self._store = WordTable(most, width, self._rows, self._vocabulary, known)
 
-    def _vectors(self, words: list[str]) -> Floats:
-        return np.array([self._static.vector(word) for word in words], np.float32)
-
     def _rows(self, words: list[str]) -> Floats:
         # Not by BLAS, whose threads cost more.
-        vectors = self._vectors(words)
+        vectors = self._static.vectors(words)
         return np.concatenate([np.einsum("ij,jk->ik", vectors, self._weights), vectors], axis=1)
-
-    def vectors(self, words: list[str]) -> Floats:
-        """Return the vectors of at most `MOST_WORDS` distinct words, one a row."""
-        return self._store.take(words)[:, self.width :]
 
     def score(self, reading: TokenizedText) -> Floats | None:
         """Return the scores of the text's vector; None when it has none."""

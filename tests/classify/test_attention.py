@@ -59,8 +59,8 @@ def test_a_word_counts_as_much_as_the_window_that_asks_most(words: list[str]) ->
     most = np.zeros(len(words))
     for size in (5, 8):
         for start in range(len(words) - size + 1):
-            window = vectors[start : start + size].sum(axis=0)
-            everyday = window @ numbers[:-1] / np.linalg.norm(window) + numbers[-1]
+            window = vectors[start : start + size]
+            everyday = window.sum(axis=0) @ numbers[:-1] / np.linalg.norm(window) + numbers[-1]
             asks = (1 + np.exp(min(everyday, MOST_ODDS))) ** -POWER
             most[start : start + size] = np.maximum(most[start : start + size], asks)
     squares = attention().attend(tokenized(" ".join(words))).squares

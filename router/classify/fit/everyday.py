@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from router.classify import blocks
-from router.classify.attention import Attention
-from router.classify.encoder import tokenized
+from router.classify.attention import LEAST_SQUARED, Attention
+from router.classify.encoder import Floats
 from router.classify.fit.training import TrainingSet
 from router.classify.shipped import MAIN, background
-from router.classify.static import shared_vectors
+from router.classify.static import StaticTable, vector_once
+from router.classify.text import tokens
 
 EVERY = 3
 """One row of so many is told in a story."""
@@ -50,10 +50,17 @@ def attention_to(asking: Sequence[str], everyday: Sequence[str]) -> Attention:
         found = [window for text in texts for window in _windows(text)]
         windows += found
         labels += [label] * len(found)
-    rows = blocks.learn("static", ()).rows(list(map(tokenized, windows)))
+    rows = np.array([_direction(window) for window in windows])
     model = LogisticRegression(C=STRENGTH, class_weight="balanced", max_iter=300).fit(rows, labels)
     numbers = np.concatenate([model.coef_[0], model.intercept_]).astype(np.float32)
-    return Attention(numbers, shared_vectors().take)
+    return Attention(numbers, StaticTable.load().vectors)
+
+
+def _direction(window: str) -> Floats:
+    """Return the vector of a window as attention reads it."""
+    vectors = np.array([vector_once(word) for word in tokens(window) or [""]])
+    direction: Floats = vectors.sum(axis=0) / max(float(np.einsum("ij,ij", vectors, vectors)), LEAST_SQUARED) ** 0.5
+    return direction
 
 
 def _windows(text: str) -> Iterator[str]:
