@@ -17,6 +17,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Iterator
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import IO
 
@@ -31,8 +32,8 @@ from router.core.policy import Policy
 
 FIT_DEADLINE_S = 600.0
 
-KEPT_MODELS = 8
-"""Models that stay in the cache, the newest first: a few packs, and a way back to what a pack was before."""
+KEPT_BYTES = 256 << 20
+"""Of models in the cache, those used last stay: a few packs, and a way back to what a pack was before."""
 
 
 STEP = "fit-progress "
@@ -84,7 +85,10 @@ def recogniser_for(policy: Policy, cache: Path | None, *, isolated: bool = False
     path = cache / f"{key[:32]}.model" if cache is not None else None
     if path is not None:
         with contextlib.suppress(ArtefactError):
-            return LinearRecogniser(Artefact.load(path, key))
+            found = LinearRecogniser(Artefact.load(path, key))
+            with contextlib.suppress(OSError):  # a folder that is only read forgets nothing either
+                os.utime(path)
+            return found
     tell = _watch.progress or (lambda done: None)
     tell(0.0)
     if isolated:
@@ -170,6 +174,9 @@ def _listen(said: IO[str], tell: Progress, complaints: deque[str]) -> None:
 
 
 def _forget_old(cache: Path) -> None:
-    models = sorted(cache.glob("*.model"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    for path in models[KEPT_MODELS:]:
-        path.unlink(missing_ok=True)
+    """Remove what was not used for longest, beyond `KEPT_BYTES`; the newest stays whatever its size."""
+    found = sorted(((path.stat(), path) for path in cache.glob("*.model")), key=lambda one: -one[0].st_mtime_ns)
+    sizes = accumulate(stat.st_size for stat, _ in found)
+    for (_, path), size in zip(found[1:], islice(sizes, 1, None), strict=True):
+        if size > KEPT_BYTES:
+            path.unlink(missing_ok=True)

@@ -100,16 +100,27 @@ def test_a_cache_that_cannot_be_written_does_no_harm(tmp_path: Path) -> None:
     assert recogniser_for(SMALL, blocked).step(None, "refund me please")[1].mass
 
 
-def test_old_models_are_forgotten(tmp_path: Path, artefact: Artefact) -> None:
-    for i in range(12):
+def test_models_that_were_not_used_for_longest_are_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recogniser_for(SMALL, tmp_path)
+    used = model_in(tmp_path)
+    os.utime(used, (0, 0))
+    for i in range(1, 12):
         path = tmp_path / f"{i}.model"
-        path.write_bytes(b"old")
+        path.write_bytes(used.read_bytes())
         os.utime(path, (i, i))
     (tmp_path / "notes.txt").write_text("not ours")
+    monkeypatch.setattr(loading, "KEPT_BYTES", 4 * used.stat().st_size)
     recogniser_for(SMALL, tmp_path)
+    recogniser_for(make_policy({"/a": ("refund me",), "/b": ("where is my parcel",)}), tmp_path)
     kept = {path.name for path in tmp_path.glob("*.model")}
-    assert len(kept) == loading.KEPT_MODELS and "11.model" in kept and "0.model" not in kept
+    assert used.name in kept and "11.model" in kept and "1.model" not in kept
     assert (tmp_path / "notes.txt").exists()
+
+
+def test_a_model_larger_than_the_cache_stays_till_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "KEPT_BYTES", 1)
+    recogniser_for(SMALL, tmp_path)
+    assert model_in(tmp_path).exists()
 
 
 def test_an_isolated_fit_gives_the_very_same_model(tmp_path: Path, policy: Policy, artefact: Artefact) -> None:
