@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -117,6 +119,15 @@ def test_models_that_were_not_used_for_longest_are_forgotten(tmp_path: Path, mon
     assert (tmp_path / "notes.txt").exists()
 
 
+def test_servers_share_what_was_fitted_to_the_same(tmp_path: Path) -> None:
+    first = recogniser_for(SMALL, tmp_path, isolated=True)
+    assert recogniser_for(SMALL, tmp_path, isolated=True) is first
+    kept = weakref.ref(first)
+    del first
+    gc.collect()
+    assert kept() is None
+
+
 def test_a_model_larger_than_the_cache_stays_till_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loading, "KEPT_BYTES", 1)
     recogniser_for(SMALL, tmp_path)
@@ -186,6 +197,7 @@ def test_the_fitting_process_says_nothing_where_nobody_listens(capfd: pytest.Cap
 
 SERVE = """
 import sys
+import weakref
 from pathlib import Path
 sys.path.insert(0, {root!r})
 from tests.classify.test_loading import SMALL
