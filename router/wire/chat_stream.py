@@ -178,10 +178,8 @@ class ChunkGuard(EventGuard):
             self.response_id = chunk.id
         for choice in chunk.choices or ():
             index = choice.index
-            if isinstance(index, str) and index.isdecimal():
-                index = int(index)
-            elif not isinstance(index, int | float | str):  # null stands for none
-                index = 0
+            if type(index) is not int:
+                index = _number_of(index)
             if choice.finish_reason:
                 self._finished.add(index)
             self._seen.add(index)
@@ -205,6 +203,13 @@ class ChunkGuard(EventGuard):
         odd = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
         choices = [_Choice(each.get("index", 0), each.get("finish_reason")) for each in odd]
         return _Chunk(said.get("id"), choices, said.get("error"))
+
+
+def _number_of(index: Any) -> Any:
+    """Return the number of a choice that a server wrote in another way: `"0"` for 0; null for none, which is 0."""
+    if isinstance(index, str):
+        return int(index) if index.isdecimal() else index
+    return index if isinstance(index, float) else 0
 
 
 def _leave_out(chunk: bytes, usage: msgspec.Raw) -> bytes:
