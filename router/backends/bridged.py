@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -135,7 +136,7 @@ async def _looked_at(answer: BackendAnswer) -> BackendAnswer | None:
         await answer.aclose()
         raise
     if not _NOT_AN_ANSWER.match(first):
-        return BackendAnswer(answer.status, answer.headers, chunks=PeekedStream(first, answer.chunks))
+        return replace(answer, chunks=PeekedStream(first, answer.chunks))
     await answer.aclose()
     return None
 

@@ -53,6 +53,8 @@ _NEVER = re.compile(
 
 _OURS = re.compile(r"host|connection|keep-alive|te|trailer|transfer-encoding|upgrade|expect|content-.*|accept-encoding")
 _SECRET = re.compile(r"authorization|cookie|.*(key|token|secret|password).*")
+_MAYBE_JSON = re.compile(rb"(?:[^;]*json|text/plain)?(?:$|[\s;])", re.IGNORECASE)
+"""Content types under which a whole answer may come, none among them; lines of JSON (`x-ndjson`) are no stream."""
 _RETRYABLE = frozenset({408, 409, 429})  # and 5xx, Anthropic's 529 among them: what both SDKs retry
 _VERSION = ("anthropic-version", "2023-06-01")
 """Anthropic refuses a request without a version. There has been one since 2023 (its API documentation, "Versions")."""
@@ -108,12 +110,14 @@ class PassThroughBackend:
         first = b""
         if response.streaming:
             chunks: AsyncIterator[bytes] = response
-            if response.content_type.lower().startswith(b"application/json"):
+            if _MAYBE_JSON.match(response.content_type):
                 # Asked for a stream, some send a whole answer; others send a stream under a wrong name.
-                first = await anext(response, b"")
+                while not first.strip() and (piece := await anext(response, b"")):
+                    first = piece  # what was white space alone says nothing
                 chunks = PeekedStream(first, response)
             if not first.lstrip().startswith(b"{"):
-                return BackendAnswer(response.status, _relayed(response.headers), chunks=chunks)
+                headers = _relayed(response.headers)
+                return BackendAnswer(response.status, headers, chunks=chunks, until_close=response.until_close)
         body = first + await response.read()
         if response.until_close and b"json" in response.content_type.lower() and not _is_json(body):
             # With neither a length nor a last chunk, only the text itself can tell that it was cut.

@@ -317,6 +317,7 @@ class Model:
                     said = chat.spoken(body, stream=True)
                     if (enough := wish.answered_by(said)) is not None:
                         return said, not enough
+            body += guard.finish(not sent.answer.until_close)
         finally:
             await sent.answer.aclose()
         return chat.spoken(body, stream=True), not guard.complete or bool(_CUT.search(body))

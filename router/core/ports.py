@@ -70,7 +70,7 @@ class Capability:
     `cache_marks`: whether marks may be set that tell the provider up to where to cache a prompt. `auto` sets them only
     where the client sets none itself, `always` beside the client's too. A prefix of fewer than `cache_min_tokens` is
     never marked. `usage_in_streams` says that it tells the usage of a stream when asked (chat completions only; the
-    other formats always tell).
+    other formats always tell). `lenient`: a stream of it may do with one sign of its end where the format has two.
     """
 
     mid_conversation: Literal["system", "developer", "user_block"] = "user_block"
@@ -78,6 +78,7 @@ class Capability:
     cache_marks: Literal["off", "auto", "always"] = "off"
     cache_min_tokens: int = 1024
     usage_in_streams: bool = True
+    lenient: bool = False
 
 
 class Usage(NamedTuple):
@@ -133,6 +134,11 @@ class Request(Protocol):
         ...
 
     @property
+    def choices(self) -> int:
+        """How many answers the client wants side by side."""
+        ...
+
+    @property
     def conversation(self) -> Conversation:
         """The protocol-neutral view."""
         ...
@@ -160,7 +166,22 @@ class StreamGuard(Protocol):
     """Watches the bytes of a streamed answer pass and knows whether they form a whole one."""
 
     def release(self, chunk: bytes) -> bytes:
-        """Take the next bytes and return those that end whole events; the rest follows when its event is whole."""
+        """Take the next bytes and return those that end whole events; the rest follows when its event is whole.
+
+        Raises BackendError (`too_large`) where an event does not end.
+        """
+        ...
+
+    def finish(self, framed: bool) -> bytes:
+        """Take the orderly end of the stream, and return its last event if that lacks only its blank line.
+
+        `framed` says that HTTP told the end; else the connection was closed, which may be a cut.
+        """
+        ...
+
+    @property
+    def over(self) -> bool:
+        """Whether the stream told an end that it has not reached. That was kept back: nothing more may pass."""
         ...
 
     @property
@@ -219,8 +240,15 @@ class Wire(Protocol):
         """Return the parts of a body that a provider caches, in the order of the prompt: system text, then messages."""
         ...
 
-    def guard(self, hide_usage: bool = False) -> StreamGuard:
-        """Return a fresh guard for one streamed answer. `hide_usage` takes out the usage that `ask_usage` asked for."""
+    def guard(self, hide_usage: bool = False, choices: int = 1, lenient: bool = False) -> StreamGuard:
+        """Return a fresh guard for one streamed answer. `hide_usage` takes out the usage that `ask_usage` asked for.
+
+        `choices` is how many the client wants, `lenient` what `Capability` says.
+        """
+        ...
+
+    def as_stream(self, body: bytes) -> bytes:
+        """Return a whole answer as the stream that the client asked for. Raises BackendError when it is none."""
         ...
 
     def read_answer(self, body: bytes) -> AnswerMetadata:
@@ -256,12 +284,16 @@ class BackendRequest:
 
 @dataclass(slots=True)
 class BackendAnswer:
-    """What a backend answered. A whole answer has `body`; a stream has `chunks`, to be closed with `aclose`."""
+    """What a backend answered. A whole answer has `body`; a stream has `chunks`, to be closed with `aclose`.
+
+    `until_close` says that only the end of the connection ends the stream, so that a cut looks like its end.
+    """
 
     status: int
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     chunks: AsyncIterator[bytes] | None = None
+    until_close: bool = False
 
     async def aclose(self) -> None:
         """Stop the backend if it is still answering. Safe to call twice."""

@@ -22,7 +22,16 @@ from router.engine.answer_evaluation import Answered
 from router.engine.pins import GivenLevel
 from router.engine.prefix import WatchedRequest
 from router.engine.prepare import Call, PreparedRequest, RequestPreparer
-from router.engine.send import CLIENT_LEFT, KEPT_BYTES, BackendResult, BackendSender, BackendTarget, StreamEnding, relay
+from router.engine.send import (
+    CLIENT_LEFT,
+    KEPT_BYTES,
+    BackendResult,
+    BackendSender,
+    BackendTarget,
+    StreamEnding,
+    as_stream,
+    relay,
+)
 from router.engine.threads import Ownership
 
 CLIENT_GONE = 499
@@ -92,6 +101,9 @@ class Pipeline:
             sent = await self.sender.send(targets, lambda target: self._outgoing(progress, target))
             progress.target, progress.attempts = sent.target, sent.attempts
             progress.first_ms = prepared.stages.mark("send")
+            if prepared.request.stream and sent.answer.chunks is None:
+                sent = as_stream(sent, call.wire)
+                progress.hides_usage = not prepared.request.tells_usage
             if sent.answer.chunks is not None:
                 return self._reply(progress, sent, chunks=self._relay(progress, sent))
             progress.answer_metadata = call.wire.read_answer(sent.answer.body)
@@ -131,7 +143,8 @@ class Pipeline:
             body = call.wire.weave(request, (), Weaving(model=target.model))
             return BackendRequest(call.wire.path, body, call.forward, request.stream, target.model or request.model)
 
-        return reply_to(await self.sender.send(self.resolve(request.model), outgoing), call.wire, call.id)
+        sent = await self.sender.send(self.resolve(request.model), outgoing)
+        return reply_to(sent, call.wire, call.id, request.stream, request.choices)
 
     async def _require(self, call: Call, request: Request) -> None:
         """Raise RequestError (404) where a request goes on from what the backend keeps for another tenant."""
@@ -180,7 +193,7 @@ class Pipeline:
         ownership = self.ownership if wire.chains else None
         try:
             with ownership.streaming(tenant, sent.target.backend.name, ending) if ownership else nullcontext():
-                async for chunk in relay(sent, wire, ending, progress.hides_usage):
+                async for chunk in relay(sent, wire, ending, progress.hides_usage, progress.prepared.request.choices):
                     yield chunk
         finally:
             progress.answer_metadata = ending.answer_metadata
@@ -255,12 +268,14 @@ class Pipeline:
         )
 
 
-def reply_to(sent: BackendResult, wire: Wire, id_: str) -> Reply:
-    """Return an answer about which nothing was decided, as it came."""
+def reply_to(sent: BackendResult, wire: Wire, id_: str, stream: bool, choices: int = 1) -> Reply:
+    """Return an answer about which nothing was decided, as it came, but as a stream where that is wanted."""
+    if stream and sent.answer.chunks is None:
+        sent = as_stream(sent, wire)
     answer = sent.answer
     if answer.chunks is None:
         return Reply(answer.status, answer.headers, answer.body, id=id_)
-    return Reply(answer.status, answer.headers, chunks=relay(sent, wire), id=id_)
+    return Reply(answer.status, answer.headers, chunks=relay(sent, wire, choices=choices), id=id_)
 
 
 def _assignment(call: Call, prepared: PreparedRequest, given: GivenLevel, at_ms: int) -> Assignment | None:

@@ -157,32 +157,44 @@ class StreamEnding:
         return AnswerMetadata() if self.guard is None else AnswerMetadata(self.guard.response_id, self.guard.usage)
 
 
+def as_stream(sent: BackendResult, wire: Wire) -> BackendResult:
+    """Return a whole answer to a request for a stream as that stream. Raises BackendError when it is no answer."""
+    answer = sent.answer
+    headers = [header for header in answer.headers if header[0].lower() != "content-type"]
+    events = wire.as_stream(answer.body)
+    stream = BackendAnswer(answer.status, (*headers, ("content-type", "text/event-stream")), chunks=_nothing())
+    return BackendResult(stream, sent.target, sent.attempts, events)
+
+
+async def _nothing() -> AsyncGenerator[bytes, None]:
+    return
+    yield
+
+
 async def relay(
-    sent: BackendResult, wire: Wire, ending: StreamEnding | None = None, hide_usage: bool = False
+    sent: BackendResult, wire: Wire, ending: StreamEnding | None = None, hide_usage: bool = False, choices: int = 1
 ) -> AsyncGenerator[bytes, None]:
     """Yield the stream's bytes, and an error event in the wire's own shape where it breaks off or stalls.
 
-    `hide_usage` leaves out the usage that the client did not ask for. Closing the iterator stops the backend.
+    `hide_usage` leaves out the usage that the client did not ask for, `choices` is how many it wants. Closing the
+    iterator stops the backend.
     """
     ending = ending or StreamEnding()
-    guard = ending.guard = wire.guard(hide_usage)
+    guard = ending.guard = wire.guard(hide_usage, choices, sent.target.takes(wire.name).lenient)
     chunks = sent.answer.chunks
-    chunk = sent.first
+    chunk: bytes | None = sent.first
     room = KEPT_BYTES
     try:
         while True:
-            whole = guard.release(chunk)
+            whole = guard.finish(not sent.answer.until_close) if chunk is None else guard.release(chunk)
             if whole:
                 if ending.kept is not None and room > 0:
                     ending.kept.append(whole)
                     room -= len(whole)
                 yield whole
-            if chunks is None:
+            if chunk is None or guard.over:
                 break
-            try:
-                chunk = await anext(chunks)
-            except StopAsyncIteration:
-                break
+            chunk = None if chunks is None else await anext(chunks, None)
         if not _all_is_said(guard):
             why = guard.error or "truncated"
             raise BackendError("The backend's stream ended before the answer was complete.", code=why)

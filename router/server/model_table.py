@@ -172,12 +172,13 @@ def capability_of(backend: BackendSettings, model: ModelSettings, name: str) -> 
         cache_marks=model.cache_marks or backend.cache_marks or known.cache_marks,
         cache_min_tokens=model.cache_min_tokens or backend.cache_min_tokens or known.cache_min_tokens,
         usage_in_streams=backend.usage_in_streams,
+        lenient=backend.lenient,
     )
 
 
 def bridged(capability: Capability) -> Capability:
     """Return what of a capability is left where the request is bridged into another format on its way."""
-    return Capability(usage_in_streams=capability.usage_in_streams)
+    return Capability(usage_in_streams=capability.usage_in_streams, lenient=capability.lenient)
 
 
 def _known_of(backend: BackendSettings, name: str) -> Capability:

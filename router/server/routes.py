@@ -17,7 +17,7 @@ import os
 import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -32,6 +32,7 @@ from router.engine.pipeline import Reply, reply_to
 from router.engine.prepare import Call
 from router.engine.send import BackendSender, BackendTarget
 from router.engine.threads import Ownership
+from router.server.keep_alive import KeepAlive
 from router.server.keys import Caller, Keyring
 from router.server.request_body import read_body, watch_disconnect
 from router.server.settings import LimitSettings
@@ -156,7 +157,7 @@ class InferenceRoute:
                     reply = await self.serve(call)
                     told = self.tell and reply.decision is not None
                     token = self.sign(request_id, caller.tenant) if told and self.sign is not None else b""
-                    await send_reply(reply, send, self.tell, self.id_header, token)
+                    await send_reply(reply, send, self.limits.stream_comment_s, self.tell, self.id_header, token)
         except RouterError as error:
             await error_answer(error, self.wire, request_id, send, self.id_header)
 
@@ -186,18 +187,34 @@ def forwarded(scope: Scope) -> tuple[tuple[str, str], ...]:
 
 
 async def send_reply(
-    reply: Reply, send: Send, tell: bool = True, id_header: bytes = b"x-request-id", token: bytes = b""
+    reply: Reply,
+    send: Send,
+    comment_s: float,
+    tell: bool = True,
+    id_header: bytes = b"x-request-id",
+    token: bytes = b"",
 ) -> None:
-    """Send a reply, whole or as a stream that is closed come what may."""
+    """Send a reply, whole or as a stream that is closed come what may.
+
+    A stream of events gets a comment whenever it was silent for `comment_s`, if that is not 0.
+    """
     headers = reply_headers(reply, tell, id_header, token)
     if reply.chunks is None:
         await send_whole(reply.status, headers, reply.body, send)
         return
     async with aclosing(reply.chunks) as chunks:
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-        async for chunk in chunks:
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        with closing(KeepAlive(send, comment_s if _are_events(reply) else 0)) as keep_alive:
+            async for chunk in chunks:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                keep_alive.sent(chunk)
     await send({"type": "http.response.body", "body": b""})
+
+
+def _are_events(reply: Reply) -> bool:
+    return any(
+        name == "content-type" and value.lower().startswith("text/event-stream") for name, value in reply.headers
+    )
 
 
 STORED_PATH = re.compile(r"/v1(/responses/([A-Za-z0-9_-]{1,200})(?:/(input_items|cancel))?)")
@@ -227,7 +244,8 @@ class StoredResponseRoute:
             with self.keyring.slot(caller):
                 body = await read_body(receive, self.limits)
                 with watch_disconnect(receive, asyncio.current_task()):
-                    await send_reply(await self._ask(scope, caller.tenant, body, request_id), send)
+                    reply = await self._ask(scope, caller.tenant, body, request_id)
+                    await send_reply(reply, send, self.limits.stream_comment_s)
         except RouterError as error:
             await error_answer(error, self.wire, request_id, send)
 
@@ -251,4 +269,4 @@ class StoredResponseRoute:
             method=method,
         )
         sent = await self.sender.send((BackendTarget(backend),), lambda _: outgoing)
-        return reply_to(sent, self.wire, request_id)
+        return reply_to(sent, self.wire, request_id, outgoing.stream)

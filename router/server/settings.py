@@ -20,6 +20,7 @@ from pydantic import (
     ByteSize,
     ConfigDict,
     Field,
+    NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
@@ -108,7 +109,7 @@ class _TimeoutSettings(_Strict):
 
     connect_s: PositiveFloat = 5.0
     first_byte_s: PositiveFloat = 600.0
-    idle_s: PositiveFloat = 30.0
+    idle_s: PositiveFloat = 300.0
     total_s: PositiveFloat = 900.0
 
 
@@ -123,7 +124,8 @@ class BackendSettings(_Strict):
     further arguments for it, such as `api_version`; `links` lets it fetch what links in messages point to.
 
     `mid_conversation`, `roles`, `cache_marks` and `cache_min_tokens` say what its models take; a model may say
-    otherwise for itself. `usage_in_streams` says that it takes `stream_options` in chat completions.
+    otherwise for itself. `usage_in_streams` says that it takes `stream_options` in chat completions, `lenient` that it
+    ends their streams with `[DONE]` or a reason to finish, but not with both.
     """
 
     type: Literal["openai", "anthropic", "litellm", "echo"]
@@ -139,6 +141,7 @@ class BackendSettings(_Strict):
     cache_marks: Literal["off", "auto", "always"] | None = None
     cache_min_tokens: PositiveInt | None = None
     usage_in_streams: bool = True
+    lenient: bool = False
     timeouts: _TimeoutSettings = _TimeoutSettings()
 
     @field_validator("base_url")
@@ -213,7 +216,8 @@ class LimitSettings(_Strict):
     """What one client may cost. Sizes take units: `4MiB`.
 
     A body must be there within `body_deadline_s` and, after a tenth of that, come at `body_bytes_per_s` or more.
-    `in_flight` requests are served at once; more are asked to come again.
+    `in_flight` requests are served at once; more are asked to come again. A stream in which nothing happens gets a
+    comment every `stream_comment_s`, so that nobody on its way takes it for dead; 0 for none.
     """
 
     body_bytes: ByteSize = Field(default=ByteSize(4 << 20), gt=0)
@@ -223,6 +227,7 @@ class LimitSettings(_Strict):
     body_bytes_per_s: PositiveInt = 1024
     in_flight: PositiveInt = 2048
     slow_reader_s: PositiveFloat = 60.0
+    stream_comment_s: NonNegativeFloat = 15.0
 
 
 class _RetrySettings(_Strict):

@@ -8,6 +8,7 @@ messages_stream  /messages: the end of a streamed answer, and the words of an an
 responses        /responses, /responses/input_tokens and /responses/compact: what a body says
 responses_weave  /responses: where text goes
 responses_stream /responses: the end of a streamed answer, and the words of an answer
+as_stream        a whole answer as the stream that its client asked for
 plain            /completions, /embeddings and /moderations: passed through, nothing woven
 placement        which text goes where in a conversation, for every format
 cache_marks      which of our texts end with a mark for the provider's cache, in both providers' formats

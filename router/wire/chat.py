@@ -29,7 +29,6 @@ from router.wire.cache_marks import NO_BREAKPOINTS, CacheBreakpoints, openai_mar
 from router.wire.edits import extend_leading, size_of, split_head, write_content
 from router.wire.format import (
     LEADING,
-    MESSAGES_OUTLINE,
     METADATA,
     NO_KINDS,
     NO_PARTS,
@@ -43,7 +42,7 @@ from router.wire.format import (
     read_content,
     require_messages,
 )
-from router.wire.strict_json import decode_messages, find_unread, names
+from router.wire.strict_json import MESSAGES_OUTLINE, decode_messages, find_unread, names
 
 _VIEW: Mapping[str, Role] = MappingProxyType(
     {"user": "user", "assistant": "assistant", "tool": "tool", "function": "tool"}
@@ -69,6 +68,7 @@ class _Body(Top, gc=False):
     metadata: dict[str, Any] | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
+    n: Any = 1
 
 
 _NAMES = names(

@@ -2,9 +2,12 @@
 
 An answer is whole when
   - every choice that was seen, and at least one, got its `finish_reason`;
-  - then came the event `data: [DONE]`, with the blank line that ends it;
+  - then came the event `data: [DONE]`, or, from servers that send none, the end that HTTP told, with as many choices as
+    were asked for; a connection that is merely closed proves nothing;
   - no event before it told of an error or was no chunk at all.
-A connection that closes cleanly proves nothing. Framing is `router.wire.stream`.
+A `lenient` guard is content with one of the two: `[DONE]` without the reasons, or the reasons and a closed connection.
+
+The official clients stop at `[DONE]`, so one that comes too early is kept back. Framing is `router.wire.stream`.
 
 Usage that was asked for on our own account is taken out again. With `stream_options.include_usage` OpenAI sends one
 more chunk, with usage and without choices, and a null usage in every other
@@ -14,6 +17,7 @@ that put it there do so unasked.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import msgspec
@@ -22,6 +26,7 @@ from router.core.errors import RouterError
 from router.wire.edits import find_span, is_given
 from router.wire.faults import error_event
 from router.wire.stream import (
+    DONE,
     CacheDetails,
     EventGuard,
     code_of,
@@ -35,7 +40,7 @@ from router.wire.stream import (
 
 
 class _Choice(msgspec.Struct, gc=False):
-    index: int = 0
+    index: Any = 0
     finish_reason: Any = None
 
 
@@ -100,23 +105,34 @@ class ChunkGuard(EventGuard):
     """Watches the events of `/chat/completions` or `/completions` pass.
 
     `hide_usage` takes out the usage that the client did not ask for; every other byte is passed on as it came.
+    `choices` is how many the client asked for.
     """
 
-    __slots__ = ("_done", "_finished", "_garbled", "_hide_usage", "_seen")
+    __slots__ = ("_choices", "_done", "_finished", "_garbled", "_hide_usage", "_lenient", "_seen")
 
-    def __init__(self, hide_usage: bool = False) -> None:
+    def __init__(self, hide_usage: bool = False, choices: int = 1, lenient: bool = False) -> None:
         super().__init__()
         self._hide_usage = hide_usage
-        self._seen: set[int] = set()
-        self._finished: set[int] = set()
+        self._choices = choices
+        self._lenient = lenient
+        self._seen: set[Any] = set()
+        self._finished: set[Any] = set()
         self._garbled = False
         self._done = False
 
     @property
     def complete(self) -> bool:
         """Whether the answer is whole."""
-        whole = bool(self._seen) and self._seen == self._finished
-        return self._done and whole and not self._garbled and not self.error
+        if not self._seen or self._garbled or self.error:
+            return False
+        finished = self._seen == self._finished
+        if self._done:
+            return finished or self._lenient
+        return self.ended and finished and len(self._seen) >= self._choices
+
+    def finish(self, framed: bool) -> bytes:
+        """Take the orderly end of the stream, and return its last event if that lacks only its blank line."""
+        return super().finish(framed or self._lenient)
 
     def watch(self, whole: bytes) -> bytes:
         """Note whole events, and return them less the usage to be hidden."""
@@ -132,6 +148,8 @@ class ChunkGuard(EventGuard):
         """Note an event and return it without the usage that was asked for; empty when it is nothing else."""
         name, data = read(event)
         chunk = self.note(data, name)
+        if self.over:
+            return b""
         if isinstance(chunk.usage, msgspec.UnsetType) or chunk.error:
             return event
         if bytes(chunk.usage) != b"null":
@@ -148,25 +166,50 @@ class ChunkGuard(EventGuard):
         """Note one event, and return what it says."""
         if self._done or not data:  # an event with empty data is never dispatched
             return _VOID
-        if data == b"[DONE]":
+        if data.startswith(DONE):
             self._done = True
+            self.over = not self.complete and not (self.error and self.heard)
             return _VOID
         try:
             chunk = read_loosely(data, _CHUNK)
         except (ValueError, RecursionError):
-            self._garbled = True
-            chunk = _VOID
+            chunk = self._read_odd(data)
         if not self.response_id and isinstance(chunk.id, str):
             self.response_id = chunk.id
         for choice in chunk.choices or ():
+            index = choice.index
+            if type(index) is not int:
+                index = _number_of(index)
             if choice.finish_reason:
-                self._finished.add(choice.index)
-            self._seen.add(choice.index)
+                self._finished.add(index)
+            self._seen.add(index)
         if chunk.usage is not msgspec.UNSET:
             self.usage = read_usage(chunk.usage, USAGE) or self.usage
         if chunk.error or name == b"error":
+            self.heard = bool(chunk.error) or (bool(self.error) and self.heard)
             self.error = self.error or code_of(chunk.error, "code", "type")
         return chunk
+
+    def _read_odd(self, data: bytes) -> _Chunk:
+        """Return what a chunk of other types than the format's says: its clients look at no types either."""
+        try:
+            said = json.loads(data)
+        except (ValueError, RecursionError):
+            said = None
+        if not isinstance(said, dict):
+            self._garbled = True
+            return _VOID
+        listed = said.get("choices")
+        odd = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+        choices = [_Choice(each.get("index", 0), each.get("finish_reason")) for each in odd]
+        return _Chunk(said.get("id"), choices, said.get("error"))
+
+
+def _number_of(index: Any) -> Any:
+    """Return the number of a choice that a server wrote in another way: `"0"` for 0; null for none, which is 0."""
+    if isinstance(index, str):
+        return int(index) if index.isdecimal() else index
+    return index if isinstance(index, float) else 0
 
 
 def _leave_out(chunk: bytes, usage: msgspec.Raw) -> bytes:

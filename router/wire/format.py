@@ -20,7 +20,7 @@ class that says how a body is read and where text goes:
         def translate(self, parameters): ...                       # names of parameters, where they differ
         def prompt(self, body): ...                                # what a provider caches
         def words(self, answer, stream): ...                       # what a user reads of an answer
-        def guard(self, hide_usage=False): ...                     # an `EventGuard` that knows a whole answer
+        def guard(self, *asked): ...                               # an `EventGuard` that knows a whole answer
 
 Tails, the blocks in user turns, the model's name, the order of edits and the checks of what came are the frame's. Where
 nothing else is said, answers and errors are those of OpenAI's chat completions. What the frame promises (byte for byte
@@ -41,7 +41,7 @@ from router.core.conversation import Conversation, Turn
 from router.core.decision import Decision
 from router.core.errors import RequestError, RouterError
 from router.core.ports import AnswerMetadata, StreamGuard, Weaving
-from router.wire import chat_stream, faults
+from router.wire import as_stream, chat_stream, faults
 from router.wire.edits import (
     GAP,
     Edit,
@@ -86,14 +86,6 @@ class Top(msgspec.Struct, gc=False):
     stream: bool | None = None
 
 
-class _Outline(msgspec.Struct, gc=False):
-    class Item(msgspec.Struct, gc=False):
-        role: str
-
-    messages: list[Item] = []
-
-
-MESSAGES_OUTLINE = msgspec.json.Decoder(_Outline)
 _NAME = msgspec.json.Decoder(str)
 
 
@@ -111,6 +103,7 @@ class ParsedRequest(msgspec.Struct, frozen=True, gc=False):
     items: Sequence[msgspec.Raw]
     roles: Sequence[str]
     leading: int
+    choices: int
 
 
 @dataclass(slots=True)
@@ -141,12 +134,13 @@ class Plan:
 
 
 class WireFormat:
-    """One wire format. Has no state. `counts` says that a route only counts what a request would cost."""
+    """One wire format. Has no state. `counts`: its route only counts tokens; `streams`: answers may be streamed."""
 
     name = ""
     path = ""
     chains = False
     counts = False
+    streams = True
     default_model = ""
 
     body: ClassVar[msgspec.json.Decoder[Any]]
@@ -188,9 +182,13 @@ class WireFormat:
         else:
             check_names(body, self.names, self.lists[0], unread)
         user, metadata = self.sender(top)
-        stream = top.stream is True and not self.counts
+        stream = top.stream is True and self.streams and not self.counts
         told = not stream or self.tells_usage(top)
-        return ParsedRequest(body, model, stream, told, user, metadata, conversation, top, items, roles, leading)
+        n = getattr(top, "n", 1)
+        choices = n if isinstance(n, int) else 1
+        return ParsedRequest(
+            body, model, stream, told, user, metadata, conversation, top, items, roles, leading, choices
+        )
 
     def read(self, top: Any) -> Read:
         """Return what a body says. Raises RequestError (400)."""
@@ -302,9 +300,13 @@ class WireFormat:
         """Return the parts of a body that a provider caches: none where nothing is woven."""
         return ()
 
-    def guard(self, hide_usage: bool = False) -> StreamGuard:
+    def guard(self, hide_usage: bool = False, choices: int = 1, lenient: bool = False) -> StreamGuard:
         """Return a fresh guard for one streamed answer. Usage is hidden only where it must be asked for."""
-        return chat_stream.ChunkGuard(hide_usage)
+        return chat_stream.ChunkGuard(hide_usage, choices, lenient)
+
+    def as_stream(self, body: bytes) -> bytes:
+        """Return a whole answer as the stream that the client asked for. Raises BackendError when it is none."""
+        return as_stream.of_chat(body)
 
     def read_answer(self, body: bytes) -> AnswerMetadata:
         """Return id and usage of a whole answer; a count has none. Raises BackendError when it is no JSON object."""

@@ -35,7 +35,7 @@ from router.core.conversation import Conversation, Role, Turn
 from router.core.decision import TASK_GAP
 from router.core.errors import RouterError
 from router.core.ports import AnswerMetadata, StreamGuard
-from router.wire import faults, messages_stream
+from router.wire import as_stream, faults, messages_stream
 from router.wire.cache_marks import (
     NO_BREAKPOINTS,
     CacheBreakpoints,
@@ -58,7 +58,6 @@ from router.wire.edits import (
     write_parts,
 )
 from router.wire.format import (
-    MESSAGES_OUTLINE,
     METADATA,
     NO_KINDS,
     NO_METADATA,
@@ -72,7 +71,7 @@ from router.wire.format import (
     read_content,
     require_messages,
 )
-from router.wire.strict_json import decode_messages, find_unread, names, wrong_type
+from router.wire.strict_json import MESSAGES_OUTLINE, decode_messages, find_unread, names, wrong_type
 
 _VIEW: Mapping[str, Role] = MappingProxyType({"user": "user", "assistant": "assistant"})
 
@@ -249,9 +248,13 @@ class Messages(WireFormat):
         parts += map(bytes, top.messages)
         return [drop_anthropic_marks(part) for part in parts] if b'"cache_control"' in body else parts
 
-    def guard(self, hide_usage: bool = False) -> StreamGuard:
+    def guard(self, hide_usage: bool = False, choices: int = 1, lenient: bool = False) -> StreamGuard:
         """Return a fresh guard for one streamed answer. The format always tells the usage, so none is hidden."""
         return messages_stream.MessageGuard()
+
+    def as_stream(self, body: bytes) -> bytes:
+        """Return a whole message as the stream that the client asked for. Raises BackendError when it is none."""
+        return as_stream.of_message(body)
 
     def answer(self, body: bytes) -> AnswerMetadata:
         """Return id and usage of a whole answer. Raises BackendError when it is no JSON object."""

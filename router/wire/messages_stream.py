@@ -9,7 +9,8 @@ stand the indexes of the blocks that are open:
 
 `ping` and events with a name that is not in the table pass in every state: the format promises new ones. So do comments
 and events without a name, which the official clients skip. `error` ends everything. A named event must hold a JSON
-object whose `type` is its name, for the official clients choose by the one or by the other.
+object whose `type` is its name, for the official clients choose by the one or by the other. A `message_stop` that makes
+or finds the stream broken is kept back, unless an error was told before it.
 """
 
 from __future__ import annotations
@@ -151,6 +152,7 @@ class MessageGuard(EventGuard):
             self.error = self.error or code_of(None if event is None else event.error, "type")
         if event is None or name == b"error":
             self.state = "broken"
+            self.over = name == b"message_stop" and not self.error
             return
         expected = _TYPES.get(name)
         if expected is None:
@@ -161,6 +163,7 @@ class MessageGuard(EventGuard):
         if event.type != expected or not self._fits(name, event):
             after = "broken"
         self.state = after
+        self.over = name == b"message_stop" and after == "broken" and not self.error
 
     def _fits(self, name: bytes, event: Any) -> bool:
         """Take in what an event says besides its type. False when its block is not as it must be."""

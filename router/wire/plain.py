@@ -24,6 +24,7 @@ _SILENCE = Conversation("", ())
 
 class _Body(Top, gc=False):
     stream_options: msgspec.Raw = msgspec.Raw()
+    n: Any = 1
     user: str | None = None
 
 
@@ -31,15 +32,19 @@ _NAMES = names(*_Body.__struct_fields__, stream_options=STREAM_OPTIONS)
 
 
 class Plain(WireFormat):
-    """The wire of one route that is passed through. `default` is the model where a body may name none."""
+    """The wire of one route that is passed through. `default` is the model where a body may name none.
+
+    `streams` says whether its answers may be streamed.
+    """
 
     body = msgspec.json.Decoder(_Body)
     names = _NAMES
 
-    def __init__(self, name: str, path: str, default: str = "") -> None:
+    def __init__(self, name: str, path: str, default: str = "", streams: bool = False) -> None:
         self.name = name
         self.path = path
         self.default_model = default
+        self.streams = streams
 
     def read(self, top: Any) -> Read:
         """Return nothing: there are no turns."""
@@ -58,7 +63,7 @@ class Plain(WireFormat):
         return self.replace_model(request, weaving.model)
 
 
-COMPLETIONS = Plain("completions", "/completions")
+COMPLETIONS = Plain("completions", "/completions", streams=True)
 EMBEDDINGS = Plain("embeddings", "/embeddings")
 MODERATIONS = Plain("moderations", "/moderations", default="omni-moderation-latest")
 """The default is that of https://platform.openai.com/docs/api-reference/moderations; it only finds the backend."""

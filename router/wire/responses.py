@@ -21,7 +21,7 @@ import msgspec
 from router.core.conversation import Conversation, Role, Turn
 from router.core.errors import RequestError
 from router.core.ports import StreamGuard
-from router.wire import responses_stream, responses_weave
+from router.wire import as_stream, responses_stream, responses_weave
 from router.wire.edits import Edit
 from router.wire.format import LEADING, METADATA, ParsedRequest, Plan, Read, Top, WireFormat, check_asked, read_content
 from router.wire.plain import Plain
@@ -174,9 +174,13 @@ class Responses(WireFormat):
         instructions = bytes(top.instructions)
         return items if instructions in (b"", b"null") else [instructions, *items]
 
-    def guard(self, hide_usage: bool = False) -> StreamGuard:
+    def guard(self, hide_usage: bool = False, choices: int = 1, lenient: bool = False) -> StreamGuard:
         """Return a fresh guard for one streamed answer. Usage is told unasked, so it is never hidden."""
         return responses_stream.ResponseGuard()
+
+    def as_stream(self, body: bytes) -> bytes:
+        """Return a whole response as the stream that the client asked for. Raises BackendError when it is none."""
+        return as_stream.of_response(body)
 
     def words(self, answer: bytes, stream: bool) -> str:
         """Return the words of an answer."""

@@ -16,7 +16,8 @@ things are not judged, since real servers differ and no truth hangs on them:
 
 - how it began: one that is taken up again (`starting_after`) has no `response.created`, and the ending holds it all;
 - `sequence_number`: llama.cpp's server sends none, and bridges begin anew;
-- `data: [DONE]`, which the format does not have and some proxies send.
+- `data: [DONE]`, which the format does not have and some proxies send; but OpenAI's clients stop at it, so it is kept
+  back where the stream is not at its end. So is all that follows when a stream is broken.
 
 Framing is `router.wire.stream`; the `type` in the data counts, not the event's name, as with the SDKs.
 """
@@ -32,6 +33,7 @@ import msgspec
 from router.core.errors import BackendError, RouterError
 from router.wire.faults import describe, error_of
 from router.wire.stream import (
+    DONE,
     CacheDetails,
     EventGuard,
     code_of,
@@ -136,12 +138,16 @@ class ResponseGuard(EventGuard):
 
     def note(self, data: bytes, name: bytes) -> None:
         """Note one event."""
-        if not data or data == b"[DONE]" or self._state != "open":
+        if data.startswith(DONE):
+            self.over = not self.complete or not self.heard
+            return
+        if not data or self._state != "open":
             return
         try:
             event = read_loosely(data, _EVENT)
         except (ValueError, RecursionError):
             self._state = "broken"
+            self.over = True
             return
         if isinstance(event.sequence_number, int):
             self._number = event.sequence_number
@@ -168,6 +174,7 @@ class ResponseGuard(EventGuard):
             self.error = code_of(event.error or response.error or {"code": event.code}, "code", "type")
             self.heard = bool(event.error) or event.type == "response.failed"
         self._state = state
+        self.over = state == "broken"
 
 
 def words(answer: bytes, stream: bool) -> str:

@@ -258,6 +258,17 @@ def fold(key: str) -> str:
     return key.upper().casefold().replace("\u0307", "")  # a capital I with a dot leaves its dot behind
 
 
+class _Outline(msgspec.Struct, gc=False):
+    class Item(msgspec.Struct, gc=False):
+        role: str
+
+    messages: list[Item] = []
+
+
+MESSAGES_OUTLINE = msgspec.json.Decoder(_Outline)
+"""Reads that the messages of a large body are some, and no more of them."""
+
+
 def check_count(items: Sequence[object], place: str, noun: str) -> None:
     """Refuse a list of more than MAX_ITEMS. Raises RequestError (400)."""
     if len(items) > MAX_ITEMS:

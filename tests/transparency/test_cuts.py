@@ -3,6 +3,9 @@
 Four ends after a part of the answer: the framing ends as it should (`whole`), the connection is closed before that
 (`broken`), it is reset, or nothing more comes. A client must get the events that came whole, byte for byte, then one
 error in the shape of its format; where a cut comes before the first event, an ordinary error.
+
+Where all is said but the last blank line, or, in chat completions whose end HTTP tells, the `[DONE]` (`says_all`),
+nothing was cut: some servers send no more than that.
 """
 
 from __future__ import annotations
@@ -24,6 +27,9 @@ CUT = [stream for stream in STREAMS if not stream.tells_its_error and len(stream
 TELLING = [stream for stream in STREAMS if stream.tells_its_error]
 POSTED = [stream for stream in CUT if stream.method == "POST"]  # the others name no model, so no backend either
 RANDOM_CUTS = 40
+NOTHING = re.compile(rb"\A(?:(?::[^\n]*)?\r?\n)+")
+"""Blank lines, and comments in front of an event."""
+ENDS_OF_EVENTS = (b"\n\n", b"\r\n\r\n")
 ENDS: list[tuple[Framing, Ending]] = [
     ("chunked", "whole"),
     ("close", "whole"),
@@ -45,6 +51,24 @@ def cuts_of(exchange: Exchange) -> list[int]:
 
 def cut_play(exchange: Exchange, cut: int, framing: Framing, ending: Ending) -> Play:
     return replace(play_of(exchange, framing=framing, ending=ending), pieces=(exchange.answer[:cut],) * (cut > 0))
+
+
+def says_all(exchange: Exchange, cut: int, framing: Framing) -> bool:
+    """Say whether a stream that ends in an orderly way after `cut` bytes has said all that it had to say."""
+    said = exchange.answer[:cut].rstrip(b"\r\n")
+    if said == exchange.answer[: exchange.end].rstrip(b"\r\n"):
+        return True
+    if (
+        exchange.format != "chat"
+        or framing == "close"
+        or (said and not exchange.answer[len(said) :].startswith(ENDS_OF_EVENTS))
+    ):
+        return False
+    chunks = [json.loads(data) for data in re.findall(rb"(?m)^data: ?(\{.*\})\r?$", said)]
+    choices = [choice for chunk in chunks for choice in chunk.get("choices") or ()]
+    finished = {choice["index"] for choice in choices if choice.get("finish_reason")}
+    wanted = json.loads(exchange.sent).get("n") or 1
+    return len(finished) >= wanted and finished == {choice["index"] for choice in choices}
 
 
 def is_error(format_: str, told: Any) -> bool:
@@ -69,7 +93,7 @@ def lie(exchange: Exchange, cut: int, got: Got) -> str:
         return "the connection to the client broke, too"
     if got.status != 200:
         return "" if is_error(exchange.format, json.loads(got.body)) and got.status >= 500 else "no error of its format"
-    events = [event.lstrip(b"\r\n") for event in events_of(got.body) if event.strip()]  # blank lines say nothing
+    events = [said for event in events_of(got.body) if (said := NOTHING.sub(b"", event))]
     if any(says_the_last_word(exchange.format, event) for event in events):
         return "it looks complete"
     if not events or not is_error_event(exchange.format, events[-1]):
@@ -90,12 +114,24 @@ async def test_a_stream_that_is_cut_ends_in_an_error(
     exchange: Exchange, framing: Framing, ending: Ending, stage: Stage
 ) -> None:
     cuts = [cut for cut in cuts_of(exchange) if cut < exchange.end]
+    if ending == "whole":
+        cuts = [cut for cut in cuts if not says_all(exchange, cut, framing)]
     answers = await all_of(stage.through(exchange, cut_play(exchange, cut, framing, ending)) for cut in cuts)
     assert lies(exchange, cuts, answers) == []
     if ending == "whole":  # then the very events that came before the cut must be there
         for cut, (got, _) in zip(cuts, answers, strict=True):
             came = [event for event in events_of(exchange.answer[:cut]) if event.endswith((b"\n\n", b"\r\n\r\n"))]
             assert cut == 0 or got.body.startswith(b"".join(came)), cut
+
+
+@pytest.mark.parametrize("framing", ["chunked", "close"])
+@pytest.mark.parametrize("exchange", CUT, ids=str)
+async def test_a_stream_that_has_said_all_is_whole(exchange: Exchange, framing: Framing, stage: Stage) -> None:
+    cuts = [cut for cut in cuts_of(exchange) if cut < exchange.end and says_all(exchange, cut, framing)]
+    answers = await all_of(stage.through(exchange, cut_play(exchange, cut, framing, "whole")) for cut in cuts)
+    said = [exchange.answer[:cut].rstrip(b"\r\n") for cut in cuts]
+    assert cuts and [got.body.rstrip(b"\r\n") for got, _ in answers] == said
+    assert all(got.whole and got.body.endswith((b"\n\n", b"\n\r\n")) for got, _ in answers)
 
 
 @pytest.mark.parametrize(("framing", "ending"), ENDS)

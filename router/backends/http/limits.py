@@ -20,13 +20,14 @@ class Timeouts:
 
     `connect_s` covers waiting for a free connection, the look-up, TCP and TLS. `first_byte_s` runs from the request to
     the first byte of the answer's *body*: servers send the headers of a stream long before a slow model's first token.
-    600 s is what the OpenAI SDKs wait. `idle_s` is the longest silence between two chunks, `total_s` the longest
-    answer. Time in which the reader of a stream is slower than the backend does not count as silence.
+    600 s is what the OpenAI SDKs wait. `idle_s` is the longest silence between two chunks, minutes where a model
+    thinks after the first; `total_s` is the longest answer. Time in which the reader of a stream is slower than the
+    backend does not count as silence.
     """
 
     connect_s: float = 10.0
     first_byte_s: float = 600.0
-    idle_s: float = 30.0
+    idle_s: float = 300.0
     total_s: float = 900.0
 
 
