@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 import ssl
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Literal
 
@@ -21,6 +21,7 @@ from router.backends.bridged import PeekedStream
 from router.backends.http.exchange import Exchange
 from router.backends.http.limits import Headers, Limits, Timeouts, failed
 from router.backends.http.pool import ConnectionPool
+from router.backends.token_file import TokenFile
 from router.core.errors import BackendError, SettingsError
 from router.core.ports import BackendAnswer, BackendRequest
 
@@ -66,10 +67,11 @@ _REMEMBERED_NAMES = 256
 class PassThroughBackend:
     """Implements `core.ports.Backend` over one base URL, such as `https://api.openai.com/v1`.
 
-    `auth` says how `api_key` is shown: as a bearer token, or, as Anthropic's API and those like it want it, in
-    `x-api-key`; then `anthropic-version` is sent too where the client sent none. Servers that want a key elsewhere get
-    it in `headers`. `forward` names the client headers to pass on instead of FORWARDED_HEADERS. Raises SettingsError
-    for whatever of it cannot be used.
+    `auth` says how `api_key` is shown: as a bearer token, in `api-key` as Azure wants it, or, as Anthropic's API and
+    those like it want it, in `x-api-key`; then `anthropic-version` is sent too where the client sent none. Servers that
+    want a key elsewhere get it in `headers`. A `token` is shown as a bearer token in place of a key, and read again
+    where it has expired. `path_of` says where a request is asked if not at its own path. `forward` names the client
+    headers to pass on instead of FORWARDED_HEADERS. Raises SettingsError for whatever of it cannot be used.
 
     A status other than 2xx becomes a BackendError (`backend_status`, or `redirect`) with the provider's status, its
     body where that is a JSON object, and the headers of RELAYED_HEADERS; other failures have the codes of
@@ -82,14 +84,18 @@ class PassThroughBackend:
         name: str,
         base_url: str,
         api_key: str = "",
-        auth: Literal["bearer", "x-api-key"] = "bearer",
+        auth: Literal["bearer", "x-api-key", "api-key"] = "bearer",
         headers: Mapping[str, str] | None = None,
         timeouts: Timeouts | None = None,
         limits: Limits | None = None,
         forward: Iterable[str] = FORWARDED_HEADERS,
         ssl_context: ssl.SSLContext | None = None,
+        token: TokenFile | None = None,
+        path_of: Callable[[BackendRequest], str] | None = None,
     ) -> None:
         self.name = name
+        self._token = token
+        self._path_of = path_of
         fixed = _fixed_headers(name, api_key, auth, headers or {})
         ours = {field for field, _ in fixed}
         self._forward = forwarded_names(name, forward) - ours
@@ -104,7 +110,7 @@ class PassThroughBackend:
             headers = [(field, value) for field, value in headers if field.lower() in self._forward]
         if self._version and not any(field.lower() == _VERSION[0] for field, _ in headers):
             headers = [*headers, *self._version]
-        response = await self._pool.send(outgoing.method, outgoing.path, outgoing.body, headers, stream=outgoing.stream)
+        response = await self._send(outgoing, headers)
         if not 200 <= response.status < 300:
             raise await self._refusal(response)
         first = b""
@@ -124,6 +130,26 @@ class PassThroughBackend:
             raise failed("truncated", f"{self.name} closed the connection in the middle of its answer")
         return BackendAnswer(response.status, _relayed(response.headers), body)
 
+    async def _send(self, outgoing: BackendRequest, headers: Headers) -> Exchange:
+        path = outgoing.path if self._path_of is None else self._path_of(outgoing)
+        token = "" if self._token is None else await self._token.read()
+        while True:
+            response = await self._pool.send(
+                outgoing.method,
+                path,
+                outgoing.body,
+                [*headers, ("authorization", f"Bearer {token}")] if token else headers,
+                stream=outgoing.stream,
+                content_type=outgoing.content_type,
+                upload=outgoing.upload,
+            )
+            if response.status != 401 or self._token is None or outgoing.upload is not None:
+                return response
+            expired, token = token, await self._token.read_again()
+            if token == expired:
+                return response
+            await response.aclose()
+
     async def aclose(self) -> None:
         """Close pooled connections."""
         await self._pool.aclose()
@@ -136,7 +162,8 @@ class PassThroughBackend:
             body = b""  # the status says enough
         if len(body) > _ERROR_BODY_BYTES or not body.lstrip().startswith(b"{") or not _is_json(body):
             body = b""  # a gateway's HTML page is no error that a client could read
-        for secret in self._secrets:
+        held = [self._token.held.encode()] if self._token is not None else []
+        for secret in (*self._secrets, *held):
             body = body.replace(secret, b"[hidden]")
         headers = _relayed(response.headers)
         if 300 <= status < 400:
@@ -179,8 +206,8 @@ def forwarded_names(backend: str, names: Iterable[str]) -> frozenset[str]:
 
 def _fixed_headers(name: str, api_key: str, auth: str, configured: Mapping[str, str]) -> list[tuple[str, str]]:
     fixed = {"accept": "application/json", "user-agent": "prompt-router"}
-    if api_key and auth == "x-api-key":
-        fixed["x-api-key"] = api_key
+    if api_key and auth != "bearer":
+        fixed[auth] = api_key
     elif api_key:
         fixed["authorization"] = f"Bearer {api_key}"
     for field, value in configured.items():

@@ -271,8 +271,16 @@ class Wire(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Upload:
+    """A body that is passed on as it comes, and so only once. `length` is None where nobody has told it."""
+
+    chunks: AsyncIterator[bytes]
+    length: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class BackendRequest:
-    """One call to a backend. `path` is the wire's own, such as `/chat/completions`."""
+    """One call to a backend. `path` is the wire's own, such as `/chat/completions`; an `upload` replaces `body`."""
 
     path: str
     body: bytes
@@ -280,6 +288,8 @@ class BackendRequest:
     stream: bool = False
     model: str = ""
     method: str = "POST"
+    content_type: str = "application/json"
+    upload: Upload | None = None
 
 
 @dataclass(slots=True)

@@ -47,9 +47,9 @@ def _add_probes(routes: APIRouter, parts: Components) -> None:
         return {"status": "live"}
 
     @routes.get("/health/ready")
-    async def ready() -> dict[str, Any]:
-        """Say what is served, and what could not be reloaded."""
-        return {
+    async def ready(request: Request) -> dict[str, Any]:
+        """Say what is served, and what could not be reloaded; to those that may not see it, the status alone."""
+        told = {
             "status": "ready",
             "version": __version__,
             "policies": {name: parts.registry.current(name).policy.revision for name in parts.registry.names},
@@ -58,13 +58,31 @@ def _add_probes(routes: APIRouter, parts: Components) -> None:
             ],
             "reload_faults": dict(parts.reloader.faults),
         }
+        try:
+            _require_insight(parts, request)
+        except RequestError:
+            return {"status": told["status"]}
+        return told
+
+    @routes.get("/openapi.json", include_in_schema=False)
+    async def openapi(request: Request) -> JSONResponse:
+        """Return the description of our own routes."""
+        _require_insight(parts, request)
+        return JSONResponse(request.app.openapi())
 
     @routes.get("/metrics")
-    async def metrics() -> Response:
+    async def metrics(request: Request) -> Response:
         """Return all counts in Prometheus' text format."""
+        _require_insight(parts, request)
         await asyncio.to_thread(parts.recorder.flush)
         await asyncio.to_thread(parts.prefixes.look)
         return Response(parts.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _require_insight(parts: Components, request: Request) -> None:
+    """Raise RequestError unless what tells of the installation may be seen: with a key, or by anybody if so set."""
+    if not parts.settings.public_metrics:
+        _admit(parts, request, "read")
 
 
 def _admit(parts: Components, request: Request, scope: Scope) -> Caller:
@@ -129,10 +147,15 @@ def _levels_json(parts: Components) -> list[dict[str, Any]]:
 def _add_decisions(routes: APIRouter, parts: Components) -> None:
     @routes.get("/v1/router/decisions/{decision_id}")
     async def decision(decision_id: str, request: Request) -> JSONResponse:
-        """Return a recorded decision of the caller's tenant, with the feedback on it and on its conversation."""
+        """Return a recorded decision of the caller's tenant, with the feedback on it and on its conversation.
+
+        The id is the decision's, or that of the answer, which apps see that never see a header.
+        """
         caller = _admit(parts, request, "read")
         await asyncio.to_thread(parts.recorder.flush)
         found = await asyncio.to_thread(parts.store.read, decision_id)
+        if found is None:
+            found = await asyncio.to_thread(parts.store.of_answer, decision_id, caller.tenant)
         if found is None or found["tenant"] != caller.tenant:
             raise RequestError(f'There is no decision "{decision_id}".', status=404, code="decision_not_found")
         policy = found["policy"]

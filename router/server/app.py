@@ -1,7 +1,7 @@
 """The application: FastAPI for what is asked now and then, plain ASGI for what is asked all the time.
 
 Paths are found by one dictionary look-up; only what is not there is tidied (`//`, a trailing slash, a missing `/v1`,
-the prefix `/p/POLICY`) and looked up again, and only then does it reach FastAPI.
+the prefix `/p/POLICY`, Azure's `/openai/...`) and looked up again, and only then does it reach FastAPI.
 """
 
 from __future__ import annotations
@@ -25,36 +25,58 @@ from router.server.background import running
 from router.server.composition import Components
 from router.server.feedback import PATH as FEEDBACK_PATH
 from router.server.feedback import SCRIPT_PATH, FeedbackRoute, script_route
+from router.server.other_routes import OTHER_PATH, OtherRoutes
 from router.server.request_body import bounded_receive
-from router.server.request_guard import RequestGuard
+from router.server.request_guard import OTHER_WORDS, RequestGuard
 from router.server.routes import STORED_PATH, InferenceRoute, Serve, StoredResponseRoute
 from router.server.settings import LimitSettings
 from router.wire.faults import error_body, status_of
 from router.wire.plain import COMPLETIONS, EMBEDDINGS, MODERATIONS
 from router.wire.responses import COMPACT
 
-UNVERSIONED = frozenset(
-    {"chat", "completions", "embeddings", "feedback", "messages", "models", "moderations", "responses", "router"}
-)
+UNVERSIONED = OTHER_WORDS | {
+    "chat",
+    "completions",
+    "embeddings",
+    "feedback",
+    "messages",
+    "models",
+    "moderations",
+    "responses",
+    "router",
+}
 """First words of paths that also work without `/v1`."""
 
 ANTHROPIC_PATH = "/messages"
 
 _POLICY_PREFIX = re.compile(r"^/p/([A-Za-z0-9_.-]+)(/.*)$")
 
+_AZURE_DEPLOYMENT = re.compile(
+    r"^/openai/deployments/(.+?)(/(?:chat|completions|embeddings|audio|images|responses)(?:/.*)?)$"
+)
+_AZURE = re.compile(r"^/openai(?:/v1)?(/.*)$")
+"""Azure's addresses: classic ones name the model, as a deployment, and the version of the API in the query."""
+
 
 class _Application(FastAPI):
     """A FastAPI application with routes in plain ASGI in front of its own machinery.
 
-    `routes_by_path` are found by one look-up; `stored` serves all paths of stored responses.
+    `routes_by_path` are found by one look-up; `stored` serves all paths of stored responses, `others` what is only
+    passed on.
     """
 
     def __init__(
-        self, routes_by_path: Mapping[str, ASGIApp], stored: ASGIApp, limits: LimitSettings, **settings: Any
+        self,
+        routes_by_path: Mapping[str, ASGIApp],
+        stored: ASGIApp,
+        others: ASGIApp,
+        limits: LimitSettings,
+        **settings: Any,
     ) -> None:
         super().__init__(**settings)
         self._by_path = dict(routes_by_path)
         self._stored = stored
+        self._others = others
         self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,17 +90,26 @@ class _Application(FastAPI):
         await super().__call__(scope, receive, send)
 
     def _tidied(self, scope: Scope) -> ASGIApp | None:
-        """Bring the path to its plain form, note a policy named by it, and look again."""
+        """Bring the path to its plain form, note a policy and a model named by it, and look again."""
         path: str = re.sub("/{2,}", "/", scope["path"])
         named = _POLICY_PREFIX.match(path)
         if named:
             scope["router.policy"], path = named.groups()
+        if path.startswith("/openai/"):
+            deployed = _AZURE_DEPLOYMENT.match(path)
+            if deployed:
+                scope["router.model"], path = deployed.groups()
+            else:
+                path = _AZURE.sub(r"\1", path)
         path = path.rstrip("/") or "/"
         if path[1:].partition("/")[0] in UNVERSIONED:
             path = "/v1" + path
         scope["path"] = path
         scope["raw_path"] = path.encode()
-        return self._by_path.get(path) or (self._stored if STORED_PATH.fullmatch(path) else None)
+        route = self._by_path.get(path)
+        if route is None and STORED_PATH.fullmatch(path):
+            return self._stored
+        return route or (self._others if OTHER_PATH.fullmatch(path) else None)
 
 
 def build_app(parts: Components) -> RequestGuard:
@@ -96,6 +127,7 @@ def build_app(parts: Components) -> RequestGuard:
     by_path: dict[str, ASGIApp] = {f"/v1{route.wire.path}": route for route in routes}
     by_path[FEEDBACK_PATH] = FeedbackRoute(parts.feedback, parts.keyring, settings, parts.registry.default)
     by_path[SCRIPT_PATH] = script_route
+    default = (settings.models.get("*") or next(iter(settings.models.values()))).backend
     stored = StoredResponseRoute(
         WIRES["responses"],
         parts.keyring,
@@ -104,7 +136,18 @@ def build_app(parts: Components) -> RequestGuard:
         parts.ownership,
         parts.pipeline.sender,
         parts.backends,
-        default=(settings.models.get("*") or next(iter(settings.models.values()))).backend,
+        default=default,
+    )
+    others = OtherRoutes(
+        parts.keyring,
+        settings.limits,
+        parts.new_id,
+        parts.ownership,
+        parts.pipeline.sender,
+        parts.pipeline.resolve,
+        parts.backends,
+        default=default,
+        opened=settings.other_routes,
     )
 
     @asynccontextmanager
@@ -115,18 +158,28 @@ def build_app(parts: Components) -> RequestGuard:
     app = _Application(
         by_path,
         stored,
+        others,
         settings.limits,
         title="Prompt Router",
         version=__version__,
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        openapi_url=None,
     )
     app.include_router(admin_routes(parts))
     app.add_exception_handler(RouterError, _router_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
-    return RequestGuard(app, settings.limits, settings.allowed_hosts, _shaped, parts.telemetry)
+    return RequestGuard(
+        app,
+        settings.limits,
+        settings.allowed_hosts,
+        _shaped,
+        parts.telemetry,
+        settings.origins,
+        settings.feedback.origins,
+    )
 
 
 def _id_header(wire: Wire) -> bytes:

@@ -16,7 +16,16 @@ from typing import Any, Literal
 
 from router import __version__
 from router.assembly import WIRES, preparer_for, shipped_pack, snapshot_builder
-from router.backends import BridgedBackend, EchoBackend, LiteLLMBackend, PassThroughBackend, Timeouts, bridge_to
+from router.backends import (
+    BridgedBackend,
+    EchoBackend,
+    LiteLLMBackend,
+    PassThroughBackend,
+    Timeouts,
+    TokenFile,
+    azure,
+    bridge_to,
+)
 from router.core.errors import Degraded, PolicyError, SettingsError
 from router.core.ports import Backend, BackendRequest
 from router.cues.detectors import detect_language
@@ -45,6 +54,7 @@ from router.server.model_table import (
     ModelTable,
     Route,
     bridged,
+    named_models,
     paths_of,
     speaks,
     speaks_at_first,
@@ -99,7 +109,7 @@ class Components:
 def compose(settings: Settings) -> Components:
     """Build everything. Raises PolicyError for a pack and SettingsError for settings that cannot be used."""
     salt = load_salt(settings)
-    telemetry = Telemetry()
+    telemetry = Telemetry(named_models(settings.models))
     fault_handler = FaultHandler(telemetry.note)
     archive = Archive(settings.data / "revisions")
     build = snapshot_builder(settings.data / "recognisers", fault_handler, archive)
@@ -219,13 +229,29 @@ def backend_of(name: str, chosen: BackendSettings) -> Backend:
     through: dict[str, Any] = {"options": chosen.options, "links": chosen.links, **common}
     if chosen.type == "litellm":
         return LiteLLMBackend(provider=chosen.provider or name, api_base=address, **through)
-    auth: Literal["bearer", "x-api-key"] = "x-api-key" if chosen.type == "anthropic" else "bearer"
-    native = PassThroughBackend(base_url=address, auth=auth, **common)
+    token = TokenFile(name, chosen.token_file) if chosen.token_file else None
+    if token is not None:
+        through["token"] = token.read
+    if chosen.type == "azure":
+        address = azure.base_of(address, chosen.api_version)
+    auth: dict[str, Literal["bearer", "x-api-key", "api-key"]] = {"anthropic": "x-api-key", "azure": "api-key"}
+    native = PassThroughBackend(
+        base_url=address,
+        auth=auth.get(chosen.type, "bearer"),
+        token=token,
+        path_of=azure.path_with(chosen.api_version),
+        **common,
+    )
     spoken = speaks(chosen)
     if spoken == frozenset(FORMATS):
         return native
     first = next(name for name in FORMATS if name in speaks_at_first(spoken))
-    bridge = bridge_to(FORMATS[first][0], base_url=address, **through)
+    if azure.is_classic(chosen.api_version):
+        options = {"api_version": chosen.api_version, **chosen.options}
+        resource = address.removesuffix("/openai")
+        bridge = LiteLLMBackend(provider="azure", api_base=resource, **through | {"options": options})
+    else:
+        bridge = bridge_to(FORMATS[first][0], base_url=address, **through)
     return BridgedBackend(native, bridge, None if spoken is None else paths_of(spoken))
 
 

@@ -37,20 +37,18 @@ from router.engine.snapshot import PolicyRegistry
 from router.packs.words import seconds
 from router.server.feedback_forms import FeedbackForm, FeedbackSender, FormReader, item_of, read_form
 from router.server.feedback_forms import read_body as read_forms
-from router.server.keys import Caller, FeedbackTokens, Keyring, looks_like_token
+from router.server.keys import KEY_HEADERS, Caller, FeedbackTokens, Keyring, looks_like_token
 from router.server.request_body import read_body
 from router.server.routes import FEEDBACK_HEADER, RawHeaders, encoded, read_headers, send_whole
 from router.server.settings import LimitSettings, Settings
+from router.server.web_pages import PREFLIGHT_S
 from router.wire.faults import describe, error_body, status_of
 
 PATH = "/v1/feedback"
 SCRIPT_PATH = "/v1/feedback.js"
-PREFLIGHT_S = 86_400
-"""How long a browser may remember what a preflight said; Chromium takes two hours at most, Firefox a day."""
-
 SCRIPT = Path(__file__).with_name("feedback.js").read_bytes()
 
-_ALLOWED_HEADERS = b"authorization, content-type, x-api-key, " + FEEDBACK_HEADER
+_ALLOWED_HEADERS = b"content-type, %b, %b" % (", ".join(KEY_HEADERS).encode(), FEEDBACK_HEADER)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -100,7 +98,8 @@ class FeedbackRoute:
         self._keyring = keyring
         self._limits: LimitSettings = settings.limits
         self._default_policy = default_policy
-        origins = frozenset(origin.lower().encode() for origin in settings.feedback.origins)
+        listed = (*settings.feedback.origins, *(settings.origins or ()))
+        origins = frozenset(origin.lower().encode() for origin in listed)
         self._origins = None if b"*" in origins else origins
         # A token is held by who knows whom: what is over its cap is refused before anything is looked up.
         self._by_token = RateLimiter(settings.feedback.per_minute)
@@ -145,7 +144,7 @@ class FeedbackRoute:
         try:
             return self._keyring.admit(headers, "feedback"), None
         except RequestError as error:
-            if error.status != 401 or headers.get("authorization") or headers.get("x-api-key"):
+            if error.status != 401 or any(map(headers.get, KEY_HEADERS)):
                 raise
             return None, error
 

@@ -42,6 +42,9 @@ from router.server.settings import KeySettings, Scope, Settings
 
 KEY_BYTES = 32
 PREFIX_BYTES = 16
+KEY_HEADERS = ("authorization", "x-api-key", "api-key")
+"""Where a key is looked for: as OpenAI's SDKs send it, as Anthropic's do, and as Azure's clients do."""
+
 SCOPES: frozenset[str] = frozenset(get_args(Scope))
 _NO_RETRY = {"x-should-retry": "false"}
 _FREE: AbstractContextManager[None] = nullcontext()
@@ -104,14 +107,16 @@ class Keyring:
         """Return who sent these headers (by lower-case name). Raises RequestError: 401 no key, 403 no scope."""
         if not self._callers:
             return LOCAL
-        secret = _secret(headers)
-        if not secret:
-            raise _unknown("You did not provide an API key. Send it as `Authorization: Bearer KEY`.")
-        digest = hashlib.sha256(secret.encode("latin-1", "replace")).digest()
-        stored, caller = self._callers.get(digest[:PREFIX_BYTES], (b"", LOCAL))
-        if not hmac.compare_digest(stored, digest):
-            raise _unknown("Incorrect API key provided.")
-        if scope not in caller.scopes:
+        lacking = False
+        secrets = _secrets(headers)
+        for secret in secrets:
+            digest = hashlib.sha256(secret.encode("latin-1", "replace")).digest()
+            stored, caller = self._callers.get(digest[:PREFIX_BYTES], (b"", LOCAL))
+            if hmac.compare_digest(stored, digest):
+                if scope in caller.scopes:
+                    return caller
+                lacking = True
+        if lacking:
             raise RequestError(
                 f'This API key lacks the scope "{scope}".',
                 status=403,
@@ -119,7 +124,9 @@ class Keyring:
                 kind="permission_error",
                 headers=_NO_RETRY,
             )
-        return caller
+        if not any(secrets):
+            raise _unknown("You did not provide an API key. Send it as `Authorization: Bearer KEY`.")
+        raise _unknown("Incorrect API key provided.")
 
     def slot(self, caller: Caller) -> AbstractContextManager[None]:
         """Return the context in which one request of this caller is served. Entering raises RequestError (429)."""
@@ -178,12 +185,11 @@ def _caller(key: KeySettings) -> Caller:
     )
 
 
-def _secret(headers: Mapping[str, str]) -> str:
-    """Return the key that the headers carry, as OpenAI's SDKs send it or as Anthropic's do."""
+def _secrets(headers: Mapping[str, str]) -> list[str]:
+    """Return what stands where a key may: beside ours, a client may send the key that it has for the provider."""
     sent = headers.get("authorization", "")
-    if sent[:7].lower() == "bearer ":
-        return sent[7:].strip()
-    return headers.get("x-api-key", "")
+    found = [sent[7:].strip()] if sent[:7].lower() == "bearer " else []
+    return found + [value.strip() for name in KEY_HEADERS[1:] if (value := headers.get(name))]
 
 
 def _unknown(message: str) -> RequestError:

@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from router.backends.azure import is_classic
 from router.core.errors import RequestError, did_you_mean
 from router.core.ports import Capability
 from router.server.settings import BackendSettings, ModelSettings
@@ -94,6 +95,11 @@ class ModelTable:
         return Route(alias, model.backend, upstream, capability_of(backend, model, upstream), speaks(backend))
 
 
+def named_models(models: Mapping[str, ModelSettings]) -> frozenset[str]:
+    """Return the model names that the settings spell out, the clients' and the backends'."""
+    return frozenset(name for alias, row in models.items() for name in (alias, row.model) if name and "*" not in name)
+
+
 OPENAI_HOST = "api.openai.com"
 OPENAI_ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
 ANTHROPIC_ADDRESS = "https://api.anthropic.com/v1"
@@ -144,6 +150,8 @@ def speaks(backend: BackendSettings) -> frozenset[str] | None:
         return frozenset(backend.speaks)
     if backend.type == "anthropic":
         return frozenset({"messages"})
+    if backend.type == "azure":
+        return None if is_classic(backend.api_version) else frozenset({"chat", "responses"})
     if backend.type == "openai":
         return frozenset({"chat", "responses"}) if _is_openai(backend) else None
     return frozenset(FORMATS)

@@ -29,6 +29,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from router.core.errors import RequestError
 from router.server.request_body import too_large
+from router.server.request_guard import UPLOADS
 from router.server.settings import LimitSettings
 from router.wire.faults import error_body
 
@@ -104,8 +105,12 @@ class _GuardedProtocol(HttpToolsProtocol):
         elif self.cycle is not None and self.cycle.response_complete:
             if self._in_head:
                 self._wait_for_request()
-        elif self._body_bytes > self._most_body_bytes:
+        elif self._body_bytes > self._most_body_bytes and not self._may_upload():
             self._refuse(too_large(int(self.limits.body_bytes)))
+
+    def _may_upload(self) -> bool:
+        most = int(self.limits.upload_bytes)
+        return self._body_bytes <= most + most // 8 and UPLOADS.search(self.url.decode("latin-1")) is not None
 
     def _parse(self, data: memoryview) -> None:
         while True:

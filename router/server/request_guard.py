@@ -16,6 +16,7 @@ It costs a fast request one walk over the headers. How a body is read within bou
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias
 
@@ -25,6 +26,7 @@ from router.core.errors import RequestError
 from router.server.request_body import too_large
 from router.server.settings import LimitSettings
 from router.server.telemetry import Telemetry
+from router.server.web_pages import WebPages
 
 Shape: TypeAlias = Callable[[RequestError, str], bytes]
 
@@ -33,6 +35,13 @@ HEALTH = frozenset({"/health/live", "/health/ready"})
 
 ALWAYS_ANSWERED = HEALTH | {"/metrics"}
 """Paths that are answered under any load: whoever watches us must see that we are alive."""
+
+OTHER_WORDS = frozenset(
+    {"audio", "batches", "conversations", "files", "images", "rerank", "score", "uploads", "vector_stores", "videos"}
+)
+"""First words of routes that are passed on as they are, with bodies of up to `upload_bytes`."""
+
+UPLOADS = re.compile(rf"/(?:{'|'.join(sorted(OTHER_WORDS))})(?:[/?]|$)")
 
 RETRY_AFTER_S = 1
 REMEMBERED_HOSTS = 256
@@ -43,8 +52,8 @@ _NO_RETRY = {"x-should-retry": "false"}
 class RequestGuard:
     """An ASGI application in front of another. `hosts` are the names that are answered, None for all.
 
-    `shape` makes the body of an error at a path, `telemetry` has the number of requests under way. Anything that is not
-    HTTP passes: serve without a WebSocket protocol.
+    `shape` makes the body of an error at a path, `telemetry` has the number of requests under way. `origins` and
+    `feedback_origins` are the settings'. Anything that is not HTTP passes: serve without a WebSocket protocol.
     """
 
     def __init__(
@@ -54,12 +63,16 @@ class RequestGuard:
         hosts: Iterable[str] | None,
         shape: Shape,
         telemetry: Telemetry | None = None,
+        origins: Iterable[str] | None = None,
+        feedback_origins: Iterable[str] = (),
     ) -> None:
         self._app = app
         self._body_bytes = int(limits.body_bytes)
+        self._upload_bytes = int(limits.upload_bytes)
         self._header_bytes = int(limits.header_bytes)
         self._in_flight_most = limits.in_flight
         self._hosts = None if hosts is None else HostList(hosts)
+        self._pages = WebPages(origins, self._hosts.has if self._hosts else None, feedback_origins)
         self._shape = shape
         self._telemetry = telemetry or Telemetry()
 
@@ -76,8 +89,16 @@ class RequestGuard:
         try:
             self._check(scope)
         except RequestError as error:
+            if "router.origin" in scope:
+                send = self._pages.telling(scope["router.origin"], send)
             await _refuse(error, self._shape(error, scope["path"]), send)
             return
+        if "router.origin" in scope:
+            origin = scope["router.origin"]
+            if self._pages.may_call(origin) and self._pages.answers(scope):
+                await self._pages.answer_preflight(scope, origin, send)
+                return
+            send = self._pages.telling(origin, send)
         self._telemetry.in_flight += 1
         try:
             await self._app(scope, receive, send)
@@ -85,14 +106,6 @@ class RequestGuard:
             self._telemetry.in_flight -= 1
 
     def _check(self, scope: Scope) -> None:
-        if self._telemetry.in_flight >= self._in_flight_most and scope["path"] not in ALWAYS_ANSWERED:
-            raise RequestError(
-                "The router is serving as many requests as it can. Try again.",
-                status=503,
-                code="overloaded",
-                kind="server_error",
-                headers={"retry-after": str(RETRY_AFTER_S)},
-            )
         size = 0
         found: dict[bytes, bytes] = {}
         for name, value in scope["headers"]:
@@ -101,6 +114,16 @@ class RequestGuard:
                 if name in found:
                     raise _bad(f"There is more than one {name.decode()} header.")
                 found[name] = value
+        if b"origin" in found:
+            scope["router.origin"] = found[b"origin"]  # from here on a page may read why it is refused
+        if self._telemetry.in_flight >= self._in_flight_most and scope["path"] not in ALWAYS_ANSWERED:
+            raise RequestError(
+                "The router is serving as many requests as it can. Try again.",
+                status=503,
+                code="overloaded",
+                kind="server_error",
+                headers={"retry-after": str(RETRY_AFTER_S)},
+            )
         if size > self._header_bytes:
             raise RequestError(
                 f"The headers are larger than {self._header_bytes} bytes.",
@@ -113,8 +136,10 @@ class RequestGuard:
             raise _bad("There is both a content-length and a transfer-encoding.")
         _check_encoding(found.get(b"content-encoding"))
         length = found.get(b"content-length")
-        if length is not None and _length(length) > self._body_bytes:
-            raise too_large(self._body_bytes)
+        if length is not None and (announced := _length(length)) > self._body_bytes:
+            most = self._upload_bytes if UPLOADS.search(scope["path"]) else self._body_bytes
+            if announced > most:
+                raise too_large(most)
 
     def _check_hosts(self, found: Mapping[bytes, bytes], scope: Scope) -> None:
         host = found.get(b"host")
@@ -122,10 +147,9 @@ class RequestGuard:
             if scope.get("http_version") == "1.1":
                 raise _bad("There is no Host header.")
             return
-        hosts = self._hosts
-        if hosts is None or scope["path"] in HEALTH:
+        if scope["path"] in HEALTH:
             return
-        if not hosts.has(host):
+        if self._hosts is not None and not self._hosts.has(host):
             raise RequestError(
                 f'This server does not answer for the host "{_shown(host)}". Its operator can allow it under `hosts:`'
                 " in router.yaml.",
@@ -133,15 +157,8 @@ class RequestGuard:
                 headers=_NO_RETRY,
             )
         origin = found.get(b"origin")
-        if origin is not None and not hosts.has(origin.partition(b"://")[2]):
-            raise RequestError(
-                f'Web pages of "{_shown(origin)}" may not use this server. Its operator can allow their host under'
-                " `hosts:` in router.yaml.",
-                status=403,
-                code="origin_not_allowed",
-                kind="permission_error",
-                headers=_NO_RETRY,
-            )
+        if origin is not None:
+            self._pages.check(origin, scope)
 
 
 class HostList:

@@ -21,6 +21,7 @@ from contextlib import aclosing, closing
 from dataclasses import dataclass
 from functools import lru_cache
 
+import msgspec
 from starlette.types import Receive, Scope, Send
 
 from router.backends import FORWARDED_HEADERS
@@ -152,6 +153,8 @@ class InferenceRoute:
             caller = self.keyring.admit(headers, "infer")
             with self.keyring.slot(caller):
                 body = await read_body(receive, self.limits)
+                if "router.model" in scope:
+                    body = with_model(body, scope["router.model"])
                 call = self._call(scope, headers, caller, body, request_id)
                 with watch_disconnect(receive, asyncio.current_task()):
                     reply = await self.serve(call)
@@ -177,6 +180,18 @@ class InferenceRoute:
         return Call(
             self.wire, body, headers, caller.tenant, policy, off, forward=forwarded(scope), user=user, id=request_id
         )
+
+
+def with_model(body: bytes, model: str) -> bytes:
+    """Return a JSON body that names this model; what is no JSON object as it came, for others to refuse."""
+    try:
+        fields = _FIELDS.decode(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return body
+    return msgspec.json.encode(fields | {"model": model})
+
+
+_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def forwarded(scope: Scope) -> tuple[tuple[str, str], ...]:

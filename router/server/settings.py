@@ -64,6 +64,9 @@ Digest: TypeAlias = Annotated[
 ProviderId: TypeAlias = Annotated[
     str, _like(r"(?=.{1,200}$)[^\s*]+\*?", "an id without spaces, with a * at its end for all that begin so, or none")
 ]
+Origin: TypeAlias = Annotated[
+    str, _like(r"\*|null|[a-z][a-z0-9+.-]*://[^/?#\s*]+", "an origin such as https://shop.example.com, or *")
+]
 Salt: TypeAlias = Annotated[SecretStr, Field(min_length=16)]
 
 
@@ -115,7 +118,10 @@ class _TimeoutSettings(_Strict):
 
 class BackendSettings(_Strict):
     """What answers. `openai` is anything that speaks OpenAI's formats at `base_url`, and `anthropic` what speaks
-    Anthropic's (by default Anthropic itself); `headers` are sent with every call.
+    Anthropic's (by default Anthropic itself); `headers` are sent with every call. `azure` is an endpoint of Azure
+    OpenAI: its v1 addresses, or with an `api_version` that is a date its classic ones; model names are deployments.
+
+    `token_file` holds a bearer token that another program keeps fresh, in place of `api_key`.
 
     `speaks` names the formats that it answers itself; requests in the others are bridged by litellm. For `openai`
     without it, that is found out by asking.
@@ -128,13 +134,17 @@ class BackendSettings(_Strict):
     ends their streams with `[DONE]` or a reason to finish, but not with both.
     """
 
-    type: Literal["openai", "anthropic", "litellm", "echo"]
+    type: Literal["openai", "anthropic", "azure", "litellm", "echo"]
     base_url: str = ""
     speaks: tuple[Literal["chat", "responses", "messages"], ...] | None = None
     provider: str = ""
     options: dict[str, str | int | float | bool] = Field(default_factory=dict, repr=False)  # may hold a secret
     links: bool = False
     api_key: SecretStr | None = None
+    api_version: Annotated[
+        str, _like(r"|preview|\d{4}-\d{2}-\d{2}(-preview)?", "a version such as 2024-10-21, or preview, or nothing")
+    ] = ""
+    token_file: Path | None = None
     headers: dict[HeaderName, SecretStr] = Field(default_factory=dict)
     mid_conversation: Literal["system", "developer", "user_block"] | None = None
     roles: frozenset[str] | None = None
@@ -143,6 +153,16 @@ class BackendSettings(_Strict):
     usage_in_streams: bool = True
     lenient: bool = False
     timeouts: _TimeoutSettings = _TimeoutSettings()
+
+    @field_validator("base_url")
+    @classmethod
+    def _ends_before_a_deployment(cls, url: str) -> str:
+        if "/openai/deployments" in url or "api-version=" in url:
+            raise ValueError(
+                "must end before /openai, as in https://NAME.openai.azure.com; with type: azure the deployment is the"
+                " model's name, and what stands behind api-version= goes into api_version"
+            )
+        return url
 
     @field_validator("base_url")
     @classmethod
@@ -165,9 +185,15 @@ class BackendSettings(_Strict):
     def _has_address(self) -> BackendSettings:
         if self.type == "openai" and not self.base_url:
             raise ValueError("a backend of type openai needs base_url, such as http://127.0.0.1:11434/v1")
-        if self.speaks is not None and self.type not in ("openai", "anthropic"):
+        if self.type == "azure" and not self.base_url:
+            raise ValueError("a backend of type azure needs base_url, such as https://NAME.openai.azure.com")
+        if self.api_version and self.type != "azure":
+            raise ValueError(f"api_version: a backend of type {self.type} has none (litellm takes it under options)")
+        if self.token_file is not None and (self.type not in ("openai", "azure") or self.api_key is not None):
+            raise ValueError("token_file: only in place of api_key, for a backend of type openai or azure")
+        if self.speaks is not None and self.type not in ("openai", "anthropic", "azure"):
             raise ValueError(f"speaks: a backend of type {self.type} answers every format; leave it out")
-        if self.cache_marks not in (None, "off") and self.type not in ("openai", "anthropic"):
+        if self.cache_marks not in (None, "off") and self.type not in ("openai", "anthropic", "azure"):
             raise ValueError(f"cache_marks: none can be sent to a backend of type {self.type}; leave it out")
         return self
 
@@ -215,12 +241,15 @@ class KeySettings(_Strict):
 class LimitSettings(_Strict):
     """What one client may cost. Sizes take units: `4MiB`.
 
+    A form with files is passed on as it comes, up to `upload_bytes`; other bodies are held, up to `body_bytes`.
+
     A body must be there within `body_deadline_s` and, after a tenth of that, come at `body_bytes_per_s` or more.
     `in_flight` requests are served at once; more are asked to come again. A stream in which nothing happens gets a
     comment every `stream_comment_s`, so that nobody on its way takes it for dead; 0 for none.
     """
 
     body_bytes: ByteSize = Field(default=ByteSize(4 << 20), gt=0)
+    upload_bytes: ByteSize = Field(default=ByteSize(512 << 20), gt=0)
     header_bytes: ByteSize = Field(default=ByteSize(16 << 10), ge=1024)
     header_deadline_s: PositiveFloat = 10.0
     body_deadline_s: PositiveFloat = 30.0
@@ -258,9 +287,7 @@ class _FeedbackSettings(_Strict):
     tokens: bool = True
     secrets: tuple[Salt, ...] = ()
     expires: Annotated[str, _like(r"[1-9][0-9]{0,5}[smhd]", "a duration such as 45s, 60m, 72h or 7d")] = "7d"
-    origins: tuple[
-        Annotated[str, _like(r"\*|null|https?://[^/?#\s*]+", "an origin such as https://shop.example.com, or *")], ...
-    ] = ("*",)
+    origins: tuple[Origin, ...] = ("*",)
     per_minute: PositiveInt = 30
 
 
@@ -274,10 +301,13 @@ class _LogSettings(_Strict):
 class Settings(_Strict):
     """All settings.
 
-    `hosts` are the Host headers that are answered (`*.example.com` and `*` allowed). `headers` says whether answers
-    carry x-router-* headers. `salt` keys the hashes under which conversations and users are stored; without one, it is
-    made once and kept in the data folder. `database` is the address of a PostgreSQL server for several replicas, such
-    as `postgresql://router:secret@db/router`; without it a SQLite file in the data folder is used.
+    `hosts` are the Host headers that are answered (`*.example.com` and `*` allowed). `origins` are the web pages that
+    may use the router from a browser (`*` for any); without it those of `allowed_hosts`. `headers` says whether answers
+    carry x-router-* headers. With `public_metrics`, what tells of the installation needs no key. `salt` keys the hashes
+    under which conversations and users are stored; without one, it is made once and kept in the data folder. `database`
+    is the address of a PostgreSQL server for several replicas, such as `postgresql://router:secret@db/router`; without
+    it a SQLite file in the data folder is used. `other_routes` opens audio, images, files, batches, conversations and
+    their like, which are passed on as they come, without a word of a policy.
     """
 
     listen: ListenSettings = ListenSettings()
@@ -290,8 +320,11 @@ class Settings(_Strict):
     keys: tuple[KeySettings, ...] = ()
     limits: LimitSettings = LimitSettings()
     hosts: tuple[str, ...] | None = None
+    origins: tuple[Origin, ...] | None = None
     retries: _RetrySettings = _RetrySettings()
     headers: bool = True
+    public_metrics: bool = False
+    other_routes: bool = True
     conversation_headers: tuple[HeaderName, ...] = CONVERSATION_HEADERS
     salt: Salt | None = None
     feedback: _FeedbackSettings = _FeedbackSettings()

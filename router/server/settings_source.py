@@ -262,8 +262,15 @@ def _resolved(settings: Settings, path: Path | None, overrides: Mapping[str, Any
     folder = Path.cwd() if path is None else path.resolve().parent
     data = Path.cwd() if "data" in overrides else folder
     packs = Path.cwd() if "packs" in overrides else folder
+    backends = {
+        name: backend.model_copy(update={"token_file": folder / backend.token_file.expanduser()})
+        if backend.token_file
+        else backend
+        for name, backend in settings.backends.items()
+    }
     return settings.model_copy(
         update={
+            "backends": backends,
             "data": data / settings.data.expanduser(),
             "packs": tuple(packs / pack.expanduser() for pack in settings.packs),
         }

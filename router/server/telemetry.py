@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -51,7 +51,12 @@ COUNTERS: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
 )
 """What is counted: name, what it says, and its labels."""
 
-MODEL_CHARS = 100
+OTHER = "other"
+"""The label of what the configuration does not name: a client may make up any number of model names."""
+
+ERROR_SERIES = 64
+"""So many codes of errors are told apart; those inside streams are the providers' own words."""
+
 BUCKETS_MS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 3, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000)
 
 
@@ -81,9 +86,13 @@ class _Histogram:
 
 
 class Telemetry:
-    """All counts of one process, by metric and labels. Safe to call from any thread."""
+    """All counts of one process, by metric and labels. Safe to call from any thread.
 
-    def __init__(self) -> None:
+    `models` are the model names of the settings: the only ones, besides a pack's own, that become labels.
+    """
+
+    def __init__(self, models: Collection[str] = ()) -> None:
+        self._models = frozenset(models)
         self._lock = threading.Lock()
         self._counts: dict[str, Counter[tuple[str, ...]]] = {name: Counter() for name in COUNTERS}
         for name, (_, labels) in COUNTERS.items():
@@ -171,13 +180,16 @@ class Telemetry:
                     counts["router_shortlisted"][(policy, path)] += 1
         counts["router_tokens_added"][(policy,)] += decision.tokens
         if trace.usage is not None:
+            configured = trace.model in self._models or trace.model == decision.model
+            model = trace.model if configured else OTHER
             for kind, tokens in zip(Usage._fields, trace.usage, strict=True):
                 if tokens:
-                    counts["router_usage_tokens"][(policy, trace.model[:MODEL_CHARS], kind)] += tokens
+                    counts["router_usage_tokens"][(policy, model, kind)] += tokens
         for dropped in decision.dropped:
             counts["router_dropped"][(policy, dropped.reason.partition(":")[0])] += 1
         if trace.error:
-            counts["router_errors"][(trace.backend, trace.error)] += 1
+            errors, labels = counts["router_errors"], (trace.backend, trace.error)
+            errors[labels if labels in errors or len(errors) < ERROR_SERIES else (trace.backend, OTHER)] += 1
         for stage, ms in trace.stages.items():
             if stage not in self._stages:
                 self._stages[stage] = _Histogram()

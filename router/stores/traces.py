@@ -19,7 +19,16 @@ from router.core.policy import Level
 from router.core.store_ports import PinRecord
 from router.core.trace import Trace
 from router.stores.database import Database, Insertion
-from router.stores.rows import Row, RowMaker, assignment_row, evidence_text, loaded, loaded_evidence, storable
+from router.stores.rows import (
+    Row,
+    RowMaker,
+    assignment_row,
+    evidence_text,
+    loaded,
+    loaded_evidence,
+    storable,
+    storable_name,
+)
 from router.stores.schema import assignments, decisions, pins
 
 _encode = msgspec.json.Encoder().encode
@@ -59,6 +68,11 @@ class SqlTraceStore:
     def read(self, decision_id: str) -> Row | None:
         """Return a stored trace as JSON-ready data, or None. Raises Degraded."""
         return self._first(select(decisions).where(decisions.c.id == decision_id))
+
+    def of_answer(self, response_id: str, tenant: str) -> Row | None:
+        """Return a tenant's newest trace whose answer had this id, as `read` does. Raises Degraded."""
+        query = select(decisions).where(decisions.c.response_id == storable_name(response_id))
+        return self._first(_newest(query.where(decisions.c.tenant == tenant), 1))
 
     def owners(self, response_id: str) -> list[tuple[str, str]]:
         """Return tenant and backend of the traces whose answer had this id, the newest first. Raises Degraded.

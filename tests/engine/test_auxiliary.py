@@ -129,6 +129,14 @@ def test_a_limit_of_tokens_says_nothing_in_the_middle_of_a_conversation(rule: Au
     assert sent_messages(of, answered)[: len(before)] == before
 
 
+@pytest.mark.parametrize("rule", [SHORT, replace(SHORT, user_starts=("It",)), replace(SHORT, stream=False)])
+def test_a_limit_of_tokens_says_nothing_where_a_name_alone_tells_of_the_turns_before(rule: AuxiliaryRule) -> None:
+    of = under(rule)
+    of.prepare(call(body("I want a refund", **NAMED)))
+    assert of.prepare(call(body("It broke, I want a refund", max_tokens=1, **NAMED))).decision.outcome == "classified"
+    assert of.prepare(call(body("It broke, I want a refund", max_tokens=1))).decision.outcome == "skipped"
+
+
 @pytest.mark.parametrize("name", WIRES)
 def test_a_conversation_whose_system_text_tells_is_skipped_turn_by_turn(name: str) -> None:
     of = under(SYSTEM)

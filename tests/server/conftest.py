@@ -42,3 +42,15 @@ async def start(tmp_path: Path, support_pack: Path, recognisers: Path) -> AsyncI
             return Running(parts, await alive.enter_async_context(client), alive.aclose)
 
         yield begin
+
+
+@pytest.fixture
+def start_small(start: Start, tmp_path: Path) -> Start:
+    """Start an application over a pack of one task, where nothing has to be recognised."""
+    pack = tmp_path / "small.yaml"
+    pack.write_text("name: customer-support\nbrief: Be brief.\nrequired: [Never guess.]\n")
+
+    async def begin(config: str = "", **overrides: Any) -> Running:
+        return await start(config, **{"packs": [pack], **overrides})
+
+    return begin

@@ -36,8 +36,24 @@ def bearer(secret: str) -> dict[str, str]:
         ({"authorization": f"bearer  {SECRET} "}, "app"),
         ({"x-api-key": SECRET}, "app"),
         ({"authorization": "Basic abc", "x-api-key": OTHER}, "other"),
+        ({"api-key": SECRET}, "app"),
+        (bearer("sk-of-the-provider") | {"x-api-key": OTHER}, "other"),
+        (bearer("eyJ-of-entra") | {"api-key": SECRET}, "app"),
+        (bearer(SECRET) | {"x-api-key": "sk-ant-of-the-provider", "api-key": "azure"}, "app"),
+        ({"x-api-key": "sk-ant-of-the-provider", "api-key": OTHER}, "other"),
     ],
-    ids=["bearer", "upper-case digest", "spaces", "anthropic", "basic is no key"],
+    ids=[
+        "bearer",
+        "upper-case digest",
+        "spaces",
+        "anthropic",
+        "basic is no key",
+        "azure",
+        "behind another bearer",
+        "azure behind a token",
+        "before others",
+        "behind anthropic's",
+    ],
 )
 def test_known_keys(headers: dict, name: str) -> None:
     assert Keyring(settings()).admit(headers, "infer").name == name
@@ -56,8 +72,21 @@ def test_known_keys(headers: dict, name: str) -> None:
         bearer(digest(SECRET)),
         bearer("\xe9\u4e2d"),
         {"x-api-key": "wrong"},
+        {"x-api-key": "wrong", "api-key": "wrong too"},
     ],
-    ids=["none", "empty", "no secret", "basic", "bare", "short", "long", "the digest", "not latin-1", "anthropic"],
+    ids=[
+        "none",
+        "empty",
+        "no secret",
+        "basic",
+        "bare",
+        "short",
+        "long",
+        "the digest",
+        "not latin-1",
+        "anthropic",
+        "two",
+    ],
 )
 def test_unknown_keys(headers: dict) -> None:
     with pytest.raises(RequestError) as caught:
@@ -77,6 +106,12 @@ def test_scopes(scope: str) -> None:
     with pytest.raises(RequestError, match=scope) as caught:
         ring.admit(bearer(SECRET), scope)
     assert (caught.value.status, caught.value.code) == (403, "missing_scope")
+
+
+def test_the_key_that_has_the_scope_is_taken() -> None:
+    ring = Keyring(settings(scopes=["read"]))
+    assert ring.admit(bearer(SECRET) | {"api-key": OTHER}, "infer").name == "other"
+    assert ring.admit(bearer(SECRET) | {"api-key": OTHER}, "read").name == "app"
 
 
 @pytest.mark.parametrize("headers", [{}, bearer("sk-whatever-the-app-sends")])

@@ -114,7 +114,7 @@ FAULTS = {
     "out of range": ("listen: {port: 65536}", r"listen\.port: must be less than or equal to 65535"),
     "no such type": (
         "backends: {a: {type: openay}}",
-        r"backends\.a\.type: must be 'openai', 'anthropic', 'litellm' or 'echo'",
+        r"backends\.a\.type: must be 'openai', 'anthropic', 'azure', 'litellm' or 'echo'",
     ),
     "no address": ("backends: {a: {type: openai}}", r"backends\.a: .*needs base_url"),
     "no http": ("backends: {a: {type: openai, base_url: 'ftp://x'}}", r"base_url: must begin with http"),

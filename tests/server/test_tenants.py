@@ -184,8 +184,8 @@ async def test_a_refusal_is_recorded_as_what_it_was(start: Start) -> None:
     running = await start(TWO)
     with pytest.raises(openai.NotFoundError):
         await ask(running, "bank", previous_response_id="resp_never_seen")
-    metrics = (await running.client.get("/metrics")).text
-    assert 'router_errors_total{backend="",code="not_found"} 1.0' in metrics
+    running.parts.recorder.flush()
+    assert 'router_errors_total{backend="",code="not_found"} 1.0' in running.parts.metrics.text().decode()
 
 
 async def test_a_refused_request_leaves_nothing_in_the_pins(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:

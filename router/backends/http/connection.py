@@ -23,6 +23,7 @@ import httptools
 from router.backends.http.exchange import Exchange
 from router.backends.http.limits import Limits, Timeouts, failed
 from router.core.errors import BackendError
+from router.core.ports import Upload
 
 NEVER = math.inf
 
@@ -99,9 +100,11 @@ class Connection(asyncio.Protocol):
         exchange = self._exchange = Exchange(self._loop, self, streaming)
         return exchange
 
-    async def submit(self, exchange: Exchange, head: bytes, body: bytes) -> None:
-        """Send a request and wait until its answer has started. Raises BackendError."""
-        if len(body) <= ONE_WRITE:
+    async def submit(self, exchange: Exchange, head: bytes, body: bytes, upload: Upload | None = None) -> None:
+        """Send a request and wait until its answer has started. Raises BackendError, and what reading `upload` does."""
+        if upload is not None:
+            await self._pass_on(exchange, head, upload)
+        elif len(body) <= ONE_WRITE:
             self._transport.write(head + body)
         else:
             await self._upload(exchange, head, body)
@@ -117,6 +120,25 @@ class Connection(asyncio.Protocol):
             if exchange.over:
                 return  # an answer such as 413 came before the end of the body, and so will the end of the connection
             self._transport.write(view[at : at + SLICE])
+        self._unsent = False
+
+    async def _pass_on(self, exchange: Exchange, head: bytes, upload: Upload) -> None:
+        """Send a body as it comes, no faster than the peer takes it."""
+        self._unsent = True
+        self._transport.write(head)
+        try:
+            async for piece in upload.chunks:
+                while self._write_paused and not exchange.over:
+                    await exchange.wait()
+                if exchange.over:
+                    return
+                self._transport.write(piece if upload.length is not None else b"%x\r\n%b\r\n" % (len(piece), piece))
+                self.deadline = min(self._loop.time() + self._timeouts.first_byte_s, self._total)
+        except BaseException:  # who sent it went away, or sends too slowly or too much: the backend must not wait
+            await exchange.aclose()
+            raise
+        if upload.length is None:
+            self._transport.write(b"0\r\n\r\n")
         self._unsent = False
 
     def abort(self) -> None:

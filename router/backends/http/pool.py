@@ -21,6 +21,7 @@ from router.backends.http.exchange import Exchange
 from router.backends.http.limits import Headers, Limits, Timeouts, failed
 from router.backends.http.request import RequestHeads, parse_origin
 from router.core.errors import BackendError, SettingsError
+from router.core.ports import Upload
 
 _LONGEST_TICK_S = 1.0
 _SHORTEST_TICK_S = 0.005
@@ -66,14 +67,28 @@ class ConnectionPool:
         self._tick_s = max(_SHORTEST_TICK_S, min(_LONGEST_TICK_S, shortest / 4))
 
     async def send(
-        self, method: str, path: str, body: bytes = b"", headers: Headers = (), *, stream: bool = False
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        headers: Headers = (),
+        *,
+        stream: bool = False,
+        content_type: str = "application/json",
+        upload: Upload | None = None,
     ) -> Exchange:
         """Send a request and return its answer: whole, or, for a stream, as soon as its head is there.
 
         It is a stream when asked for one, or when the answer is `text/event-stream`. Raises BackendError with a code of
         `limits.FAILURES`.
         """
-        head = self._heads.build(method, path, headers, len(body))
+        if upload is not None:  # it cannot be sent twice, so not on a connection that may have been closed
+            head = self._heads.build(method, path, headers, upload.length, content_type)
+            connection = await self._connection(fresh=True)
+            exchange = connection.begin(streaming=stream)
+            await connection.submit(exchange, head, body, upload)
+            return exchange
+        head = self._heads.build(method, path, headers, len(body), content_type)
         connection = self._kept() or await self._connection()
         exchange = connection.begin(streaming=stream)
         try:

@@ -117,11 +117,20 @@ class RequestHeads:
         self._fixed = b"".join(lines)
         self._start = lru_cache(_REMEMBERED_STARTS)(self._built_start)
 
-    def build(self, method: str, path: str, headers: Headers, length: int) -> bytes:
-        """Return the head, its empty line included. Raises BackendError (invalid_header, invalid_path)."""
+    def build(
+        self, method: str, path: str, headers: Headers, length: int | None, content_type: str = "application/json"
+    ) -> bytes:
+        """Return the head, its empty line included. Raises BackendError (invalid_header, invalid_path).
+
+        A body whose `length` is None goes in chunks.
+        """
         start = self._start(method, path)
         if headers:
             start += b"".join([field_line(name, value) for name, value in headers])
+        if length is None:
+            return b"%b%btransfer-encoding: chunked\r\n\r\n" % (start, field_line("content-type", content_type))
+        if content_type != "application/json":
+            return b"%b%bcontent-length: %d\r\n\r\n" % (start, field_line("content-type", content_type), length)
         if length or method == "POST":
             return b"%bcontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % (start, length)
         return start + b"\r\n"

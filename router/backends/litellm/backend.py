@@ -21,7 +21,7 @@ request once more when the connection closes before any answer, which no argumen
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -48,7 +48,8 @@ class LiteLLMBackend:
     looks for the provider's own variable in the environment. `options` are further arguments of litellm's that the
     operator sets, such as `api_version` or `aws_region_name`. `links` lets litellm fetch pictures and files whose
     links stand in a message: off, since a client chooses them. `over` is the path by which a provider of OpenAI's
-    format is asked, `/chat/completions` or `/responses`; empty leaves it to what litellm knows of the model.
+    format is asked, `/chat/completions` or `/responses`; empty leaves it to what litellm knows of the model. `token`
+    gives a bearer token for each call, in place of `api_key`.
 
     Parameters that a provider does not know are dropped. Raises SettingsError for a provider that is not named.
     """
@@ -65,6 +66,7 @@ class LiteLLMBackend:
         timeouts: Timeouts | None = None,
         links: bool = False,
         over: str = "",
+        token: Callable[[], Awaitable[str]] | None = None,
     ) -> None:
         if not provider or "/" in provider:
             raise SettingsError(f'backend "{name}": provider must be one of litellm\'s names, such as anthropic')
@@ -78,6 +80,8 @@ class LiteLLMBackend:
         self._secrets = tuple(word for word in (api_key, *(headers or {}).values()) if word)
         self._timeouts = timeouts or Timeouts()
         self._links = links
+        self._token = token
+        self._token_name = "azure_ad_token" if provider == "azure" else "api_key"
         self._fixed: dict[str, Any] = dict(options or {}) | {
             "custom_llm_provider": provider,
             "drop_params": True,
@@ -144,6 +148,8 @@ class LiteLLMBackend:
 
     async def _call(self, library: LoadedLiteLLM, translation: Translation, model: str) -> Any:
         asked = translation.asked | self._fixed | {"model": model}
+        if self._token is not None:
+            asked[self._token_name] = await self._token()
         if "tools" in asked:
             # Otherwise every call with tools imports litellm.proxy, which needs packages that only its proxy installs.
             asked["_skip_mcp_handler"] = True
@@ -190,6 +196,7 @@ def bridge_to(
     options: Mapping[str, Any] | None = None,
     timeouts: Timeouts | None = None,
     links: bool = False,
+    token: Callable[[], Awaitable[str]] | None = None,
 ) -> LiteLLMBackend:
     """Return a backend that takes all three formats and asks the server at `base_url` over `path` alone.
 
@@ -210,6 +217,7 @@ def bridge_to(
         timeouts=timeouts,
         links=links,
         over="" if anthropic else path,
+        token=token,
     )
 
 
