@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,9 +79,17 @@ def support_pack(project: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def recognisers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder whose fitted recognisers all tests share, of all workers: the shipped help desk takes half a minute."""
-    base = tmp_path_factory.getbasetemp()
-    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "recognisers"
-    shared.mkdir(exist_ok=True)
+def recognisers(project: Path) -> Path:
+    """A folder of fitted recognisers that all tests share, of all workers and runs: the help desk takes half a minute.
+
+    It is named after the code that fits them. One of other code is removed.
+    """
+    code = hashlib.sha256()
+    for path in sorted((project / "router" / "classify").rglob("*.*")):
+        code.update(path.read_bytes() if path.suffix in (".py", ".txt", ".npz") else b"")
+    shared = project / ".pytest_cache" / f"recognisers-{code.hexdigest()[:16]}"
+    shared.mkdir(parents=True, exist_ok=True)
+    for other in shared.parent.glob("recognisers-*"):
+        if other != shared:
+            shutil.rmtree(other, ignore_errors=True)
     return shared
