@@ -31,6 +31,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from router.core.errors import RequestError
 from router.server.request_body import too_large
+from router.server.request_guard import headers_too_large
 from router.server.settings import LimitSettings
 from router.wire.faults import error_body
 
@@ -196,7 +197,7 @@ class _GuardedProtocol(HttpToolsProtocol):
             seconds = self.limits.header_deadline_s
             self._refuse(
                 RequestError(
-                    f"The headers did not come within {seconds:g} s.",
+                    f"The headers did not come within {seconds:g} s (limits.header_deadline_s).",
                     status=408,
                     code="request_timeout",
                     kind="timeout_error",
@@ -213,9 +214,8 @@ class _GuardedProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Refuse what cannot be parsed. uvicorn calls this for every fault in a request's syntax."""
         if self._too_large:
-            most = int(self.limits.header_bytes)
             self._refuse(
-                RequestError(f"The headers are larger than {most} bytes.", status=431, code="headers_too_large")
+                RequestError(headers_too_large(int(self.limits.header_bytes)), status=431, code="headers_too_large")
             )
         else:
             self._refuse(RequestError("This is not a valid HTTP request.", code="bad_request"))

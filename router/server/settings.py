@@ -212,11 +212,15 @@ class KeySettings(_Strict):
 class LimitSettings(_Strict):
     """What one client may cost. Sizes take units: `4MiB`.
 
-    A body must be there within `body_deadline_s` and, after a tenth of that, come at `body_bytes_per_s` or more.
-    `in_flight` requests are served at once; more are asked to come again.
+    A body must be there within `body_deadline_s` and, after a tenth of that, come at `body_bytes_per_s` or more. A
+    packed one may unpack to `body_bytes`, and, above 1 MiB, to `unpacked_ratio` times its size.
+    `in_flight` requests are served at once, whose bodies have `body_bytes_in_flight` together, or `body_bytes` where
+    that is more; others are asked to come again.
     """
 
-    body_bytes: ByteSize = Field(default=ByteSize(4 << 20), gt=0)
+    body_bytes: ByteSize = Field(default=ByteSize(32 << 20), gt=0)
+    unpacked_ratio: PositiveInt = 100
+    body_bytes_in_flight: ByteSize = Field(default=ByteSize(256 << 20), gt=0)
     header_bytes: ByteSize = Field(default=ByteSize(16 << 10), ge=1024)
     header_deadline_s: PositiveFloat = 10.0
     body_deadline_s: PositiveFloat = 30.0

@@ -29,7 +29,7 @@ _SHORTEST_TICK_S = 0.005
 class ConnectionPool:
     """Sends requests to the origin of `base_url` over kept connections. Belongs to the event loop of its first request.
 
-    It never retries an answer, never follows a redirect, and never decompresses. `headers` go out with every request.
+    It never retries an answer and never follows a redirect. `headers` go out with every request.
     `ssl_context` replaces the system's trust store; certificates and host names are verified in any case that the
     context does not rule out. Raises SettingsError for a base URL or a header that cannot be used.
     """
