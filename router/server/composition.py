@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from router import __version__
 from router.assembly import WIRES, preparer_for, shipped_pack, snapshot_builder
-from router.backends import BridgedBackend, EchoBackend, LiteLLMBackend, PassThroughBackend, Timeouts, bridge_to
+from router.backends import BridgedBackend, EchoBackend, Limits, LiteLLMBackend, PassThroughBackend, Timeouts, bridge_to
 from router.core.errors import Degraded, PolicyError, SettingsError
 from router.core.ports import Backend, BackendRequest
 from router.cues.detectors import detect_language
@@ -50,7 +50,7 @@ from router.server.model_table import (
     speaks_at_first,
 )
 from router.server.routes import new_decision_id
-from router.server.settings import BackendSettings, Settings
+from router.server.settings import BackendSettings, LimitSettings, Settings
 from router.server.settings_source import load_salt
 from router.server.telemetry import Metrics, Telemetry
 from router.stores import (
@@ -112,7 +112,7 @@ def compose(settings: Settings) -> Components:
     learning, said = SqlLearningStore(database), telemetry.counting_feedback(SqlFeedbackStore(database))
     learner = Learner(learning, registry, salt, fault_handler)
     learner.heed()
-    backends = {name: backend_of(name, chosen) for name, chosen in settings.backends.items()}
+    backends = {name: backend_of(name, chosen, settings.limits.in_flight) for name, chosen in settings.backends.items()}
     aliases = ModelTable(settings.models, settings.backends)
     recorder = Recorder(telemetry.counting_traces(store), fault_handler, telemetry.note_lost)
     prefixes = PrefixWatch(telemetry.note_prefix_break)
@@ -205,8 +205,11 @@ def database_url(settings: Settings) -> str:
     return f"sqlite:///{settings.data / 'router.db'}"
 
 
-def backend_of(name: str, chosen: BackendSettings) -> Backend:
-    """Return the backend that the settings describe. Raises SettingsError."""
+def backend_of(name: str, chosen: BackendSettings, in_flight: int = LimitSettings().in_flight) -> Backend:
+    """Return the backend that the settings describe. Raises SettingsError.
+
+    Unless they say otherwise, it has a connection for each request that may be `in_flight`. Nobody waits for one.
+    """
     if chosen.type == "echo":
         return EchoBackend(name=name, nonce=secrets.token_hex(4))
     address = chosen.base_url or (ANTHROPIC_ADDRESS if chosen.type == "anthropic" else "")
@@ -220,7 +223,8 @@ def backend_of(name: str, chosen: BackendSettings) -> Backend:
     if chosen.type == "litellm":
         return LiteLLMBackend(provider=chosen.provider or name, api_base=address, **through)
     auth: Literal["bearer", "x-api-key"] = "x-api-key" if chosen.type == "anthropic" else "bearer"
-    native = PassThroughBackend(base_url=address, auth=auth, **common)
+    limits = Limits(connections=chosen.connections or in_flight, waiting=0)
+    native = PassThroughBackend(base_url=address, auth=auth, limits=limits, **common)
     spoken = speaks(chosen)
     if spoken == frozenset(FORMATS):
         return native

@@ -124,6 +124,9 @@ class BackendSettings(_Strict):
 
     `mid_conversation`, `roles`, `cache_marks` and `cache_min_tokens` say what its models take; a model may say
     otherwise for itself. `usage_in_streams` says that it takes `stream_options` in chat completions.
+
+    `connections` are open at once, by default as many as `limits.in_flight`; a request beyond is refused, or sent to
+    its fallback, at once.
     """
 
     type: Literal["openai", "anthropic", "litellm", "echo"]
@@ -139,6 +142,7 @@ class BackendSettings(_Strict):
     cache_marks: Literal["off", "auto", "always"] | None = None
     cache_min_tokens: PositiveInt | None = None
     usage_in_streams: bool = True
+    connections: PositiveInt | None = None
     timeouts: _TimeoutSettings = _TimeoutSettings()
 
     @field_validator("base_url")
@@ -164,6 +168,8 @@ class BackendSettings(_Strict):
             raise ValueError("a backend of type openai needs base_url, such as http://127.0.0.1:11434/v1")
         if self.speaks is not None and self.type not in ("openai", "anthropic"):
             raise ValueError(f"speaks: a backend of type {self.type} answers every format; leave it out")
+        if self.connections is not None and self.type not in ("openai", "anthropic"):
+            raise ValueError(f"connections: those of type {self.type} are not counted; leave it out")
         if self.cache_marks not in (None, "off") and self.type not in ("openai", "anthropic"):
             raise ValueError(f"cache_marks: none can be sent to a backend of type {self.type}; leave it out")
         return self

@@ -132,8 +132,10 @@ class ConnectionPool:
     async def _turn(self) -> Connection | None:
         """Stand in line; return a freed connection, or None for the right to open one."""
         if len(self._waiting) >= self._limits.waiting:
-            message = f"{self._limits.connections} connections are busy and {len(self._waiting)} requests wait for one"
-            raise failed("saturated", message)
+            message = f"all {self._limits.connections} connections to the backend are busy (its setting `connections`)"
+            error = failed("saturated", message)
+            error.headers = (("retry-after", "1"),)
+            raise error
         waiter: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
         try:
