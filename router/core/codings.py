@@ -100,12 +100,11 @@ def _zstandard(_: bytes) -> _Member:
 
 _MEMBERS: dict[str, Callable[[bytes], _Member]] = {
     "gzip": _gzipped,
-    "x-gzip": _gzipped,
     "deflate": _deflated,
     "br": _brotlied,
     "zstd": _zstandard,
 }
-_SEVERAL = frozenset({"gzip", "x-gzip", "zstd"})
+_SEVERAL = frozenset({"gzip", "zstd"})
 _FAULTS = (zlib.error, brotli.error, zstd.ZstdError, EOFError)
 
 CODINGS = ("gzip", "deflate", "br", "zstd")
@@ -119,6 +118,7 @@ def unpacker(coding: str) -> Unpack | None:
     >>> b"".join(unpack(zlib.compress(b"hello", wbits=31)))
     b'hello'
     """
+    coding = coding.removeprefix("x-")  # gzip's older name (RFC 9110, 8.4.1.3)
     begin = _MEMBERS.get(coding)
     return None if begin is None else _Unpacker(coding, begin).feed
 

@@ -76,9 +76,9 @@ def test_what_was_cut_or_broken_is_told_from_what_is_whole(name: str) -> None:
     list(cut(pack(TEXT)[:-3]))
     with pytest.raises(ValueError, match="was cut off"):
         list(cut(b""))
-    with pytest.raises(ValueError, match=f"not valid {coding}"):
+    with pytest.raises(ValueError, match="not valid"):
         list(unpacker(coding)(b"\xff" * 1000))
-    with pytest.raises(ValueError, match=f"not valid {coding}"):
+    with pytest.raises(ValueError, match="not valid"):
         list(unpacker(coding)(pack(b"hello") + b"and more"))
 
 
