@@ -21,7 +21,7 @@ from router.core.trace import Trace
 from router.engine.answer_evaluation import Answered
 from router.engine.pins import GivenLevel
 from router.engine.prefix import WatchedRequest
-from router.engine.prepare import Call, PreparedRequest, RequestPreparer
+from router.engine.prepare import INLINE_BYTES, Call, PreparedRequest, RequestPreparer
 from router.engine.send import (
     CLIENT_LEFT,
     KEPT_BYTES,
@@ -136,7 +136,8 @@ class Pipeline:
 
     async def pass_on(self, call: Call) -> Reply:
         """Send a request that is no conversation as it came, but for the model's name. Raises BackendError too."""
-        request = call.wire.parse(call.body)
+        large = len(call.body) > INLINE_BYTES
+        request = await asyncio.to_thread(call.wire.parse, call.body) if large else call.wire.parse(call.body)
         await self._require(call, request)
 
         def outgoing(target: BackendTarget) -> BackendRequest:

@@ -119,6 +119,10 @@ class _Woven(NamedTuple):
     decision: Decision
 
 
+INLINE_BYTES = 128 * 1024
+"""A body of more bytes may take tens of milliseconds: 10,000 messages, or photos."""
+
+
 class RequestPreparer:
     """Prepares requests under the policies of a registry, in three values that are made once and never changed.
 
@@ -152,21 +156,26 @@ class RequestPreparer:
         return prepared
 
     async def prepare_in_time(self, call: Call, *, keep: bool = True) -> PreparedRequest:
-        """Like `prepare`, but never holds up the event loop: a slow recogniser runs in a thread, within its deadline.
+        """Like `prepare`, but never holds up the event loop: a slow recogniser runs in a thread, within its deadline,
+        and so does all of it where the body is large, without one.
 
         A thread that comes too late has changed nothing, and what is prepared in its place is prepared anew.
         """
         snapshot = self.registry.current(call.policy)
         recogniser = snapshot.recogniser
+        large = len(call.body) > INLINE_BYTES
         try:
             if recogniser is None or recogniser.inline:
-                prepared = self._prepare(call, snapshot)
+                prepared = (
+                    await asyncio.to_thread(self._prepare, call, snapshot) if large else self._prepare(call, snapshot)
+                )
             else:
                 working = asyncio.to_thread(self._prepare, call, snapshot)
                 prepared = await asyncio.wait_for(working, recogniser.deadline_s)
         except TimeoutError:
             self._fault_handler.note("recogniser_late")
-            prepared = self._prepare(call, snapshot, "recogniser_late")
+            missed = (call, snapshot, "recogniser_late")
+            prepared = await asyncio.to_thread(self._prepare, *missed) if large else self._prepare(*missed)
         if keep:
             self.keep(prepared)
         return prepared

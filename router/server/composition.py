@@ -19,6 +19,7 @@ from router.assembly import WIRES, preparer_for, shipped_pack, snapshot_builder
 from router.backends import (
     BridgedBackend,
     EchoBackend,
+    Limits,
     LiteLLMBackend,
     PassThroughBackend,
     Timeouts,
@@ -60,7 +61,7 @@ from router.server.model_table import (
     speaks_at_first,
 )
 from router.server.routes import new_decision_id
-from router.server.settings import BackendSettings, Settings
+from router.server.settings import BackendSettings, LimitSettings, Settings
 from router.server.settings_source import load_salt
 from router.server.telemetry import Metrics, Telemetry
 from router.stores import (
@@ -122,7 +123,7 @@ def compose(settings: Settings) -> Components:
     learning, said = SqlLearningStore(database), telemetry.counting_feedback(SqlFeedbackStore(database))
     learner = Learner(learning, registry, salt, fault_handler)
     learner.heed()
-    backends = {name: backend_of(name, chosen) for name, chosen in settings.backends.items()}
+    backends = {name: backend_of(name, chosen, settings.limits.in_flight) for name, chosen in settings.backends.items()}
     aliases = ModelTable(settings.models, settings.backends)
     recorder = Recorder(telemetry.counting_traces(store), fault_handler, telemetry.note_lost)
     prefixes = PrefixWatch(telemetry.note_prefix_break)
@@ -215,8 +216,11 @@ def database_url(settings: Settings) -> str:
     return f"sqlite:///{settings.data / 'router.db'}"
 
 
-def backend_of(name: str, chosen: BackendSettings) -> Backend:
-    """Return the backend that the settings describe. Raises SettingsError."""
+def backend_of(name: str, chosen: BackendSettings, in_flight: int = LimitSettings().in_flight) -> Backend:
+    """Return the backend that the settings describe. Raises SettingsError.
+
+    Unless they say otherwise, it has a connection for each request that may be `in_flight`. Nobody waits for one.
+    """
     if chosen.type == "echo":
         return EchoBackend(name=name, nonce=secrets.token_hex(4))
     address = chosen.base_url or (ANTHROPIC_ADDRESS if chosen.type == "anthropic" else "")
@@ -235,10 +239,12 @@ def backend_of(name: str, chosen: BackendSettings) -> Backend:
     if chosen.type == "azure":
         address = azure.base_of(address, chosen.api_version)
     auth: dict[str, Literal["bearer", "x-api-key", "api-key"]] = {"anthropic": "x-api-key", "azure": "api-key"}
+    limits = Limits(connections=chosen.connections or in_flight, waiting=0)
     native = PassThroughBackend(
         base_url=address,
         auth=auth.get(chosen.type, "bearer"),
         token=token,
+        limits=limits,
         path_of=azure.path_with(chosen.api_version),
         **common,
     )

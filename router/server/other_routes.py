@@ -271,7 +271,7 @@ class _Incoming:
         piece: bytes = message.get("body", b"")
         self._size += len(piece)
         if self._size > limits.upload_bytes:
-            raise too_large(int(limits.upload_bytes))
+            raise too_large(int(limits.upload_bytes), "upload_bytes")
         if self._waited_s > limits.body_deadline_s and self._size < limits.body_bytes_per_s * self._waited_s:
             raise _late(limits)
         if not message.get("more_body"):

@@ -14,8 +14,10 @@
 The deadline of a body that is being read is `read_body`'s, that of an idle connection uvicorn's (timeout_keep_alive).
 Only a connection that is behind has a timer, so one that keeps up pays a few attribute look-ups.
 
-A refusal is followed by a half-close, and what still comes is thrown away for a moment: closing at once would make the
-kernel reset the connection and could take the refusal with it (RFC 9112, 9.6).
+An answer behind which a connection closes while its request is still coming (a refusal, for HTTP/1.0 and
+`Connection: close`, as nginx speaks to us by default) is followed by a half-close, and what still comes is thrown away
+for a while: closing at once would make the kernel reset the connection and could take the answer with it (RFC 9112,
+9.6).
 """
 
 from __future__ import annotations
@@ -29,12 +31,13 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from router.core.errors import RequestError
 from router.server.request_body import too_large
-from router.server.request_guard import UPLOADS
+from router.server.request_guard import UPLOADS, headers_too_large
 from router.server.settings import LimitSettings
 from router.wire.faults import error_body
 
 LINGER_S = 2.0
-"""How long a refused client may take to read the refusal; nginx gives 5 s between two reads (lingering_timeout)."""
+"""How long a client whose head was refused may take to read the refusal; nginx gives 5 s between two reads
+(lingering_timeout)."""
 
 
 def protocol_for(limits: LimitSettings) -> type[_GuardedProtocol]:
@@ -50,6 +53,17 @@ _OFFER = frozenset({b"connection", b"upgrade", b"http2-settings"})
 
 class _Refused(Exception):
     """Ends llhttp's parsing from inside a callback."""
+
+
+class _AnswerTransport:
+    """The transport as an answer sees it: writing goes straight through, closing is the protocol's affair."""
+
+    __slots__ = ("close", "is_closing", "write")
+
+    def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
+        self.write = transport.write
+        self.is_closing = transport.is_closing
+        self.close = close
 
 
 class _GuardedProtocol(HttpToolsProtocol):
@@ -69,13 +83,14 @@ class _GuardedProtocol(HttpToolsProtocol):
         self._body_bytes = 0  # as sent, with the frames of chunks
         self._most_body_bytes = CHUNK_COST * int(self.limits.body_bytes) + int(self.limits.header_bytes)
         self._too_large = False
-        self._refused = False
+        self._deaf = False  # whatever still comes is thrown away
         self._deadline: asyncio.TimerHandle | None = None  # of the state the connection is in
         self._drain: asyncio.TimerHandle | None = None  # of an answer that is not read
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a head."""
         super().connection_made(transport)
+        self._answers = _AnswerTransport(transport, self._close)
         self._set_deadline(self.limits.header_deadline_s, self._head_is_late)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -88,7 +103,7 @@ class _GuardedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse, then see whether the connection is behind."""
-        if self._refused:
+        if self._deaf:
             return
         self._unset_keepalive_if_required()
         if self._in_head:
@@ -143,6 +158,7 @@ class _GuardedProtocol(HttpToolsProtocol):
         self._in_head = self._begun = False
         self._clear_deadline()
         super().on_headers_complete()
+        self.cycle.transport = self._answers  # type: ignore[assignment]  # all of a transport that it uses
         self.headers = []  # for trailers, which must not become headers of a request that is under way
 
     def on_message_complete(self) -> None:
@@ -156,6 +172,8 @@ class _GuardedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Give what is still coming of the body, or still waiting to be read, its deadline."""
+        if self._deaf:
+            return
         super().on_response_complete()
         if self.transport.is_closing():
             self._wait_for_reader()
@@ -183,7 +201,7 @@ class _GuardedProtocol(HttpToolsProtocol):
             seconds = self.limits.header_deadline_s
             self._refuse(
                 RequestError(
-                    f"The headers did not come within {seconds:g} s.",
+                    f"The headers did not come within {seconds:g} s (limits.header_deadline_s).",
                     status=408,
                     code="request_timeout",
                     kind="timeout_error",
@@ -200,15 +218,14 @@ class _GuardedProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Refuse what cannot be parsed. uvicorn calls this for every fault in a request's syntax."""
         if self._too_large:
-            most = int(self.limits.header_bytes)
             self._refuse(
-                RequestError(f"The headers are larger than {most} bytes.", status=431, code="headers_too_large")
+                RequestError(headers_too_large(int(self.limits.header_bytes)), status=431, code="headers_too_large")
             )
         else:
             self._refuse(RequestError("This is not a valid HTTP request.", code="bad_request"))
 
     def _refuse(self, error: RequestError) -> None:
-        self._refused = True
+        self._deaf = True
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True  # whatever the application still says about this request is not sent
             self.cycle.message_event.set()
@@ -218,13 +235,25 @@ class _GuardedProtocol(HttpToolsProtocol):
         body = error_body(error)
         head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
         self.transport.write(STATUS_LINE[error.status] + head + body)
+        self._hang_up(LINGER_S if self._in_head else self.limits.body_deadline_s)
+
+    def _close(self) -> None:
+        """Close behind an answer, at once if its request has come whole."""
+        if self._in_head:
+            self.transport.close()
+        elif not self._deaf:
+            self._deaf = True
+            self._hang_up(self.limits.body_deadline_s)
+
+    def _hang_up(self, linger_s: float) -> None:
+        """Say no more, and throw away what still comes for so long."""
         if not self.transport.can_write_eof():
             self.transport.close()
             self._wait_for_reader()
             return
         self.transport.write_eof()
         self.flow.resume_reading()
-        self._set_deadline(LINGER_S, self.transport.abort)
+        self._set_deadline(linger_s, self.transport.abort)
 
     # -------------------------------------------------------------------------------------------------------- answers
 

@@ -3,15 +3,19 @@
 `read_body` reads within the size, the deadline and the least rate: 413 or 408. A refused body is not waited for; the
 connection's end is the protocol's affair (`router.server.protocol`). `watch_disconnect` notices that a client is gone.
 A fast request pays some microseconds: one timer for the body, one for the watch.
+
+`unpacked` and `counted` stand between a body that is packed, or large, and its reader.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from starlette.types import Message, Receive
 
+from router.core.codings import Unpack
 from router.core.errors import RequestError
 from router.server.settings import LimitSettings
 
@@ -20,6 +24,10 @@ GRACE_SHARE = 0.1
 
 WATCH_AFTER_S = 0.1
 """A client is watched only from here on: a faster answer is not worth stopping."""
+
+
+ANY_RATIO = 1 << 20
+"""A body may unpack to so many bytes whatever its ratio."""
 
 
 class ClientGone(RequestError):
@@ -90,6 +98,66 @@ def bounded_receive(receive: Receive, limits: LimitSettings) -> Receive:
     return bounded
 
 
+def counted(receive: Receive, hold: Callable[[int], None]) -> Receive:
+    """Return a `receive` that tells `hold` how many bytes of a body have come; what that raises comes out of it."""
+
+    async def told() -> Message:
+        message = await receive()
+        hold(len(message.get("body", b"")))
+        return message
+
+    return told
+
+
+def unpacked(receive: Receive, unpack: Unpack, limits: LimitSettings) -> Receive:
+    """Return a `receive` whose body is unpacked as it comes, a piece a message.
+
+    RequestError comes out of it: 400 for what is not whole, 413 for what is larger than `body_bytes`, or than
+    `unpacked_ratio` times as large as it was packed.
+    """
+    packed = size = 0
+    pieces: Iterator[bytes] = iter(())
+    more, ended = True, False
+    most = int(limits.body_bytes)
+
+    async def plain() -> Message:
+        nonlocal packed, size, pieces, more, ended
+        while not ended:
+            try:
+                piece = next(pieces, b"")
+            except ValueError as fault:
+                raise RequestError(f"The body cannot be unpacked: {fault}.", code="invalid_encoding") from None
+            if piece:
+                size += len(piece)
+                if size > most:
+                    raise too_large(most)
+                if size > max(ANY_RATIO, limits.unpacked_ratio * packed):
+                    raise too_large_a_ratio(limits.unpacked_ratio)
+                await asyncio.sleep(0)  # others have their turn between two pieces
+                return {"type": "http.request", "body": piece, "more_body": True}
+            if not more:
+                ended = True
+                return {"type": "http.request", "body": b"", "more_body": False}
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return message
+            data, more = message.get("body", b""), message.get("more_body", False)
+            packed += len(data)
+            if packed > most:
+                raise too_large(most)
+            pieces = _unpack_all(unpack, data, last=not more)
+        return await receive()
+
+    return plain
+
+
+def _unpack_all(unpack: Unpack, data: bytes, *, last: bool) -> Iterator[bytes]:
+    if data:
+        yield from unpack(data)
+    if last:
+        yield from unpack(b"")
+
+
 class _BodyAlarm:
     """Cancels the task that reads a body when the deadline has passed or the rate is too low.
 
@@ -126,7 +194,8 @@ class _BodyAlarm:
         """Raise the 408 if it was this alarm that cancelled the task, and nobody else did."""
         if self.rang and self._task is not None and self._task.uncancel() <= 0:
             raise RequestError(
-                f"The body did not come in time: within {self._deadline_s:g} s, at {self._rate} bytes/s or more.",
+                f"The body did not come in time: within {self._deadline_s:g} s (limits.body_deadline_s),"
+                f" at {self._rate} bytes/s or more (limits.body_bytes_per_s).",
                 status=408,
                 code="request_timeout",
                 kind="timeout_error",
@@ -179,11 +248,17 @@ def watch_disconnect(
     return _DisconnectWatch(receive, task, after_s)
 
 
-def too_large(most: int) -> RequestError:
-    """Return the error for a body of more than `most` bytes."""
-    return RequestError(
-        f"The body is larger than {most} bytes.",
-        status=413,
-        code="body_too_large",
-        headers={"x-should-retry": "false"},
+def too_large(most: int, limit: str = "body_bytes") -> RequestError:
+    """Return the error for a body of more than `most` bytes, the setting `limit`."""
+    return _refused(f"The body is larger than {most} bytes; the operator sets this limit as limits.{limit}.")
+
+
+def too_large_a_ratio(most: int) -> RequestError:
+    """Return the error for a body that unpacks to more than `most` times its size."""
+    return _refused(
+        f"The body unpacks to more than {most} times its size; the operator sets this limit as limits.unpacked_ratio."
     )
+
+
+def _refused(message: str) -> RequestError:
+    return RequestError(message, status=413, code="body_too_large", headers={"x-should-retry": "false"})

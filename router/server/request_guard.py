@@ -2,16 +2,20 @@
 
 `RequestGuard` stands in front of all routing and looks at the head alone:
 
-    more than `in_flight` requests    503, retry-after; health and metrics are always answered
+    more than `in_flight` requests,
+    or more bytes of their bodies
+    than `body_bytes_in_flight`       503, retry-after; health and metrics are always answered
     headers too large                 431
     no Host, or two                   400    (RFC 9112, 3.2)
     a Host or Origin not allowed      400, 403; health is answered under any name
     two lengths, or a length and a
     transfer encoding                 400    (RFC 9112, 6.3: the way in for request smuggling)
-    a content encoding                415    (a small body could unpack to a huge one)
+    a content encoding that is none
+    of CODINGS                        415
     a length over the limit           413, before any of it is read
 
-It costs a fast request one walk over the headers. How a body is read within bounds is `router.server.request_body`'s.
+It costs a fast request one walk over the headers. How a body is read within bounds is `router.server.request_body`'s;
+what comes packed is unpacked there on its way in, so that whatever stands behind the guard reads it plain.
 """
 
 from __future__ import annotations
@@ -22,8 +26,9 @@ from typing import TypeAlias
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from router.core.codings import CODINGS, Unpack, unpacker
 from router.core.errors import RequestError
-from router.server.request_body import too_large
+from router.server.request_body import counted, too_large, unpacked
 from router.server.settings import LimitSettings
 from router.server.telemetry import Telemetry
 from router.server.web_pages import WebPages
@@ -44,9 +49,16 @@ OTHER_WORDS = frozenset(
 UPLOADS = re.compile(rf"/(?:{'|'.join(sorted(OTHER_WORDS))})(?:[/?]|$)")
 
 RETRY_AFTER_S = 1
+
+SMALL = 64 * 1024
+"""A body that says that it is no larger is counted before it has come; larger ones, and those of which nobody knows, as
+they come: who promises much and sends nothing must not keep others out."""
+
 REMEMBERED_HOSTS = 256
 _WATCHED = frozenset({b"host", b"origin", b"content-length", b"transfer-encoding", b"content-encoding"})
 _NO_RETRY = {"x-should-retry": "false"}
+_PLAIN = (b"", b"identity")
+_PACKED = frozenset({b"content-encoding", b"content-length"})  # what no longer holds of a body that was unpacked
 
 
 class RequestGuard:
@@ -67,8 +79,10 @@ class RequestGuard:
         feedback_origins: Iterable[str] = (),
     ) -> None:
         self._app = app
+        self._limits = limits
         self._body_bytes = int(limits.body_bytes)
         self._upload_bytes = int(limits.upload_bytes)
+        self._held_most = max(int(limits.body_bytes_in_flight), self._body_bytes)
         self._header_bytes = int(limits.header_bytes)
         self._in_flight_most = limits.in_flight
         self._hosts = None if hosts is None else HostList(hosts)
@@ -86,8 +100,9 @@ class RequestGuard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        telemetry = self._telemetry
         try:
-            self._check(scope)
+            length, unpack = self._check(scope)
         except RequestError as error:
             if "router.origin" in scope:
                 send = self._pages.telling(scope["router.origin"], send)
@@ -99,13 +114,35 @@ class RequestGuard:
                 await self._pages.answer_preflight(scope, origin, send)
                 return
             send = self._pages.telling(origin, send)
-        self._telemetry.in_flight += 1
-        try:
-            await self._app(scope, receive, send)
-        finally:
-            self._telemetry.in_flight -= 1
+        telemetry.in_flight += 1
+        if unpack is None and 0 <= length <= SMALL:
+            telemetry.body_bytes += length
+            try:
+                await self._app(scope, receive, send)
+            finally:
+                telemetry.body_bytes -= length
+                telemetry.in_flight -= 1
+            return
+        held = 0
 
-    def _check(self, scope: Scope) -> None:
+        def hold(size: int) -> None:
+            nonlocal held
+            held += size
+            telemetry.body_bytes += size
+            if telemetry.body_bytes > self._held_most:
+                raise self._too_much_held()
+
+        try:
+            if unpack is not None:
+                receive = unpacked(receive, unpack, self._limits)
+                scope = {**scope, "headers": [header for header in scope["headers"] if header[0] not in _PACKED]}
+            await self._app(scope, counted(receive, hold), send)
+        finally:
+            telemetry.body_bytes -= held
+            telemetry.in_flight -= 1
+
+    def _check(self, scope: Scope) -> tuple[int, Unpack | None]:
+        """Return the length of the body, -1 where it does not say, and what unpacks it. Raises RequestError."""
         size = 0
         found: dict[bytes, bytes] = {}
         for name, value in scope["headers"]:
@@ -117,29 +154,31 @@ class RequestGuard:
         if b"origin" in found:
             scope["router.origin"] = found[b"origin"]  # from here on a page may read why it is refused
         if self._telemetry.in_flight >= self._in_flight_most and scope["path"] not in ALWAYS_ANSWERED:
-            raise RequestError(
-                "The router is serving as many requests as it can. Try again.",
-                status=503,
-                code="overloaded",
-                kind="server_error",
-                headers={"retry-after": str(RETRY_AFTER_S)},
-            )
+            raise _overloaded(f"serving {self._in_flight_most} requests, as many as limits.in_flight allows")
         if size > self._header_bytes:
             raise RequestError(
-                f"The headers are larger than {self._header_bytes} bytes.",
-                status=431,
-                code="headers_too_large",
-                headers=_NO_RETRY,
+                headers_too_large(self._header_bytes), status=431, code="headers_too_large", headers=_NO_RETRY
             )
         self._check_hosts(found, scope)
         if b"transfer-encoding" in found and b"content-length" in found:
             raise _bad("There is both a content-length and a transfer-encoding.")
-        _check_encoding(found.get(b"content-encoding"))
-        length = found.get(b"content-length")
-        if length is not None and (announced := _length(length)) > self._body_bytes:
-            most = self._upload_bytes if UPLOADS.search(scope["path"]) else self._body_bytes
-            if announced > most:
-                raise too_large(most)
+        unpack = None
+        encoding = found.get(b"content-encoding")
+        if encoding is not None and encoding.strip().lower() not in _PLAIN:
+            unpack = _unpacker(encoding)
+        length = -1 if b"transfer-encoding" in found else _length(found.get(b"content-length", b"0"))
+        if unpack is None and _flows(scope):
+            if length > self._upload_bytes:
+                raise too_large(self._upload_bytes, "upload_bytes")
+            return 0, None
+        if length > self._body_bytes:
+            raise too_large(self._body_bytes)
+        if length and self._telemetry.body_bytes + max(length, 0) > self._held_most:
+            raise self._too_much_held()
+        return length, unpack
+
+    def _too_much_held(self) -> RequestError:
+        return _overloaded(f"holding {self._held_most} bytes of bodies, as many as limits.body_bytes_in_flight allows")
 
     def _check_hosts(self, found: Mapping[bytes, bytes], scope: Scope) -> None:
         host = found.get(b"host")
@@ -159,6 +198,14 @@ class RequestGuard:
         origin = found.get(b"origin")
         if origin is not None:
             self._pages.check(origin, scope)
+
+
+def _flows(scope: Scope) -> bool:
+    """Say whether a body is a form that is passed on while it comes: it is never held as a whole."""
+    if not UPLOADS.search(scope["path"]):
+        return False
+    kinds = (value for name, value in scope["headers"] if name == b"content-type")
+    return next(kinds, b"").lower().startswith(b"multipart/")
 
 
 class HostList:
@@ -193,14 +240,32 @@ def _host_name(host: str) -> str:
     return host.partition(":")[0]
 
 
-def _check_encoding(encoding: bytes | None) -> None:
-    if encoding is not None and encoding.strip().lower() not in (b"", b"identity"):
+def _unpacker(encoding: bytes) -> Unpack:
+    unpack = unpacker(encoding.strip().lower().decode("latin-1"))
+    if unpack is None:
         raise RequestError(
-            f'Content-encoding "{_shown(encoding)}" is not accepted; send the body as it is.',
+            f'Content-encoding "{_shown(encoding)}" is not accepted; send the body as it is, or in one of'
+            f" {', '.join(CODINGS)}.",
             status=415,
             code="unsupported_encoding",
-            headers={"accept-encoding": "identity", **_NO_RETRY},
+            headers={"accept-encoding": ", ".join((*CODINGS, "identity")), **_NO_RETRY},
         )
+    return unpack
+
+
+def headers_too_large(most: int) -> str:
+    """Return what is said of headers of more than `most` bytes."""
+    return f"The headers are larger than {most} bytes; the operator sets this limit as limits.header_bytes."
+
+
+def _overloaded(doing: str) -> RequestError:
+    return RequestError(
+        f"The router is {doing}. Try again.",
+        status=503,
+        code="overloaded",
+        kind="server_error",
+        headers={"retry-after": str(RETRY_AFTER_S)},
+    )
 
 
 def _length(value: bytes) -> int:

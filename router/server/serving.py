@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import json
 import logging
+import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,9 @@ from router.server.keys import require_safe_binding
 from router.server.protocol import protocol_for
 from router.server.settings import Settings
 from router.server.settings_source import load_settings
+
+if sys.platform != "win32":
+    import resource
 
 DRAIN_S = 30
 """How long running answers may take to finish after SIGTERM."""
@@ -69,9 +74,18 @@ def serve(config: Path | None, environ: Mapping[str, str], overrides: Mapping[st
     gc.collect()
     gc.freeze()  # what is loaded stays: no collection need look at it again
     gc.set_threshold(GC_ALLOCATIONS)
+    _allow_open_files()
     server.parts = parts
     server.json_lines = json_lines
     server.run()
+
+
+def _allow_open_files() -> None:
+    """Open as many files as the system lets us, not the 1,024 of most shells: a request takes two connections."""
+    if sys.platform != "win32":
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with suppress(ValueError, OSError):  # some systems say "unlimited" and do not mean it
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def announcement(parts: Components, address: str, json_lines: bool) -> str:

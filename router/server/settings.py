@@ -132,6 +132,9 @@ class BackendSettings(_Strict):
     `mid_conversation`, `roles`, `cache_marks` and `cache_min_tokens` say what its models take; a model may say
     otherwise for itself. `usage_in_streams` says that it takes `stream_options` in chat completions, `lenient` that it
     ends their streams with `[DONE]` or a reason to finish, but not with both.
+
+    `connections` are open at once, by default as many as `limits.in_flight`; a request beyond is refused, or sent to
+    its fallback, at once.
     """
 
     type: Literal["openai", "anthropic", "azure", "litellm", "echo"]
@@ -152,6 +155,7 @@ class BackendSettings(_Strict):
     cache_min_tokens: PositiveInt | None = None
     usage_in_streams: bool = True
     lenient: bool = False
+    connections: PositiveInt | None = None
     timeouts: _TimeoutSettings = _TimeoutSettings()
 
     @field_validator("base_url")
@@ -193,6 +197,8 @@ class BackendSettings(_Strict):
             raise ValueError("token_file: only in place of api_key, for a backend of type openai or azure")
         if self.speaks is not None and self.type not in ("openai", "anthropic", "azure"):
             raise ValueError(f"speaks: a backend of type {self.type} answers every format; leave it out")
+        if self.connections is not None and self.type not in ("openai", "anthropic", "azure"):
+            raise ValueError(f"connections: those of type {self.type} are not counted; leave it out")
         if self.cache_marks not in (None, "off") and self.type not in ("openai", "anthropic", "azure"):
             raise ValueError(f"cache_marks: none can be sent to a backend of type {self.type}; leave it out")
         return self
@@ -241,15 +247,19 @@ class KeySettings(_Strict):
 class LimitSettings(_Strict):
     """What one client may cost. Sizes take units: `4MiB`.
 
-    A form with files is passed on as it comes, up to `upload_bytes`; other bodies are held, up to `body_bytes`.
+    A form with files is passed on as it comes, up to `upload_bytes`; other bodies are held, up to `body_bytes`. A packed
+    one may unpack to `body_bytes`, and, above 1 MiB, to `unpacked_ratio` times its size.
 
     A body must be there within `body_deadline_s` and, after a tenth of that, come at `body_bytes_per_s` or more.
-    `in_flight` requests are served at once; more are asked to come again. A stream in which nothing happens gets a
-    comment every `stream_comment_s`, so that nobody on its way takes it for dead; 0 for none.
+    `in_flight` requests are served at once, whose bodies have `body_bytes_in_flight` together, or `body_bytes` where
+    that is more; others are asked to come again. A stream in which nothing happens gets a comment every
+    `stream_comment_s`, so that nobody on its way takes it for dead; 0 for none.
     """
 
-    body_bytes: ByteSize = Field(default=ByteSize(4 << 20), gt=0)
+    body_bytes: ByteSize = Field(default=ByteSize(32 << 20), gt=0)
     upload_bytes: ByteSize = Field(default=ByteSize(512 << 20), gt=0)
+    unpacked_ratio: PositiveInt = 100
+    body_bytes_in_flight: ByteSize = Field(default=ByteSize(256 << 20), gt=0)
     header_bytes: ByteSize = Field(default=ByteSize(16 << 10), ge=1024)
     header_deadline_s: PositiveFloat = 10.0
     body_deadline_s: PositiveFloat = 30.0

@@ -102,7 +102,8 @@ class Telemetry:
         self._overhead = _Histogram()
         self._first = _Histogram()
         self.in_flight = 0
-        """How many requests are being served; written on the event loop alone."""
+        """How many requests are being served; written on the event loop alone, as is `body_bytes`."""
+        self.body_bytes = 0
 
     def note(self, code: str) -> None:
         """Count a fault of ours, or another event that has a code."""
@@ -163,6 +164,9 @@ class Telemetry:
                 single.add_metric((), *histogram.seconds())
                 yield single
             yield GaugeMetricFamily("router_in_flight", "Requests under way.", value=self.in_flight)
+            yield GaugeMetricFamily(
+                "router_body_bytes", "Bytes of the bodies of requests under way.", value=self.body_bytes
+            )
 
     def _count(self, name: str, *labels: str, by: int = 1) -> None:
         with self._lock:

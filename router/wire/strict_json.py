@@ -33,7 +33,7 @@ MAX_DIGITS = 4300
 """Digits in a row outside strings: what Python's own int() takes (sys.int_info.default_max_str_digits)."""
 
 MAX_ITEMS = 10_000
-"""Messages, or items, of one request: 4 MiB can hold a million, which would block the event loop for seconds."""
+"""Messages, or items, of one request: 32 MiB can hold a million, which would block the event loop for seconds."""
 
 LARGE = 1 << 20
 """Bodies above this many bytes are outlined first: a million items that are no messages then fail at the first."""

@@ -38,7 +38,8 @@ GARBAGE = {
     "chunk too long": OK + b"Transfer-Encoding: chunked\r\n\r\n1\r\nok\r\n0\r\n\r\n",
     "folded header": OK + b"X: a\r\n b\r\nContent-Length: 2\r\n\r\nok",
     "zero byte in header": OK + b"X: a\x00b\r\nContent-Length: 2\r\n\r\nok",
-    "compressed": OK + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n\x1f\x8b",
+    "compressed in a way of its own": OK + b"Content-Encoding: lzw\r\nContent-Length: 2\r\n\r\n\x1f\x8b",
+    "compressed badly": OK + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\nok",
     "compressed transfer": OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
     "compressed transfer in two lines": OK
     + b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",

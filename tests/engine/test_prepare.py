@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from router.core.compose import CASES, NOTHING_MORE
 from router.core.errors import RequestError
 from router.core.policy import AuxiliaryRule
-from router.engine.prepare import PreparedRequest
+from router.engine.prepare import INLINE_BYTES, PreparedRequest
 from tests.support.parts import CHAT, Clock, WordRecogniser, body, call, preparer, sent_messages, small_policy, snapshot
 
 TALK = ["I want a refund", "Sure.", "It broke", "I see.", "Now where is my parcel?", "On its way.", "And the refund?"]
@@ -187,6 +187,22 @@ async def test_a_slow_recogniser_is_not_waited_for() -> None:
     release.set()
     assert prepared.decision.outcome == "unavailable"
     assert faults == ["recogniser_late"]
+
+
+async def test_a_large_body_does_not_hold_up_the_loop() -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    class Waiting(WordRecogniser):
+        def step(self, before: Any, text: str, reply_before: str = "", parts: Any = ()) -> Any:
+            begun.set()
+            assert go_on.wait(5)  # in vain where this very loop waits for it
+            return super().step(before, text, reply_before, parts)
+
+    seen = preparer(snapshot(recogniser=Waiting()))
+    working = asyncio.create_task(seen.prepare_in_time(call(body("refund", extra="x" * INLINE_BYTES))))
+    assert await asyncio.to_thread(begun.wait, 5)
+    go_on.set()
+    assert (await working).decision.outcome == "classified"
 
 
 async def test_a_recogniser_that_comes_too_late_changes_nothing() -> None:

@@ -92,7 +92,7 @@ async def test_errors_have_the_shape_of_their_format(start: Start, name: str) ->
 @pytest.mark.parametrize("path", ["/v1/messages", "/messages/", "/v1/messages/count_tokens"])
 async def test_what_the_edge_refuses_is_told_to_anthropics_clients_in_their_shape(start: Start, path: str) -> None:
     running = await start()
-    answer = await running.client.post(path, content=b"{}", headers={"content-encoding": "gzip"})
+    answer = await running.client.post(path, content=b"{}", headers={"content-encoding": "compress"})
     assert answer.status_code == 415 and answer.json()["type"] == "error"
 
 

@@ -342,9 +342,28 @@ async def test_who_goes_on_sending_after_a_refusal_can_read_it_and_ask_again(ser
         assert await client.answer() == (200, b"read 5")
 
 
-async def test_who_sends_a_refused_body_for_ever_is_cut(strict: Server) -> None:
+LAST_WORDS = {
+    "close": b"POST /refuse HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 100000000\r\n\r\n",
+    "http 1.0": b"POST /refuse HTTP/1.0\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n",
+    "frames": CHUNKED.replace(b"Host", b"Connection: close\r\nHost") + b"1;",
+}
+"""Requests whose connection closes behind the answer, which comes long before the body has."""
+
+
+@pytest.mark.parametrize("head", LAST_WORDS.values(), ids=LAST_WORDS)
+async def test_a_refusal_arrives_though_the_connection_closes_behind_it(server: Server, head: bytes) -> None:
+    async with connected(server) as client:
+        await client.send(head)
+        for _ in range(100):
+            await client.send(b"x" * 1_000_000)
+        assert (await client.answer())[0] == 413
+        assert await client.rest() == b""
+
+
+@pytest.mark.parametrize("header", [b"", b"Connection: close\r\n"], ids=["keep-alive", "close"])
+async def test_who_sends_a_refused_body_for_ever_is_cut(strict: Server, header: bytes) -> None:
     async with connected(strict) as client:
-        await client.send(b"POST /refuse HTTP/1.1\r\nHost: a\r\nContent-Length: 5000000\r\n\r\n")
+        await client.send(b"POST /refuse HTTP/1.1\r\nHost: a\r\n" + header + b"Content-Length: 5000000\r\n\r\n")
         assert await client.answer() == (413, b"too large")
         with pytest.raises((ConnectionResetError, BrokenPipeError)):
             while True:

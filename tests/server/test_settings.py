@@ -94,7 +94,7 @@ def test_an_empty_file_is_all_defaults(load: Load, text: str) -> None:
     assert (settings.listen.host, settings.listen.port) == ("127.0.0.1", 8080)
     assert settings.backends["echo"].type == "echo"
     assert settings.models["*"].backend == "echo"
-    assert settings.limits.body_bytes == 4 << 20
+    assert settings.limits.body_bytes == 32 << 20
 
 
 FAULTS = {

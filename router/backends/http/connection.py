@@ -8,6 +8,8 @@ httptools (llhttp) finds the parts of a message; this file decides what they mea
   close. Bytes that nobody asked for close it.
 - Time is one number, `deadline`, moved forward as things happen and looked at by the pool's sweep: no timer is made
   for a request.
+- An answer that comes packed, although we ask for none, is unpacked as it comes, in pieces and within the same bounds;
+  it is whole only if what was packed is whole.
 - A reader that is slow stops us from reading (`buffer_bytes`); a backend that is slow stops us from writing.
 """
 
@@ -22,6 +24,7 @@ import httptools
 
 from router.backends.http.exchange import Exchange
 from router.backends.http.limits import Limits, Timeouts, failed
+from router.core.codings import Unpack, unpacker
 from router.core.errors import BackendError
 from router.core.ports import Upload
 
@@ -66,6 +69,7 @@ class Connection(asyncio.Protocol):
     _parser: Any = None
     _transport: Any = None
     _exchange: Exchange | None = None
+    _unpack: Unpack | None = None  # of an answer that comes packed
     _fields: list[tuple[bytes, bytes]] = field(default_factory=list)
     _head_bytes: int = 0  # since the last byte of a body
     _began: float = 0.0
@@ -95,6 +99,7 @@ class Connection(asyncio.Protocol):
         self._total = now + self._timeouts.total_s
         self.deadline = min(now + self._timeouts.first_byte_s, self._total)
         self._fields = []
+        self._unpack = None
         self._head_bytes = 0
         self._answering = self._ended = False
         exchange = self._exchange = Exchange(self._loop, self, streaming)
@@ -237,7 +242,12 @@ class Connection(asyncio.Protocol):
             self.abort()
         elif exchange.until_close and exc is None:
             self._keep = False
-            self._finish(exchange)
+            try:
+                self._see_whole(exchange)
+            except BackendError as error:
+                self.fail(error)
+            else:
+                self._finish(exchange)
         elif self._answering:
             self.fail(failed("truncated", "the backend closed the connection in the middle of its answer"))
         else:
@@ -303,6 +313,8 @@ class Connection(asyncio.Protocol):
         for name, value in fields:
             if name in _FRAMING:
                 framing[name] = framing[name] + b", " + value if name in framing else value
+        if b"content-encoding" in framing:
+            self._unpack = _unpacker(framing[b"content-encoding"].strip().lower().decode("latin-1"))
         until_close = self._framed_by_close(status, framing)
         self._fields = []  # trailers are no headers: they go nowhere
         exchange.take_head(status, fields, framing.get(b"content-type", b""), until_close=until_close)
@@ -314,8 +326,11 @@ class Connection(asyncio.Protocol):
         exchange = self._exchange
         if self._ended or exchange is None:
             return
-        exchange.take(piece)
-        if not exchange.streaming and exchange.received > self._limits.body_bytes:
+        if self._unpack is None:
+            exchange.take(piece)
+        else:
+            self._take_unpacked(exchange, self._unpack, piece)
+        if not exchange.streaming and exchange.held > self._limits.body_bytes:
             raise self._too_much_body()
 
     def on_message_complete(self) -> None:
@@ -324,16 +339,33 @@ class Connection(asyncio.Protocol):
         if exchange is None or not exchange.status:
             self._fields = []
         elif not self._ended:
+            self._see_whole(exchange)
             self._ended = True
             self._keep = self._parser.should_keep_alive()
+
+    def _take_unpacked(self, exchange: Exchange, unpack: Unpack, packed: bytes) -> None:
+        exchange.received += len(packed)  # it came, even if nothing can be made of it yet
+        try:
+            for piece in unpack(packed):
+                exchange.take(piece)
+                if exchange.held > self._limits.body_bytes:
+                    raise self._too_much_body()
+        except ValueError as fault:
+            raise failed("protocol_error", f"the answer of the backend cannot be unpacked: {fault}") from None
+
+    def _see_whole(self, exchange: Exchange) -> None:
+        """Raise BackendError where what came packed is not whole, although the message is."""
+        if self._unpack is not None and exchange.received:
+            try:
+                list(self._unpack(b""))
+            except ValueError as fault:
+                raise failed("truncated", f"the answer of the backend cannot be unpacked: {fault}") from None
 
     def _too_much_body(self) -> BackendError:
         return failed("too_large", f"the answer exceeds {self._limits.body_bytes} bytes")
 
     def _framed_by_close(self, status: int, framing: dict[bytes, bytes]) -> bool:
         """Return whether only the end of the connection ends the body (RFC 9112, 6.3). Raises BackendError."""
-        if framing.get(b"content-encoding", b"identity").lower() != b"identity":
-            raise failed("protocol_error", "the backend sent a compressed answer though it was asked not to")
         if b"transfer-encoding" in framing:
             if framing[b"transfer-encoding"].lower() != b"chunked":
                 raise failed("protocol_error", "the backend sent a transfer coding other than chunked")
@@ -341,3 +373,14 @@ class Connection(asyncio.Protocol):
         if not self._parser.get_http_version().startswith("1."):
             raise failed("protocol_error", "the backend answered in another version of HTTP than 1.1")
         return b"content-length" not in framing and status not in (204, 304)
+
+
+def _unpacker(coding: str) -> Unpack | None:
+    if coding in ("", "identity"):
+        return None
+    unpack = unpacker(coding)
+    if unpack is None:
+        raise failed(
+            "protocol_error", f'the backend sent an answer in a content coding that is not known: "{coding[:64]}"'
+        )
+    return unpack

@@ -40,7 +40,7 @@ class Limits:
     `buffer_bytes` what is held of a stream whose reader is slow.
     """
 
-    connections: int = 1024
+    connections: int = 2048
     waiting: int = 1024
     idle: int = 128
     keep_alive_s: float = 30.0
@@ -61,13 +61,14 @@ FAILURES = MappingProxyType(
         "protocol_error": (502, True),
         "too_large": (502, False),
         "truncated": (502, True),
-        "saturated": (503, True),
+        "saturated": (503, False),
         "closed": (503, False),
         "invalid_header": (400, False),
         "invalid_path": (400, False),
     }
 )
-"""Code to status for the client, and whether asking again, or another model, may help."""
+"""Code to status for the client, and whether we may ask again. Not where a backend is `saturated`: the next model is
+asked, or the client told, at once."""
 
 
 def failed(code: str, message: str) -> BackendError:

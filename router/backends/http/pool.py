@@ -30,7 +30,7 @@ _SHORTEST_TICK_S = 0.005
 class ConnectionPool:
     """Sends requests to the origin of `base_url` over kept connections. Belongs to the event loop of its first request.
 
-    It never retries an answer, never follows a redirect, and never decompresses. `headers` go out with every request.
+    It never retries an answer and never follows a redirect. `headers` go out with every request.
     `ssl_context` replaces the system's trust store; certificates and host names are verified in any case that the
     context does not rule out. Raises SettingsError for a base URL or a header that cannot be used.
     """
@@ -147,8 +147,10 @@ class ConnectionPool:
     async def _turn(self) -> Connection | None:
         """Stand in line; return a freed connection, or None for the right to open one."""
         if len(self._waiting) >= self._limits.waiting:
-            message = f"{self._limits.connections} connections are busy and {len(self._waiting)} requests wait for one"
-            raise failed("saturated", message)
+            message = f"all {self._limits.connections} connections to the backend are busy (its setting `connections`)"
+            error = failed("saturated", message)
+            error.headers = (("retry-after", "1"),)
+            raise error
         waiter: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
         try:

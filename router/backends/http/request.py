@@ -112,7 +112,7 @@ class RequestHeads:
     def __init__(self, origin: Origin, fixed: Headers) -> None:
         self._prefix = origin.prefix
         lines = [field_line("host", origin.authority), *(field_line(name, value) for name, value in fixed)]
-        # A coded body could be neither counted nor relayed as it is, so none is asked for.
+        # Nobody gains by packing what is written for a moment; what comes packed nevertheless is unpacked.
         lines.append(field_line("accept-encoding", "identity"))
         self._fixed = b"".join(lines)
         self._start = lru_cache(_REMEMBERED_STARTS)(self._built_start)
