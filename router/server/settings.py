@@ -247,8 +247,8 @@ class KeySettings(_Strict):
 class LimitSettings(_Strict):
     """What one client may cost. Sizes take units: `4MiB`.
 
-    A form with files is passed on as it comes, up to `upload_bytes`; other bodies are held, up to `body_bytes`. A packed
-    one may unpack to `body_bytes`, and, above 1 MiB, to `unpacked_ratio` times its size.
+    A form with files is passed on as it comes, up to `upload_bytes`; other bodies are held, up to `body_bytes`. A
+    packed one may unpack to `body_bytes`, and, above 1 MiB, to `unpacked_ratio` times its size.
 
     A body must be there within `body_deadline_s` and, after a tenth of that, come at `body_bytes_per_s` or more.
     `in_flight` requests are served at once, whose bodies have `body_bytes_in_flight` together, or `body_bytes` where
