@@ -29,6 +29,7 @@ from pydantic import (
 )
 
 from router.core.errors import did_you_mean
+from router.engine.identity import SALT_CHARS
 
 Place: TypeAlias = tuple[str | int, ...]
 """Where a setting stands: `("models", "careful", "backend")`."""
@@ -63,7 +64,7 @@ Digest: TypeAlias = Annotated[
 ProviderId: TypeAlias = Annotated[
     str, _like(r"(?=.{1,200}$)[^\s*]+\*?", "an id without spaces, with a * at its end for all that begin so, or none")
 ]
-Salt: TypeAlias = Annotated[SecretStr, Field(min_length=16)]
+Salt: TypeAlias = Annotated[SecretStr, Field(min_length=SALT_CHARS)]
 
 
 def _database(address: SecretStr) -> SecretStr:
