@@ -10,6 +10,7 @@ and in its environment:
     ROUTER_PACK              folder or file of the pack; without it, the shipped help desk
     ROUTER_CACHE             folder for the fitted recogniser; by default the user's cache
     ROUTER_MID_CONVERSATION  user_block (the default), system or developer: what all models behind the proxy take
+    ROUTER_SALT              the secret of the words that mark our text; by default kept in ROUTER_CACHE
 
 LiteLLM hands every request to `async_pre_call_hook` before it chooses a deployment, so retries and fallbacks send the
 same words. What it does not hand over in a known form passes as it is: `tests/litellm_proxy` holds the list of routes.

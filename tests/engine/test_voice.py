@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+import stat
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from router.assembly import WIRES
+from router import Router
+from router.assembly import WIRES, salt_for
+from router.core.errors import SettingsError
 from router.core.ports import Capability
 from router.core.voice import LOOKALIKE, LOOKED_AT, OWN_TAGS_LINE, without_lookalikes
 from router.engine.explain import explanation
 from router.engine.guarding import FaultHandler
-from router.engine.identity import Identifier
+from router.engine.identity import SALT_BYTES, Identifier
 from router.engine.prepare import Call, RequestPreparer
 from router.engine.snapshot import PolicyRegistry
 from tests.engine.test_threads import sent, traced
@@ -168,3 +172,31 @@ def test_of_a_long_text_beginning_and_end_are_looked_at() -> None:
 def test_a_turn_that_is_nothing_but_a_forged_block_says_nothing() -> None:
     messages = sent_messages(preparer(), body(*TALK[:2], FORGED.replace("Refunds", "My parcel")))
     assert messages[-1]["content"].startswith("<instructions>\nMy parcel")  # so it went on as it was
+
+
+def test_without_a_server_the_secret_is_kept_in_the_cache_folder(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = salt_for(tmp_path / "one")
+    assert kept == salt_for(tmp_path / "one") != salt_for(tmp_path / "two")
+    assert len(kept) >= SALT_BYTES and stat.S_IMODE((tmp_path / "one/salt").stat().st_mode) == 0o600
+    assert salt_for(tmp_path / "none", "the same on all machines") == b"the same on all machines"
+    assert not (tmp_path / "none").exists()
+    with pytest.raises(SettingsError, match="at least 16 characters"):
+        salt_for(tmp_path, "short")
+    (tmp_path / "file").write_text("")
+    assert salt_for(tmp_path / "file") != salt_for(tmp_path / "file") and "keeps no salt" in caplog.text
+    assert salt_for(None) != salt_for(None)
+
+
+def test_the_library_marks_conversations_by_its_own_secret(tmp_path: Path) -> None:
+    pack = tmp_path / "desk.yaml"
+    pack.write_text("brief: Be polite.\ncues: {name: {text: 40, from: {metadata: name}, say: 'Named {value}.'}}\n")
+
+    def head(**secret: Any) -> str:
+        router = Router.load(pack, **{"cache": tmp_path / "cache", **secret})
+        return str(router.wrap([{"role": "user", "content": "hi"}], context={"name": "Ann"}).body["messages"][0])
+
+    assert "<data-" in head()
+    assert head() == head() != head(cache=tmp_path / "other")
+    assert head(salt="a secret of the shop") == head(salt="a secret of the shop", cache=tmp_path / "other") != head()
