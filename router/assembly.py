@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
 from router.classify import recogniser_for
-from router.core.errors import Degraded, RequestError, did_you_mean
+from router.core.errors import Degraded, RequestError, SettingsError, did_you_mean
 from router.core.ports import Recogniser, Wire
 from router.cues import DeclaredCues
 from router.engine.guarding import FaultHandler
-from router.engine.identity import Identifier
+from router.engine.identity import SALT_BYTES, SALT_CHARS, Identifier, kept_salt
 from router.engine.prepare import RequestPreparer
 from router.engine.snapshot import Build, PolicyRegistry, Snapshot
 from router.packs import Archive, Pack, load_pack
@@ -45,6 +46,26 @@ def wire_named(name: str) -> Wire:
 def default_cache() -> Path:
     """Return the folder for fitted recognisers where no data folder is set: the user's cache (XDG base directories)."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "prompt-router"
+
+
+def salt_for(cache: Path | None, said: str | None = None) -> bytes:
+    """Return the secret that keys hashes where no server has one: as said, else kept in the cache folder.
+
+    Where that cannot be written it is of this process alone: others, and the next one, mark our text with other words,
+    so that a provider's cache of a conversation is lost between them. Raises SettingsError.
+    """
+    if said:
+        if len(said) < SALT_CHARS:
+            raise SettingsError(
+                f"the salt is too short: give it at least {SALT_CHARS} characters that nobody can guess"
+            )
+        return said.encode()
+    if cache is not None:
+        try:
+            return kept_salt(cache)
+        except OSError as error:
+            log.warning("%s keeps no salt (%s): conversations are marked anew in each process", cache, error)
+    return secrets.token_bytes(SALT_BYTES)
 
 
 def shipped_pack() -> Path:

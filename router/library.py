@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from router.assembly import default_cache, preparer_for, snapshot_of, wire_named
+from router.assembly import default_cache, preparer_for, salt_for, snapshot_of, wire_named
 from router.core.decision import Decision
 from router.core.errors import RequestError
 from router.core.policy import Policy
@@ -34,9 +34,6 @@ MidConversation = Literal["system", "developer", "user_block"]
 NAMELESS = "nameless"
 """Stands for the model where only messages are given: formats ask for one."""
 _LISTS = {"chat": "messages", "responses": "input", "messages": "messages"}
-
-LIBRARY_SECRET = b"prompt-router library"
-"""Keys the hashes of conversations where there is no server to own a secret; they never leave the process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,25 +62,39 @@ class TestResult:
 class Router:
     """A pack, ready to wrap requests. Safe to share between threads; not bound to an event loop."""
 
-    def __init__(self, pack: Pack, cache: Path | None = None, mid_conversation: MidConversation = "user_block") -> None:
+    def __init__(
+        self,
+        pack: Pack,
+        cache: Path | None = None,
+        mid_conversation: MidConversation = "user_block",
+        salt: str | None = None,
+    ) -> None:
         fault_handler = FaultHandler(lambda code: log.warning("degraded: %s", code))
         snapshot = snapshot_of(pack, cache, fault_handler)
         self.pack = pack
         self._capability = Capability(mid_conversation=mid_conversation)
         self._preparer: RequestPreparer = preparer_for(
-            PolicyRegistry({pack.policy.name: snapshot}, pack.policy.name), fault_handler, Identifier(LIBRARY_SECRET)
+            PolicyRegistry({pack.policy.name: snapshot}, pack.policy.name),
+            fault_handler,
+            Identifier(salt_for(cache, salt)),
         )
 
     @classmethod
     def load(
-        cls, path: str | Path, *, cache: str | Path | None = None, mid_conversation: MidConversation = "user_block"
+        cls,
+        path: str | Path,
+        *,
+        cache: str | Path | None = None,
+        mid_conversation: MidConversation = "user_block",
+        salt: str | None = None,
     ) -> Router:
         """Load a pack (a folder or a single file). Raises PolicyError with every fault's file and line.
 
         The fitted recogniser is kept in `cache` (by default the user's cache folder) and found there by revision.
-        `mid_conversation` says what your models take there: a `system` or `developer` message, or neither.
+        `mid_conversation` says what your models take there: a `system` or `developer` message, or neither. `salt` makes
+        the words that mark our text in user turns; without one it is kept in `cache`. Raises SettingsError.
         """
-        return cls(load_pack(path), Path(cache) if cache is not None else default_cache(), mid_conversation)
+        return cls(load_pack(path), Path(cache) if cache is not None else default_cache(), mid_conversation, salt)
 
     @property
     def policy(self) -> Policy:

@@ -10,6 +10,7 @@ and in its environment:
     ROUTER_PACK              folder or file of the pack; without it, the shipped help desk
     ROUTER_CACHE             folder for the fitted recogniser; by default the user's cache
     ROUTER_MID_CONVERSATION  user_block (the default), system or developer: what all models behind the proxy take
+    ROUTER_SALT              the secret of the words that mark our text; by default kept in ROUTER_CACHE
 
 LiteLLM hands every request to `async_pre_call_hook` before it chooses a deployment, so retries and fallbacks send the
 same words. What it does not hand over in a known form passes as it is: `tests/litellm_proxy` holds the list of routes.
@@ -33,7 +34,7 @@ import msgspec
 from fastapi import HTTPException
 from litellm.integrations.custom_logger import CustomLogger
 
-from router.assembly import WIRES, default_cache, preparer_for, shipped_pack, snapshot_of
+from router.assembly import WIRES, default_cache, preparer_for, salt_for, shipped_pack, snapshot_of
 from router.core.decision import Decision
 from router.core.errors import Degraded, RequestError, SettingsError, did_you_mean
 from router.core.policy import ROOT
@@ -46,10 +47,6 @@ from router.engine.snapshot import PolicyRegistry
 from router.packs import Pack, load_pack
 
 log = logging.getLogger("router")
-
-SECRET = b"prompt-router litellm"
-"""Keys the hashes of conversations. The same in each worker, so that all put a conversation on the same level; the
-hashes never leave the process."""
 
 CONVERSATION_HEADERS = ("x-litellm-session-id", "x-session-id")
 """The first is LiteLLM's own word for it (docs.litellm.ai, "Session logs")."""
@@ -82,7 +79,7 @@ _SEEN: ContextVar[tuple[Call, PreparedRequest] | None] = ContextVar("seen", defa
 class PromptRouter(CustomLogger):
     """Weaves a pack's instructions into the requests that the LiteLLM proxy serves. Safe with any number of workers."""
 
-    def __init__(self, pack: Pack, cache: Path, capability: Capability | None = None) -> None:
+    def __init__(self, pack: Pack, cache: Path, capability: Capability | None = None, salt: str | None = None) -> None:
         super().__init__()
         fault_handler = FaultHandler(lambda code: log.warning("degraded: %s", code))
         snapshot = snapshot_of(pack, cache, fault_handler)
@@ -91,7 +88,7 @@ class PromptRouter(CustomLogger):
         self._preparer = preparer_for(
             PolicyRegistry({pack.policy.name: snapshot}, pack.policy.name),
             fault_handler,
-            Identifier(SECRET, CONVERSATION_HEADERS),
+            Identifier(salt_for(cache, salt), CONVERSATION_HEADERS),
         )
 
     async def async_pre_call_hook(
@@ -162,6 +159,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> PromptRoute
         load_pack(environment.get("ROUTER_PACK") or shipped_pack()),
         Path(cache) if cache else default_cache(),
         Capability(mid_conversation=_MID_CONVERSATION[mid]),
+        environment.get("ROUTER_SALT"),
     )
 
 

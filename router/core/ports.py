@@ -150,7 +150,8 @@ class Weaving:
 
     `model` replaces the client's word only where it differs. A parameter is set only where the client set none.
     `ask_usage` asks for the usage of a stream whose client did not; the guard then hides it again. `names` says how
-    tasks are named to the model, where not by the last word of their path.
+    tasks are named to the model, where not by the last word of their path. `nonce` is the conversation's word, by which
+    our blocks in user turns are told from what a user writes like them.
     """
 
     place: Literal["after", "before", "replace"] = "after"
@@ -160,6 +161,7 @@ class Weaving:
     capability: Capability = field(default_factory=Capability)
     ask_usage: bool = False
     names: Mapping[str, str] = field(default_factory=dict)
+    nonce: str = ""
 
 
 class StreamGuard(Protocol):

@@ -49,7 +49,7 @@ def cache_lost_tokens(prepared: PreparedRequest) -> int:
     if before.text == newest.text:
         return 0
     spoken = prepared.request.conversation
-    asked = max(at for at, turn in enumerate(spoken.turns) if turn.role == "user")
+    asked = max((at for at, turn in enumerate(spoken.turns) if turn.role == "user"), default=0)
     earlier = (spoken.system, before.text, *(turn.text for turn in spoken.turns[:asked]))
     return sum(map(count_tokens, earlier))
 

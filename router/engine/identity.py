@@ -7,28 +7,55 @@ system text and the first user turn, all of which a client resends on every call
 
 from __future__ import annotations
 
+import os
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from pathlib import Path
 
 from router.core.conversation import Conversation
+from router.core.errors import SettingsError
 
 DIGEST_BYTES = 12
-NONCE_BYTES = 4
+NONCE_BYTES = 6
+SALT_BYTES = 32
+SALT_CHARS = 16
+"""The least of a salt that somebody has set."""
+
+
+def kept_salt(folder: Path) -> bytes:
+    """Return the secret that a folder keeps; made once, readable by its owner alone. Raises OSError, SettingsError."""
+    file = folder / "salt"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not file.exists():
+        _make_salt(file)
+    salt = file.read_bytes().strip()
+    if len(salt) < SALT_BYTES:
+        raise SettingsError(f"{file} is too short for a salt; restore it from a backup, or remove it to have a new one")
+    return salt
+
+
+def _make_salt(file: Path) -> None:
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return  # another program was faster; its salt is as good
+    with os.fdopen(descriptor, "wb") as out:
+        out.write(secrets.token_hex(SALT_BYTES).encode())
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Keyed hashes of the conversation and of the unit (the end user if known, else the conversation), and a nonce."""
+    """Keyed hashes of the conversation and of the unit (the end user if known, else the conversation), and a nonce.
+
+    The nonce marks our text beside a user's. It follows from the conversation and the secret, so it is the same on
+    every call, after a restart and in every replica with that secret; from what is stored and shown it does not.
+    """
 
     conversation: str
     unit: str
     nonce: str
-
-    @classmethod
-    def of(cls, conversation: str, unit: str) -> Identity:
-        """Return the identity with these hashes."""
-        return cls(conversation, unit, conversation[: 2 * NONCE_BYTES])
 
 
 class Identifier:
@@ -62,7 +89,11 @@ class Identifier:
                     break
             conversation = self._hash("h", tenant, spoken.system, first, user, *personal)
         unit = self.unit_of(tenant, user) if user else conversation
-        return Identity(conversation, unit, conversation[: 2 * NONCE_BYTES])
+        return self.of(conversation, unit)
+
+    def of(self, conversation: str, unit: str) -> Identity:
+        """Return the identity with these hashes."""
+        return Identity(conversation, unit, self._hash("n", conversation)[: 2 * NONCE_BYTES])
 
     def conversation_of(self, tenant: str, name: str) -> str:
         """Return the hash of a conversation by the name that a tenant's requests give it."""

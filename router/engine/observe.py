@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from types import MappingProxyType
 
-from router.core.evidence import WITHHELD, Evidence
+from router.core.evidence import WITHHELD, Belief, Evidence
 from router.core.levels import Levels
 from router.core.policy import AuxiliaryRule, CueValue
 from router.core.ports import RecogniserState, Request
+from router.core.voice import without_lookalikes
 from router.engine.guarding import FaultHandler
 from router.engine.identity import Identity
 from router.engine.named_words import NamedWords, words_of
@@ -33,12 +34,14 @@ REPLY_CHARS = 500
 class TurnObservation:
     """What is known at one user turn: the recogniser's state and the evidence. Shared between requests, never changed.
 
-    `key` is the digest of all that it was made from.
+    `key` is the digest of all that it was made from. `lookalike` says that some of its text looks like ours, which
+    recognition did not read.
     """
 
     state: RecogniserState | None
     evidence: Evidence
     key: bytes
+    lookalike: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,7 +97,8 @@ def observe(placed: PlacedRequest, request: Request, fault_handler: FaultHandler
     snapshot, nonce = placed.snapshot, placed.identity.nonce
     found = [_revived(each, placed.cues, nonce) for each in placed.earlier] if placed.earlier else []
     if placed.turn < 0:
-        return Observed((_unseen(placed),), _NOTHING)
+        rule = _find_auxiliary(placed, request, "", 0) if snapshot.policy.auxiliary else None
+        return Observed((_unseen(placed, request, rule),), _NOTHING, rule is not None and rule.of_call)
     state, key = (found[-1].state, found[-1].key) if found else (None, nonce.encode())
     kept: dict[int, TurnObservation] = {}
     aside, reply = False, ""
@@ -148,6 +152,12 @@ def _gather(
 
     `said` is the turn, the reply before it, and the parts of the turn where it has several.
     """
+    text, reply, parts = said
+    if text.isascii() and "<" not in text and ":" not in text:  # as most are: then nothing in it looks like ours
+        own = text
+    else:
+        own = without_lookalikes(text)
+        parts = tuple(map(without_lookalikes, parts))
     snapshot, nonce, auxiliary = placed.snapshot, placed.identity.nonce, rule.name if rule else ""
     if number in placed.pin.faulted:
         before, evidence = placed.pin.faulted[number]
@@ -156,14 +166,14 @@ def _gather(
     faults = snapshot.missing
     known, belief, thresholds = dict(cues), None, snapshot.thresholds
     try:
-        known |= snapshot.cues.detect(said[0], number)
+        known |= snapshot.cues.detect(text, number)
     except Exception as error:  # noqa: BLE001  fail open: it becomes a fault, here and below
         faults = (*faults, fault_handler.degraded("cue_detector_failed", error).code)
     if late:
         faults = (*faults, late)
     elif snapshot.recogniser is not None:
         try:
-            state, belief = snapshot.recogniser.step(state, *said)
+            state, belief = snapshot.recogniser.step(state, own, reply, parts)
         except Exception as error:  # noqa: BLE001
             faults = (*faults, fault_handler.degraded("recogniser_failed", error).code)
         if belief is not None and belief.shortfall is not None:
@@ -172,16 +182,29 @@ def _gather(
             thresholds = belief.shortfall.thresholds.stricter(thresholds)
             belief = replace(belief, shortfall=None)
     evidence = Evidence(belief, MappingProxyType(known), thresholds, _NO_LEVELS, faults, nonce, auxiliary=auxiliary)
-    return TurnObservation(state, evidence, name)
+    return TurnObservation(state, evidence, name, own is not text)
 
 
 _NO_LEVELS = Evidence(None).levels
 
 
-def _unseen(placed: PlacedRequest) -> TurnObservation:
-    """Return what is known of a conversation whose user turns are all kept elsewhere, and not known here."""
-    faults, nonce = (*placed.snapshot.missing, "thread_unknown"), placed.identity.nonce
-    evidence = Evidence(belief=None, cues=MappingProxyType(dict(placed.cues)), faults=faults, nonce=nonce)
+def _unseen(placed: PlacedRequest, request: Request, rule: AuxiliaryRule | None) -> TurnObservation:
+    """Return what is known where no user speaks: nothing was asked, or all that was is kept elsewhere, not known here.
+
+    What nobody asked needs no recognition to be about no task.
+    """
+    snapshot, nonce, faults = placed.snapshot, placed.identity.nonce, placed.snapshot.missing
+    belief: Belief | None = Belief({}, known=0.0)
+    if request.conversation.stored:
+        belief, faults = None, (*faults, "thread_unknown")
+    evidence = Evidence(
+        belief,
+        MappingProxyType(dict(placed.cues)),
+        snapshot.thresholds,
+        faults=faults,
+        nonce=nonce,
+        auxiliary=rule.name if rule else "",
+    )
     return TurnObservation(None, evidence, nonce.encode())
 
 
@@ -209,7 +232,7 @@ def _find_auxiliary(placed: PlacedRequest, request: Request, text: str, number: 
     not in a conversation that is under way; where a conversation began with it, its first turn stays what it was.
     """
     spoken, kept = request.conversation, placed.pin.faulted
-    alone = not placed.turn and not spoken.continues and len(spoken.turns) == 1
+    alone = placed.turn <= 0 and not spoken.continues and len(spoken.turns) <= 1
     began = kept[0][1].auxiliary if not number and 0 in kept else ""
     for rule, typed, of_call in placed.snapshot.rules:
         opens = typed or rule.max_tokens_below is not None

@@ -6,7 +6,8 @@ client that edits its own history breaks its own prefix, and is not counted.
 
 The request path only appends to a queue; parts are compared in the recorder's rhythm, in a thread (`look`). Only
 digests are kept. Left out: text that is said only once by its nature (a volatile cue), so what is compared then ends
-before the newest user turn; and conversations whose earlier turns the backend keeps.
+before the newest user turn; conversations whose earlier turns the backend keeps; and requests without a user turn, by
+whose first one the head is settled.
 """
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ class PrefixWatch:
 
     def put(self, sighting: WatchedRequest) -> None:
         """Take note of a request. Never blocks."""
-        if sighting.prepared.request.conversation.continues or self._bytes > WAITING_BYTES:
+        prepared = sighting.prepared
+        if prepared.request.conversation.continues or prepared.placed.turn < 0 or self._bytes > WAITING_BYTES:
             return
         self._bytes += 2 * len(sighting.sent)
         self._waiting.append(sighting)

@@ -24,7 +24,7 @@ from typing import TypeAlias
 
 from router.core.errors import Degraded, RequestError
 from router.core.evidence import Evidence
-from router.engine.identity import Identity
+from router.engine.identity import Identifier, Identity
 from router.engine.observe import TurnObservation
 from router.engine.pins import Pin, Pins
 from router.engine.send import StreamEnding
@@ -58,7 +58,9 @@ class Link:
     evidence: Evidence
 
 
-def rebuild(links: Iterable[Link], pins: Pins, registry: PolicyRegistry) -> Iterator[tuple[Link, Thread]]:
+def rebuild(
+    links: Iterable[Link], pins: Pins, registry: PolicyRegistry, identifier: Identifier
+) -> Iterator[tuple[Link, Thread]]:
     """Yield the threads of the answers, given their traces in the order of time.
 
     The evidence of a trace lacks the nonce and free text; whoever goes on from it brings both. A conversation that has
@@ -74,7 +76,7 @@ def rebuild(links: Iterable[Link], pins: Pins, registry: PolicyRegistry) -> Iter
         del found[link.turn :]
         name = repr((link.tenant, link.conversation, link.response_id))
         found.append(TurnObservation(None, link.evidence, blake2b(name.encode(), digest_size=16).digest()))
-        yield link, Thread(Identity.of(link.conversation, link.unit), snapshot, pin, tuple(found))
+        yield link, Thread(identifier.of(link.conversation, link.unit), snapshot, pin, tuple(found))
 
 
 class Threads:

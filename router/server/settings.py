@@ -30,6 +30,7 @@ from pydantic import (
 )
 
 from router.core.errors import did_you_mean
+from router.engine.identity import SALT_CHARS
 
 Place: TypeAlias = tuple[str | int, ...]
 """Where a setting stands: `("models", "careful", "backend")`."""
@@ -67,7 +68,7 @@ ProviderId: TypeAlias = Annotated[
 Origin: TypeAlias = Annotated[
     str, _like(r"\*|null|[a-z][a-z0-9+.-]*://[^/?#\s*]+", "an origin such as https://shop.example.com, or *")
 ]
-Salt: TypeAlias = Annotated[SecretStr, Field(min_length=16)]
+Salt: TypeAlias = Annotated[SecretStr, Field(min_length=SALT_CHARS)]
 
 
 def _database(address: SecretStr) -> SecretStr:

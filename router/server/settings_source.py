@@ -18,7 +18,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +27,7 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 
 from router.core.errors import Fault, SettingsError, did_you_mean
+from router.engine.identity import kept_salt
 from router.packs.reading import YamlNode, plain, read_tree
 from router.packs.validate import forms_at, known_keys
 from router.server.settings import Place, Settings
@@ -36,7 +36,6 @@ MAX_FILE_BYTES = 1 << 20
 KEY_VARIABLE = "ROUTER_API_KEY"
 DATABASE_VARIABLE = "ROUTER_DATABASE"
 MIN_KEY_CHARS = 20
-SALT_BYTES = 32
 
 _OVERRIDDEN: tuple[tuple[Place, str], ...] = (
     (("listen", "host"), "host"),
@@ -91,28 +90,12 @@ def load_salt(settings: Settings) -> bytes:
     """
     if settings.salt is not None:
         return settings.salt.get_secret_value().encode()
-    file = settings.data / "salt"
     try:
-        settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not file.exists():
-            _make_salt(file)
-        salt = file.read_bytes().strip()
+        return kept_salt(settings.data)
     except OSError as error:
         raise SettingsError(
             f"the data folder {settings.data} cannot be used: {error.strerror or error}. Name another with --data."
         ) from error
-    if len(salt) < SALT_BYTES:
-        raise SettingsError(f"{file} is too short for a salt; restore it from a backup, or remove it to have a new one")
-    return salt
-
-
-def _make_salt(file: Path) -> None:
-    try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return  # another program was faster; its salt is as good
-    with os.fdopen(descriptor, "wb") as out:
-        out.write(secrets.token_hex(SALT_BYTES).encode())
 
 
 class _Source:

@@ -24,6 +24,7 @@ from router.core.learning import Feedback
 from router.core.ports import Usage
 from router.core.store_ports import FeedbackStore, TraceStore
 from router.core.trace import Trace
+from router.core.voice import LOOKALIKE
 from router.engine.audits import Tightening
 from router.engine.snapshot import PolicyRegistry
 from router.server.learner import Learner, Records
@@ -41,6 +42,7 @@ COUNTERS: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
         "router_prefix_break": ("Prompt prefixes not sent again.", ("policy",)),
         "router_client_retries": ("Requests sent again by their client.", ("policy",)),
         "router_dropped": ("Instructions not said, by reason.", ("policy", "reason")),
+        "router_lookalikes": ("Messages with text that looks like ours.", ("policy",)),
         "router_errors": ("Requests that ended in an error.", ("backend", "code")),
         "router_degraded": ("Faults of ours, by code.", ("code",)),
         "router_traces_lost": ("Traces not kept.", ()),
@@ -191,6 +193,8 @@ class Telemetry:
                     counts["router_usage_tokens"][(policy, model, kind)] += tokens
         for dropped in decision.dropped:
             counts["router_dropped"][(policy, dropped.reason.partition(":")[0])] += 1
+        if not trace.retry and any([reason.code == LOOKALIKE for reason in decision.reasons]):
+            counts["router_lookalikes"][(policy,)] += 1
         if trace.error:
             errors, labels = counts["router_errors"], (trace.backend, trace.error)
             errors[labels if labels in errors or len(errors) < ERROR_SERIES else (trace.backend, OTHER)] += 1

@@ -7,7 +7,8 @@ https://platform.openai.com/docs/api-reference/chat/create and the official Pyth
 Where text goes (what goes is `router.wire.placement`'s word):
 
 - head: into the last of the leading system or developer messages, as more string or as one more text part; without any,
-  as a new message in front; where the model knows no such role, as a marked block at the top of the first user turn;
+  as a new message in front; where the model knows no such role, as a marked block at the top of the first user turn,
+  or in a user message of its own in front of a body that has none;
 - tail of user turn j: as a message right before it, or as a marked block at its top. Nothing of ours ever comes between
   an assistant's tool calls and their results, since only a user message can follow a new message.
 
@@ -37,7 +38,6 @@ from router.wire.format import (
     Read,
     Top,
     WireFormat,
-    check_asked,
     first_role,
     read_content,
     require_messages,
@@ -99,7 +99,6 @@ class ChatCompletions(WireFormat):
         system: list[str] = []
         turns: list[Turn] = []
         leading = 0
-        user: Turn | None = None
         strings = 4 * len(messages)  # two names and their values
         others: list[msgspec.Raw] = []
         for at, message in enumerate(messages):
@@ -121,11 +120,7 @@ class ChatCompletions(WireFormat):
                 if text:
                     system.append(text)
                 continue
-            turn = Turn(_VIEW.get(role, "system"), text, at, attachments, parts)
-            turns.append(turn)
-            if role == "user":
-                user = turn
-        check_asked(user, "messages")
+            turns.append(Turn(_VIEW.get(role, "system"), text, at, attachments, parts))
         spoken = Conversation("\n\n".join(system), tuple(turns), limit)
         return (
             spoken,
@@ -149,9 +144,9 @@ class ChatCompletions(WireFormat):
             return
         known = plan.weaving.capability.roles
         own = "system" if "system" in known else "developer" if "developer" in known else ""
-        role = first_role(request.roles[: users[0]]) or own
+        role = first_role(request.roles[: users[0]] if users else request.roles) or own
         if not role:
-            plan.put_block(users[0], placed.head)
+            self.put_in_user_turn(plan, users, placed.head)
             return
         content = write_content(split_head(placed, _choose_breakpoints(plan)), self.text_type)
         plan.before.setdefault(0, []).append(self.message(role, content))

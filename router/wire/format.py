@@ -37,10 +37,11 @@ from typing import Any, ClassVar, TypeAlias
 
 import msgspec
 
-from router.core.conversation import Conversation, Turn
+from router.core.conversation import Conversation
 from router.core.decision import Decision
 from router.core.errors import RequestError, RouterError
 from router.core.ports import AnswerMetadata, StreamGuard, Weaving
+from router.core.voice import ANY_CASE_LINE, in_block
 from router.wire import as_stream, chat_stream, faults
 from router.wire.edits import (
     GAP,
@@ -57,7 +58,7 @@ from router.wire.edits import (
     names_of,
     put_member,
 )
-from router.wire.placement import ANY_CASE_LINE, PlacedTexts, in_block, place
+from router.wire.placement import PlacedTexts, place
 from router.wire.stream import read_told
 from router.wire.strict_json import EVERY, LARGE, Names, check, check_count, check_names, decode, names, wrong_type
 
@@ -130,7 +131,7 @@ class Plan:
 
     def put_block(self, at: int, text: str) -> None:
         """Put text into the marked blocks at the top of message `at`."""
-        self.blocks[at] = self.blocks.get(at, "") + in_block(text)
+        self.blocks[at] = self.blocks.get(at, "") + in_block(text, self.weaving.nonce)
 
 
 class WireFormat:
@@ -220,11 +221,13 @@ class WireFormat:
     def plan(self, request: ParsedRequest, decisions: Sequence[Decision], weaving: Weaving) -> list[Edit]:
         """Return what changes in `request.body`; empty when nothing does. Edits never overlap."""
         edits: list[Edit] = []
-        placed = place(decisions, weaving.on_switch, weaving.names)
+        spoken = request.conversation
+        users = [turn.at for turn in spoken.turns if turn.role == "user"]
+        # Where no user speaks there is no turn to say anything at, and what is passing stands in the head as well.
+        placed = place(decisions, weaving.on_switch if users or spoken.continues else "head", weaving.names)
         if placed.general or placed.special or placed.tails:
-            users = [turn.at for turn in request.conversation.turns if turn.role == "user"]
             kept = len(decisions) - len(users)
-            if kept < 0 or (kept and users and not request.conversation.continues):
+            if kept < 0 or (kept and users and not spoken.continues):
                 raise ValueError(f"{len(decisions)} decisions for {len(users)} user turns")
             plan = Plan(request, weaving, placed, edits)
             if placed.general or placed.special:
@@ -262,6 +265,14 @@ class WireFormat:
             spoken = first_role(plan.request.roles[:user])
             role = spoken if spoken in capability.roles else role
         plan.before.setdefault(user, []).append(self.message(role, encode(text)))
+
+    def put_in_user_turn(self, plan: Plan, users: Sequence[int], text: str) -> None:
+        """Put the head into the first user turn as a block; without any, into one of its own in front of all."""
+        if users:
+            plan.put_block(users[0], text)
+        else:
+            block = encode(in_block(text, plan.weaving.nonce))
+            plan.before.setdefault(0, []).append(self.message("user", block))
 
     def write(self, plan: Plan) -> None:
         """Make edits of blocks and messages."""
@@ -361,19 +372,6 @@ def read_content(
             where = f"{place.format(at)}[{i}].text"
             raise RequestError(f"{where}: expected a string.", code="invalid_type", param=where)
     return "\n".join(said), tuple(kinds), tuple(said) if len(said) > 1 else ()
-
-
-def check_asked(user: Turn | None, name: str, whole: bool = False) -> None:
-    """Refuse a body without a user message, or with an empty newest one (`user`). `whole`: its list is a string.
-
-    Raises RequestError (400).
-    """
-    if user is None:
-        message = f"{name}: there is no user message, so there is nothing to answer."
-        raise RequestError(message, code="no_user_message", param=name)
-    if not user.attachments and not user.text.strip():
-        where = name if whole else f"{name}[{user.at}].content"
-        raise RequestError(f"{where}: the newest user message is empty.", code="empty_user_message", param=where)
 
 
 def require_messages(raws: list[msgspec.Raw] | msgspec.UnsetType) -> list[msgspec.Raw]:

@@ -67,7 +67,6 @@ from router.wire.format import (
     Read,
     Top,
     WireFormat,
-    check_asked,
     read_content,
     require_messages,
 )
@@ -150,7 +149,7 @@ class Messages(WireFormat):
         messages = decode_messages(raws, _MESSAGE)
         system = _read_system(top.system)
         turns: list[Turn] = []
-        user: Turn | None = None
+        asked = False
         strings = 4 * len(messages)  # two names and their values
         others: list[msgspec.Raw] = []
         for at, message in enumerate(messages):
@@ -164,15 +163,12 @@ class Messages(WireFormat):
                 else:
                     strings -= 4
                     others.append(raws[at])
-            if role == "user" and user is not None and isinstance(content, list) and content:
+            if role == "user" and asked and isinstance(content, list) and content:
                 if all(block.type == "tool_result" for block in content):
                     role, attachments = "tool", NO_KINDS
                     text = "\n".join(filter(None, map(_read_result, content)))
-            turn = Turn(role, text, at, attachments, parts)
-            turns.append(turn)
-            if role == "user":
-                user = turn
-        check_asked(user, "messages")
+            turns.append(Turn(role, text, at, attachments, parts))
+            asked = asked or role == "user"
         roles = [message.role for message in messages]
         return (
             Conversation(system, tuple(turns), top.max_tokens),
@@ -191,7 +187,7 @@ class Messages(WireFormat):
     def put_head(self, plan: Plan, users: Sequence[int]) -> None:
         """Put the head into `system`, or into the first user turn where the model knows no system role."""
         if plan.weaving.capability.roles.isdisjoint(("system", "developer")):
-            plan.put_block(users[0], plan.placed.head)
+            self.put_in_user_turn(plan, users, plan.placed.head)
         else:
             plan.edits += _extend_system(plan)
 

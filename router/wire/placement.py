@@ -30,27 +30,13 @@ from typing import Literal, NamedTuple
 from router.core.compose import is_frame, is_heading, required_of
 from router.core.decision import TASK_GAP, Decision, say
 from router.core.policy import ROOT, Piece, lineage, title
-
-SWITCH_LINE = "For this part of the conversation:"
-"""Opens a tail when the settled task is another one than was in force, and all that is said of it is new.
-
-It names no direction: a tail stands before its user turn or behind it, as the format demands.
-"""
-
-ABOUT_LINE = "For this part of the conversation, the case is: {names}."
-"""Opens a tail when other tasks are in force again, or first become sure, of which some text was said before."""
+from router.core.voice import ABOUT_LINE, ANY_CASE_LINE, SWITCH_LINE
 
 AS_ABOVE = " What is said above for it holds."
 """Ends ABOUT_LINE where there is such text."""
 
-ANY_CASE_LINE = "Whichever case it is:"
-"""Sets plain text apart from cases that it follows, else it would seem to belong to the last of them."""
-
 SAID_ABOVE = "- As said above."
 """Stands in a case for those of its lines that were said before."""
-
-BLOCK_OPEN, BLOCK_CLOSE = "<instructions>\n", "\n</instructions>\n\n"
-"""Mark our text where it must stand inside a user turn."""
 
 _SPEAKING = frozenset({"classified", "shortlisted", "unclassified", "unavailable"})
 _NO_NAMES: Mapping[str, str] = MappingProxyType({})
@@ -284,12 +270,3 @@ def _spoken(decision: Decision) -> tuple[Piece, ...]:
     if decision.outcome in ("skipped", "bypassed"):
         return required_of(decision.mix)
     return ()
-
-
-def in_block(text: str) -> str:
-    """Return our text as the marked block that stands at the top of a user turn.
-
-    >>> in_block("Be brief.")
-    '<instructions>\\nBe brief.\\n</instructions>\\n\\n'
-    """
-    return BLOCK_OPEN + text + BLOCK_CLOSE

@@ -23,14 +23,13 @@ from router.core.errors import RequestError
 from router.core.ports import StreamGuard
 from router.wire import as_stream, responses_stream, responses_weave
 from router.wire.edits import Edit
-from router.wire.format import LEADING, METADATA, ParsedRequest, Plan, Read, Top, WireFormat, check_asked, read_content
+from router.wire.format import LEADING, METADATA, ParsedRequest, Plan, Read, Top, WireFormat, read_content
 from router.wire.plain import Plain
 from router.wire.responses_weave import is_prompted
 from router.wire.strict_json import check_count, find_unread, names, wrong_type
 
 _VIEW: Mapping[str, Role] = MappingProxyType({"user": "user", "assistant": "assistant"})
 _TEXTS = frozenset({"input_text", "output_text", "text"})  # the last is not OpenAI's, but servers take it
-_KEPT = frozenset({"item_reference", "compaction"})  # stand for items that only the backend knows
 _REFERENCE_TYPE = "item_reference"  # an item without type and role is one, too
 _IMAGE = "image_generation_call"  # refers to the kept image, unless it brings the image along
 _OUTPUT = "_output"  # how the types of all items end that give a tool's output
@@ -142,7 +141,9 @@ class Responses(WireFormat):
             turns = [Turn("user", top.input, 0)]
         continues = top.previous_response_id or _id_of(top.conversation) or ""
         prompted = is_prompted(top.prompt)
-        _check_turns(top.input, turns, bool(continues) or prompted or any(item.type in _KEPT for item in items))
+        if top.input is None and not (top.instructions or continues or prompted):
+            message = "input: missing; send a string or a list of items, or instructions."
+            raise RequestError(message, code="missing_input", param="input")
         system = [*_read_instructions(top.instructions), *system]
         stored = _stored_ids(top, prompted, {at: raws[at] for at in others}) if continues or prompted or others else ()
         spoken = Conversation("\n\n".join(system), tuple(turns), top.max_output_tokens, continues, stored)
@@ -340,16 +341,3 @@ def _output_text(output: msgspec.Raw | msgspec.UnsetType) -> str:
     if isinstance(said, str):
         return said
     return "\n".join([part.text for part in said if part.type in _TEXTS and isinstance(part.text, str)])
-
-
-def _check_turns(said: object, turns: list[Turn], kept: bool) -> None:
-    """Refuse a body that asks nothing. `kept` says that the backend may know what is asked."""
-    if said is None and not kept:
-        raise RequestError(
-            "input: missing; send a string, or a list with at least one user message.",
-            code="missing_input",
-            param="input",
-        )
-    user = next((turn for turn in reversed(turns) if turn.role == "user"), None)
-    if user is not None or not kept:
-        check_asked(user, "input", isinstance(said, str))

@@ -93,9 +93,10 @@ def put_head(format_: WireFormat, plan: Plan, users: Sequence[int]) -> None:
             format_.put_tail(plan, users[0], placed.head)
         elif users:
             plan.put_block(users[0], placed.head)
+        elif starts and not role:
+            format_.put_in_user_turn(plan, users, placed.head)
         elif starts:  # all that is asked stands in the stored prompt
-            item = format_.message(role or "system", encode(placed.head))
-            plan.before.setdefault(len(request.items), []).append(item)
+            plan.before.setdefault(len(request.items), []).append(format_.message(role, encode(placed.head)))
         return
     kept = request.top.store is not False  # the backend may keep the answer
     if capability.cache_marks == "off" or not starts or kept or weaving.place != "after":

@@ -92,3 +92,12 @@ def test_blocks_of_a_conversation_become_messages():
     asked = from_messages(body, "openai/m", links=False).asked
     assert [message["role"] for message in asked["messages"]] == ["system", "user", "assistant"]
     assert asked["user"] == "ann" and asked["max_tokens"] == 9
+
+
+@pytest.mark.parametrize("more", [{}, {"input": None}, {"input": ""}, {"input": []}], ids=str)
+def test_instructions_alone_become_a_system_message(more):
+    asked = from_responses(
+        {"model": "m", "instructions": "Welcome the customer.", **more}, "openai/m", links=False
+    ).asked
+    assert asked["messages"][0] == {"role": "system", "content": "Welcome the customer."}
+    assert all(not message["content"] for message in asked["messages"][1:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import threading
 from dataclasses import replace
 from typing import Any
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from router.core.compose import CASES, NOTHING_MORE
 from router.core.errors import RequestError
 from router.core.policy import AuxiliaryRule
+from router.core.voice import OWN_TAGS_LINE
 from router.engine.prepare import INLINE_BYTES, PreparedRequest
 from tests.support.parts import CHAT, Clock, WordRecogniser, body, call, preparer, sent_messages, small_policy, snapshot
 
@@ -33,7 +35,10 @@ def test_the_head_says_the_first_task_and_a_switch_speaks_before_its_own_turn() 
 def test_what_was_said_once_is_not_said_again_but_named_when_it_is_in_force_again() -> None:
     messages = sent_messages(preparer(), body(*TALK))
     line = "For this part of the conversation, the case is: Money back. What is said above for it holds."
-    assert messages[-1]["content"] == f"<instructions>\n{line}\n</instructions>\n\nAnd the refund?"
+    found = re.fullmatch(
+        r"<(instructions-[0-9a-f]{12})>\n(.*)\n(.*)\n</\1>\n\nAnd the refund\?", messages[-1]["content"]
+    )
+    assert found is not None and found.groups()[1:] == (OWN_TAGS_LINE, line)
     grown = sent_messages(preparer(), body(*TALK, "Done.", "Thanks for the refund"))
     assert grown[: len(messages)] == messages
     assert grown[-1]["content"] == "Thanks for the refund"

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from router.core.compose import CASES, NOTHING_MORE
-from router.wire.placement import ABOUT_LINE, ANY_CASE_LINE, AS_ABOVE, BLOCK_CLOSE, BLOCK_OPEN, SAID_ABOVE, SWITCH_LINE
+from router.core.voice import ABOUT_LINE, ANY_CASE_LINE, OWN_TAGS_LINE, SWITCH_LINE, in_block
+from router.wire.placement import AS_ABOVE, SAID_ABOVE
 
 _ABOUT = ABOUT_LINE.split("{", maxsplit=1)[0]
-_POINTERS = ("", SAID_ABOVE, NOTHING_MORE)
+_POINTERS = ("", SAID_ABOVE, NOTHING_MORE, OWN_TAGS_LINE)
+NONCE = "4f1c02e9a7b3"
+_TAGS = tuple(line for nonce in ("", NONCE) for line in in_block("", nonce).split("\n") if line.startswith("<"))
 
 
 @dataclass
@@ -43,7 +46,7 @@ def read(text: str) -> Read:
             found.named = tuple(line.removesuffix(AS_ABOVE).removeprefix(_ABOUT).removesuffix(".").split("; "))
             if found.switches:
                 found.named = ()
-        elif line in (ANY_CASE_LINE, BLOCK_OPEN.strip(), BLOCK_CLOSE.strip()):
+        elif line in (ANY_CASE_LINE, *_TAGS):
             heading, within = "", False
         elif line not in _POINTERS:
             assert heading or not within, f"neither in a case nor outside: {text}"

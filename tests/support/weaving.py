@@ -16,6 +16,7 @@ from router.core.decision import Decision, Piece, Settled
 from router.core.evidence import Likely
 from router.core.policy import Level, lineage, title
 from router.core.ports import Capability, Weaving
+from tests.support.reading import NONCE
 
 OURS = ("system", "developer")
 SPEAKING = ("classified", "shortlisted", "unclassified", "unavailable")
@@ -98,14 +99,18 @@ def decisions(draw: st.DrawFn) -> Decision:
 DECISIONS = decisions()
 NAMES = {"/a/b": 'The "b" of \\ a', "/c": "Grüße 😀"}
 WEAVINGS = st.builds(
-    lambda place, mid, roles, marks, least: Weaving(
-        place, capability=Capability(mid, frozenset({*roles, "user", "assistant"}), marks, least), names=NAMES
+    lambda place, mid, roles, marks, least, nonce: Weaving(
+        place,
+        capability=Capability(mid, frozenset({*roles, "user", "assistant"}), marks, least),
+        names=NAMES,
+        nonce=nonce,
     ),
     st.sampled_from(["after", "before", "replace"]),
     st.sampled_from(["system", "developer", "user_block"]),
     st.sampled_from([OURS, OURS[:1], OURS[1:], ()]),
     st.sampled_from(["off", "off", "auto", "always"]),
     st.sampled_from([1, 8, 1024]),
+    st.sampled_from(["", NONCE]),
 )
 
 

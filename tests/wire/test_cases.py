@@ -13,7 +13,8 @@ from router.core.decision import Decision, Piece, Settled
 from router.core.evidence import Likely
 from router.core.policy import Level
 from router.core.ports import Capability, Weaving
-from router.wire.placement import ANY_CASE_LINE, place
+from router.core.voice import ANY_CASE_LINE
+from router.wire.placement import place
 from tests.support.reading import read
 from tests.support.weaving import as_cases, texts_of
 

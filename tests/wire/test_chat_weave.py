@@ -10,8 +10,8 @@ import pytest
 from router.core.decision import Decision, Piece, Settled, nothing
 from router.core.policy import Level
 from router.core.ports import Capability, Weaving
+from router.core.voice import SWITCH_LINE
 from router.wire.chat import ChatCompletions
-from router.wire.placement import SWITCH_LINE
 
 CHAT = ChatCompletions()
 GENERAL = Piece("g", "/", Level.BRIEF, 'Be "kind".', 3)

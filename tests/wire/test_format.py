@@ -15,7 +15,7 @@ from router.core.conversation import Conversation, Turn
 from router.core.errors import RequestError
 from router.core.ports import Weaving
 from router.wire.edits import encode
-from router.wire.format import METADATA, Top, WireFormat, check_asked
+from router.wire.format import METADATA, Top, WireFormat
 from router.wire.strict_json import decode_messages, find_unread, names
 from tests.support.weaving import DECISIONS, TEXTS, WEAVINGS, speaks
 
@@ -45,7 +45,6 @@ class Fourth(WireFormat):
     def read(self, top):
         turns = decode_messages(top.turns, SAID, "turns")
         view = [Turn("user" if t.role == "user" else "assistant", t.content or "", at) for at, t in enumerate(turns)]
-        check_asked(next((turn for turn in reversed(view) if turn.role == "user"), None), "turns")
         unread = find_unread(turns, top.turns, (), 0)
         return Conversation("", tuple(view)), top.turns, [turn.role for turn in turns], 0, unread
 
@@ -56,7 +55,7 @@ class Fourth(WireFormat):
         if "system" in plan.weaving.capability.roles:
             plan.before.setdefault(0, []).append(self.message("system", encode(plan.placed.head)))
         else:
-            plan.put_block(users[0], plan.placed.head)
+            self.put_in_user_turn(plan, users, plan.placed.head)
 
     def translate(self, parameters):
         return [("answer_tokens" if name == "max_tokens" else name, value) for name, value in parameters.items()]
@@ -127,8 +126,6 @@ def test_model_and_parameters_are_the_frames():
 @pytest.mark.parametrize(
     ("body", "code", "param"),
     [
-        (b'{"model":"m","turns":[{"role":"bot"}]}', "no_user_message", "turns"),
-        (b'{"model":"m","turns":[{"role":"user"}]}', "empty_user_message", "turns[0].content"),
         (b'{"model":"m","turns":[],"Turns":[]}', "ambiguous_key", "Turns"),
         (b'{"model":"m"}', "empty_messages", "turns"),
         (b'{"turns":[]}', "missing_model", "model"),

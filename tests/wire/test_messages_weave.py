@@ -9,8 +9,8 @@ import pytest
 from router.core.decision import Decision, Piece, Settled, nothing
 from router.core.policy import Level
 from router.core.ports import Capability, Weaving
+from router.core.voice import SWITCH_LINE
 from router.wire.messages import CountTokens, Messages
-from router.wire.placement import SWITCH_LINE
 
 WIRE = Messages()
 COUNT = CountTokens()

@@ -8,7 +8,8 @@ from router.core.compose import CASES, NOTHING_MORE
 from router.core.decision import Decision, Piece, Settled, nothing
 from router.core.evidence import Likely
 from router.core.policy import Level
-from router.wire.placement import ANY_CASE_LINE, BLOCK_CLOSE, BLOCK_OPEN, SAID_ABOVE, SWITCH_LINE, in_block, place
+from router.core.voice import ANY_CASE_LINE, SWITCH_LINE
+from router.wire.placement import SAID_ABOVE, place
 from tests.support.weaving import as_cases
 
 GENERAL = Piece("g", "/", Level.BRIEF, "Be polite.", 3)
@@ -381,11 +382,3 @@ def test_on_switch_head_says_the_newest_mix_and_no_tails(decisions, head):
     assert placed.head.startswith(head)
     assert bool(placed.head) is bool(head)
     assert placed.tails == ()
-
-
-def test_a_block_is_marked_by_fixed_lines():
-    assert (
-        in_block("Be brief.")
-        == BLOCK_OPEN + "Be brief." + BLOCK_CLOSE
-        == "<instructions>\nBe brief.\n</instructions>\n\n"
-    )

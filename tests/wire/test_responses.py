@@ -257,11 +257,6 @@ def test_the_limit_of_the_answer():
 BAD = {
     "no input": (b'{"model":"m"}', "missing_input", "input"),
     "null input": (body(None), "missing_input", "input"),
-    "no items": (body([]), "no_user_message", "input"),
-    "an empty string": (body(" \n"), "empty_user_message", "input"),
-    "no user message": (body([OUTPUT]), "no_user_message", "input"),
-    "an empty user message": (body([USER, {"role": "user", "content": " "}]), "empty_user_message", "input[1].content"),
-    "an empty one in a chain": (body("", previous_response_id="r"), "empty_user_message", "input"),
     "input of another type": (body(5), "invalid_type", "input"),
     "an item that is none": (body([USER, 5]), "invalid_type", "input[1]"),
     "content of another type": (body([{"role": "user", "content": 5}]), "invalid_type", "input[0].content"),

@@ -149,7 +149,7 @@ def from_responses(body: Mapping[str, Any], model: str, *, links: bool) -> Trans
         LiteLLMCompletionResponsesConfig as Translator,
     )
 
-    given = _given(body, RESPONSES)
+    given = {"input": [], **_given(body, RESPONSES, "instructions")}
     _check_responses(body, given["input"])
     check_tools(given.get("tools"))
     request: Any = {name: value for name, value in given.items() if name != "input"}
@@ -207,9 +207,10 @@ TRANSLATORS = MappingProxyType(
 """What becomes of a request for each path."""
 
 
-def _given(body: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+def _given(body: Mapping[str, Any], names: tuple[str, ...], instead: str = "") -> dict[str, Any]:
+    """Return the fields that are translated. Raises BackendError (400) without the first, unless `instead` is there."""
     given = {name: body[name] for name in names if body.get(name) is not None}
-    if not given.get(names[0]):
+    if not (given.get(names[0]) or given.get(instead)):
         raise invalid(f"the body has no {names[0]}", names[0])
     return given
 
