@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
+from weakref import WeakValueDictionary
 
 from router.classify.artefact import Artefact, ArtefactError
 from router.classify.fit.fitting import Progress, fit_material, key_of
@@ -31,8 +32,11 @@ from router.core.policy import Policy
 
 FIT_DEADLINE_S = 600.0
 
-KEPT_MODELS = 8
-"""Models that stay in the cache, the newest first: a few packs, and a way back to what a pack was before."""
+KEPT_MODELS = 32
+"""Models that stay in the cache, the last used first: a few packs, and a way back to what a pack was before."""
+
+_in_use: WeakValueDictionary[str, LinearRecogniser] = WeakValueDictionary()
+"""The recognisers that a server uses, by what they were fitted to: revisions with the same examples share one."""
 
 
 STEP = "fit-progress "
@@ -76,15 +80,28 @@ def watched(progress: Progress) -> Iterator[None]:
 def recogniser_for(policy: Policy, cache: Path | None, *, isolated: bool = False) -> LinearRecogniser:
     """Return a recogniser for a policy, fitting when `cache` holds none for these examples.
 
-    `isolated` fits in a process of its own, which ends with it: scikit-learn then never enters this one. Blocks until
-    done, so call it in a thread beside an event loop. Raises Degraded when fitting fails.
+    `isolated`, for servers, fits in a process of its own, which ends with it: scikit-learn then never enters this one.
+    What is in use already is then returned as it is. Blocks until done, so call it in a thread beside an event loop.
+    Raises Degraded when fitting fails.
     """
     material = Material.of(policy)
     key = key_of(material)
+    if not isolated:
+        return _recogniser(material, key, cache)
+    recogniser = _in_use.get(key)
+    if recogniser is None:
+        recogniser = _in_use[key] = _recogniser(material, key, cache, isolated=True)
+    return recogniser
+
+
+def _recogniser(material: Material, key: str, cache: Path | None, *, isolated: bool = False) -> LinearRecogniser:
     path = cache / f"{key[:32]}.model" if cache is not None else None
     if path is not None:
         with contextlib.suppress(ArtefactError):
-            return LinearRecogniser(Artefact.load(path, key))
+            found = LinearRecogniser(Artefact.load(path, key))
+            with contextlib.suppress(OSError):
+                os.utime(path)
+            return found
     tell = _watch.progress or (lambda done: None)
     tell(0.0)
     if isolated:
