@@ -6,11 +6,13 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
 from pathlib import Path
 from types import MappingProxyType
 
 from router.classify import recogniser_for
 from router.core.errors import Degraded, Fault, PolicyError, RequestError, did_you_mean
+from router.core.policy import Policy
 from router.core.ports import Recogniser, Wire
 from router.cues import DeclaredCues
 from router.engine.guarding import FaultHandler
@@ -99,11 +101,20 @@ class SnapshotBuilder:
             faults += losses(before, pack)
         if faults:
             raise PolicyError(faults)
+        if before is not None:
+            pack = replace(pack, policy=_sharing(before.policy, pack.policy))
         if before is None or before.policy.name == pack.policy.name:  # under another name it will not be served
             self._served[path] = pack
         if self._archive is not None:
             self._archive.keep(path, pack, prune=False)
         return snapshot_of(pack, self._cache, self._fault_handler, isolated=True)
+
+
+def _sharing(old: Policy, new: Policy) -> Policy:
+    """Return `new` with what is equal in `old` in its place: revisions that stand beside each other share it."""
+    tasks = {path: old.tasks[path] if old.tasks.get(path) == task else task for path, task in new.tasks.items()}
+    alike = {each.name for each in fields(Policy) if getattr(old, each.name) == getattr(new, each.name)}
+    return replace(new, **{name: getattr(old, name) for name in alike} | {"tasks": MappingProxyType(tasks)})
 
 
 READINGS = 4

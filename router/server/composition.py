@@ -107,7 +107,9 @@ def compose(settings: Settings) -> Components:
     build = SnapshotBuilder(settings.data / "recognisers", fault_handler, archive, allow_losses=allow)
     paths = settings.packs or (shipped_pack(),)
     built = [build(path) for path in paths]
-    database = open_database(database_url(settings))
+    database = open_database(database_url(settings), set_aside=True)
+    if database.set_aside:
+        telemetry.note("database_set_aside")
     store, audits, pins = SqlTraceStore(database), SqlAuditStore(database), SqlPinStore(database)
     tightening = Tightening(build, audits.read, telemetry.note)
     registry = _registry([tightening.again(snapshot) for snapshot in built], paths)
@@ -178,6 +180,8 @@ def compose(settings: Settings) -> Components:
             identifier=identifier,
             fault_handler=fault_handler,
             flush=recorder.flush,
+            shared=database.dialect.name != "sqlite",
+            count_unstored=telemetry.note_unstored,
         ),
         retention=Retention(database, settings.retention.days, settings.retention.size),
         recorder=recorder,
