@@ -22,6 +22,7 @@ from router.commands.audit import app as audit_app
 from router.commands.doctor import app as doctor_app
 from router.commands.examples import app as examples_app
 from router.commands.frame import (
+    COULD_NOT_RUN,
     FINDINGS,
     App,
     ConfigOption,
@@ -131,7 +132,7 @@ def check(
             loaded = load_pack(pack)
             findings = check_pack(loaded, _served(settings, loaded.policy.name, against))
     except PolicyError as error:
-        fail(error, json_wanted, FINDINGS)
+        fail(error, json_wanted, FINDINGS if pack.exists() else COULD_NOT_RUN)
     rows = [finding.as_json() for finding in findings]
     said = f"{len(rows)} findings" if rows else "no findings"
     worst = any(row["severity"] != "hint" for row in rows)
