@@ -32,7 +32,7 @@ from router.core.policy import Policy
 
 FIT_DEADLINE_S = 600.0
 
-KEPT_MODELS = 32
+KEPT_MODELS = 8
 """Models that stay in the cache, the last used first: a few packs, and a way back to what a pack was before."""
 
 _in_use: WeakValueDictionary[str, LinearRecogniser] = WeakValueDictionary()
