@@ -7,18 +7,20 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
 from pathlib import Path
 from types import MappingProxyType
 
 from router.classify import recogniser_for
-from router.core.errors import Degraded, RequestError, SettingsError, did_you_mean
+from router.core.errors import Degraded, Fault, PolicyError, RequestError, SettingsError, did_you_mean
+from router.core.policy import Policy
 from router.core.ports import Recogniser, Wire
 from router.cues import DeclaredCues
 from router.engine.guarding import FaultHandler
 from router.engine.identity import SALT_BYTES, SALT_CHARS, Identifier, kept_salt
 from router.engine.prepare import RequestPreparer
-from router.engine.snapshot import Build, PolicyRegistry, Snapshot
-from router.packs import Archive, Pack, load_pack
+from router.engine.snapshot import PolicyRegistry, Snapshot
+from router.packs import Archive, Pack, empty_files, load_pack, losses
 from router.wire.chat import ChatCompletions
 from router.wire.messages import CountTokens, Messages
 from router.wire.responses import InputTokens, Responses
@@ -90,19 +92,64 @@ def snapshot_of(pack: Pack, cache: Path | None, fault_handler: FaultHandler, *, 
     return Snapshot(pack.policy, DeclaredCues(pack.policy), recogniser, files=pack.files, faults=faults)
 
 
-def snapshot_builder(cache: Path | None, fault_handler: FaultHandler, archive: Archive | None = None) -> Build:
-    """Return the function with which a server builds snapshots, at its start and on reload.
+class SnapshotBuilder:
+    """Builds snapshots for a server, at its start and on reload.
 
+    A pack that is built again may not lack what the one before it had (`router.packs.losses`), unless `allow_losses`.
     What is built is kept in the archive, so that a conversation can go on with it after a restart.
     """
 
-    def build(path: Path) -> Snapshot:
-        pack = load_pack(path)
-        if archive is not None:
-            archive.keep(path, pack)
-        return snapshot_of(pack, cache, fault_handler, isolated=True)
+    def __init__(
+        self,
+        cache: Path | None,
+        fault_handler: FaultHandler,
+        archive: Archive | None = None,
+        *,
+        allow_losses: bool = False,
+    ) -> None:
+        self._cache = cache
+        self._fault_handler = fault_handler
+        self._archive = archive
+        self._allow_losses = allow_losses
+        self._served: dict[Path, Pack] = {}
 
-    return build
+    def __call__(self, path: Path) -> Snapshot:
+        """Return the snapshot of a pack. Raises PolicyError, also for files that hold nothing or do not hold still."""
+        pack = _read_quietly(path)
+        faults = list(empty_files(pack))
+        before = self._served.get(path)
+        if before is not None and not self._allow_losses:
+            faults += losses(before, pack)
+        if faults:
+            raise PolicyError(faults)
+        if before is not None:
+            pack = replace(pack, policy=_sharing(before.policy, pack.policy))
+        if before is None or before.policy.name == pack.policy.name:  # under another name it will not be served
+            self._served[path] = pack
+        if self._archive is not None:
+            self._archive.keep(path, pack, prune=False)
+        return snapshot_of(pack, self._cache, self._fault_handler, isolated=True)
+
+
+def _sharing(old: Policy, new: Policy) -> Policy:
+    """Return `new` with what is equal in `old` in its place: revisions that stand beside each other share it."""
+    tasks = {path: old.tasks[path] if old.tasks.get(path) == task else task for path, task in new.tasks.items()}
+    alike = {each.name for each in fields(Policy) if getattr(old, each.name) == getattr(new, each.name)}
+    return replace(new, **{name: getattr(old, name) for name in alike} | {"tasks": MappingProxyType(tasks)})
+
+
+READINGS = 4
+"""How often a pack is read, at most, until it reads twice alike."""
+
+
+def _read_quietly(path: Path) -> Pack:
+    """Return a pack that reads twice alike: its files may be changing. Raises PolicyError."""
+    pack = load_pack(path)
+    for _ in range(READINGS - 1):
+        before, pack = pack, load_pack(path)
+        if pack.contents == before.contents:
+            return pack
+    raise PolicyError([Fault(str(path), 1, "the files change while they are read", "they are read again soon")])
 
 
 def preparer_for(

@@ -22,14 +22,18 @@ from router.commands.audit import app as audit_app
 from router.commands.doctor import app as doctor_app
 from router.commands.examples import app as examples_app
 from router.commands.frame import (
+    COULD_NOT_RUN,
     FINDINGS,
     App,
+    ConfigOption,
+    DataOption,
     JsonOption,
     PackArgument,
     answer,
     fail,
     fits_shown,
     print_json,
+    settings_of,
     write_file,
 )
 from router.commands.records import app as records_app
@@ -39,10 +43,11 @@ from router.core.errors import PolicyError, RouterError, SettingsError
 from router.evaluate import evaluate as evaluate_pack
 from router.evaluate import page, read_labelled, table
 from router.library import Router, TestResult
+from router.packs import Archive, Pack, load_pack
 from router.packs import check as check_pack
-from router.packs import load_pack
 from router.server.keys import new_key
 from router.server.serving import serve as run_server
+from router.server.settings import Settings
 
 EX_CONFIG = 78
 
@@ -108,17 +113,43 @@ def explain(
 
 
 @app.command()
-def check(pack: PackArgument, json_wanted: JsonOption = False) -> None:
-    """Check a pack: its form, then its sense. Each finding has a place and a fix."""
+def check(
+    pack: PackArgument,
+    against: Annotated[
+        Path | None, typer.Option(help="The pack whose place it is to take. [dim]default: what was served last[/dim]")
+    ] = None,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    json_wanted: JsonOption = False,
+) -> None:
+    """Check a pack: its form, its sense, and what would be lost with it in place of the pack that is served.
+
+    Each finding has a place and a fix.
+    """
+    settings = settings_of(config, data)
     try:
         with fits_shown():
-            findings = check_pack(load_pack(pack))
+            loaded = load_pack(pack)
+            findings = check_pack(loaded, _served(settings, loaded.policy.name, against))
     except PolicyError as error:
-        fail(error, json_wanted, FINDINGS)
+        fail(error, json_wanted, FINDINGS if pack.exists() else COULD_NOT_RUN)
     rows = [finding.as_json() for finding in findings]
     said = f"{len(rows)} findings" if rows else "no findings"
     worst = any(row["severity"] != "hint" for row in rows)
     answer(json_wanted, {"findings": rows}, *finding_lines(rows), said, found=worst)
+
+
+def _served(settings: Settings, name: str, against: Path | None) -> Pack | None:
+    """Return the pack whose place another is to take; None where there is none, or where it may lose anything."""
+    if against is not None:
+        return load_pack(against)
+    kept = Archive(settings.data / "revisions").newest(name)
+    if kept is None or settings.reload.losses == "allow":
+        return None
+    try:
+        return load_pack(kept)
+    except PolicyError:  # of an earlier release
+        return None
 
 
 @app.command()

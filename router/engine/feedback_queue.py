@@ -9,14 +9,16 @@ What cannot be stored now is refused with a 503 and `retry-after`, all that wait
 it is acknowledged; nobody is made to wait in a queue that is full. A sender may send it again as it is: an id counts
 once, whether or not the first attempt had got as far as the disk.
 
-Rows get their time of receipt here, from a clock that never goes back: what counts is decided by the order of receipt,
-and a wall clock that is set back, also across a restart, must not put a newer word before an older one.
+Rows get their time of receipt here, from a clock that stands still where the wall clock is set back: what counts is
+decided by the order of receipt, and a newer word must not come before an older one, also across a restart. A clock that
+leaps far ahead and back again is believed at once: otherwise time would stand still until then.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -46,6 +48,19 @@ RETRY_AFTER_S = 1
 BEHIND_MS = 60_000
 """A wall clock that is behind the newest receipt by more than this is worth a warning."""
 
+LEAP_MS = 600_000
+"""By how much the newest receipt must be ahead of the clock for it to be the receipt that is wrong: the clock had leapt
+forward, and the times of all that comes may not wait for that moment."""
+
+PATIENCE_S = (0.2, 0.5)
+"""After which pauses is looked again for what is not known, where several replicas share a database: another one writes
+its decisions a tenth of a second later."""
+
+YOUNG_MS = 60_000
+"""A decision that was made so lately, by the time in its id, may still be on its way into the database."""
+
+_MADE_AT = re.compile(r"dec_([0-9a-f]{11})[0-9a-f]{16}")
+
 _UNFORESEEN = "feedback_failed"
 
 Result: TypeAlias = Receipt | RequestError
@@ -61,7 +76,11 @@ class FeedbackQueue:
     """Takes items in. `start` it in the event loop that will `put`, `close` it in a thread beside that loop.
 
     `flush` writes the decisions that are still waiting to be: they may be what an item is about. `per_minute` caps
-    what one end user may say; None does not. `now_ms` is the wall clock.
+    what one end user may say; None does not. `shared` says that others write decisions as well: what is not known is
+    then looked for again, and a decision that was made just now is not unknown. `count_unstored` is told how many items
+    were refused because they could not be stored. `now_ms` is the wall clock.
+
+    `fault` says why the last items could not be stored; it is empty when they were.
     """
 
     def __init__(
@@ -72,6 +91,8 @@ class FeedbackQueue:
         flush: Callable[[], None],
         *,
         per_minute: int | None = None,
+        shared: bool = False,
+        count_unstored: Callable[[int], None] = lambda items: None,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         queue: int = QUEUE_REMARKS,
     ) -> None:
@@ -80,12 +101,14 @@ class FeedbackQueue:
         self._fault_handler = fault_handler
         self._flush = flush
         self._limiter = RateLimiter(per_minute) if per_minute else None
+        self._shared = shared
+        self._count_unstored = count_unstored
         self._now_ms = now_ms
         self._last_ms: int | None = None
         self._most = queue
         self._waiting = 0  # items that were put and not answered; counted in the event loop alone
         self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
-        self._failing = False
+        self.fault = ""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
@@ -105,12 +128,27 @@ class FeedbackQueue:
 
         Raises RequestError (503) when they cannot be stored now; then none is acknowledged.
         """
+        results = await self._put(items)
+        for pause_s in PATIENCE_S if self._shared else ():
+            unknown = [at for at, result in enumerate(results) if _is_unknown(result)]
+            if not unknown:
+                break
+            await asyncio.sleep(pause_s)
+            for at, result in zip(unknown, await self._put([items[at] for at in unknown]), strict=True):
+                results[at] = result
+        if self._shared:
+            return [self._in_time(*pair) for pair in zip(items, results, strict=True)]
+        return results
+
+    async def _put(self, items: Sequence[FeedbackItem]) -> list[Result]:
+        """Wait for what becomes of items. Raises RequestError (503)."""
         if not items:
             return []
         loop = self._loop
         if loop is None:
             raise _unavailable("No feedback is taken now.", "feedback_unavailable")
         if self._waiting + len(items) > self._most:
+            self._count_unstored(len(items))
             raise _unavailable("Too much feedback is waiting to be stored.", "feedback_queue_full")
         done: asyncio.Future[list[Result]] = loop.create_future()
         self._waiting += len(items)
@@ -151,18 +189,21 @@ class FeedbackQueue:
 
     def _try(self, group: Sequence[_Waiting]) -> list[Result] | None:
         """Return the results of a whole group, or None where nothing of it could be stored."""
+        items = [item for each in group for item in each.items]
         try:
-            results = self._fault_handler.run(_UNFORESEEN, self._settle, [r for each in group for r in each.items])
-        except Degraded as fault:
-            if fault.code != _UNFORESEEN:  # which the guard has counted
+            results = self._settle(items)
+        except Exception as error:  # noqa: BLE001  refused, and the next group is tried again
+            fault = self._fault_handler.degraded(_UNFORESEEN, error)
+            if fault is error:  # what nobody foresaw is counted by the handler
                 self._fault_handler.note(fault.code)
-            if not self._failing:
+            self._count_unstored(len(items))
+            if not self.fault:
                 log.error("feedback cannot be stored: %s", fault)
-            self._failing = True
+            self.fault = str(fault)
             return None
-        if self._failing:
+        if self.fault:
             log.warning("feedback is stored again")
-        self._failing = False
+        self.fault = ""
         return results
 
     def _settle(self, items: Sequence[FeedbackItem]) -> list[Result]:
@@ -201,7 +242,8 @@ class FeedbackQueue:
         now_ms = self._now_ms()
         if now_ms < self._last_ms - BEHIND_MS:
             self._fault_handler.note("clock_behind")
-        self._last_ms = max(now_ms, self._last_ms)
+        leapt = now_ms < self._last_ms - LEAP_MS
+        self._last_ms = now_ms if leapt else max(now_ms, self._last_ms)
         return self._last_ms
 
     def _locate(self, items: Sequence[FeedbackItem]) -> dict[str, dict[FeedbackTarget, FeedbackSubject | None]]:
@@ -263,6 +305,16 @@ class FeedbackQueue:
 
     # ----------------------------------------------------------------------------------------------- in the event loop
 
+    def _in_time(self, item: FeedbackItem, result: Result) -> Result:
+        """Return the result, or that the item is to be sent again where its decision was made just now."""
+        if not _is_unknown(result):
+            return result
+        names = [item.granted, *(target.name for target in item.targets if target.kind == "decision")]
+        for made in filter(None, map(_MADE_AT.fullmatch, names)):
+            if abs(self._now_ms() - int(made[1], 16)) < YOUNG_MS:
+                return _unavailable("The decision is not stored yet.", "decision_not_stored_yet")
+        return result
+
     def _answer(self, group: Sequence[_Waiting], results: list[Result] | None) -> None:
         begin = 0
         for waiting in group:
@@ -274,6 +326,11 @@ class FeedbackQueue:
                 else:
                     waiting.done.set_result(results[begin:end])
             begin = end
+
+
+def _is_unknown(result: Result) -> bool:
+    """Say whether what an item is about is not there, or a token's decision is not."""
+    return isinstance(result, RequestError) and (result.status == 404 or result.code == "token_not_for_this")
 
 
 def too_often(per_minute: int, wait_s: float) -> RequestError:

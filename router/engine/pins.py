@@ -185,6 +185,25 @@ class Pins:
         if (policy, conversation) in self._pins:
             self._pins.move_to_end((policy, conversation))
 
+    def revisions(self, now_s: float) -> set[tuple[str, str]]:
+        """Return (policy, revision) of all live pins. One thread may ask while another finds.
+
+        A pin that was used when the clock was ahead lives from now on.
+        """
+        while True:
+            try:
+                kept = [(policy, list(alike)) for (policy, _), alike in self._pins.items()]
+                break
+            except RuntimeError:  # one was added meanwhile
+                continue
+        live = set()
+        for policy, alike in kept:
+            for pin in alike:
+                pin.seen_s = min(pin.seen_s, now_s)
+                if now_s - pin.seen_s <= pin.idle_s:
+                    live.add((policy, pin.revision))
+        return live
+
     def changed(self, policies: Mapping[str, Policy]) -> list[PinRecord]:
         """Return what to store: pins that are new, have changed, or were not stored for STORED_AGAIN_S.
 

@@ -11,7 +11,6 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from router.core.errors import Degraded
 from router.core.store_ports import TraceStore
 from router.core.trace import Trace
 from router.engine.guarding import FaultHandler
@@ -25,7 +24,10 @@ PAUSE_S = 0.1
 
 
 class Recorder:
-    """Writes traces to a store from its own thread. `count_dropped` is called with the number of traces lost."""
+    """Writes traces to a store from its own thread. `count_dropped` is called with the number of traces lost.
+
+    `fault` says why the last ones could not be written; it is empty when they were.
+    """
 
     def __init__(
         self,
@@ -40,6 +42,7 @@ class Recorder:
         self._count_dropped = count_dropped
         self._limit = queue
         self._pause_s = pause_s
+        self.fault = ""
         self._waiting: deque[Trace] = deque()
         self._writing = threading.Lock()
         self._stop = threading.Event()
@@ -83,6 +86,16 @@ class Recorder:
 
     def _write(self, batch: list[Trace]) -> None:
         try:
-            self._fault_handler.run("store_failed", self._store.write, batch)
-        except Degraded:
+            self._store.write(batch)
+        except Exception as error:  # noqa: BLE001  the next batch is tried again
+            fault = self._fault_handler.degraded("store_failed", error)
+            if fault is error:  # what nobody foresaw is counted by the handler
+                self._fault_handler.note(fault.code)
+            if not self.fault:
+                log.error("decisions are not recorded: %s", fault)
+            self.fault = str(fault)
             self._count_dropped(len(batch))
+        else:
+            if self.fault:
+                log.warning("decisions are recorded again")
+            self.fault = ""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from operator import itemgetter
@@ -30,7 +30,7 @@ from router.core.ports import CueReader, Recogniser
 log = logging.getLogger("router.engine")
 
 OLD_REVISIONS_KEPT = 8
-"""Earlier revisions kept per policy for pinned conversations; a fitted recogniser is some megabytes."""
+"""Earlier revisions kept per policy, beside those that a running conversation is pinned to."""
 
 MEMO_ENTRIES = 5_000
 """User turns remembered per revision; an entry is about 2 KB."""
@@ -94,6 +94,11 @@ class Snapshot:
     def volatile(self) -> frozenset[str]:
         """The cues that change from call to call."""
         return frozenset(name for name, cue in self.policy.cues.items() if cue.volatile)
+
+    def forget(self) -> None:
+        """Forget what was worked out: few requests are decided under an earlier revision. It only costs them time."""
+        for memo in (self.observations, self.decisions, self._mixes):
+            memo.clear()
 
     def compose(
         self,
@@ -173,6 +178,13 @@ class PolicyRegistry:
         """Put an earlier revision in the registry, for conversations that began on it."""
         self._old[snapshot.policy.name][snapshot.policy.revision] = snapshot
 
+    def forget_old(self, needed: Collection[tuple[str, str]]) -> None:
+        """Forget all but the last of the earlier revisions, and those that are `needed`, as (policy, revision)."""
+        for name, old in self._old.items():
+            for revision in list(old)[:-OLD_REVISIONS_KEPT]:
+                if (name, revision) not in needed:
+                    old.pop(revision, None)
+
     def swap(self, name: str, snapshot: Snapshot) -> bool:
         """Make `snapshot` the current one of `name`; return whether its revision is a new one."""
         before = self._current[name]
@@ -181,9 +193,8 @@ class PolicyRegistry:
         old = self._old[name]
         old[before.policy.revision] = before
         old.pop(snapshot.policy.revision, None)
-        while len(old) > OLD_REVISIONS_KEPT:
-            old.popitem(last=False)
         self._current[name] = snapshot
+        before.forget()
         return True
 
 
@@ -198,15 +209,24 @@ class _Reloaded:
 
 
 class Reloader:
-    """Reloads packs into a registry. `faults` names the policies whose files do not load at present, and why."""
+    """Reloads packs into a registry. `faults` names the policies whose files do not load at present, and why.
+
+    `tidy` is called in a thread when a policy has a new revision: some may be needed no more.
+    """
 
     def __init__(
-        self, registry: PolicyRegistry, packs: dict[str, Path], build: Build, note: Callable[[str], None]
+        self,
+        registry: PolicyRegistry,
+        packs: dict[str, Path],
+        build: Build,
+        note: Callable[[str], None],
+        tidy: Callable[[], None] = lambda: None,
     ) -> None:
         self._registry = registry
         self._packs = packs
         self._build = build
         self._note = note
+        self._tidy = tidy
         self._one_at_a_time = asyncio.Lock()
         self.faults: dict[str, str] = {}
 
@@ -218,7 +238,10 @@ class Reloader:
     async def reload(self) -> tuple[_Reloaded, ...]:
         """Reload every pack and return what came of each."""
         async with self._one_at_a_time:
-            return tuple([await self._reload(name, path) for name, path in self._packs.items()])
+            reloaded = tuple([await self._reload(name, path) for name, path in self._packs.items()])
+            if any(each.changed for each in reloaded):
+                await asyncio.to_thread(self._tidy)
+            return reloaded
 
     async def _reload(self, name: str, path: Path) -> _Reloaded:
         before = self._registry.current(name)
@@ -226,6 +249,8 @@ class Reloader:
             snapshot = await asyncio.to_thread(self._build, path)
         except PolicyError as error:
             return self._keep(name, before, str(error))
+        except Exception as error:  # noqa: BLE001  whatever it is, the next change must find somebody who reloads
+            return self._keep(name, before, f"{path}: {type(error).__name__}: {error}")
         if snapshot.policy.name != name:
             return self._keep(
                 name, before, f'{path}: the policy "{name}" is now called "{snapshot.policy.name}"; restart'
@@ -238,7 +263,8 @@ class Reloader:
         return _Reloaded(name, snapshot.policy.revision, changed)
 
     def _keep(self, name: str, before: Snapshot, fault: str) -> _Reloaded:
-        self._note("reload_failed")
+        if self.faults.get(name) != fault:  # it is tried again and again while it stands
+            self._note("reload_failed")
+            log.error("policy %s stays at revision %s: %s", name, before.policy.revision, fault)
         self.faults[name] = fault
-        log.error("policy %s stays at revision %s: %s", name, before.policy.revision, fault)
         return _Reloaded(name, before.policy.revision, changed=False, fault=fault)

@@ -1,13 +1,26 @@
 """Floor 1: packs. YAML in, an immutable `Policy` out; schema, lint and pack tests.
 
 `load_pack` reads a folder or a file into a `Pack`, or raises PolicyError with every fault it found; `check` looks for
-what loads but should not stay so; `judge` compares a decision with what a test of the pack expects. `Archive` keeps the
-files of the revisions that were served.
+what loads but should not stay so, `losses` for what would be gone with one pack in place of another; `judge` compares a
+decision with what a test of the pack expects. `Archive` keeps the files of the revisions that were served.
 """
 
 from router.packs.lint import check
 from router.packs.lint.common import Finding
 from router.packs.load import Archive, Pack, load_pack
+from router.packs.losses import empty_files, losses
 from router.packs.trial import Expected, Mismatch, PackTest, judge
 
-__all__ = ["Archive", "Expected", "Finding", "Mismatch", "Pack", "PackTest", "check", "judge", "load_pack"]
+__all__ = [
+    "Archive",
+    "Expected",
+    "Finding",
+    "Mismatch",
+    "Pack",
+    "PackTest",
+    "check",
+    "empty_files",
+    "judge",
+    "load_pack",
+    "losses",
+]

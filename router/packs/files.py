@@ -17,10 +17,13 @@ MAX_FILES = 2_000
 
 
 class PackFiles:
-    """Reads the files of one load, counts them and remembers them. `seen` holds every file and folder to watch."""
+    """Reads the files of one load, counts them and remembers them.
+
+    `seen` holds every file and folder to watch, a file that was read with its content.
+    """
 
     def __init__(self) -> None:
-        self.seen: dict[Path, None] = {}
+        self.seen: dict[Path, bytes | None] = {}
         self._number = 0
         self._bytes = 0
 
@@ -49,7 +52,7 @@ class PackFiles:
         except OSError as error:
             faults.append(Fault(name, line, f"{path} cannot be read: {error.strerror}"))
             return None
-        self._count(path, len(content))
+        self._count(path, content)
         if len(content) > MAX_FILE_BYTES:
             faults.append(Fault(str(path), 1, "the file is larger than 1 MiB", "split it into several tasks or files"))
             return None
@@ -59,10 +62,10 @@ class PackFiles:
         """Remember a folder whose list of files matters."""
         self.seen[folder] = None
 
-    def _count(self, path: Path, size: int) -> None:
-        self.seen[path] = None
+    def _count(self, path: Path, content: bytes) -> None:
+        self.seen[path] = content
         self._number += 1
-        self._bytes += size
+        self._bytes += len(content)
         if self._number > MAX_FILES:
             raise PolicyError([Fault(str(path), 1, f"the pack has more than {MAX_FILES:,} files", "split the pack")])
         if self._bytes > MAX_PACK_BYTES:

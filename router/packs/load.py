@@ -26,7 +26,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
@@ -55,7 +55,8 @@ class Pack:
     `places` maps to (file, line): a task by its path, an instruction by its id, an example as `/path:example.3`, and
     `cue:name`, `metric:name`, `signal:name`, `pack:settings`, `pack:judge`, `pack:boilerplate.1`, `pack:unrelated.1`
     and `pack:dialogues.1`. `older` are the keys of earlier releases that it has, and what to write instead. `languages`
-    maps a text to its language, where the file of examples that holds it says so.
+    maps a text to its language, where the file of examples that holds it says so. `contents` are the files that were
+    read, as they were.
     """
 
     policy: Policy
@@ -64,6 +65,7 @@ class Pack:
     places: Mapping[str, tuple[str, int]]
     older: tuple[Fault, ...] = ()
     languages: Mapping[str, str] = field(default_factory=dict)
+    contents: Mapping[Path, bytes] = field(default_factory=dict, repr=False)
 
 
 def load_pack(path: str | Path) -> Pack:
@@ -83,7 +85,9 @@ def load_pack(path: str | Path) -> Pack:
     revision = revision_of(replace(policy, settings=portable(policy.settings)), draft.name)
     groups = (draft.unrelated, *(task.examples for task in draft.tasks.values()))
     languages = {line.text: line.language for lines in groups for line in lines if line.language}
-    return Pack(replace(policy, revision=revision), tests, tuple(files.seen), places, draft.older, languages)
+    policy = replace(policy, revision=revision)
+    contents = {file: content for file, content in files.seen.items() if content is not None}
+    return Pack(policy, tests, tuple(files.seen), places, draft.older, languages, contents)
 
 
 def _sorted(faults: list[Fault]) -> list[Fault]:
@@ -126,7 +130,7 @@ def _meaningful(kind: type) -> tuple[str, ...]:
 
 
 REVISIONS_KEPT = 8
-"""Revisions of a policy that are kept; a pack is some hundred KB."""
+"""Revisions of a policy that are kept, beside those on which a conversation is; a pack is some hundred KB."""
 
 MAX_FILE_BYTES = 5 << 20
 """Larger files (a model that a pack brings) are not copied."""
@@ -143,8 +147,11 @@ class Archive:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def keep(self, path: Path, pack: Pack) -> None:
-        """Copy the files of a pack that was loaded from `path`, unless they are here. A failure is logged."""
+    def keep(self, path: Path, pack: Pack, *, prune: bool = True) -> None:
+        """Copy the files of a pack that was loaded from `path`, unless they are here. A failure is logged.
+
+        With `prune` all but the last revisions of the policy are removed.
+        """
         path = path.resolve()
         if path.is_relative_to(self._folder.resolve()):
             return
@@ -155,14 +162,19 @@ class Archive:
                 return
             unfinished = kept.with_name(f".{kept.name}.{os.getpid()}")
             for file in pack.files:
-                file = file.resolve()
-                if file.is_file() and file.is_relative_to(path.parent) and file.stat().st_size <= MAX_FILE_BYTES:
-                    copy = unfinished / file.relative_to(path.parent)
-                    copy.parent.mkdir(parents=True, exist_ok=True)
+                content, file = pack.contents.get(file), file.resolve()
+                if not file.is_relative_to(path.parent) or (content is None and not file.is_file()):
+                    continue
+                copy = unfinished / file.relative_to(path.parent)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                if content is not None:
+                    copy.write_bytes(content)  # what was read, whatever the file holds by now
+                elif file.stat().st_size <= MAX_FILE_BYTES:
                     shutil.copyfile(file, copy)
             (unfinished / PATH_NOTE).write_text(path.name, encoding="utf-8")
             unfinished.rename(kept)
-            self._prune(kept.parent)
+            if prune:
+                _prune(kept.parent, ())
         except OSError as error:
             log.warning("revision %s is not kept for running conversations: %s", pack.policy.revision, error)
 
@@ -174,10 +186,34 @@ class Archive:
         except (OSError, ValueError):
             return None
 
-    @staticmethod
-    def _prune(folder: Path) -> None:
-        kept = sorted((each for each in folder.iterdir() if each.is_dir()), key=lambda each: each.stat().st_mtime)
-        for old in kept[:-REVISIONS_KEPT]:
+    def newest(self, name: str) -> Path | None:
+        """Return the path of the revision of a policy that was taken up last, or None."""
+        try:
+            kept = _by_age(self._folder / name)
+        except OSError:
+            return None
+        return self.find(name, kept[-1].name) if kept else None
+
+    def prune(self, needed: Collection[tuple[str, str]]) -> None:
+        """Remove all but the last revisions of each policy, and those that are `needed`, as (policy, revision)."""
+        try:
+            for folder in self._folder.iterdir():
+                _prune(folder, {revision.partition("+")[0] for name, revision in needed if name == folder.name})
+        except OSError as error:
+            log.warning("old revisions are not removed: %s", error)
+
+
+def _by_age(folder: Path) -> list[Path]:
+    """Return the revisions in the folder of a policy, that which was taken up last at the end."""
+    return sorted(
+        (each for each in folder.iterdir() if each.is_dir() and not each.name.startswith(".")),
+        key=lambda each: each.stat().st_mtime_ns,
+    )
+
+
+def _prune(folder: Path, needed: Collection[str]) -> None:
+    for old in _by_age(folder)[:-REVISIONS_KEPT]:
+        if old.name not in needed:
             shutil.rmtree(old, ignore_errors=True)
 
 

@@ -54,7 +54,10 @@ def _add_probes(routes: APIRouter, parts: Components) -> None:
             "version": __version__,
             "policies": {name: parts.registry.current(name).policy.revision for name in parts.registry.names},
             "degraded": [
-                f"{name}: {fault}" for name in parts.registry.names for fault in parts.registry.current(name).faults
+                *(f"{name}: {fault}" for name in parts.registry.names for fault in parts.registry.current(name).faults),
+                *(f"feedback: {fault}" for fault in [parts.feedback.queue.fault] if fault),
+                *(f"decisions: {fault}" for fault in [parts.recorder.fault] if fault),
+                *(f"database: {fault}" for fault in [parts.database.set_aside] if fault),
             ],
             "reload_faults": dict(parts.reloader.faults),
         }

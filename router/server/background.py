@@ -25,6 +25,15 @@ log = logging.getLogger("router.server")
 LOOK_EVERY_S = 0.5
 """How often the files of the packs are looked at. Seventy files cost 0.2 ms of a thread's time."""
 
+QUIET_LOOKS = 2
+"""After how many looks at which nothing has changed the files are read: editors, and git, write several in a row."""
+
+QUIET_WITHIN_S = 30.0
+"""Files that are never quiet are read all the same after so long, if they read twice alike."""
+
+AGAIN_S = 10.0
+"""How often a pack that does not load is tried again, should the change that mends it not be seen."""
+
 AUDITS_EVERY_S = 1.0
 """How often is asked whether audits were recorded: one look-up by key, 0.25 ms of a thread's time."""
 
@@ -43,7 +52,7 @@ TUNE_EVERY = 10
 SWEEP_EVERY_S = 3600.0
 """How often what is too old or too much is removed."""
 
-Signature: TypeAlias = tuple[tuple[int, int, int] | None, ...]
+Signature: TypeAlias = tuple[tuple[int, int, int, int] | None, ...]
 
 
 @asynccontextmanager
@@ -81,19 +90,27 @@ async def running(parts: Components) -> AsyncIterator[None]:
 
 
 async def _watch(reloader: Reloader, wake: asyncio.Event, loaded: Signature) -> None:
-    """Wake the reloading when files have changed and are quiet again: editors, and git, write several in a row.
+    """Wake the reloading when files have changed.
 
     By looking, not by the kernel's notices: those are missed on network and container mounts, and while a watch is
     being set up.
     """
-    before = loaded
     while True:
         await asyncio.sleep(LOOK_EVERY_S)
         now = await asyncio.to_thread(_signature, reloader.files)
-        if now == before != loaded:
+        if now != loaded:
             loaded = now
             wake.set()
-        before = now
+
+
+async def _quiet(reloader: Reloader) -> None:
+    """Wait until the files have not changed for a while."""
+    quiet, before = 0, await asyncio.to_thread(_signature, reloader.files)
+    until = time.monotonic() + QUIET_WITHIN_S
+    while quiet < QUIET_LOOKS and time.monotonic() < until:
+        await asyncio.sleep(LOOK_EVERY_S)
+        now = await asyncio.to_thread(_signature, reloader.files)
+        quiet, before = (quiet + 1 if now == before else 0), now
 
 
 def _signature(paths: tuple[Path, ...]) -> Signature:
@@ -101,12 +118,13 @@ def _signature(paths: tuple[Path, ...]) -> Signature:
     return tuple(_stat(path) for path in paths)
 
 
-def _stat(path: Path) -> tuple[int, int, int] | None:
+def _stat(path: Path) -> tuple[int, int, int, int] | None:
     try:
         found = path.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    # The last time is the kernel's: copies that keep their times (cp -p) cannot set it.
+    return found.st_mtime_ns, found.st_size, found.st_ino, found.st_ctime_ns
 
 
 async def _prepare(backend: LiteLLMBackend) -> None:
@@ -122,8 +140,10 @@ async def _prepare(backend: LiteLLMBackend) -> None:
 
 async def _reload_when(parts: Components, wake: asyncio.Event) -> None:
     while True:
-        await wake.wait()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(wake.wait(), AGAIN_S if parts.reloader.faults else None)
         wake.clear()
+        await _quiet(parts.reloader)
         await parts.reloader.reload()
 
 
@@ -141,6 +161,7 @@ def _store_pins(parts: Components, *, forget: bool = False) -> None:
     try:
         parts.pins.write(records)
         if forget:
+            parts.tidy()
             parts.pins.forget(time.time())
     except Degraded as fault:
         parts.telemetry.note(fault.code)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from router import __version__
-from router.assembly import WIRES, preparer_for, shipped_pack, snapshot_builder
+from router.assembly import WIRES, SnapshotBuilder, preparer_for, shipped_pack
 from router.backends import (
     BridgedBackend,
     EchoBackend,
@@ -40,7 +40,7 @@ from router.engine.prefix import PrefixWatch
 from router.engine.prepare import RequestPreparer
 from router.engine.recorder import Recorder
 from router.engine.send import BackendSender, BackendTarget, RetryBudget
-from router.engine.snapshot import OLD_REVISIONS_KEPT, Build, PolicyRegistry, Reloader, Snapshot
+from router.engine.snapshot import Build, PolicyRegistry, Reloader, Snapshot
 from router.engine.threads import Link, Ownership
 from router.packs import Archive
 from router.rewards.answer_rules import PolicyAnswerRules
@@ -86,6 +86,7 @@ class Components:
     settings: Settings
     registry: PolicyRegistry
     reloader: Reloader
+    tidy: Callable[[], None]
     database: Database
     store: SqlTraceStore
     audits: SqlAuditStore
@@ -113,10 +114,13 @@ def compose(settings: Settings) -> Components:
     telemetry = Telemetry(named_models(settings.models))
     fault_handler = FaultHandler(telemetry.note)
     archive = Archive(settings.data / "revisions")
-    build = snapshot_builder(settings.data / "recognisers", fault_handler, archive)
+    allow = settings.reload.losses == "allow"
+    build = SnapshotBuilder(settings.data / "recognisers", fault_handler, archive, allow_losses=allow)
     paths = settings.packs or (shipped_pack(),)
     built = [build(path) for path in paths]
-    database = open_database(database_url(settings))
+    database = open_database(database_url(settings), set_aside=True)
+    if database.set_aside:
+        telemetry.note("database_set_aside")
     store, audits, pins = SqlTraceStore(database), SqlAuditStore(database), SqlPinStore(database)
     tightening = Tightening(build, audits.read, telemetry.note)
     registry = _registry([tightening.again(snapshot) for snapshot in built], paths)
@@ -130,6 +134,14 @@ def compose(settings: Settings) -> Components:
     identifier = Identifier(salt, settings.conversation_headers)
     preparer = preparer_for(registry, fault_handler, identifier)
     resume(pins, store, preparer, archive, build, telemetry.note)
+
+    def tidy() -> None:
+        """Forget revisions on which no conversation is any more."""
+        needed = preparer.pins.revisions(time.time())
+        registry.forget_old(needed)
+        archive.prune(needed)
+
+    tidy()
     keyring = Keyring(settings)
     ownership = Ownership(
         store.owners, recorder.flush, telemetry.note, single=len(keyring.tenants) <= 1, listed=keyring.provider_ids
@@ -161,7 +173,8 @@ def compose(settings: Settings) -> Components:
     return Components(
         settings=settings,
         registry=registry,
-        reloader=Reloader(registry, dict(zip(registry.names, paths, strict=True)), tightening, telemetry.note),
+        reloader=Reloader(registry, dict(zip(registry.names, paths, strict=True)), tightening, telemetry.note, tidy),
+        tidy=tidy,
         database=database,
         store=store,
         audits=audits,
@@ -178,6 +191,8 @@ def compose(settings: Settings) -> Components:
             identifier=identifier,
             fault_handler=fault_handler,
             flush=recorder.flush,
+            shared=database.dialect.name != "sqlite",
+            count_unstored=telemetry.note_unstored,
         ),
         retention=Retention(database, settings.retention.days, settings.retention.size),
         recorder=recorder,
@@ -315,7 +330,7 @@ def resume(
         log.error("conversations under way move on to the present revisions: %s", fault)
         return
     wanted = dict.fromkeys((record.policy, record.revision) for record in reversed(records))  # the last used first
-    for name, revision in list(wanted)[:OLD_REVISIONS_KEPT]:
+    for name, revision in wanted:
         kept = None if registry.pinned(name, revision) else archive.find(name, revision)
         if kept is not None:
             try:

@@ -71,14 +71,24 @@ def feedback_parts(
     identifier: Identifier,
     fault_handler: FaultHandler,
     flush: Callable[[], None],
+    shared: bool,
+    count_unstored: Callable[[int], None],
 ) -> FeedbackParts:
-    """Return what takes feedback in. The last four are as in `FeedbackQueue`; `identifier` is the one of requests."""
+    """Return what takes feedback in. The others are as in `FeedbackQueue`; `identifier` is the one of requests."""
     chosen = settings.feedback
     secrets = [secret.get_secret_value().encode() for secret in chosen.secrets] or [salt]
     tokens = FeedbackTokens(secrets, seconds(chosen.expires))
     return FeedbackParts(
         store=store,
-        queue=FeedbackQueue(store, registry, fault_handler, flush, per_minute=chosen.per_minute),
+        queue=FeedbackQueue(
+            store,
+            registry,
+            fault_handler,
+            flush,
+            per_minute=chosen.per_minute,
+            shared=shared,
+            count_unstored=count_unstored,
+        ),
         tokens=tokens,
         reading=FormReader(identifier.conversation_of, tokens.verify, new_feedback_id),
     )

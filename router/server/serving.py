@@ -13,6 +13,7 @@ from typing import Any
 
 import uvicorn
 
+from router.core.errors import RouterError
 from router.server.app import build_app
 from router.server.composition import Components, compose
 from router.server.keys import require_safe_binding
@@ -48,7 +49,8 @@ class _Announcing(uvicorn.Server):
 
 
 def serve(config: Path | None, environ: Mapping[str, str], overrides: Mapping[str, Any], *, json_lines: bool) -> None:
-    """Run the proxy until it is told to stop. Raises SettingsError or PolicyError before any port is opened."""
+    """Run the proxy until it is told to stop. Raises SettingsError or PolicyError before any port is opened,
+    and RouterError where it cannot be."""
     settings = load_settings(config, environ, overrides)
     require_safe_binding(settings)
     configure_logging(settings)
@@ -77,7 +79,15 @@ def serve(config: Path | None, environ: Mapping[str, str], overrides: Mapping[st
     _allow_open_files()
     server.parts = parts
     server.json_lines = json_lines
-    server.run()
+    try:
+        server.run()
+    except SystemExit:  # uvicorn's way to say that the port cannot be had; it has told why
+        server.started = False
+    if not server.started:
+        place = f"{shown_host(settings.listen.host)}:{settings.listen.port}"
+        raise RouterError(
+            f"the server could not start on {place}: end the program that has the port, or choose another"
+        )
 
 
 def _allow_open_files() -> None:

@@ -302,6 +302,16 @@ class _FeedbackSettings(_Strict):
     per_minute: PositiveInt = 30
 
 
+class _ReloadSettings(_Strict):
+    """How changed packs are taken up.
+
+    `losses` says what becomes of one that lacks required text, more than half of the tasks, or all that is said to
+    everybody, as the files of a pack do that are being written: the served revision stays, or it is taken up.
+    """
+
+    losses: Literal["refuse", "allow"] = "refuse"
+
+
 class _LogSettings(_Strict):
     """How much is logged, and whether as JSON."""
 
@@ -326,6 +336,7 @@ class Settings(_Strict):
     database: Database | None = None
     retention: _RetentionSettings = _RetentionSettings()
     packs: tuple[Path, ...] = ()
+    reload: _ReloadSettings = _ReloadSettings()
     backends: dict[Name, BackendSettings] = Field(default_factory=lambda: {"echo": BackendSettings(type="echo")})
     models: dict[Alias, ModelSettings] = Field(default_factory=lambda: {"*": ModelSettings(backend="echo")})
     keys: tuple[KeySettings, ...] = ()

@@ -47,6 +47,7 @@ COUNTERS: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
         "router_degraded": ("Faults of ours, by code.", ("code",)),
         "router_traces_lost": ("Traces not kept.", ()),
         "router_feedback": ("Feedback stored.", ("policy", "metric", "source")),
+        "router_feedback_unstored": ("Feedback refused, since it could not be stored.", ()),
         "router_signals": ("Signals met in conversations.", ("policy", "signal")),
         "router_answers_unexamined": ("Answers not examined.", ()),
     }
@@ -123,6 +124,10 @@ class Telemetry:
         """Count feedback that was stored."""
         with self._lock:
             self._counts["router_feedback"].update((row.policy, row.metric, row.source) for row in rows)
+
+    def note_unstored(self, items: int) -> None:
+        """Count feedback that was refused because it could not be stored."""
+        self._count("router_feedback_unstored", by=items)
 
     def note_signal(self, policy: str, signal: str) -> None:
         """Count a signal that was met."""

@@ -116,6 +116,8 @@ class Database(ABC):
         self.within_s = within_s
         self._reading, self._writing = CircuitBreaker(), CircuitBreaker()
         self._closed = False
+        self.set_aside = ""
+        """Says where a damaged database lies that this one has taken the place of."""
 
     def read(self, ask: Callable[[Connection], T], code: str, failing: str, *, within_s: float | None = None) -> T:
         """Return what `ask` does, in a transaction that sees one state of the database.

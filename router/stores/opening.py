@@ -8,13 +8,16 @@ Drivers, and Alembic, which takes a tenth of a second to import, are imported wh
 from __future__ import annotations
 
 import logging
+import re
+import sqlite3
+import time
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, inspect, make_url, select, text
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, OperationalError
 
 from router.core.errors import SettingsError
 from router.stores.database import FAILURES_OF_DRIVERS, MIGRATE_WITHIN_S, WITHIN_S, Database, cause, lock
@@ -26,11 +29,12 @@ POSTGRESQL = ("postgresql", "postgres", "postgresql+asyncpg")
 """How addresses of PostgreSQL may begin; all go by asyncpg."""
 
 
-def open_database(url: str, *, within_s: float = WITHIN_S) -> Database:
+def open_database(url: str, *, within_s: float = WITHIN_S, set_aside: bool = False) -> Database:
     """Return the database at `url`, with the newest schema: made, or brought up to date, where it is not.
 
     `url` is `sqlite:///` with a path, `sqlite://` for one in memory, or `postgresql://user:password@host/name`.
-    `within_s` bounds every call. Raises SettingsError when it cannot be opened, or was written by a newer version.
+    `within_s` bounds every call. With `set_aside` a damaged file of SQLite is given another name, and a new one begun;
+    `Database.set_aside` then says so. Raises SettingsError when it cannot be opened, or was written by a newer version.
     """
     try:
         place = make_url(url)
@@ -43,12 +47,14 @@ def open_database(url: str, *, within_s: float = WITHIN_S) -> Database:
     except ArgumentError as error:
         raise SettingsError(f"the database's address cannot be used: {cause(error)}") from error
     try:
-        database = kind(place, within_s)
         try:
-            _bring_up_to_date(database)
-        except BaseException:
-            database.close()
-            raise
+            database = _opened(kind, place, within_s, examine=set_aside)
+        except FAILURES_OF_DRIVERS as error:
+            if not set_aside or not _is_damaged(error):
+                raise
+            said = _set_aside(place, error)
+            database = _opened(kind, place, within_s)
+            database.set_aside = said
     except (*FAILURES_OF_DRIVERS, TypeError, ValueError) as error:
         hint = (
             "Check that its folder exists and may be written to, or name another folder with --data."
@@ -59,6 +65,56 @@ def open_database(url: str, *, within_s: float = WITHIN_S) -> Database:
             f"the database {place.render_as_string()} cannot be opened: {cause(error)}. {hint}"
         ) from error
     return database
+
+
+def _opened(kind: type[Database], place: URL, within_s: float, *, examine: bool = False) -> Database:
+    database = kind(place, within_s)
+    try:
+        if examine and place.get_backend_name() == "sqlite":
+            _examine(database)
+        _bring_up_to_date(database)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+EXAMINE_WITHIN_S = 2.0
+"""How long a file of SQLite is examined at the start of a server: some hundred megabytes."""
+
+
+def _examine(database: Database) -> None:
+    """Look for damage in a file of SQLite, for a while. Raises sqlite3.DatabaseError where there is any."""
+    try:
+        found = database.run_read(
+            lambda connection: connection.exec_driver_sql("PRAGMA quick_check(1)").scalar(), EXAMINE_WITHIN_S
+        )
+    except OperationalError:  # it took too long, or is locked
+        return
+    if found != "ok":
+        raise sqlite3.DatabaseError(f"database disk image is malformed: {found}")
+
+
+def _is_damaged(error: BaseException) -> bool:
+    """Say whether SQLite cannot read a file: https://www.sqlite.org/rescode.html (SQLITE_CORRUPT, SQLITE_NOTADB)."""
+    driver = getattr(error, "orig", None) or error
+    return isinstance(driver, sqlite3.DatabaseError) and bool(_DAMAGED.search(str(driver)))
+
+
+_DAMAGED = re.compile("is malformed|malformed database schema|is not a database")
+
+
+def _set_aside(place: URL, error: BaseException) -> str:
+    """Give a damaged file, and those that belong to it, another name, and say so. Raises OSError."""
+    file = Path(place.database or "")
+    to = file.with_name(f"{file.name}.damaged-{time.strftime('%Y%m%dT%H%M%S')}")
+    for end in ("-wal", "-shm", ""):
+        part = file.with_name(file.name + end)
+        if part.exists():
+            part.rename(to.with_name(to.name + end))
+    said = f"{file} was damaged ({cause(error)}); it is set aside as {to}, and a new one was begun"
+    log.error("database %s", said)
+    return said
 
 
 def revisions() -> list[str]:

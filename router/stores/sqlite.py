@@ -11,12 +11,14 @@ processes at once, so that what it has read still holds when it writes, and wait
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
+from urllib.parse import unquote, urlsplit
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event
 from sqlalchemy.dialects.sqlite import insert
@@ -52,6 +54,7 @@ class SqliteDatabase(Database):
             self._writer = self._engine.connect().execution_options(writes=True)
             self._raw: sqlite3.Connection = self._writer.connection.driver_connection  # type: ignore[assignment]
             self._prepare()
+            self._file = _identity(place)
         except BaseException:
             self._engine.dispose()
             raise
@@ -97,6 +100,7 @@ class SqliteDatabase(Database):
         """Run in a transaction that sees one state."""
         if self._in_memory:
             return self.run_write(ask, False, within_s)
+        self._require_file()
         with self._engine.connect() as connection:
             raw: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
             with _bounded(raw, time.monotonic() + within_s), connection.begin():
@@ -105,6 +109,7 @@ class SqliteDatabase(Database):
     def run_write(self, change: Callable[[Connection], T], durable: bool, within_s: float) -> T:
         """Run in a transaction of the only writer."""
         until = time.monotonic() + within_s
+        self._require_file()
         if not self._lock.acquire(timeout=within_s):
             raise TimeoutError(f"database is locked: an earlier write was not done within {within_s:g} s")
         try:
@@ -120,6 +125,17 @@ class SqliteDatabase(Database):
                     self._raw.rollback()
         finally:
             self._lock.release()
+
+    def _require_file(self) -> None:
+        """See that the file is still the one that was opened.
+
+        Where it was deleted, SQLite would go on writing into what nobody will find again. Raises OSError.
+        """
+        if not self._in_memory and _identity(self.place) != self._file:
+            raise FileNotFoundError(
+                f"the file {self.place.database} was deleted or replaced while it was in use; put it back, or restart"
+                " the server"
+            )
 
     def _prepare(self) -> None:
         """Set the file up for a writer beside readers.
@@ -137,6 +153,18 @@ class SqliteDatabase(Database):
                 if "locked" not in str(error) or time.monotonic() > until:
                     raise
                 time.sleep(RETRY_S)
+
+
+def _identity(place: URL) -> tuple[int, int] | None:
+    """Return what tells a database's file from another that takes its name; None where there is none."""
+    name = place.database or ""
+    if name.startswith("file:"):
+        name = unquote(urlsplit(name).path)
+    try:
+        found = os.stat(name)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _engine(place: URL, within_s: float, *, in_memory: bool) -> Engine:

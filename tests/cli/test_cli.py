@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from router.commands.main import app
+from router.packs import Archive, load_pack
 
 
 @pytest.fixture
@@ -73,7 +77,7 @@ def test_explain_takes_cues(run: Any, support_pack: Path) -> None:
         (["explain", "--conversation", "missing.json"], 2, "missing.json"),
         (["explain", "--cue", "tier", "hi"], 2, "NAME=VALUE"),
         (["explain", "--pack", "nowhere", "hi"], 2, "nowhere"),
-        (["check", "nowhere"], 1, "nowhere"),
+        (["check", "nowhere"], 2, "nowhere"),
         (["test", "nowhere"], 2, "nowhere"),
         (["serve", "--pack", "nowhere"], 78, "nowhere"),
         (["serve", "--host", "0.0.0.0"], 78, "API key"),
@@ -190,3 +194,36 @@ def test_a_pack_may_be_moved(run: Any, support_pack: Path, tmp_path: Path) -> No
     shutil.copytree(support_pack, moved)
     here, there = (json.loads(run("explain", "--json", "--pack", pack, "hi").stdout) for pack in (support_pack, moved))
     assert here["revision"] == there["revision"]
+
+
+def test_check_says_what_would_be_lost_with_a_pack_in_place_of_the_served_one(run: Any, tmp_path: Path) -> None:
+    pack, served, data = tmp_path / "desk.yaml", tmp_path / "served.yaml", tmp_path / "data"
+    for file in (pack, served):
+        file.write_text("name: desk\nbrief: Be polite.\nrequired: [Never guess.]\n")
+    Archive(data / "revisions").keep(served, load_pack(served))
+    assert run("check", pack, "--data", data).exit_code == 0
+    pack.write_text("name: desk\nbrief: Be polite.\n")
+    assert run("check", pack, "--data", tmp_path / "none").exit_code == 0
+    for option in (["--data", data], ["--against", served]):
+        result = run("check", "--json", pack, *option)
+        assert result.exit_code == 1
+        (found,) = [row for row in json.loads(result.stdout)["findings"] if row["severity"] == "error"]
+        assert found["code"] == "lost_words" and '"- Never guess." of / would be lost' in found["message"]
+    (tmp_path / "router.yaml").write_text(f"data: {data}\nreload: {{losses: allow}}\n")
+    assert run("check", pack, "--config", tmp_path / "router.yaml").exit_code == 0
+    pack.write_text("")
+    assert run("check", pack).exit_code == 1
+
+
+def test_a_taken_port_is_could_not_run(tmp_path: Path) -> None:
+    pack = tmp_path / "desk.yaml"
+    pack.write_text("name: desk\nbrief: Be polite.\n")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        command = [sys.executable, "-m", "router.commands.main", "serve", "--pack", str(pack), "--port", port]
+        done = subprocess.run(
+            [*command, "--data", str(tmp_path / "data")], capture_output=True, text=True, check=False, timeout=120
+        )
+    assert done.returncode == 2 and port in done.stderr

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from router.core.errors import RequestError
+from router.core.errors import Degraded, RequestError
 from router.core.policy import Metric
 from router.core.store_ports import FeedbackTarget
 from router.engine.feedback_item import FeedbackItem, Receipt
-from router.engine.feedback_queue import BEHIND_MS, FeedbackQueue, Result
+from router.engine.feedback_queue import BEHIND_MS, YOUNG_MS, FeedbackQueue, Result
 from router.engine.guarding import FaultHandler
 from router.engine.rate_limiter import RateLimiter
 from router.engine.snapshot import PolicyRegistry, Snapshot
@@ -344,3 +344,66 @@ def test_caps_fill_evenly_and_remember_no_more_than_they_may() -> None:
     for _ in range(500):
         caps.give_back("b")
     assert sum(caps.take("b") == 0 for _ in range(100)) == 60
+
+
+async def test_a_clock_that_leapt_ahead_and_back_spoils_no_later_time(desk: Callable[..., Desk]) -> None:
+    year = 365 * 86_400_000
+    times = iter([5000, year, 6000, 6500, 7000])
+    at = desk(now_ms=lambda: next(times))
+    for _ in range(5):
+        await at.put(item())
+    assert [row.at_ms for row in at.store.rows] == [5000, year, 6000, 6500, 7000]
+    assert at.noted == ["clock_behind"]
+
+
+async def test_a_time_from_the_future_that_an_earlier_run_stored_is_not_kept_to(desk: Callable[..., Desk]) -> None:
+    at = desk(now_ms=lambda: 5000)
+    at.store.newest_ms = 10**12
+    await at.put(item())
+    await at.put(item())
+    assert [row.at_ms for row in at.store.rows] == [5000, 5000] and at.noted == ["clock_behind"]
+
+
+async def test_what_cannot_be_stored_is_counted_whatever_the_store_calls_it(desk: Callable[..., Desk]) -> None:
+    lost: list[int] = []
+    at = desk(count_unstored=lost.append)
+
+    def fail(rows: object) -> None:
+        raise Degraded("feedback_failed", "2 pieces of feedback were not stored: database or disk is full")
+
+    record, at.store.record = at.store.record, fail  # type: ignore[method-assign, assignment]
+    with pytest.raises(RequestError):
+        await at.put(item(), item())
+    assert at.noted == ["feedback_failed"] and lost == [2] and "disk is full" in at.queue.fault
+    at.store.record = record  # type: ignore[method-assign]
+    await at.put(item())
+    assert at.queue.fault == ""
+
+
+def made_at(ms: int) -> str:
+    return f"dec_{ms:011x}{'0' * 16}"
+
+
+async def test_what_another_replica_has_just_decided_is_waited_for_or_to_be_sent_again(
+    desk: Callable[..., Desk],
+) -> None:
+    at = desk(shared=True, now_ms=lambda: 10**12)
+    fresh, late = made_at(10**12 - 1000), made_at(10**12 - 2 * YOUNG_MS)
+    results = await at.put(item(), item(fresh), item(late))
+    told = [result.code if isinstance(result, RequestError) else "stored" for result in results]
+    assert told == ["stored", "decision_not_stored_yet", "decision_not_found"]
+    again = results[1]
+    assert isinstance(again, RequestError) and again.status == 503 and again.headers["retry-after"] == "1"
+    answer = asyncio.create_task(at.put(item("d9", targets=(FeedbackTarget("response", "resp_d9"),))))
+    while not at.queue.waiting:
+        await asyncio.sleep(0)
+    while at.queue.waiting:
+        await asyncio.sleep(0)
+    at.store.add("d9")  # as the other replica does
+    (receipt,) = await answer
+    assert isinstance(receipt, Receipt) and receipt.new
+
+
+async def test_one_process_alone_knows_at_once_what_is_not_there(desk: Callable[..., Desk]) -> None:
+    at = desk(now_ms=lambda: 10**12)
+    assert (await at.refused(item(made_at(10**12 - 1000))))[:2] == (404, "decision_not_found")

@@ -79,3 +79,63 @@ async def test_a_postgresql_that_crashes_loses_nothing_and_doubles_nothing(
     assert len(stored) == len(set(stored)) and set(stored) == set(acknowledged)
     assert set(seen) == {200, 503}
     await desk.stop()
+
+
+def said(decision: str, **more: Any) -> dict[str, Any]:
+    return {"decision": decision, "metric": "csat", "value": 3, "source": "agent", **more}
+
+
+async def test_a_database_that_is_deleted_while_it_is_used_is_noticed_and_said(begin: Begin) -> None:
+    desk = await begin()
+    decision = await desk.decide()
+    assert (await desk.send(said(decision))).status_code == 200
+    for file in (desk.parts.settings.data).glob("router.db*"):
+        file.unlink()
+    refused = await desk.send(said(decision))
+    assert refused.status_code == 503 and refused.headers["retry-after"]
+    assert (await desk.ask()).status_code == 200
+    metrics = (await desk.client.get("/metrics")).text
+    assert "router_feedback_unstored_total 1.0" in metrics
+    assert 'router_degraded_total{code="feedback_failed"} 1.0' in metrics
+    assert 'router_degraded_total{code="store_failed"}' in metrics
+    degraded = (await desk.client.get("/health/ready")).json()["degraded"]
+    assert any("feedback: " in each and "was deleted or replaced" in each for each in degraded)
+    assert any("decisions: " in each and "was deleted or replaced" in each for each in degraded)
+
+
+async def test_a_damaged_database_at_the_start_is_set_aside_and_everything_is_served(
+    begin: Begin, tmp_path: Path
+) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "router.db").write_bytes(b"no database at all" * 1000)
+    desk = await begin()
+    decision = await desk.decide()
+    assert (await desk.send(said(decision))).status_code == 200
+    (degraded,) = (await desk.client.get("/health/ready")).json()["degraded"]
+    assert "database: " in degraded and "router.db.damaged-" in degraded
+    assert 'router_degraded_total{code="database_set_aside"} 1.0' in (await desk.client.get("/metrics")).text
+
+
+@GROUP
+async def test_feedback_sent_to_another_replica_at_once_is_stored_or_to_be_sent_again(
+    begin: Begin, server: PostgresServer
+) -> None:
+    written = config(database=server.database())
+    first, second = await begin(written), await begin(written)
+    answer = await first.ask()
+    decision = answer.headers["x-router-decision"]
+    assert (await second.send(said(decision))).status_code == 200
+    by_answer = {"response_id": (await first.ask()).json()["id"], "metric": "csat", "value": 3, "source": "agent"}
+    assert (await second.send(by_answer)).status_code == 200
+    first.parts.recorder._writing.acquire()  # a replica that is slow to write
+    decision = await first.decide()
+    early = await second.send(said(decision))
+    assert early.status_code == 503 and early.headers["retry-after"] == "1"
+    assert early.json()["error"]["code"] == "decision_not_stored_yet"
+    first.parts.recorder._writing.release()
+    async with asyncio.timeout(PATIENCE_S):
+        while (await second.send(said(decision))).status_code != 200:
+            pass
+    assert (await second.send(said("dec_unheard_of"))).status_code == 404
+    await first.stop()
+    await second.stop()

@@ -257,3 +257,61 @@ def test_a_server_that_crashes_keeps_what_was_acknowledged(feedback: Said, serve
     assert not set(acknowledged) - set(stored)
     assert set(stored.values()) == {1}
     database.close()
+
+
+@pytest.mark.parametrize("replaced", [False, True], ids=["deleted", "replaced"])
+def test_a_file_that_is_deleted_while_it_is_used_is_noticed(
+    feedback: Said, file: Path, sqlite: Database, replaced: bool
+) -> None:
+    store = SqlFeedbackStore(sqlite)
+    store.record([feedback(1)])
+    away = file.with_name("away.db")
+    file.rename(away)
+    if replaced:
+        file.write_bytes(b"")
+    with pytest.raises(Degraded, match=r"1 pieces of feedback were not stored: .*deleted or replaced"):
+        store.record([feedback(2)])
+    with pytest.raises(Degraded, match="deleted or replaced while it was in use; put it back, or restart"):
+        store.last_ms()
+    assert file.exists() is replaced  # reading does not make an empty one
+    away.replace(file)
+    assert store.record([feedback(2)]) == [True] and store.last_ms() == 2_002
+
+
+def _beginning(file: Path) -> None:
+    file.write_bytes(b"no database at all" * 1000)
+
+
+def _middle(file: Path) -> None:
+    with file.open("r+b") as pages:
+        pages.seek(file.stat().st_size // 2)
+        pages.write(random.Random(1).randbytes(100_000))
+
+
+def _cut(file: Path) -> None:
+    os.truncate(file, file.stat().st_size // 3)
+
+
+@pytest.mark.parametrize("damage", [_beginning, _middle, _cut])
+def test_a_damaged_file_is_set_aside_where_that_is_asked_for(
+    trace: Traces, feedback: Said, file: Path, sqlite: Database, damage: Callable[[Path], None]
+) -> None:
+    SqlTraceStore(sqlite).write([trace(n) for n in range(3_000)])
+    sqlite.close()
+    damage(file)
+    damaged = file.read_bytes()
+    again = open_database(f"sqlite:///{file}", set_aside=True)
+    (aside,) = (each for each in file.parent.glob("router.db.damaged-*") if not each.name.endswith(("-wal", "-shm")))
+    assert aside.read_bytes() == damaged and str(aside) in again.set_aside
+    assert SqlFeedbackStore(again).record([feedback(1)]) == [True]
+    again.close()
+    whole = open_database(f"sqlite:///{file}", set_aside=True)
+    assert whole.set_aside == "" and SqlFeedbackStore(whole).last_ms() == 2_001
+    whole.close()
+
+
+def test_a_damaged_file_stays_where_nobody_asked_for_more(file: Path) -> None:
+    _beginning(file)
+    with pytest.raises(SettingsError, match="file is not a database"):
+        open_database(f"sqlite:///{file}")
+    assert [each.name for each in file.parent.iterdir()] == ["router.db"]

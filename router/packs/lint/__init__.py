@@ -6,7 +6,7 @@ nothing else.
 
 from __future__ import annotations
 
-from router.packs.lint.common import Finding
+from router.packs.lint.common import Finding, as_finding
 from router.packs.lint.languages import few_in_language
 from router.packs.lint.promises import few_to_certify, headings, long_lists, older_keys, thresholds_by_hand
 from router.packs.lint.sense import (
@@ -22,6 +22,7 @@ from router.packs.lint.sense import (
 )
 from router.packs.lint.texts import contradictions, duplicates, few_examples, overlaps, secrets, silent_tasks
 from router.packs.load import Pack
+from router.packs.losses import empty_files, losses
 
 RULES = (
     overlaps,
@@ -48,7 +49,10 @@ RULES = (
 )
 
 
-def check(pack: Pack) -> tuple[Finding, ...]:
-    """Return what is to be looked at in a pack, by file and line."""
-    findings = dict.fromkeys(finding for rule in RULES for finding in rule(pack))
+def check(pack: Pack, served: Pack | None = None) -> tuple[Finding, ...]:
+    """Return what is to be looked at in a pack, by file and line; `served` is the pack whose place it is to take."""
+    findings = dict.fromkeys(as_finding("empty_file", fault) for fault in empty_files(pack))
+    findings |= dict.fromkeys(finding for rule in RULES for finding in rule(pack))
+    if served is not None:
+        findings |= dict.fromkeys(as_finding("lost_words", fault) for fault in losses(served, pack))
     return tuple(sorted(findings, key=lambda finding: (finding.file, finding.line, finding.code)))

@@ -13,6 +13,7 @@ from itertools import product
 from math import prod
 from typing import Literal, TypeAlias
 
+from router.core.errors import Fault
 from router.core.policy import ROOT, Condition, Cue, CueValue, Instruction, Policy, count_tokens
 from router.packs.cues import closed_values
 from router.packs.load import Pack
@@ -40,6 +41,11 @@ class Finding:
     def as_json(self) -> dict[str, str | int]:
         """Return the finding as JSON-ready data."""
         return asdict(self)
+
+
+def as_finding(code: str, fault: Fault) -> Finding:
+    """Return a fault with which a pack loads as an error to look at."""
+    return Finding(code, "error", fault.file, fault.line, fault.message, fault.hint)
 
 
 def found(pack: Pack, place: str, code: str, severity: Severity, message: str, fix: str) -> Finding:
