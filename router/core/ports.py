@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -70,7 +70,7 @@ class Capability:
     `cache_marks`: whether marks may be set that tell the provider up to where to cache a prompt. `auto` sets them only
     where the client sets none itself, `always` beside the client's too. A prefix of fewer than `cache_min_tokens` is
     never marked. `usage_in_streams` says that it tells the usage of a stream when asked (chat completions only; the
-    other formats always tell).
+    other formats always tell). `refuses` names parameters of a policy that it does not take: they are left out.
     """
 
     mid_conversation: Literal["system", "developer", "user_block"] = "user_block"
@@ -78,6 +78,7 @@ class Capability:
     cache_marks: Literal["off", "auto", "always"] = "off"
     cache_min_tokens: int = 1024
     usage_in_streams: bool = True
+    refuses: frozenset[str] = frozenset()
 
 
 class Usage(NamedTuple):
@@ -215,6 +216,10 @@ class Wire(Protocol):
         """
         ...
 
+    def portable(self, body: bytes) -> bytes:
+        """Return a body without what only the model can read that wrote it: signed thinking, ids of its items."""
+        ...
+
     def prompt(self, body: bytes) -> Sequence[bytes]:
         """Return the parts of a body that a provider caches, in the order of the prompt: system text, then messages."""
         ...
@@ -244,7 +249,10 @@ class Wire(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BackendRequest:
-    """One call to a backend. `path` is the wire's own, such as `/chat/completions`."""
+    """One call to a backend. `path` is the wire's own, such as `/chat/completions`.
+
+    `parameters` names those that a policy may have set in the body.
+    """
 
     path: str
     body: bytes
@@ -252,6 +260,7 @@ class BackendRequest:
     stream: bool = False
     model: str = ""
     method: str = "POST"
+    parameters: Collection[str] = ()
 
 
 @dataclass(slots=True)

@@ -123,7 +123,7 @@ def compose(settings: Settings) -> Components:
     ownership = Ownership(
         store.owners, recorder.flush, telemetry.note, single=len(keyring.tenants) <= 1, listed=keyring.provider_ids
     )
-    sender = BackendSender(settings.retries.attempts, RetryBudget(settings.retries.budget))
+    sender = BackendSender(settings.retries.attempts, lambda: RetryBudget(settings.retries.budget))
     resolve = target_finder(aliases, backends)
     answer_queue = AnswerQueue(
         AnswerEvaluator(

@@ -123,7 +123,8 @@ class BackendSettings(_Strict):
     further arguments for it, such as `api_version`; `links` lets it fetch what links in messages point to.
 
     `mid_conversation`, `roles`, `cache_marks` and `cache_min_tokens` say what its models take; a model may say
-    otherwise for itself. `usage_in_streams` says that it takes `stream_options` in chat completions.
+    otherwise for itself. `usage_in_streams` says that it takes `stream_options` in chat completions, `refuses` names
+    parameters of packs that it does not take.
     """
 
     type: Literal["openai", "anthropic", "litellm", "echo"]
@@ -138,7 +139,8 @@ class BackendSettings(_Strict):
     roles: frozenset[str] | None = None
     cache_marks: Literal["off", "auto", "always"] | None = None
     cache_min_tokens: PositiveInt | None = None
-    usage_in_streams: bool = True
+    usage_in_streams: bool | None = None
+    refuses: frozenset[str] = frozenset()
     timeouts: _TimeoutSettings = _TimeoutSettings()
 
     @field_validator("base_url")
@@ -183,6 +185,7 @@ class ModelSettings(_Strict):
     roles: frozenset[str] | None = None
     cache_marks: Literal["off", "auto", "always"] | None = None
     cache_min_tokens: PositiveInt | None = None
+    refuses: frozenset[str] = frozenset()
 
 
 class KeySettings(_Strict):
