@@ -38,7 +38,6 @@ from router.server.feedback import FeedbackParts, feedback_parts
 from router.server.keys import Keyring
 from router.server.learner import Learner
 from router.server.model_table import (
-    ANTHROPIC_ADDRESS,
     FORMATS,
     REMEMBERED_CHARS,
     REMEMBERED_NAMES,
@@ -50,7 +49,7 @@ from router.server.model_table import (
     speaks_at_first,
 )
 from router.server.routes import new_decision_id
-from router.server.settings import BackendSettings, Settings
+from router.server.settings import ANTHROPIC_ADDRESS, BackendSettings, Settings
 from router.server.settings_source import load_salt
 from router.server.telemetry import Metrics, Telemetry
 from router.stores import (
@@ -220,13 +219,14 @@ def backend_of(name: str, chosen: BackendSettings) -> Backend:
     if chosen.type == "litellm":
         return LiteLLMBackend(provider=chosen.provider or name, api_base=address, **through)
     auth: Literal["bearer", "x-api-key"] = "x-api-key" if chosen.type == "anthropic" else "bearer"
-    native = PassThroughBackend(base_url=address, auth=auth, **common)
+    proxy = chosen.proxy.get_secret_value() if chosen.proxy else ""
+    native = PassThroughBackend(base_url=address, auth=auth, proxy=proxy, ca_file=chosen.ca_file, **common)
     spoken = speaks(chosen)
     if spoken == frozenset(FORMATS):
         return native
     first = next(name for name in FORMATS if name in speaks_at_first(spoken))
     bridge = bridge_to(FORMATS[first][0], base_url=address, **through)
-    return BridgedBackend(native, bridge, None if spoken is None else paths_of(spoken))
+    return BridgedBackend(native, bridge, None if spoken is None else paths_of(spoken), FORMATS[first][0])
 
 
 def target_finder(aliases: ModelTable, backends: Mapping[str, Backend]) -> Callable[[str], tuple[BackendTarget, ...]]:

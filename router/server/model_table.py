@@ -99,7 +99,6 @@ _STRICT = re.compile(r"(?:.*\.)?mistral\.ai")
 """Hosts whose streams tell the usage unasked, and that refuse fields they do not know: `stream_options`."""
 
 OPENAI_ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
-ANTHROPIC_ADDRESS = "https://api.anthropic.com/v1"
 
 FORMATS = MappingProxyType(
     {

@@ -11,7 +11,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -74,6 +74,8 @@ def _database(address: SecretStr) -> SecretStr:
 
 Database: TypeAlias = Annotated[SecretStr, AfterValidator(_database)]
 
+ANTHROPIC_ADDRESS = "https://api.anthropic.com/v1"
+
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1", "host.docker.internal")
 """Names by which a program on this machine, or in a container on it, calls a server that is bound to loopback."""
 
@@ -112,6 +114,9 @@ class _TimeoutSettings(_Strict):
     total_s: PositiveFloat = 900.0
 
 
+_ROUTE = re.compile(r"/(?:chat/completions|completions|responses|messages|embeddings)$")
+
+
 class BackendSettings(_Strict):
     """What answers. `openai` is anything that speaks OpenAI's formats at `base_url`, and `anthropic` what speaks
     Anthropic's (by default Anthropic itself); `headers` are sent with every call.
@@ -125,6 +130,9 @@ class BackendSettings(_Strict):
     `mid_conversation`, `roles`, `cache_marks` and `cache_min_tokens` say what its models take; a model may say
     otherwise for itself. `usage_in_streams` says that it takes `stream_options` in chat completions, `refuses` names
     parameters of packs that it does not take.
+
+    `proxy` is the address of a forward proxy, with its credentials, or `none`; by default it is what HTTPS_PROXY,
+    HTTP_PROXY, ALL_PROXY and NO_PROXY say. `ca_file` holds certificates to trust besides the system's.
     """
 
     type: Literal["openai", "anthropic", "litellm", "echo"]
@@ -141,6 +149,8 @@ class BackendSettings(_Strict):
     cache_min_tokens: PositiveInt | None = None
     usage_in_streams: bool | None = None
     refuses: frozenset[str] = frozenset()
+    proxy: SecretStr | None = None
+    ca_file: Path | None = None
     timeouts: _TimeoutSettings = _TimeoutSettings()
 
     @field_validator("base_url")
@@ -158,7 +168,24 @@ class BackendSettings(_Strict):
             raise ValueError("must begin with http:// or https:// and name a host, as in https://api.openai.com/v1")
         if parts.username is not None or parts.query or parts.fragment:
             raise ValueError("must hold no password, question mark or fragment; credentials go into api_key or headers")
-        return url.rstrip("/")
+        url = url.rstrip("/")
+        if route := _ROUTE.search(url):
+            shorter = url[: route.start()] or url
+            raise ValueError(f"must end before {route[0]}, which the router adds itself: write {shorter}")
+        return url
+
+    @field_validator("api_key", "headers")
+    @classmethod
+    def _sendable(cls, secret: Any) -> Any:
+        """Take off what a file or a shell has put around a secret; no header can carry a line break."""
+        if isinstance(secret, dict):
+            return {name: cls._sendable(value) for name, value in secret.items()}
+        if secret is None:
+            return None
+        bare = secret.get_secret_value().strip()
+        if not bare.isprintable():
+            raise ValueError("holds a line break, or another character that no header can carry")
+        return SecretStr(bare)
 
     @model_validator(mode="after")
     def _has_address(self) -> BackendSettings:
@@ -166,6 +193,8 @@ class BackendSettings(_Strict):
             raise ValueError("a backend of type openai needs base_url, such as http://127.0.0.1:11434/v1")
         if self.speaks is not None and self.type not in ("openai", "anthropic"):
             raise ValueError(f"speaks: a backend of type {self.type} answers every format; leave it out")
+        if self.type not in ("openai", "anthropic") and (self.proxy or self.ca_file):
+            raise ValueError(f"proxy, ca_file: a backend of type {self.type} takes HTTPS_PROXY and SSL_CERT_FILE alone")
         if self.cache_marks not in (None, "off") and self.type not in ("openai", "anthropic"):
             raise ValueError(f"cache_marks: none can be sent to a backend of type {self.type}; leave it out")
         return self
