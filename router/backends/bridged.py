@@ -45,11 +45,17 @@ _NOT_AN_ANSWER = re.compile(rb'\s*\{\s*"error"\s*:\s*"Unexpected endpoint')
 class BridgedBackend:
     """Implements `core.ports.Backend`: sends to `native` what that speaks, and to `bridge` the rest of BRIDGED.
 
-    `speaks` names the paths of BRIDGED that `native` serves; None finds it out. Raises SettingsError for other paths.
+    `speaks` names the paths of BRIDGED that `native` serves; None finds it out. `over` is the path by which the bridge
+    asks the same server: where that one is unknown nothing can be bridged, and the address is at fault. Raises
+    SettingsError for other paths.
     """
 
-    def __init__(self, native: Backend, bridge: Backend, speaks: Iterable[str] | None = None) -> None:
+    def __init__(
+        self, native: Backend, bridge: Backend, speaks: Iterable[str] | None = None, over: str | None = None
+    ) -> None:
         self.name = native.name
+        self._over = over
+        self._answered: set[str] = set()
         self._native = native
         self._bridge = bridge
         self._speaks = set(speaks or ())
@@ -73,22 +79,38 @@ class BridgedBackend:
         path = outgoing.path
         if path in self._bridged and outgoing.method == "POST":
             return await self._bridge.send(outgoing)
-        if path in self._speaks or path not in BRIDGED or outgoing.method != "POST":
+        if path in self._answered or path not in BRIDGED or outgoing.method != "POST":
             return await self._native.send(outgoing)
         try:
             answer = await self._native.send(outgoing)
         except BackendError as error:
-            if not is_unknown_route(error) or path in self._speaks:
+            if not is_unknown_route(error) or path in self._answered:
+                raise
+            if path == self._over:
+                raise self._misplaced(error, path) from error
+            if path in self._speaks:
                 raise
         else:
             seen = await _looked_at(answer)
             if seen is not None:
                 self._speaks.add(path)
+                self._answered.add(path)
                 return seen
+            if path == self._over:
+                raise self._misplaced(None, path)
         answer = await self._bridge.send(outgoing)
         if path not in self._speaks:  # another request may have succeeded natively in the meantime
             self._bridged.add(path)
         return answer
+
+    def _misplaced(self, error: BackendError | None, path: str) -> BackendError:
+        """Return the error for a server that does not even know the path over which all else is bridged."""
+        status = error.status if error else 200
+        message = (
+            f'backend "{self.name}" answered {status} at {path}, as if it did not know it: does base_url lack /v1?'
+            " `router doctor` finds out"
+        )
+        return BackendError(message, status=404, code="unknown_path", retryable=False)
 
     async def aclose(self) -> None:
         """Close the connections of both."""

@@ -15,6 +15,7 @@ import re
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import Literal
 
 from router.backends.bridged import PeekedStream
@@ -71,7 +72,8 @@ class PassThroughBackend:
     those like it want it, in `x-api-key`; then `anthropic-version` is sent too where the client sent none. Servers that
     want a key elsewhere get it in `headers`. A `token` is shown as a bearer token in place of a key, and read again
     where it has expired. `path_of` says where a request is asked if not at its own path. `forward` names the client
-    headers to pass on instead of FORWARDED_HEADERS. Raises SettingsError for whatever of it cannot be used.
+    headers to pass on instead of FORWARDED_HEADERS. `proxy` and
+    `ca_file` are as for `ConnectionPool`. Raises SettingsError for whatever of it cannot be used.
 
     A status other than 2xx becomes a BackendError (`backend_status`, or `redirect`) with the provider's status, its
     body where that is a JSON object, and the headers of RELAYED_HEADERS; other failures have the codes of
@@ -92,6 +94,8 @@ class PassThroughBackend:
         ssl_context: ssl.SSLContext | None = None,
         token: TokenFile | None = None,
         path_of: Callable[[BackendRequest], str] | None = None,
+        proxy: str = "",
+        ca_file: Path | None = None,
     ) -> None:
         self.name = name
         self._token = token
@@ -101,7 +105,18 @@ class PassThroughBackend:
         self._forward = forwarded_names(name, forward) - ours
         self._version = [_VERSION] if auth == "x-api-key" and _VERSION[0] not in ours else []
         self._secrets = [word.encode() for word in _secret_words(api_key, headers or {}) if len(word) >= _SECRET_LENGTH]
-        self._pool = ConnectionPool(base_url, headers=fixed, timeouts=timeouts, limits=limits, ssl_context=ssl_context)
+        try:
+            self._pool = ConnectionPool(
+                base_url,
+                headers=fixed,
+                timeouts=timeouts,
+                limits=limits,
+                ssl_context=ssl_context,
+                proxy=proxy,
+                ca_file=ca_file,
+            )
+        except SettingsError as error:
+            raise SettingsError(f'backend "{name}": {error}') from None
 
     async def send(self, outgoing: BackendRequest) -> BackendAnswer:
         """Send, and return as soon as the status and, for a stream, the headers are there. Raises BackendError."""
@@ -169,6 +184,9 @@ class PassThroughBackend:
         if 300 <= status < 400:
             message = f"{self.name} answered with a redirect ({status}), which is never followed: correct its base_url"
             return BackendError(message, code="redirect", headers=headers)
+        if status == 407:
+            message = f"the proxy before {self.name} wants a user name and a password"
+            return BackendError(message, code="connect_failed", retryable=False)
         advice = dict(headers).get("x-should-retry", "")
         return BackendError(
             f"{self.name} answered with status {status}",

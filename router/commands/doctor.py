@@ -5,6 +5,7 @@ Each part is tried for real, and what fails says what to do about it.
 
 from __future__ import annotations
 
+import asyncio
 import importlib.metadata
 import importlib.util
 import os
@@ -15,7 +16,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 import typer
 from rich.text import Text
@@ -25,6 +25,7 @@ from router import __version__
 from router.commands.frame import App, ConfigOption, JsonOption, answer, packs_of
 from router.core.errors import PolicyError, SettingsError
 from router.packs import check, load_pack
+from router.server.backend_probe import probe
 from router.server.keys import require_safe_binding
 from router.server.settings import Settings
 from router.server.settings_source import load_settings
@@ -33,7 +34,6 @@ from router.stores import open_database
 app = App()
 
 REQUIRED_PYTHON = (3, 11)
-REACH_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +87,12 @@ def examine(config: Path | None, environ: Mapping[str, str], overrides: Mapping[
     yield _port(settings)
     for name, backend in settings.backends.items():
         if backend.type == "litellm":
-            yield _litellm(name)
-        if backend.base_url:
-            yield _reach(name, backend.base_url)
+            yield (installed := _litellm(name))
+            if not installed.good:
+                continue
+        if backend.type != "echo":
+            found = asyncio.run(probe(name, backend, settings.models, call=True))
+            yield _Diagnosis(f"backend {name}", found.good, found.found, found.fix)
 
 
 def _pack(path: Path) -> _Diagnosis:
@@ -145,17 +148,3 @@ def _litellm(name: str) -> _Diagnosis:
     if importlib.util.find_spec("litellm") is None:
         return _Diagnosis(f"backend {name}", False, "litellm is not installed", 'pip install "prompt-router[litellm]"')
     return _Diagnosis(f"backend {name}", True, f"litellm {importlib.metadata.version('litellm')}")
-
-
-def _reach(name: str, base_url: str) -> _Diagnosis:
-    """Open a connection, without sending anything."""
-    address = urlsplit(base_url)
-    host = address.hostname or ""
-    port = address.port if address.port is not None else 443 if address.scheme == "https" else 80
-    try:
-        socket.create_connection((host, port), timeout=REACH_S).close()
-    except OSError as error:
-        fix = f"start the server at {base_url}, or correct base_url"
-        return _Diagnosis(f"backend {name}", False, error.strerror or str(error), fix)
-    shown = f"[{host}]" if ":" in host else host
-    return _Diagnosis(f"backend {name}", True, f"{shown}:{port} can be reached")

@@ -283,7 +283,7 @@ class Model:
         self._alias = alias
         self._backends = {name: backend_of(name, chosen) for name, chosen in settings.backends.items()}
         self._targets = target_finder(aliases, self._backends)
-        self._sender = BackendSender(settings.retries.attempts, RetryBudget(settings.retries.budget))
+        self._sender = BackendSender(settings.retries.attempts, lambda: RetryBudget(settings.retries.budget))
 
     @property
     def address(self) -> str:

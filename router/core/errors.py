@@ -76,7 +76,8 @@ class BackendError(RouterError):
 
     `status` is what the client gets: the provider's own status where it sent one, else 502 (no usable answer) or
     504 (none in time). `body`, when not empty, is the provider's own error body and is relayed as it came.
-    `retryable` says whether asking again, or asking the next model, may help.
+    `retryable` says whether asking again, or asking the next model, may help. `attempts` counts the calls that were
+    made by then.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class BackendError(RouterError):
         self.body = body
         self.headers = tuple(headers)
         self.retryable = retryable
+        self.attempts = 0
 
 
 class Degraded(RouterError):

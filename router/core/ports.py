@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -71,6 +71,7 @@ class Capability:
     where the client sets none itself, `always` beside the client's too. A prefix of fewer than `cache_min_tokens` is
     never marked. `usage_in_streams` says that it tells the usage of a stream when asked (chat completions only; the
     other formats always tell). `lenient`: a stream of it may do with one sign of its end where the format has two.
+    `refuses` names parameters of a policy that it does not take: they are left out.
     """
 
     mid_conversation: Literal["system", "developer", "user_block"] = "user_block"
@@ -79,6 +80,7 @@ class Capability:
     cache_min_tokens: int = 1024
     usage_in_streams: bool = True
     lenient: bool = False
+    refuses: frozenset[str] = frozenset()
 
 
 class Usage(NamedTuple):
@@ -238,6 +240,10 @@ class Wire(Protocol):
         """
         ...
 
+    def portable(self, body: bytes) -> bytes:
+        """Return a body without what only the model can read that wrote it: signed thinking, ids of its items."""
+        ...
+
     def prompt(self, body: bytes) -> Sequence[bytes]:
         """Return the parts of a body that a provider caches, in the order of the prompt: system text, then messages."""
         ...
@@ -282,7 +288,10 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class BackendRequest:
-    """One call to a backend. `path` is the wire's own, such as `/chat/completions`; an `upload` replaces `body`."""
+    """One call to a backend. `path` is the wire's own, such as `/chat/completions`; an `upload` replaces `body`.
+
+    `parameters` names those that a policy may have set in the body.
+    """
 
     path: str
     body: bytes
@@ -292,6 +301,7 @@ class BackendRequest:
     method: str = "POST"
     content_type: str = "application/json"
     upload: Upload | None = None
+    parameters: Collection[str] = ()
 
 
 @dataclass(slots=True)

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 
 from router.core.decision import Decision
 from router.core.errors import BackendError, RequestError
@@ -98,8 +99,10 @@ class Pipeline:
             self.preparer.keep(prepared)  # not before: who names another tenant's answer leaves no trace in its pin
             progress.kept = True
             targets = self._targets(prepared)
-            sent = await self.sender.send(targets, lambda target: self._outgoing(progress, target))
+            sent = await self.sender.send(targets, partial(self._outgoing, progress), call.wire.portable)
             progress.target, progress.attempts = sent.target, sent.attempts
+            model = sent.target.model or prepared.request.model
+            self.watch(WatchedRequest(call.wire, prepared, sent.target.backend.name, model, sent.asked))
             progress.first_ms = prepared.stages.mark("send")
             if prepared.request.stream and sent.answer.chunks is None:
                 sent = as_stream(sent, call.wire)
@@ -108,6 +111,7 @@ class Pipeline:
                 return self._reply(progress, sent, chunks=self._relay(progress, sent))
             progress.answer_metadata = call.wire.read_answer(sent.answer.body)
         except BackendError as error:
+            progress.attempts = error.attempts or progress.attempts
             self._finish(progress, error.status, error.code)
             body = call.wire.error_body(error)
             kept = (header for header in error.headers if header[0].lower() != "content-type")
@@ -128,9 +132,7 @@ class Pipeline:
         prepared = await self.preparer.prepare_in_time(call, keep=False)
         await self._require(call, prepared.request)
         progress = Progress(call, prepared, prepared.decision)
-        answer = (
-            await self.sender.send(self._targets(prepared), lambda target: self._outgoing(progress, target))
-        ).answer
+        answer = (await self.sender.send(self._targets(prepared), partial(self._outgoing, progress))).answer
         call.wire.read_answer(answer.body)
         return Reply(answer.status, answer.headers, answer.body, id=call.id)
 
@@ -177,8 +179,8 @@ class Pipeline:
         )
         overhead_ms = prepared.stages.mark("weave")
         progress.overhead_ms = progress.overhead_ms or overhead_ms
-        self.watch(WatchedRequest(call.wire, prepared, target.backend.name, model, body))
-        return BackendRequest(call.wire.path, body, call.forward, prepared.request.stream, model)
+        stream, parameters = prepared.request.stream, progress.decision.parameters
+        return BackendRequest(call.wire.path, body, call.forward, stream, model, parameters=parameters)
 
     def _reply(
         self, progress: Progress, sent: BackendResult, chunks: AsyncGenerator[bytes, None] | None = None

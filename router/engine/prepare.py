@@ -253,12 +253,16 @@ class RequestPreparer:
         settings = policy.settings
         decisions = prepared.decided.decisions
         decision = decisions[-1]
+        capability = capability or DEFAULT_CAPABILITY
+        parameters = decision.parameters
+        if capability.refuses and parameters:
+            parameters = {name: value for name, value in parameters.items() if name not in capability.refuses}
         weaving = Weaving(
             settings.place,
             settings.on_switch,
             model,
-            decision.parameters,
-            capability or DEFAULT_CAPABILITY,
+            parameters,
+            capability,
             ask_usage,
             policy.names,
             prepared.placed.identity.nonce,

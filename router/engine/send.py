@@ -1,7 +1,14 @@
 """Send the woven request: one owner of retries, then the fallback models, then the mapped error.
 
 A request is tried again only while nothing of an answer has reached the client, at most `attempts` more times in all,
-and only while retries are a small share of all requests (a budget, so that a struggling provider is not trampled).
+and only while retries are a small share of a backend's requests (a budget, so that a struggling one is not trampled).
+
+Where no model answers, the client gets the error of the first: it is the one that was asked for, and says whether to
+come again. A refusal of the request itself ends the search there; a fallback's does not, for it may dislike only what
+the first model wrote.
+
+What only we put into a request is taken out where a model refuses it (`refusals`), and from then on left out for that
+backend and model. That is no retry: it costs no budget.
 
 A stream is passed on as it comes (`relay`): whole events, the end checked, what breaks off told in the format's shape.
 """
@@ -9,22 +16,29 @@ A stream is passed on as it comes (`relay`): whole events, the end checked, what
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 from router.core.errors import BackendError
 from router.core.ports import AnswerMetadata, Backend, BackendAnswer, BackendRequest, Capability, StreamGuard, Wire
+from router.engine.refusals import NAMING, is_foreign, lesser, pause_of, refused_within, text_of
+
+log = logging.getLogger("router.engine")
 
 Sleep = Callable[[float], Awaitable[None]]
-
-BACKOFF_S = (0.25, 1.0)
-"""Pauses before the first and every later retry, where the provider names none."""
+Weave = Callable[["BackendTarget"], BackendRequest]
 
 WAIT_CAP_S = 5.0
 """A provider that asks for more patience than this is not waited for: the next model, or its error, is the answer."""
 
 CLIENT_LEFT = "client_gone"
 """The error of a stream that nobody read to its end."""
+
+LEARNT = 1024
+"""Of so many models at most is remembered what they refuse; clients may make up any name."""
 
 KEPT_BYTES = 1 << 20
 """Of a stream that is to be examined, so many bytes are kept: about 6,000 tokens, at 173 bytes for each one's event."""
@@ -47,15 +61,23 @@ class BackendTarget:
         """Return what the model takes in one wire format."""
         return self.capability if self.speaks is None or wire in self.speaks else self.bridged
 
+    def without(self, changes: dict[str, Any]) -> BackendTarget:
+        """Return the target with a lesser capability, in every format."""
+        return replace(self, capability=replace(self.capability, **changes), bridged=replace(self.bridged, **changes))
+
 
 @dataclass(slots=True)
 class BackendResult:
-    """An answer, who gave it, and how many calls it took. A stream's first chunk has already been taken."""
+    """An answer, who gave it, how many calls it took, and the body that it answers.
+
+    A stream's first chunk has already been taken.
+    """
 
     answer: BackendAnswer
     target: BackendTarget
     attempts: int
     first: bytes = b""
+    asked: bytes = b""
 
 
 class RetryBudget:
@@ -79,63 +101,149 @@ class RetryBudget:
 
 
 class BackendSender:
-    """Sends to the first target that answers."""
+    """Sends to the first target that answers. `budget` makes the retry budget of each backend."""
 
-    def __init__(self, attempts: int = 2, budget: RetryBudget | None = None, sleep: Sleep = asyncio.sleep) -> None:
+    def __init__(
+        self,
+        attempts: int = 2,
+        budget: Callable[[], RetryBudget] = RetryBudget,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
         self._attempts = attempts
-        self._budget = budget or RetryBudget()
+        self._budgets: defaultdict[str, RetryBudget] = defaultdict(budget)
         self._sleep = sleep
+        self._learnt: dict[BackendTarget, BackendTarget] = {}
 
     async def send(
-        self, targets: tuple[BackendTarget, ...], outgoing: Callable[[BackendTarget], BackendRequest]
+        self,
+        targets: tuple[BackendTarget, ...],
+        outgoing: Weave,
+        portable: Callable[[bytes], bytes] | None = None,
     ) -> BackendResult:
-        """Return the first answer. Raises the last BackendError when no target gives one."""
-        self._budget.earn()
+        """Return the first answer. Raises the first target's BackendError when no target gives one.
+
+        `portable` takes out of a body what only the model can read that wrote it. It is asked where there are several
+        models, one of which refuses what may be another's.
+        """
+        first: BackendError | None = None
         calls = 0
         for number, target in enumerate(targets):
-            request = outgoing(target)
-            while True:
-                calls += 1
-                try:
-                    return await _begin(target, request, calls)
-                except BackendError as error:
-                    last = number == len(targets) - 1
-                    if not error.retryable and (last or error.status in (400, 413, 422)):
-                        raise  # the request itself is at fault: no other model will like it better
-                    pause = _pause(error, calls)
-                    if error.retryable and pause <= WAIT_CAP_S and calls <= self._attempts and self._budget.spend():
-                        await self._sleep(pause)
+            try:
+                return await self._ask(target, outgoing, calls, portable if len(targets) > 1 else None)
+            except BackendError as error:
+                calls = error.attempts
+                first = first or error
+                at_fault = not error.retryable and error.status in (400, 413, 422)
+                if number + 1 == len(targets) or (number == 0 and at_fault):
+                    break  # where the request itself is at fault, no other model will like it better
+                if number:
+                    what = f"{error.code}, status {error.status}: {text_of(error)[:200]}"
+                    log.warning("fallback %s of backend %s is passed over: %s", target.model, target.backend.name, what)
+        if first is None:
+            raise BackendError("No model is configured for this request.", status=503, retryable=False)
+        first.attempts = calls
+        raise first
+
+    async def _ask(
+        self, target: BackendTarget, outgoing: Weave, calls: int, portable: Callable[[bytes], bytes] | None
+    ) -> BackendResult:
+        """Return the answer of one target. Raises BackendError, whose `attempts` goes on from `calls`."""
+        budget = self._budgets[target.backend.name]
+        budget.earn()
+        asked = self._learnt.get(target, target) if self._learnt else target
+        weave = outgoing
+        request = weave(asked)
+        while True:
+            calls += 1
+            try:
+                result = await _begin(asked, request, calls)
+            except BackendError as error:
+                error.attempts = calls
+                less = _without_ours(asked, request, error, weave) if error.status in NAMING else None
+                if less is not None:
+                    asked, request = less
+                    continue
+                if portable is not None and weave is outgoing and is_foreign(error):
+                    weave = _ported(outgoing, portable)
+                    bare = weave(asked)
+                    if bare.body != request.body:
+                        request = bare
                         continue
-                    if last:
-                        raise
-                    break
-        raise BackendError("No model is configured for this request.", status=503, retryable=False)
+                pause = pause_of(error, calls)
+                if error.retryable and pause <= WAIT_CAP_S and calls <= self._attempts and budget.spend():
+                    await self._sleep(pause)
+                    continue
+                raise
+            if asked is not target and self._learnt.get(target) != asked:
+                self._learn(target, asked)
+            return result
+
+    def _learn(self, target: BackendTarget, asked: BackendTarget) -> None:
+        """Remember what a model refused and answered without, and say once which setting would say so at once."""
+        if len(self._learnt) >= LEARNT:
+            self._learnt.clear()
+        self._learnt[target] = asked
+        for each in fields(Capability):
+            before, now = getattr(target.capability, each.name), getattr(asked.capability, each.name)
+            if before != now:
+                log.warning(
+                    "model %s of backend %s refused what only the router adds, and answered without it;"
+                    " `backends: {%s: {%s: %s}}` in the settings spares the second call",
+                    target.model,
+                    target.backend.name,
+                    target.backend.name,
+                    each.name,
+                    _written(now),
+                )
+
+
+def _written(value: object) -> str:
+    """Return a value of a capability as router.yaml has it."""
+    if isinstance(value, frozenset):
+        return f"[{', '.join(sorted(value))}]"
+    return str(value).lower() if isinstance(value, bool) else f'"{value}"'
+
+
+def _without_ours(
+    asked: BackendTarget, request: BackendRequest, error: BackendError, weave: Weave
+) -> tuple[BackendTarget, BackendRequest] | None:
+    """Return the target and the request without what a refusal names of ours; None where nothing of it is ours."""
+    steps = lesser(request, asked.capability, error, lambda changes: weave(asked.without(changes)))
+    return next(((asked.without(changes), again) for changes, again in steps), None)
+
+
+def _ported(outgoing: Weave, portable: Callable[[bytes], bytes]) -> Weave:
+    """Return a weaving whose bodies another model than their author can read."""
+
+    def weave(target: BackendTarget) -> BackendRequest:
+        woven = outgoing(target)
+        return replace(woven, body=portable(woven.body))
+
+    return weave
 
 
 async def _begin(target: BackendTarget, request: BackendRequest, calls: int) -> BackendResult:
     """Send, and take the first chunk of a stream: until it is here, a failure is still an ordinary error."""
     answer = await target.backend.send(request)
     if answer.chunks is None:
-        return BackendResult(answer, target, calls)
+        body = answer.body
+        if (not body.startswith(b"{") or b'"error"' in body) and (
+            refused := refused_within(answer, body, request.path)
+        ):
+            raise refused
+        return BackendResult(answer, target, calls, asked=request.body)
     try:
         first = await anext(answer.chunks)
+        if (first[:1] not in b"de:" or b'"error"' in first) and (
+            refused := refused_within(answer, first, request.path)
+        ):
+            raise refused
     except StopAsyncIteration:
         raise BackendError("The backend ended its stream before it began.", code="truncated") from None
     except BaseException:
         await answer.aclose()
         raise
-    return BackendResult(answer, target, calls, first)
-
-
-def _pause(error: BackendError, calls: int) -> float:
-    for name, value in error.headers:
-        scale = {"retry-after-ms": 0.001, "retry-after": 1.0}.get(name.lower())
-        if scale is not None:
-            try:
-                return max(0.0, float(value) * scale)
-            except ValueError:
-                continue  # an HTTP date: nobody sends it on this path, and our own pause will do
-    return BACKOFF_S[min(calls - 1, len(BACKOFF_S) - 1)]
+    return BackendResult(answer, target, calls, first, request.body)
 
 
 @dataclass(slots=True)

@@ -6,6 +6,7 @@ the prefix `/p/POLICY`, Azure's `/openai/...`) and looked up again, and only the
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -21,7 +22,7 @@ from router.assembly import COUNTING, WIRES
 from router.core.errors import RequestError, RouterError
 from router.core.ports import Wire
 from router.server.admin import admin_routes
-from router.server.background import running
+from router.server.background import look_at_backends, running
 from router.server.composition import Components
 from router.server.feedback import PATH as FEEDBACK_PATH
 from router.server.feedback import SCRIPT_PATH, FeedbackRoute, script_route
@@ -153,7 +154,9 @@ def build_app(parts: Components) -> RequestGuard:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with running(parts):
+            looking = asyncio.create_task(look_at_backends(parts))
             yield
+            looking.cancel()
 
     app = _Application(
         by_path,

@@ -18,6 +18,7 @@ from typing import TypeAlias
 from router.backends import LiteLLMBackend
 from router.core.errors import BackendError, Degraded
 from router.engine.snapshot import Reloader
+from router.server.backend_probe import probe
 from router.server.composition import Components
 
 log = logging.getLogger("router.server")
@@ -136,6 +137,16 @@ async def _prepare(backend: LiteLLMBackend) -> None:
         await backend.prepare()
     except BackendError as error:
         log.error("backend %s: %s", backend.name, error)
+
+
+async def look_at_backends(parts: Components) -> None:
+    """Log which backends are not where the settings say, and the cure. Beside the first requests."""
+    settings = parts.settings
+    for name, chosen in settings.backends.items():
+        if chosen.type in ("openai", "anthropic"):
+            found = await probe(name, chosen, settings.models, call=False)
+            if not found.good:
+                log.error("backend %s: %s. To mend it: %s", name, found.found, found.fix)
 
 
 async def _reload_when(parts: Components, wake: asyncio.Event) -> None:

@@ -48,7 +48,6 @@ from router.server.feedback import FeedbackParts, feedback_parts
 from router.server.keys import Keyring
 from router.server.learner import Learner
 from router.server.model_table import (
-    ANTHROPIC_ADDRESS,
     FORMATS,
     REMEMBERED_CHARS,
     REMEMBERED_NAMES,
@@ -61,7 +60,7 @@ from router.server.model_table import (
     speaks_at_first,
 )
 from router.server.routes import new_decision_id
-from router.server.settings import BackendSettings, LimitSettings, Settings
+from router.server.settings import ANTHROPIC_ADDRESS, BackendSettings, LimitSettings, Settings
 from router.server.settings_source import load_salt
 from router.server.telemetry import Metrics, Telemetry
 from router.stores import (
@@ -146,7 +145,7 @@ def compose(settings: Settings) -> Components:
     ownership = Ownership(
         store.owners, recorder.flush, telemetry.note, single=len(keyring.tenants) <= 1, listed=keyring.provider_ids
     )
-    sender = BackendSender(settings.retries.attempts, RetryBudget(settings.retries.budget))
+    sender = BackendSender(settings.retries.attempts, lambda: RetryBudget(settings.retries.budget))
     resolve = target_finder(aliases, backends)
     answer_queue = AnswerQueue(
         AnswerEvaluator(
@@ -255,11 +254,14 @@ def backend_of(name: str, chosen: BackendSettings, in_flight: int = LimitSetting
         address = azure.base_of(address, chosen.api_version)
     auth: dict[str, Literal["bearer", "x-api-key", "api-key"]] = {"anthropic": "x-api-key", "azure": "api-key"}
     limits = Limits(connections=chosen.connections or in_flight, waiting=0)
+    proxy = chosen.proxy.get_secret_value() if chosen.proxy else ""
     native = PassThroughBackend(
         base_url=address,
         auth=auth.get(chosen.type, "bearer"),
         token=token,
         limits=limits,
+        proxy=proxy,
+        ca_file=chosen.ca_file,
         path_of=azure.path_with(chosen.api_version),
         **common,
     )
@@ -273,7 +275,7 @@ def backend_of(name: str, chosen: BackendSettings, in_flight: int = LimitSetting
         bridge = LiteLLMBackend(provider="azure", api_base=resource, **through | {"options": options})
     else:
         bridge = bridge_to(FORMATS[first][0], base_url=address, **through)
-    return BridgedBackend(native, bridge, None if spoken is None else paths_of(spoken))
+    return BridgedBackend(native, bridge, None if spoken is None else paths_of(spoken), FORMATS[first][0])
 
 
 def target_finder(aliases: ModelTable, backends: Mapping[str, Backend]) -> Callable[[str], tuple[BackendTarget, ...]]:

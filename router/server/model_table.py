@@ -101,8 +101,10 @@ def named_models(models: Mapping[str, ModelSettings]) -> frozenset[str]:
 
 
 OPENAI_HOST = "api.openai.com"
+_STRICT = re.compile(r"(?:.*\.)?mistral\.ai")
+"""Hosts whose streams tell the usage unasked, and that refuse fields they do not know: `stream_options`."""
+
 OPENAI_ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
-ANTHROPIC_ADDRESS = "https://api.anthropic.com/v1"
 
 FORMATS = MappingProxyType(
     {
@@ -179,14 +181,16 @@ def capability_of(backend: BackendSettings, model: ModelSettings, name: str) -> 
         roles=next(roles for roles in (model.roles, backend.roles, known.roles) if roles is not None),
         cache_marks=model.cache_marks or backend.cache_marks or known.cache_marks,
         cache_min_tokens=model.cache_min_tokens or backend.cache_min_tokens or known.cache_min_tokens,
-        usage_in_streams=backend.usage_in_streams,
+        usage_in_streams=known.usage_in_streams if backend.usage_in_streams is None else backend.usage_in_streams,
         lenient=backend.lenient,
+        refuses=backend.refuses | model.refuses,
     )
 
 
 def bridged(capability: Capability) -> Capability:
     """Return what of a capability is left where the request is bridged into another format on its way."""
-    return Capability(usage_in_streams=capability.usage_in_streams, lenient=capability.lenient)
+    kept = ("usage_in_streams", "lenient", "refuses")
+    return Capability(**{name: getattr(capability, name) for name in kept})
 
 
 def _known_of(backend: BackendSettings, name: str) -> Capability:
@@ -202,7 +206,7 @@ def _known_of(backend: BackendSettings, name: str) -> Capability:
     if backend.type == "openai" and _is_openai(backend):
         # OpenAI takes system and developer messages at any place; of others that is not known.
         return Capability("system", OPENAI_ROLES, cache_marks="auto" if _BREAKPOINTS.fullmatch(name) else "off")
-    return Capability()
+    return Capability(usage_in_streams=not _STRICT.fullmatch(urlsplit(backend.base_url).hostname or ""))
 
 
 def _is_openai(backend: BackendSettings) -> bool:

@@ -11,7 +11,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -79,6 +79,8 @@ def _database(address: SecretStr) -> SecretStr:
 
 Database: TypeAlias = Annotated[SecretStr, AfterValidator(_database)]
 
+ANTHROPIC_ADDRESS = "https://api.anthropic.com/v1"
+
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1", "host.docker.internal")
 """Names by which a program on this machine, or in a container on it, calls a server that is bound to loopback."""
 
@@ -117,6 +119,9 @@ class _TimeoutSettings(_Strict):
     total_s: PositiveFloat = 900.0
 
 
+_ROUTE = re.compile(r"/(?:chat/completions|completions|responses|messages|embeddings)$")
+
+
 class BackendSettings(_Strict):
     """What answers. `openai` is anything that speaks OpenAI's formats at `base_url`, and `anthropic` what speaks
     Anthropic's (by default Anthropic itself); `headers` are sent with every call. `azure` is an endpoint of Azure
@@ -131,11 +136,15 @@ class BackendSettings(_Strict):
     further arguments for it, such as `api_version`; `links` lets it fetch what links in messages point to.
 
     `mid_conversation`, `roles`, `cache_marks` and `cache_min_tokens` say what its models take; a model may say
-    otherwise for itself. `usage_in_streams` says that it takes `stream_options` in chat completions, `lenient` that it
-    ends their streams with `[DONE]` or a reason to finish, but not with both.
+    otherwise for itself. `usage_in_streams` says that it takes `stream_options` in chat completions, `refuses` names
+    parameters of packs that it does not take, `lenient` says that it ends its streams with `[DONE]` or a reason to
+    finish, but not with both.
 
     `connections` are open at once, by default as many as `limits.in_flight`; a request beyond is refused, or sent to
     its fallback, at once.
+
+    `proxy` is the address of a forward proxy, with its credentials, or `none`; by default it is what HTTPS_PROXY,
+    HTTP_PROXY, ALL_PROXY and NO_PROXY say. `ca_file` holds certificates to trust besides the system's.
     """
 
     type: Literal["openai", "anthropic", "azure", "litellm", "echo"]
@@ -154,9 +163,12 @@ class BackendSettings(_Strict):
     roles: frozenset[str] | None = None
     cache_marks: Literal["off", "auto", "always"] | None = None
     cache_min_tokens: PositiveInt | None = None
-    usage_in_streams: bool = True
+    usage_in_streams: bool | None = None
     lenient: bool = False
     connections: PositiveInt | None = None
+    refuses: frozenset[str] = frozenset()
+    proxy: SecretStr | None = None
+    ca_file: Path | None = None
     timeouts: _TimeoutSettings = _TimeoutSettings()
 
     @field_validator("base_url")
@@ -184,7 +196,24 @@ class BackendSettings(_Strict):
             raise ValueError("must begin with http:// or https:// and name a host, as in https://api.openai.com/v1")
         if parts.username is not None or parts.query or parts.fragment:
             raise ValueError("must hold no password, question mark or fragment; credentials go into api_key or headers")
-        return url.rstrip("/")
+        url = url.rstrip("/")
+        if route := _ROUTE.search(url):
+            shorter = url[: route.start()] or url
+            raise ValueError(f"must end before {route[0]}, which the router adds itself: write {shorter}")
+        return url
+
+    @field_validator("api_key", "headers")
+    @classmethod
+    def _sendable(cls, secret: Any) -> Any:
+        """Take off what a file or a shell has put around a secret; no header can carry a line break."""
+        if isinstance(secret, dict):
+            return {name: cls._sendable(value) for name, value in secret.items()}
+        if secret is None:
+            return None
+        bare = secret.get_secret_value().strip()
+        if not bare.isprintable():
+            raise ValueError("holds a line break, or another character that no header can carry")
+        return SecretStr(bare)
 
     @model_validator(mode="after")
     def _has_address(self) -> BackendSettings:
@@ -200,6 +229,8 @@ class BackendSettings(_Strict):
             raise ValueError(f"speaks: a backend of type {self.type} answers every format; leave it out")
         if self.connections is not None and self.type not in ("openai", "anthropic", "azure"):
             raise ValueError(f"connections: those of type {self.type} are not counted; leave it out")
+        if self.type not in ("openai", "anthropic", "azure") and (self.proxy or self.ca_file):
+            raise ValueError(f"proxy, ca_file: a backend of type {self.type} takes HTTPS_PROXY and SSL_CERT_FILE alone")
         if self.cache_marks not in (None, "off") and self.type not in ("openai", "anthropic", "azure"):
             raise ValueError(f"cache_marks: none can be sent to a backend of type {self.type}; leave it out")
         return self
@@ -219,6 +250,7 @@ class ModelSettings(_Strict):
     roles: frozenset[str] | None = None
     cache_marks: Literal["off", "auto", "always"] | None = None
     cache_min_tokens: PositiveInt | None = None
+    refuses: frozenset[str] = frozenset()
 
 
 class KeySettings(_Strict):

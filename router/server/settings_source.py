@@ -16,21 +16,22 @@ Every fault is reported with its place, all of them at once, and none repeats wh
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from router.core.errors import Fault, SettingsError, did_you_mean
 from router.engine.identity import kept_salt
 from router.packs.reading import YamlNode, plain, read_tree
 from router.packs.validate import forms_at, known_keys
-from router.server.settings import Place, Settings
+from router.server.settings import ANTHROPIC_ADDRESS, BackendSettings, Place, Settings
 
 MAX_FILE_BYTES = 1 << 20
 KEY_VARIABLE = "ROUTER_API_KEY"
@@ -80,7 +81,7 @@ def load_settings(
     for place, message in settings.contradictions():
         source.fault(place, message)
     source.raise_faults()
-    return _resolved(settings, path, said)
+    return _resolved(settings, path, said, environ)
 
 
 def load_salt(settings: Settings) -> bytes:
@@ -240,24 +241,71 @@ def _complaints(error: ValidationError) -> Iterator[tuple[Place, str, str]]:
             yield place, message[:1].lower() + message[1:], ""
 
 
-def _resolved(settings: Settings, path: Path | None, overrides: Mapping[str, Any]) -> Settings:
-    """Make paths absolute."""
+def _resolved(
+    settings: Settings, path: Path | None, overrides: Mapping[str, Any], environ: Mapping[str, str]
+) -> Settings:
+    """Make paths absolute, and say which proxy each backend is reached through."""
     folder = Path.cwd() if path is None else path.resolve().parent
     data = Path.cwd() if "data" in overrides else folder
     packs = Path.cwd() if "packs" in overrides else folder
-    backends = {
-        name: backend.model_copy(update={"token_file": folder / backend.token_file.expanduser()})
-        if backend.token_file
-        else backend
-        for name, backend in settings.backends.items()
-    }
     return settings.model_copy(
         update={
-            "backends": backends,
             "data": data / settings.data.expanduser(),
             "packs": tuple(packs / pack.expanduser() for pack in settings.packs),
+            "backends": {name: _reached(each, folder, environ) for name, each in settings.backends.items()},
         }
     )
+
+
+def _reached(backend: BackendSettings, folder: Path, environ: Mapping[str, str]) -> BackendSettings:
+    """Return a backend with the proxy that it is reached through, if any, and the absolute paths of its files."""
+    if backend.type not in ("openai", "anthropic", "azure"):
+        return backend
+    proxy = backend.proxy
+    if proxy is None:
+        proxy = SecretStr(proxy_for(backend.base_url or ANTHROPIC_ADDRESS, environ))
+    bare = proxy.get_secret_value()
+    files = {
+        name: folder / file.expanduser()
+        for name, file in (("ca_file", backend.ca_file), ("token_file", backend.token_file))
+        if file
+    }
+    return backend.model_copy(update={"proxy": SecretStr("") if bare == "none" else proxy, **files})
+
+
+def proxy_for(address: str, environ: Mapping[str, str]) -> str:
+    """Return the proxy that the environment names for an address, or nothing.
+
+    The variables are those of curl and of Python's own libraries: the scheme's own before ALL_PROXY, small letters
+    before capitals. NO_PROXY lists hosts, domains, addresses and networks (10.0.0.0/8), each perhaps with a port.
+
+    >>> proxy_for("https://api.example.com/v1", {"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": ".internal"})
+    'http://proxy:3128'
+    """
+    told = {
+        name: environ.get(name) or environ.get(name.upper()) or ""
+        for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+    }
+    where = urlsplit(address)
+    if any(_covers(each.strip().lower(), where) for each in told["no_proxy"].split(",")):
+        return ""
+    return told[f"{where.scheme}_proxy"] or told["all_proxy"]
+
+
+def _covers(entry: str, where: SplitResult) -> bool:
+    """Say whether an entry of NO_PROXY covers an address."""
+    host = where.hostname or ""
+    if entry == "*":
+        return True
+    try:
+        return ipaddress.ip_address(host) in ipaddress.ip_network(entry.strip("[]"), strict=False)
+    except ValueError:
+        pass
+    name, _, port = entry.partition(":")
+    if port and port != str(where.port or {"http": 80, "https": 443}[where.scheme]):
+        return False
+    name = name.removeprefix("*").removeprefix(".")
+    return bool(name) and (host == name or host.endswith("." + name))
 
 
 BACKEND_KEY = "ROUTER_BACKEND_API_KEY"

@@ -305,6 +305,10 @@ class WireFormat:
         """Return a policy's parameters under the names and in the forms of this format."""
         return parameters.items()
 
+    def portable(self, body: bytes) -> bytes:
+        """Return a body without what only the model can read that wrote it; most formats have no such thing."""
+        return body
+
     # ------------------------------------------------------------------------------------------------ answers
 
     def prompt(self, body: bytes) -> Sequence[bytes]:

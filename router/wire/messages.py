@@ -70,6 +70,7 @@ from router.wire.format import (
     read_content,
     require_messages,
 )
+from router.wire.portable import without_thinking
 from router.wire.strict_json import MESSAGES_OUTLINE, decode_messages, find_unread, names, wrong_type
 
 _VIEW: Mapping[str, Role] = MappingProxyType({"user": "user", "assistant": "assistant"})
@@ -235,6 +236,10 @@ class Messages(WireFormat):
                     yield name, _TOOL_CHOICES[value]
             elif name not in _UNKNOWN:
                 yield name, value
+
+    def portable(self, body: bytes) -> bytes:
+        """Return a body without the signed thinking of its assistant's turns."""
+        return without_thinking(body)
 
     def prompt(self, body: bytes) -> Sequence[bytes]:
         """Return the blocks of `system` and the messages as written, but for cache marks, which are no part of it."""

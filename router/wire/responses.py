@@ -25,6 +25,7 @@ from router.wire import as_stream, responses_stream, responses_weave
 from router.wire.edits import Edit
 from router.wire.format import LEADING, METADATA, ParsedRequest, Plan, Read, Top, WireFormat, read_content
 from router.wire.plain import Plain
+from router.wire.portable import without_reasoning
 from router.wire.responses_weave import is_prompted
 from router.wire.strict_json import check_count, find_unread, names, wrong_type
 
@@ -166,6 +167,10 @@ class Responses(WireFormat):
     def set_parameters(self, request: ParsedRequest, parameters: Mapping[str, Any]) -> list[Edit]:
         """Set each parameter that the client did not name and the format knows. A null counts as named."""
         return responses_weave.set_parameters(request.body, parameters)
+
+    def portable(self, body: bytes) -> bytes:
+        """Return a body without reasoning and the ids of items."""
+        return without_reasoning(body)
 
     def prompt(self, body: bytes) -> Sequence[bytes]:
         """Return the bytes of the instructions, if there are any, and of each item as written."""

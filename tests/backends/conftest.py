@@ -22,7 +22,7 @@ Script = Callable[["Peer"], Awaitable[None]]
 
 PATIENT = Timeouts(connect_s=10, first_byte_s=10, idle_s=10, total_s=10)
 
-ON_BOTH_LOOPS = ("test_transport.py", "test_transport_faults.py", "test_pool.py", "test_tls.py")
+ON_BOTH_LOOPS = ("test_proxy.py", "test_transport.py", "test_transport_faults.py", "test_pool.py", "test_tls.py")
 
 
 def pytest_asyncio_loop_factories(config: Any, item: Any) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:

@@ -82,7 +82,9 @@ def recording() -> list[tuple[str, str]]:
     of.registry.tune("desk", Levels({}, b"salt", 0.02))
     recorder = Recorder(MemoryTraceStore(10), FaultHandler(lambda code: None), lambda lost: None, queue=1_000)
     taken: list[Answered] = []
-    line = Pipeline(of, BackendSender(0, RetryBudget(0.0)), lambda model: (), recorder.put, examine=taken.append)
+    line = Pipeline(
+        of, BackendSender(0, lambda: RetryBudget(0.0)), lambda model: (), recorder.put, examine=taken.append
+    )
     call = Call(CHAT, body_bytes(), id="dec_1", tenant="t")
     prepared = of.prepare(call)
 

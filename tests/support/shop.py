@@ -58,7 +58,7 @@ class Shop:
         target = BackendTarget(EchoBackend(name="echo", nonce="n"))
         self.pipeline = Pipeline(
             self.preparer,
-            BackendSender(0, RetryBudget(0.0)),
+            BackendSender(0, lambda: RetryBudget(0.0)),
             lambda model: (target,),
             self.traces.append,
             now_ms=lambda: self.now,

@@ -13,15 +13,22 @@ or, where all places are taken, on another one; it is never sent a third time.
 from __future__ import annotations
 
 import asyncio
+import errno
+import logging
+import os
 import ssl
 from collections import deque
+from pathlib import Path
 
 from router.backends.http.connection import Connection
 from router.backends.http.exchange import Exchange
 from router.backends.http.limits import Headers, Limits, Timeouts, failed
+from router.backends.http.proxy import parse_proxy
 from router.backends.http.request import RequestHeads, parse_origin
 from router.core.errors import BackendError, SettingsError
 from router.core.ports import Upload
+
+log = logging.getLogger("router.backends")
 
 _LONGEST_TICK_S = 1.0
 _SHORTEST_TICK_S = 0.005
@@ -32,7 +39,8 @@ class ConnectionPool:
 
     It never retries an answer and never follows a redirect. `headers` go out with every request.
     `ssl_context` replaces the system's trust store; certificates and host names are verified in any case that the
-    context does not rule out. Raises SettingsError for a base URL or a header that cannot be used.
+    context does not rule out; `ca_file` adds authorities to it. `proxy` is the address of a forward proxy.
+    Raises SettingsError for a base URL, a header or another of these that cannot be used.
     """
 
     def __init__(
@@ -43,23 +51,34 @@ class ConnectionPool:
         timeouts: Timeouts | None = None,
         limits: Limits | None = None,
         ssl_context: ssl.SSLContext | None = None,
+        proxy: str = "",
+        ca_file: Path | None = None,
     ) -> None:
         self.origin = parse_origin(base_url)
+        self._proxy = parse_proxy(proxy) if proxy else None
+        self._via = f"{self.origin.authority} through the proxy at {self._proxy.host}" if self._proxy else ""
         self._timeouts = timeouts or Timeouts()
         self._limits = limits or Limits()
         try:
-            self._heads = RequestHeads(self.origin, headers)
+            self._heads = RequestHeads(self.origin, headers, None if self.origin.tls else self._proxy)
         except BackendError as error:
             raise SettingsError(f"{error.message}; is there a line break at its end?") from None
         self._ssl: ssl.SSLContext | None = None
         if self.origin.tls:
             self._ssl = ssl_context or ssl.create_default_context()
+            if ca_file is not None:
+                try:
+                    self._ssl.load_verify_locations(ca_file)
+                except OSError as error:  # ssl.SSLError, for what is no certificate, is one
+                    said = error.strerror or "it holds no certificate"
+                    raise SettingsError(f"ca_file {ca_file}: {said}; name a file of certificates in PEM") from None
             self._ssl.set_alpn_protocols(["http/1.1"])
         self._all: set[Connection] = set()
         self._idle: deque[Connection] = deque()
         self._waiting: deque[asyncio.Future[Connection | None]] = deque()
         self._slots = 0  # connections that are open or being opened
         self._closed = False
+        self._unreachable = ""  # why the last attempt to connect failed, as it was logged
         self._sweeper: asyncio.TimerHandle | None = None
         shortest = min(
             self._timeouts.first_byte_s, self._timeouts.idle_s, self._timeouts.total_s, self._limits.keep_alive_s
@@ -169,40 +188,55 @@ class ConnectionPool:
     async def _open(self) -> Connection:
         """Open a connection in a slot that is taken already."""
         loop = asyncio.get_running_loop()
-        origin = self.origin
         connection = Connection(loop, self, self._limits, self._timeouts)
         try:
             async with asyncio.timeout(self._timeouts.connect_s):
-                await loop.create_connection(
-                    lambda: connection,
-                    origin.host,
-                    origin.port,
-                    ssl=self._ssl,
-                    server_hostname=origin.host if self._ssl else None,
-                )
+                await self._connect(loop, connection)
             if self._closed:
                 raise failed("closed", "the backend is closed")
             if connection.closed:
-                raise failed("connect_failed", f"{origin.authority} closed the connection as soon as it was open")
+                raise failed("connect_failed", "the backend closed the connection as soon as it was open")
         except (OSError, BackendError, asyncio.CancelledError) as error:  # TimeoutError, ssl.SSLError are OSErrors
             connection.abort()
             self._free_slot()
             if isinstance(error, OSError):
                 raise self._connect_failure(error) from error
             raise
+        self._unreachable = ""
         self._all.add(connection)
         if self._sweeper is None:
             self._sweeper = loop.call_later(self._tick_s, self._sweep, loop)
         return connection
 
+    async def _connect(self, loop: asyncio.AbstractEventLoop, connection: Connection) -> None:
+        """Open the socket to the origin, or to the proxy before it, or a tunnel through that. Raises OSError."""
+        origin, proxy = self.origin, self._proxy
+        if proxy is not None and self._ssl is not None:
+            shown = f"[{origin.host}]" if ":" in origin.host else origin.host
+            await proxy.tunnel(loop, f"{shown}:{origin.port}", connection, self._ssl, origin.host)
+            return
+        secured = self._ssl
+        if proxy is not None:
+            secured = ssl.create_default_context() if proxy.tls else None
+        peer = proxy or origin
+        name = peer.host if secured else None
+        await loop.create_connection(lambda: connection, peer.host, peer.port, ssl=secured, server_hostname=name)
+
     def _connect_failure(self, error: OSError) -> BackendError:
-        where = self.origin.authority
+        """Return the error for the client, which names no host, and log once where it happened."""
         if isinstance(error, TimeoutError):
-            return failed("timeout_connect", f"{where} took longer than {self._timeouts.connect_s:g} s to connect")
-        if isinstance(error, ssl.SSLError):
-            reason = getattr(error, "verify_message", "") or error.reason or "handshake failed"
-            return failed("tls_failed", f"no trusted connection to {where}: {reason}")
-        return failed("connect_failed", f"cannot connect to {where}: {error.strerror or error}")
+            found = failed("timeout_connect", f"the backend took longer than {self._timeouts.connect_s:g} s to connect")
+            said = found.message
+        elif isinstance(error, ssl.SSLError):
+            said = str(getattr(error, "verify_message", "") or error.reason or "handshake failed")
+            found = failed("tls_failed", f"no trusted connection to the backend: {said.partition(',')[0]}")
+        else:
+            said = reason_of(error)
+            found = failed("connect_failed", "cannot connect to the backend")
+        if said != self._unreachable:
+            self._unreachable = said
+            log.error("cannot connect to %s: %s", self._via or self.origin.authority, said)
+        return found
 
     # ------------------------------------------------------------------------------------------ getting one back
 
@@ -249,3 +283,11 @@ class ConnectionPool:
         for connection in [connection for connection in self._all if connection.deadline <= now]:
             connection.expire(now)
         self._sweeper = loop.call_later(self._tick_s, self._sweep, loop) if self._all else None
+
+
+def reason_of(error: OSError) -> str:
+    """Return why no connection came about, in the system's own words; asyncio's name no reason."""
+    said = str(error.strerror or error)
+    if "Connect call failed" not in said:
+        return said
+    return os.strerror(error.errno or errno.ECONNREFUSED)

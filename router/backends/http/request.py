@@ -13,6 +13,7 @@ from functools import lru_cache
 from urllib.parse import urlsplit
 
 from router.backends.http.limits import Headers, failed
+from router.backends.http.proxy import ForwardProxy
 from router.core.errors import SettingsError
 
 _PORTS = {"http": 80, "https": 443}
@@ -107,11 +108,17 @@ def field_line(name: str, value: str) -> bytes:
 
 
 class RequestHeads:
-    """Builds the heads of the requests to one origin, each with the same fixed headers."""
+    """Builds the heads of the requests to one origin, each with the same fixed headers.
 
-    def __init__(self, origin: Origin, fixed: Headers) -> None:
-        self._prefix = origin.prefix
+    A `proxy` gets the whole address, and what it wants to know of who is asking.
+    """
+
+    def __init__(self, origin: Origin, fixed: Headers, proxy: ForwardProxy | None = None) -> None:
+        self._base = origin.prefix
+        self._prefix = f"{origin.scheme}://{origin.authority}{origin.prefix}" if proxy else origin.prefix
         lines = [field_line("host", origin.authority), *(field_line(name, value) for name, value in fixed)]
+        if proxy is not None and proxy.authorization:
+            lines.append(field_line("proxy-authorization", proxy.authorization))
         # Nobody gains by packing what is written for a moment; what comes packed nevertheless is unpacked.
         lines.append(field_line("accept-encoding", "identity"))
         self._fixed = b"".join(lines)
@@ -139,6 +146,6 @@ class RequestHeads:
         if method not in _METHODS:
             raise failed("invalid_path", f'method "{method[:16]}" is not sent to a backend')
         target = self._prefix + path
-        if not _PATH.fullmatch(path) or _DOTS.search(target):
+        if not _PATH.fullmatch(path) or _DOTS.search(self._base + path):
             raise failed("invalid_path", f'path "{path[:128]}" is not one that can be asked of a backend')
         return f"{method} {target} HTTP/1.1\r\n".encode("ascii") + self._fixed

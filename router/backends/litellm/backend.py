@@ -21,8 +21,10 @@ request once more when the connection closes before any answer, which no argumen
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -32,6 +34,8 @@ from router.backends.litellm.library import LoadedLiteLLM, load, translated
 from router.backends.litellm.stream import EventStream, LiteLLMChunks
 from router.core.errors import BackendError, SettingsError
 from router.core.ports import BackendAnswer, BackendRequest
+
+log = logging.getLogger("router.backends")
 
 _OWN = ("/chat/completions", "/completions", "/embeddings")
 _COUNT = "/messages/count_tokens"
@@ -77,7 +81,8 @@ class LiteLLMBackend:
         self.name = name
         self._provider = provider
         self._prefix = "responses/" if over == "/responses" else ""
-        self._secrets = tuple(word for word in (api_key, *(headers or {}).values()) if word)
+        address = urlsplit(api_base).netloc  # hosts and ports are no client's affair
+        self._secrets = tuple(word for word in (api_key, address, *(headers or {}).values()) if word)
         self._timeouts = timeouts or Timeouts()
         self._links = links
         self._token = token
@@ -168,9 +173,10 @@ class LiteLLMBackend:
             try:
                 self._library = await asyncio.to_thread(load)
             except ImportError as error:
-                message = f'backend "{self.name}" needs litellm, which cannot be imported: {error}'
-                hint = "install prompt-router[litellm]"
-                raise BackendError(f"{message}; {hint}", status=503, code="not_installed", retryable=False) from error
+                # What to install is the operator's affair, and no client's.
+                log.error('backend "%s" needs litellm (%s): pip install "prompt-router[litellm]"', self.name, error)
+                message = f'backend "{self.name}" cannot be asked: a part of the router is missing; its log says which'
+                raise BackendError(message, status=503, code="not_installed", retryable=False) from error
         return self._library
 
     def _too_slow(self) -> BackendError:
