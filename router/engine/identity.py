@@ -51,11 +51,13 @@ class Identity:
 
     The nonce marks our text beside a user's. It follows from the conversation and the secret, so it is the same on
     every call, after a restart and in every replica with that secret; from what is stored and shown it does not.
+    `named` says that the request names its conversation: it may then hold no more of it than its newest message.
     """
 
     conversation: str
     unit: str
     nonce: str
+    named: bool = True
 
 
 class Identifier:
@@ -89,11 +91,11 @@ class Identifier:
                     break
             conversation = self._hash("h", tenant, spoken.system, first, user, *personal)
         unit = self.unit_of(tenant, user) if user else conversation
-        return self.of(conversation, unit)
+        return self.of(conversation, unit, named=bool(named))
 
-    def of(self, conversation: str, unit: str) -> Identity:
+    def of(self, conversation: str, unit: str, *, named: bool = True) -> Identity:
         """Return the identity with these hashes."""
-        return Identity(conversation, unit, self._hash("n", conversation)[: 2 * NONCE_BYTES])
+        return Identity(conversation, unit, self._hash("n", conversation)[: 2 * NONCE_BYTES], named)
 
     def conversation_of(self, tenant: str, name: str) -> str:
         """Return the hash of a conversation by the name that a tenant's requests give it."""

@@ -228,14 +228,15 @@ def _find_auxiliary(placed: PlacedRequest, request: Request, text: str, number: 
     """Return the rule that takes a user turn for a machine's own call, if one does.
 
     The app's system text speaks for the whole conversation, the limits of a call for a call that is no more than this
-    turn. What people can type, and a limit of tokens, which an app may set on every call, count there alone, too, and
-    not in a conversation that is under way; where a conversation began with it, its first turn stays what it was.
+    turn. What people can type counts there alone, too, and not in a conversation that is under way; nor does a limit of
+    tokens, which an app may set on every call, where the conversation is named and may be longer than what is sent.
+    Where a conversation began with either, its first turn stays what it was.
     """
     spoken, kept = request.conversation, placed.pin.faulted
     alone = placed.turn <= 0 and not spoken.continues and len(spoken.turns) <= 1
     began = kept[0][1].auxiliary if not number and 0 in kept else ""
     for rule, typed, of_call in placed.snapshot.rules:
-        opens = typed or rule.max_tokens_below is not None
+        opens = typed or (placed.identity.named and rule.max_tokens_below is not None)
         if opens and not (rule.name == began or (alone and placed.new)):
             continue
         if of_call and not alone:

@@ -31,12 +31,9 @@ from tests.backends.speakers import (
     with_result,
     with_tools,
 )
+from tests.support.litellm_warnings import LITELLM_WARNS
 
-# litellm leaves sockets to the garbage collector, and its types make pydantic warn.
-pytestmark = [
-    pytest.mark.filterwarnings(f"ignore::{kind}")
-    for kind in ("ResourceWarning", "pytest.PytestUnraisableExceptionWarning", "DeprecationWarning", "UserWarning")
-]
+pytestmark = LITELLM_WARNS
 
 PATHS = (CHAT, RESPONSES, MESSAGES)
 KEY = "sk-operator-0123456789"
@@ -203,7 +200,7 @@ class TestWhatIsRefused:
             (RESPONSES, {"prompt": {"id": "pmpt_1"}}, "send its text"),
             (RESPONSES, {"input": [{"type": "item_reference", "id": "msg_1"}]}, r"input\[0\]"),
             (RESPONSES, {"input": ["Hi"]}, r"input\[0\]"),
-            (RESPONSES, {"input": None}, "no input"),
+            (RESPONSES, {"input": None, "instructions": None}, "no input"),
             (RESPONSES, {"input": 7}, "must be a text or a list"),
             (RESPONSES, {"text": 7}, "text must be an object"),
             (RESPONSES, {"tools": [{"type": "mcp", "server_url": "http://evil.example"}]}, r"tools\[0\]"),

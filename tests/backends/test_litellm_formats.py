@@ -13,11 +13,9 @@ from router.backends.litellm.formats import from_messages, from_responses
 from router.backends.litellm.library import load
 from router.core.errors import BackendError
 from tests.backends.speakers import MESSAGES, RESPONSES, with_result
+from tests.support.litellm_warnings import LITELLM_WARNS
 
-pytestmark = [
-    pytest.mark.filterwarnings(f"ignore::{kind}")
-    for kind in ("ResourceWarning", "pytest.PytestUnraisableExceptionWarning", "DeprecationWarning", "UserWarning")
-]
+pytestmark = LITELLM_WARNS
 
 FORMATS = {MESSAGES: (from_messages, MESSAGES_NAMES), RESPONSES: (from_responses, RESPONSES_NAMES)}
 

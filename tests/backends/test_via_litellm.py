@@ -13,12 +13,9 @@ import pytest
 from router.backends import LiteLLMBackend, Timeouts
 from router.core.errors import BackendError
 from router.core.ports import BackendRequest
+from tests.support.litellm_warnings import LITELLM_WARNS
 
-# litellm leaves sockets to the garbage collector, and its types make pydantic warn.
-pytestmark = [
-    pytest.mark.filterwarnings(f"ignore::{kind}")
-    for kind in ("ResourceWarning", "pytest.PytestUnraisableExceptionWarning", "DeprecationWarning", "UserWarning")
-]
+pytestmark = LITELLM_WARNS
 
 CHAT = "/chat/completions"
 KEY = "sk-operator-0123456789"
@@ -188,11 +185,12 @@ async def test_bytes_in_a_message_are_fine_and_links_where_the_operator_allows_t
         assert asked(origin)["messages"][0]["content"][1]["image_url"]["url"] == link
 
 
-async def test_without_litellm_the_way_out_is_named(backend_at, monkeypatch):
+async def test_without_litellm_the_log_names_the_way_out(backend_at, monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "litellm", None)
-    with pytest.raises(BackendError, match=r"install prompt-router\[litellm\]") as caught:
+    with pytest.raises(BackendError, match="its log says which") as caught:
         await ask(backend_at("http://127.0.0.1:9/v1"), **BODY)
     assert caught.value.code == "not_installed"
+    assert 'pip install "prompt-router[litellm]"' in caplog.text
 
 
 class TestStreams:

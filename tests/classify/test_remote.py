@@ -17,12 +17,9 @@ import pytest
 
 from router.classify.remote import BATCH, FILE_NAME, LiteLLMSource, VectorFile, kept_in
 from router.classify.vectors import EncoderFailed, VectorCache, VectorEncoder
+from tests.support.litellm_warnings import LITELLM_WARNS
 
-# litellm leaves sockets to the garbage collector, and its types make pydantic warn.
-pytestmark = [
-    pytest.mark.filterwarnings(f"ignore::{kind}")
-    for kind in ("ResourceWarning", "pytest.PytestUnraisableExceptionWarning", "DeprecationWarning", "UserWarning")
-]
+pytestmark = LITELLM_WARNS
 MODEL = "openai/tiny"
 
 

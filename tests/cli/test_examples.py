@@ -481,6 +481,7 @@ def test_a_server_that_is_down_or_slow_is_told(
     assert slow.exit_code == 2 and "wait longer with --timeout" in slow.output
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 def test_the_price_is_told_where_it_is_known(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     if find_spec("litellm") is None:
         pytest.skip("litellm is not installed")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from xml.etree.ElementTree import fromstring, tostring
 
 import pytest
 
 from router.evaluate import Evaluation, markup, page
+from router.evaluate.advice import Advice
 from router.evaluate.markup import document, element
 from tests.evaluate.conftest import HOSTILE
 
@@ -49,7 +51,8 @@ def read(html: str) -> Reader:
 
 @pytest.fixture(scope="module")
 def html(evaluation: Evaluation) -> str:
-    return page(evaluation)
+    advised = Advice("exposure", "Let more of the foreign messages through", 0.5, None)
+    return page(replace(evaluation, advice=(advised,)))
 
 
 def test_it_is_well_formed_and_shows_every_part(html: str, evaluation: Evaluation) -> None:

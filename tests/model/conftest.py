@@ -54,7 +54,7 @@ def proxy(local_model: str, nobody: str) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def pack(tmp_path_factory: pytest.TempPathFactory) -> Router:
     """The proxy's pack as a library: says what is woven into a request."""
-    return Router.load(PACK, cache=tmp_path_factory.mktemp("fitted"))
+    return Router.load(PACK, cache=tmp_path_factory.mktemp("fitted"), salt="words-that-mark-our-text")
 
 
 def client(base_url: str) -> openai.OpenAI:

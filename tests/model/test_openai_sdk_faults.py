@@ -22,7 +22,6 @@ REFUSED: dict[str, tuple[dict[str, Any], type[openai.APIStatusError], str | None
     "unknown_model": ({"model": "gpt-unknown"}, openai.NotFoundError, "model_not_found"),
     "no_messages": ({"messages": []}, openai.BadRequestError, None),
     "messages_of_a_wrong_type": ({"messages": "hello"}, openai.BadRequestError, None),
-    "a_role_that_does_not_exist": ({"messages": [{"role": "wizard", "content": "x"}]}, openai.BadRequestError, None),
     "a_policy_that_does_not_exist": (
         {"extra_headers": {"x-router-policy": "nobody-s"}},
         openai.NotFoundError,

@@ -14,7 +14,10 @@ from router.server.composition import backend_of
 from router.server.settings import BackendSettings
 from router.server.settings_source import load_settings
 from tests.support.application import Running, Start
+from tests.support.litellm_warnings import LITELLM_WARNS
 from tests.support.provider import Asked, Provider, said
+
+pytestmark = LITELLM_WARNS
 
 CHAT = {
     "id": "chatcmpl-1",

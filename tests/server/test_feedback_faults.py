@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from tests.support.feedback_desk import Begin, config, desks
+from tests.support.feedback_desk import KEYS, Begin, config, desks
 from tests.support.postgres import GROUP, PostgresServer
 
 SENDERS, BEFORE, AFTER = 8, 5, 5
 PATIENCE_S = 120.0
+FULL = {"authorization": f"Bearer {KEYS['full']}"}
 
 
 @pytest.fixture
@@ -94,11 +95,11 @@ async def test_a_database_that_is_deleted_while_it_is_used_is_noticed_and_said(b
     refused = await desk.send(said(decision))
     assert refused.status_code == 503 and refused.headers["retry-after"]
     assert (await desk.ask()).status_code == 200
-    metrics = (await desk.client.get("/metrics")).text
+    metrics = (await desk.client.get("/metrics", headers=FULL)).text
     assert "router_feedback_unstored_total 1.0" in metrics
     assert 'router_degraded_total{code="feedback_failed"} 1.0' in metrics
     assert 'router_degraded_total{code="store_failed"}' in metrics
-    degraded = (await desk.client.get("/health/ready")).json()["degraded"]
+    degraded = (await desk.client.get("/health/ready", headers=FULL)).json()["degraded"]
     assert any("feedback: " in each and "was deleted or replaced" in each for each in degraded)
     assert any("decisions: " in each and "was deleted or replaced" in each for each in degraded)
 
@@ -111,9 +112,11 @@ async def test_a_damaged_database_at_the_start_is_set_aside_and_everything_is_se
     desk = await begin()
     decision = await desk.decide()
     assert (await desk.send(said(decision))).status_code == 200
-    (degraded,) = (await desk.client.get("/health/ready")).json()["degraded"]
+    (degraded,) = (await desk.client.get("/health/ready", headers=FULL)).json()["degraded"]
     assert "database: " in degraded and "router.db.damaged-" in degraded
-    assert 'router_degraded_total{code="database_set_aside"} 1.0' in (await desk.client.get("/metrics")).text
+    assert (
+        'router_degraded_total{code="database_set_aside"} 1.0' in (await desk.client.get("/metrics", headers=FULL)).text
+    )
 
 
 @GROUP

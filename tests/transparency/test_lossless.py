@@ -58,8 +58,11 @@ def _first_difference(mine: bytes, theirs: bytes) -> str:
     return f"{mine[at - 40 : at + 200]!r} where {theirs[at - 40 : at + 200]!r} should be, at {at}"
 
 
+UNDER_200 = "an_error_with_status_200"
+
+
 @pytest.mark.parametrize("framing", ["length", "chunked", "close"])
-@pytest.mark.parametrize("exchange", WHOLE, ids=str)
+@pytest.mark.parametrize("exchange", [each for each in WHOLE if not each.name.endswith(UNDER_200)], ids=str)
 async def test_a_whole_answer_is_the_backends(exchange: Exchange, framing: Framing, stage: Stage) -> None:
     play = play_of(exchange, framing=framing)
     assert differences(exchange, await stage.through(exchange, play), await stage.direct(exchange, play)) == []
@@ -92,6 +95,13 @@ async def test_every_event_is_there_before_the_next_is_said(exchange: Exchange, 
     stage.player.plays[play_id] = replace(play_of(exchange, framing="chunked", gate=gate), pieces=tuple(events))
     got = await ask(stage.router_url, exchange, play_id, see=see)
     assert (got.body, seen) == (exchange.answer, len(events))
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked", "close"])
+@pytest.mark.parametrize("exchange", [each for each in WHOLE if each.name.endswith(UNDER_200)], ids=str)
+async def test_an_error_under_a_good_status_is_an_error(exchange: Exchange, framing: Framing, stage: Stage) -> None:
+    got, _ = await stage.through(exchange, play_of(exchange, framing=framing))
+    assert (got.status, got.body) == (502, exchange.answer)
 
 
 @pytest.mark.parametrize("exchange", [each for each in STREAMS if each.name.endswith("/plain")], ids=str)
