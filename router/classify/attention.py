@@ -8,8 +8,8 @@ all its words with their weights: nothing is cut, and a word that repeats what w
 
 A window is read by the static table: its vector is the sum of its words' vectors, divided by the root of the sum of
 their squared lengths. So two numbers of each word are all that has to be known; with the length of the sum itself, for
-which it takes all vectors, nothing was right that is not (within .2 points). Messages of up to `SHORT` words are scored
-as they are.
+which it takes all vectors, all measured alike (within .2 points). Messages of up to `SHORT` tokens are scored as they
+are; with 12, 16 and 20 data sets measured alike, and the shipped pack's own mails lost a point with 20.
 
 Measured on 500 test messages each of CLINC150 and Banking77 at 10 examples a task, likeliest task right, in %:
 
@@ -32,7 +32,7 @@ from router.classify.encoder import Doubles, Floats, TokenizedText
 from router.classify.lexical import WordTable
 from router.classify.static import StaticTable
 
-SHORT = 12
+SHORT = 16
 """Tokens of a message that is read as it is."""
 
 POWER = 3.0

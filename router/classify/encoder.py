@@ -186,7 +186,7 @@ class Polyglot(LinearModel):
         """Return the text as the model of its likeliest language reads it."""
         found = tokens(text)
         own = self._models[0].spelling
-        if own is not None and own.read(found) is found:
+        if own is not None and own.knows(found):
             return tokenized(text, None, found)
         likely = self._identify(found)
         return tokenized(text, self._models[int(likely.argmax())].spelling, found)._replace(likely=likely)

@@ -180,9 +180,11 @@ def weighed_pairs(reading: TokenizedText, row_of: Callable[[tuple[str, str]], in
     if reading.squares is None:
         return {row: 1.0 for row in rows if row is not None}
     found: dict[int, float] = {}
-    for at, row in enumerate(rows):
+    for row, first, second in zip(rows, reading.squares, reading.squares[1:], strict=False):
         if row is not None:
-            found[row] = max(found.get(row, 0.0), min(reading.squares[at], reading.squares[at + 1]))
+            lighter = first if first < second else second
+            if lighter > found.get(row, 0.0):
+                found[row] = lighter
     return found
 
 

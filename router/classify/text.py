@@ -266,6 +266,11 @@ class Spelling:
         met = self._met
         return [word if word in self._words else met.get(word) or self._meet(word) for word in tokens]
 
+    def knows(self, tokens: list[str]) -> bool:
+        """Say whether each token is right as it is, and none was ever read as another word."""
+        words, also = self._words, self._also
+        return words.issuperset(tokens) or all(token in words or token in also for token in tokens)
+
     def _meet(self, word: str) -> str:
         meant = self._meant(word)
         with self._lock:

@@ -107,7 +107,7 @@ def _cases(
         lines = [piece for task in tasks for piece in _lines(task, levels[task.path], cues, dropped)]
         if all(piece.volatile for piece in lines):
             yield _frame(_nothing_id(path), path, NOTHING_MORE)
-        yield from (replace(piece, case=path) for piece in lines)
+        yield from (_within_case(piece, path) for piece in lines)
 
 
 def case_heading(task: Task) -> str:
@@ -123,6 +123,11 @@ def _speaks(task: Task, level: Level) -> bool:
 @lru_cache(maxsize=4096)
 def _frame(id: str, path: str, text: str) -> Piece:
     return Piece(id, path, Level.BRIEF, text, count_tokens(text) + 1, case=path)
+
+
+@lru_cache(maxsize=4096)
+def _within_case(piece: Piece, path: str) -> Piece:
+    return replace(piece, case=path)
 
 
 _HEADS = ":heading"
