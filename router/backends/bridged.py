@@ -98,7 +98,12 @@ class BridgedBackend:
                 return seen
             if path == self._over:
                 raise self._misplaced(None, path)
-        answer = await self._bridge.send(outgoing)
+        try:
+            answer = await self._bridge.send(outgoing)
+        except BackendError as error:
+            if self._over and self._over not in self._answered and _is_no_route(error):
+                raise self._misplaced(error, self._over) from error
+            raise
         if path not in self._speaks:  # another request may have succeeded natively in the meantime
             self._bridged.add(path)
         return answer
@@ -125,6 +130,11 @@ def is_unknown_route(error: BackendError) -> bool:
     if error.status in (405, 501):
         return True
     return error.status == 404 and (not error.body or _says_no_route(error.body))
+
+
+def _is_no_route(error: BackendError) -> bool:
+    """Return whether litellm was told that a path is not there, not a model: it words the body anew."""
+    return error.status == 404 and "model" not in str(error).partition("404")[2].lower()
 
 
 def _says_no_route(raw: bytes) -> bool:

@@ -14,10 +14,13 @@ from router.server.backend_probe import BackendFinding, probe
 from router.server.settings import BackendSettings, ModelSettings, Settings
 from router.server.settings_source import load_settings
 from tests.support.application import Start
+from tests.support.litellm_warnings import LITELLM_WARNS
 from tests.support.scripted_provider import Asked, chat, message, provider
 from tests.support.serving import free_port, serving_router
 
 PACK = "name: desk\nbrief: Be polite.\n"
+pytestmark = LITELLM_WARNS
+
 HI = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 
 
@@ -104,8 +107,6 @@ async def test_no_client_is_told_to_install_anything(
 ) -> None:
     if not installed:
         monkeypatch.setitem(sys.modules, "litellm", None)
-    elif format_ != "chat/completions":
-        pytest.skip("bridges are tested elsewhere")
     async with provider(lambda _: (404, b"404 page not found", {"content-type": "text/plain"})) as upstream:
         running = await start(
             f'backends: {{up: {{type: openai, base_url: "{upstream.url}", api_key: x}}}}', packs=[pack]
@@ -113,6 +114,8 @@ async def test_no_client_is_told_to_install_anything(
         body = {"responses": {"model": "m", "input": "hi"}}.get(format_, {**HI, "max_tokens": 5})
         reply = await running.client.post(f"/v1/{format_}", json=body)
     assert reply.status_code in (404, 503)
+    if installed:
+        assert reply.status_code == 404 and "does base_url lack /v1?" in reply.text
     assert "install " not in reply.text and "pip" not in reply.text and "[litellm]" not in reply.text
     assert "127.0.0.1" not in reply.text
     if format_ == "chat/completions":
