@@ -147,4 +147,4 @@ class Router:
             raw = json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
         except (TypeError, ValueError) as error:
             raise RequestError(f"The body cannot be written as JSON: {error}", code="invalid_json") from error
-        return self._preparer.prepare(Call(wire, raw, headers, metadata=metadata))
+        return self._preparer.prepare(Call(wire, raw, headers, tenant="local", metadata=metadata))

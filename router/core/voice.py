@@ -38,7 +38,10 @@ reads of it."""
 _TAG = "instructions"
 
 # Characters that make a tag of ours unlike it to a program, and none the less like it to a model.
-_INVISIBLE = "\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff"
+_INVISIBLE = (
+    "\u00ad\u034f\u061c\u115f\u1160\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0"
+)
+_INVISIBLE += "\U000e0000-\U000e01ef"
 _BRACKETS = str.maketrans("\u2039\u203a\u27e8\u27e9\u3008\u3009\u276c\u276d", "<><><><>")
 _UNSEEN = re.compile(f"[{_INVISIBLE}]")
 _WIDE = "\ufe64\ufe65\uff0d\uff0f\uff1c\uff1e\uff21-\uff5a\U0001d400-\U0001d7ff"
@@ -48,11 +51,14 @@ _LINES = tuple(
     line.lower() for line in (SWITCH_LINE, ABOUT_LINE.partition(" {")[0], ANY_CASE_LINE, CASES.split(". ")[0])
 )
 _WORDS = (_TAG, "data-", *_LINES)
-_OPENING = rf"<\s{{0,9}}(?:{_TAG}\b|data-)[^<>]{{0,99}}>"
-_CLOSING = rf"<\s{{0,9}}/\s{{0,9}}(?:{_TAG}\b|data-)[^<>]{{0,99}}>"
+_OPENING = rf"<\s{{0,99}}(?:{_TAG}\b|data-)[^<>]{{0,999}}>"
+_CLOSING = rf"<\s{{0,99}}/\s{{0,99}}(?:{_TAG}\b|data-)[^<>]{{0,999}}>"
 _OPENS, _CLOSES = re.compile(_OPENING, re.I), re.compile(_CLOSING, re.I)
 _ANY_TAG = re.compile(f"{_OPENING}|{_CLOSING}", re.I)
-_LINE = re.compile(rf"^[ \t]{{0,9}}(?:{'|'.join(map(re.escape, _LINES))}).*$", re.I | re.M)
+_SPACED = (r"[^\S\n]{1,9}".join(map(re.escape, line.split())) for line in _LINES)
+_LINE = re.compile(
+    rf"(?:^|\r)[^\S\n]{{0,9}}[>*#_-]{{0,3}}[^\S\n]{{0,9}}[*_]{{0,3}}(?:{'|'.join(_SPACED)}).*$", re.I | re.M
+)
 
 
 def in_block(text: str, nonce: str = "") -> str:
@@ -80,7 +86,7 @@ def without_lookalikes(text: str) -> str:
     plain = text if len(text) <= LOOKED_AT else f"{text[:half]}\n{text[-half:]}"
     if not plain.isascii() and _DISGUISE.search(plain):
         plain = _UNSEEN.sub("", unicodedata.normalize("NFKC", plain)).translate(_BRACKETS)
-    folded = plain.lower()
+    folded = " ".join(plain.lower().split())
     if not any(map(folded.__contains__, _WORDS)):
         return text
     left = _LINE.sub("", _without_blocks(plain))

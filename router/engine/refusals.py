@@ -27,8 +27,9 @@ NAMING = frozenset({400, 422, 500})
 """The statuses of a refusal that may name what it does not take; llama.cpp fails in a template with 500."""
 
 _RETRYABLE = frozenset({408, 409, 429})
-_USAGE = re.compile(r"stream_options|include_usage")
+_USAGE = re.compile(r"stream_?options|include_?usage", re.IGNORECASE)
 _MARKS = re.compile(r"cache_control|prompt_cache_breakpoint")
+_TEMPLATE = re.compile(r"template|jinja|roles? must|raise_exception", re.IGNORECASE)
 _ROLES = re.compile(r"\broles?\b|\bdeveloper\b|\bsystem[ _](?:message|prompt|role|instruction)", re.IGNORECASE)
 _FOREIGN = re.compile(r"signature|thinking|encrypted|reasoning|\bitems?\b|\b(?:rs|msg|fc)_\w", re.IGNORECASE)
 _APPS = frozenset({"system", "developer"})
@@ -39,6 +40,7 @@ _CONTENTS = frozenset({"choices", "content", "output", "data", "results"})
 """Where a whole answer of some format has its contents."""
 
 _OBJECTS = frozenset({"/chat/completions", "/responses", "/messages", "/completions", "/embeddings"})
+_OTHER_JSON = re.compile(rb"\s*(?:null|true|false|[\[\"]|-?\d)")
 _PAGE = re.compile(rb"\s*<(?:!doctype|html|head|body)", re.IGNORECASE)
 
 _STATUSES = (
@@ -88,7 +90,7 @@ def refused_within(answer: BackendAnswer, said: bytes, path: str) -> BackendErro
     that it tells, else that of its kind, else 502. A web page is no answer either, nor is a whole one without JSON.
     """
     stream = answer.chunks is not None
-    if _PAGE.match(said) or (not stream and path in _OBJECTS and said.lstrip()[:1] != b"{"):
+    if _PAGE.match(said) or (_OTHER_JSON.match(said) if stream else path in _OBJECTS and said.lstrip()[:1] != b"{"):
         message = "The backend answered with something that is not a JSON object."
         return BackendError(message, code="backend_garbage", retryable=False)
     if b'"error"' not in said:
@@ -100,9 +102,14 @@ def refused_within(answer: BackendAnswer, said: bytes, path: str) -> BackendErro
         return None
     if not isinstance(fields, dict):
         return None
-    error = fields.get("error") or (fields if fields.get("type") == "error" else None)
-    kept = fields.get("object") == "response"  # one that says itself that it failed is an answer of its format
-    if not error or kept or any(fields.get(name) for name in _CONTENTS):
+    if stream and fields.get("type") == "response.failed" and isinstance(fields.get("response"), dict):
+        fields = fields["response"]
+    error = fields.get("error")
+    if not error and "error" in (fields.get("type"), fields.get("object")):
+        error = fields
+    # One that has an answer beside it failed on its way; a response that says itself that it failed is an answer.
+    answered = any(fields.get(name) for name in _CONTENTS) and not (stream or _ended_by_error(fields))
+    if not error or answered or (fields.get("object") == "response" and not stream):
         return None
     status = _status_of(error, fields)
     return BackendError(
@@ -113,6 +120,12 @@ def refused_within(answer: BackendAnswer, said: bytes, path: str) -> BackendErro
         headers=answer.headers,
         retryable=status in _RETRYABLE or status >= 500,
     )
+
+
+def _ended_by_error(fields: dict[str, Any]) -> bool:
+    choices = fields.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    return isinstance(first, dict) and first.get("finish_reason") == "error"
 
 
 def _first_data(piece: bytes) -> bytes:
@@ -146,6 +159,8 @@ def lesser(
     `make` weaves the request again with such changes. Only what makes another body is yielded.
     """
     said = text_of(error)
+    if error.status == 500 and not _TEMPLATE.search(said):
+        return  # a server that is in trouble, whatever it says of roles
     fields: dict[str, Any] = {}
     if _USAGE.search(said):
         fields["usage_in_streams"] = False

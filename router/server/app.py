@@ -53,7 +53,7 @@ ANTHROPIC_PATH = "/messages"
 _POLICY_PREFIX = re.compile(r"^/p/([A-Za-z0-9_.-]+)(/.*)$")
 
 _AZURE_DEPLOYMENT = re.compile(
-    r"^/openai/deployments/(.+?)(/(?:chat|completions|embeddings|audio|images|responses)(?:/.*)?)$"
+    r"^/openai/deployments/([^/].*?)(/(?:chat|completions|embeddings|audio|images|responses)(?:/.*)?)$"
 )
 _AZURE = re.compile(r"^/openai(?:/v1)?(/.*)$")
 """Azure's addresses: classic ones name the model, as a deployment, and the version of the API in the query."""

@@ -57,8 +57,12 @@ COUNTERS: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
 OTHER = "other"
 """The label of what the configuration does not name: a client may make up any number of model names."""
 
+OWN_ERRORS = frozenset(
+    "backend_error backend_garbage backend_status client_gone closed connect_failed protocol_error reset saturated"
+    " stream_error timeout_connect timeout_first_byte timeout_idle timeout_total tls_failed too_large truncated".split()
+)
 ERROR_SERIES = 64
-"""So many codes of errors are told apart; those inside streams are the providers' own words."""
+"""So many codes of errors are told apart beside `OWN_ERRORS`; those inside streams are the providers' own words."""
 
 BUCKETS_MS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 3, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000)
 
@@ -202,7 +206,8 @@ class Telemetry:
             counts["router_lookalikes"][(policy,)] += 1
         if trace.error:
             errors, labels = counts["router_errors"], (trace.backend, trace.error)
-            errors[labels if labels in errors or len(errors) < ERROR_SERIES else (trace.backend, OTHER)] += 1
+            known = trace.error in OWN_ERRORS or labels in errors or len(errors) < ERROR_SERIES
+            errors[labels if known else (trace.backend, OTHER)] += 1
         for stage, ms in trace.stages.items():
             if stage not in self._stages:
                 self._stages[stage] = _Histogram()

@@ -128,6 +128,20 @@ REFUSED: dict[str, tuple[Callable[[Asked], Any], str, str, dict[str, Any], str]]
 }
 
 
+async def test_a_server_in_trouble_teaches_nothing(start: Start, pack: Path) -> None:
+    def troubled(asked: Asked) -> Any:
+        if asked.method == "POST" and not told:
+            told.append(asked)
+            return 500, {"error": {"message": "could not assume role arn:aws:iam::1:role/system prompt"}}
+        return 200, chat()
+
+    told: list[Asked] = []
+    async with provider(troubled) as upstream:
+        running = await start(BACKEND.format(kind="openai", url=upstream.url, format="chat", more=""), packs=[pack])
+        assert (await ask(running, "chat", {"messages": [PARCEL]})).status_code == 200
+        assert upstream.asked[-1].body["messages"][0]["role"] == "system"
+
+
 async def ask(running: Running, format_: str, body: dict[str, Any]) -> Any:
     return await running.client.post(PATHS[format_], json={"model": "m", **body})
 
@@ -271,6 +285,12 @@ WITHIN: dict[str, tuple[str, Any, int]] = {
     "with its fields empty": ("chat", {"id": "x", "choices": [], "error": {"code": 429, "message": "slow"}}, 429),
     "as a text": ("chat", {"error": "upstream connect error"}, 502),
     "by its type": ("messages", OVERLOADED, 529),
+    "as vLLM said it": ("chat", {"object": "error", "message": "no such model", "code": 404}, 404),
+    "as the choice's end": (
+        "chat",
+        {"choices": [{"index": 0, "finish_reason": "error", "message": {}}], "error": {"message": "no", "code": 503}},
+        503,
+    ),
     "a web page": ("chat", b"<!DOCTYPE html><html>Sign in</html>", 502),
     "nothing": ("chat", b"", 502),
 }
@@ -283,6 +303,18 @@ BEGUN: dict[str, tuple[str, bytes, int]] = {
     ),
     "messages": ("messages", b"event: error\ndata: " + json.dumps(OVERLOADED).encode() + b"\n\n", 529),
     "responses": ("responses", b'event: error\ndata: {"type":"error","code":"server_error","message":"no"}\n\n', 502),
+    "beside a choice": (
+        "chat",
+        b'data: {"error":{"message":"no","code":502},"choices":[{"index":0,"delta":{},"finish_reason":"error"}]}\n\n',
+        502,
+    ),
+    "a response that failed": (
+        "responses",
+        b'event: response.failed\ndata: {"type":"response.failed","response":{"object":"response","status":"failed",'
+        b'"error":{"code":"server_error","message":"no"}}}\n\n',
+        502,
+    ),
+    "null": ("chat", b"null", 502),
     "a whole error": ("chat", b'{"error":{"message":"no","code":503}}', 503),
     "a web page": ("chat", b"<html>Sign in</html>", 502),
 }

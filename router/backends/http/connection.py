@@ -36,6 +36,9 @@ ONE_WRITE = 64 * 1024
 SLICE = 256 * 1024
 """Larger bodies leave in slices of this size, each after the peer has taken the one before."""
 
+UNPACKED_AT_ONCE = 8 << 20
+"""A packed stream whose next bytes unpack to more than this is no stream of events."""
+
 STALE_S = 1.0
 """A peer that had closed an idle connection is heard of within a round trip of our writing to it. A connection that is
 lost later was lost while the request was being served, and the request is not sent again behind the caller's back."""
@@ -345,10 +348,12 @@ class Connection(asyncio.Protocol):
 
     def _take_unpacked(self, exchange: Exchange, unpack: Unpack, packed: bytes) -> None:
         exchange.received += len(packed)  # it came, even if nothing can be made of it yet
+        size = 0
         try:
             for piece in unpack(packed):
                 exchange.take(piece)
-                if exchange.held > self._limits.body_bytes:
+                size += len(piece)
+                if exchange.held > self._limits.body_bytes or (exchange.streaming and size > UNPACKED_AT_ONCE):
                     raise self._too_much_body()
         except ValueError as fault:
             raise failed("protocol_error", f"the answer of the backend cannot be unpacked: {fault}") from None

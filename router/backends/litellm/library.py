@@ -10,6 +10,7 @@ own patience; so what lies beneath is looked at first. Classes are known by name
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import warnings
@@ -91,6 +92,7 @@ def load() -> LoadedLiteLLM:
     litellm.suppress_debug_info = True  # it prints to standard output
     litellm.disable_hf_tokenizer_download = True  # it would fetch a vocabulary to count tokens
     litellm.turn_off_message_logging = True
+    logging.getLogger("LiteLLM").setLevel(logging.WARNING)  # below, it writes down what was said
     _warm_up(litellm)
     return LoadedLiteLLM(litellm, (openai.OpenAIError, BaseLLMException, *BUILT_IN_ERRORS))
 
