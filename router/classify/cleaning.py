@@ -57,6 +57,7 @@ _WROTE = re.compile(
     r".*(?:\bwrote|\bschrieb\b.*|\ba écrit|\bescribió|\bescreveu|\bha scritto|\bschreef\b.*|\bgeschreven"
     r"|\bgeschrieben|\bnapisał.*|>) ?:$"
 )
+_REPLYING = re.compile(r"(?:replying|(?:in )?reply|in response|responding) to\b", re.I)
 _DIVIDER = re.compile(r"[-_=]{3,} ?([^\W\d_][\w' ’]{3,40}) ?[-_=]{3,}$")
 _FORWARDED = re.compile(r"forward|weitergeleitet|transféré|reenviado|encaminhad|inoltrato|doorgestuurd|przekazan", re.I)
 _HEAD = re.compile(
@@ -133,6 +134,8 @@ def _own_words(lines: list[str]) -> list[str]:
             continue
         if bare[:3] in _FENCES:
             fenced = not fenced
+        if bare[-1:] == ":" and _REPLYING.match(bare) and _next(lines, at + 1).startswith(">"):
+            continue
         if fenced or not bare or (bare[0].isalpha() and ":" not in bare[:16] and not bare.startswith(_MAIL_FIRST)):
             kept.append(line)
             spoken = spoken or bool(bare)

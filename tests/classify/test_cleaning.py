@@ -23,6 +23,8 @@ JAVA = "java.lang.IllegalStateException: no\n" + "\n".join(f"\tat com.shop.Cart.
 @pytest.mark.parametrize(
     ("raw", "cleaned"),
     [
+        ("replying to @bot:\n> Your parcel is on its way.\nI want my money back", "I want my money back"),
+        ("In reply to your question:\nthe hall lamp", "In reply to your question:\nthe hall lamp"),
         # mail threads
         ("where is it?\n> We sent it.\n>> When?\n> On Monday.", "where is it?"),
         ("where is it?\n\nOn Mon, 3 Mar 2026 at 10:00, Shop <help@shop.example> wrote:\n> Sent.", "where is it?"),
