@@ -127,7 +127,7 @@ class SnapshotBuilder:
         if before is None or before.policy.name == pack.policy.name:  # under another name it will not be served
             self._served[path] = pack
         if self._archive is not None:
-            self._archive.keep(path, pack, prune=False)
+            self._archive.keep(path, pack)
         return snapshot_of(pack, self._cache, self._fault_handler, isolated=True)
 
 

@@ -72,8 +72,8 @@ class PassThroughBackend:
     those like it want it, in `x-api-key`; then `anthropic-version` is sent too where the client sent none. Servers that
     want a key elsewhere get it in `headers`. A `token` is shown as a bearer token in place of a key, and read again
     where it has expired. `path_of` says where a request is asked if not at its own path. `forward` names the client
-    headers to pass on instead of FORWARDED_HEADERS. `proxy` and `ca_file` are as for
-    `ConnectionPool`. Raises SettingsError for whatever of it cannot be used.
+    headers to pass on instead of FORWARDED_HEADERS. `proxy` and `ca_file` are as for `ConnectionPool`. Raises
+    SettingsError for whatever of it cannot be used.
 
     A status other than 2xx becomes a BackendError (`backend_status`, or `redirect`) with the provider's status, its
     body where that is a JSON object, and the headers of RELAYED_HEADERS; other failures have the codes of

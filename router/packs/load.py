@@ -147,11 +147,8 @@ class Archive:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def keep(self, path: Path, pack: Pack, *, prune: bool = True) -> None:
-        """Copy the files of a pack that was loaded from `path`, unless they are here. A failure is logged.
-
-        With `prune` all but the last revisions of the policy are removed.
-        """
+    def keep(self, path: Path, pack: Pack) -> None:
+        """Copy the files of a pack that was loaded from `path`, unless they are here. A failure is logged."""
         path = path.resolve()
         if path.is_relative_to(self._folder.resolve()):
             return
@@ -173,8 +170,6 @@ class Archive:
                     shutil.copyfile(file, copy)
             (unfinished / PATH_NOTE).write_text(path.name, encoding="utf-8")
             unfinished.rename(kept)
-            if prune:
-                _prune(kept.parent, ())
         except OSError as error:
             log.warning("revision %s is not kept for running conversations: %s", pack.policy.revision, error)
 

@@ -54,6 +54,7 @@ def test_only_the_last_revisions_are_kept(tmp_path: Path, archive: Archive) -> N
         revisions.append(pack.policy.revision)
         folder = tmp_path / "revisions" / "desk" / pack.policy.revision
         os.utime(folder, (1000 + number, 1000 + number))
+    archive.prune(())
     found = [archive.find("desk", revision) is not None for revision in revisions]
     assert found == [False] + [True] * (REVISIONS_KEPT + 1) or found == [False, False] + [True] * REVISIONS_KEPT
 
