@@ -193,7 +193,7 @@ def test_texts_that_no_task_answers_bound_the_exposure_and_nothing_else() -> Non
     shipped = replace(judged(ours, ([0.7, 0.1, 0.0], ROOT, 200)), ours=False)
     guessed = certificate(shipped, TREE, Acceptance(FIVE))
     assert not guessed.bounds_exposure and guessed.thresholds == told.thresholds
-    few_shipped = judged(ours, ([0.7, 0.1, 0.0], ROOT, 2), ([0.4, 0.1, 0.0], ROOT, 20))
+    few_shipped = judged(ours, ([0.7, 0.1, 0.0], ROOT, 2), ([0.2, 0.1, 0.0], ROOT, 20))
     lax = certificate(replace(few_shipped, ours=False), TREE, Acceptance(FIVE))
     assert lax.thresholds == without.thresholds and lax.exposed == pytest.approx(2 / 22, abs=1e-4)
 

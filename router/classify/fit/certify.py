@@ -37,8 +37,10 @@ DELTA = 0.05
 """Each of the two tests, of errors and of exposure, may fail with this probability: together all promises hold with a
 probability of 90 %."""
 
-LEAST_SHORTLIST = 0.55
-"""However well the rows came out, no list is said that is hardly likelier right than wrong."""
+LEAST_SHORTLIST = 0.4
+"""However well the rows came out, no list is said that weighs less. Rows that come out well are easier than what people
+write, and a list that may be wrong is said as cases: of 102 messages of the shipped help desk that recognition was
+worked on with, .55 told 10 nothing, and .4 told 4 of them of their task and none of another's."""
 
 CAUTION = 0.5
 """Of the accepted exposure, so much is tested. What no task answers is an open class: twice as many of CLINC150's test

@@ -28,6 +28,10 @@ from router.core.policy import ROOT, lineage
 SURE_ODDS = 20.0
 """To be settled on alone, a task must have so many times the odds that a list must have."""
 
+LEAST_SURE = 0.96
+"""However lax lists may be, no task is settled on alone with less. Rows turn as if it could be: that only errs on the
+side of what is wrong, for what is listed in its place begins with the same task."""
+
 
 @dataclass(frozen=True, slots=True)
 class HeldOutRows:
@@ -80,14 +84,14 @@ class Turning(NamedTuple):
 def sure_at(shortlist: float) -> float:
     """Return the threshold of single tasks that goes with one of lists.
 
-    >>> round(sure_at(0.5), 3), sure_at(1.0)
-    (0.952, 1.0)
+    >>> sure_at(0.4), round(sure_at(0.6), 3), sure_at(1.0)
+    (0.96, 0.968, 1.0)
     """
-    return SURE_ODDS * shortlist / (1.0 + (SURE_ODDS - 1.0) * shortlist)
+    return max(LEAST_SURE, SURE_ODDS * shortlist / (1.0 + (SURE_ODDS - 1.0) * shortlist))
 
 
 def _shortlist_at(sure: Doubles) -> Doubles:
-    """Return the inverse of `sure_at`."""
+    """Return the threshold of lists that goes with one of single tasks, `LEAST_SURE` aside."""
     found: Doubles = sure / (SURE_ODDS - (SURE_ODDS - 1.0) * sure)
     return found
 
