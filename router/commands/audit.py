@@ -17,6 +17,7 @@ from __future__ import annotations
 import heapq
 import json
 import sys
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -35,13 +36,17 @@ from router.commands.frame import (
     DataOption,
     JsonOption,
     PackArgument,
+    PackOption,
+    PacksOption,
     SinceOption,
     answer,
+    by_policy,
     fits_shown,
     moment_before,
     note,
     now_ms,
     opened,
+    pack_of,
     packs_of,
     settings_of,
 )
@@ -83,17 +88,19 @@ def draw_command(
     rate: RateOption = AUDIT_RATE,
     since: SinceOption = "7d",
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many; lowers the rate.")] = None,
-    policy: Annotated[str | None, typer.Option(help="Only decisions of this policy.")] = None,
+    pack: Annotated[Path | None, typer.Option(help="Only decisions by this pack. [dim]default: by any[/dim]")] = None,
     config: ConfigOption = None,
     data: DataOption = None,
 ) -> None:
     """Write decisions to label, drawn by chance, as JSON Lines. Those that have a label are left out."""
     since_ms = moment_before(since)
     with opened(settings_of(config, data)) as database:
+        policy = load_pack(pack).policy.name if pack else None
         lines = draw(SqlAuditStore(database).unaudited(since_ms, policy), rate, limit)
     for line in lines:
         print(json.dumps(line, ensure_ascii=False))
-    said = f"drawn: {len(lines)}. Put the path of the right task into each line's task (/ for none of them)"
+    drawn = f"drawn: {len(lines)}{by_policy(Counter(line['policy'] for line in lines))}"
+    said = f"{drawn}. Put the path of the right task into each line's task (/ for none of them)"
     words = "The database keeps no words of users: find them by response_id, or conversation and turn, in your own log."
     note(f"{said}, then: router audit record FILE\n{words}")
 
@@ -103,7 +110,7 @@ def record_command(
     labels: Annotated[Path, typer.Argument(help='Labels, JSON Lines; "-" reads standard input.')],
     rate: RateOption = AUDIT_RATE,
     by: Annotated[str, typer.Option(help="Who labelled, where a line does not say.")] = "human",
-    pack: Annotated[list[Path] | None, typer.Option(help="A pack that is served; repeat for several.")] = None,
+    pack: PacksOption = None,
     config: ConfigOption = None,
     data: DataOption = None,
     json_wanted: JsonOption = False,
@@ -119,19 +126,20 @@ def record_command(
     known = len(audits) - new
     said = f"{new} recorded, {known} known before, {unlabelled} without a label"
     found = {"recorded": new, "known": known, "unlabelled": unlabelled}
-    answer(json_wanted, found, f"{said}. What they come to: router audit status PACK")
+    answer(json_wanted, found, f"{said}. What they come to: router audit status")
 
 
 @app.command("status")
 def status_command(
-    pack: PackArgument,
+    named: PackArgument = None,
+    pack: PackOption = None,
     config: ConfigOption = None,
     data: DataOption = None,
     json_wanted: JsonOption = False,
 ) -> None:
     """Show what the audits of a pack come to: errors and evidence by promise, and the thresholds in force."""
-    settings = settings_of(config, data)
-    policy = load_pack(pack).policy
+    chosen, settings = pack_of(config, data, named, pack)
+    policy = load_pack(chosen).policy
     with opened(settings) as database:
         audits = SqlAuditStore(database).read(policy.name)
     with fits_shown():

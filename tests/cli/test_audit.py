@@ -164,15 +164,27 @@ def test_chance_draws_and_nothing_else(run: Run, traces: SqlTraceStore) -> None:
         ((), {"dec_1", "dec_30", "dec_40"}),
         (("--since", "24h"), {"dec_1"}),
         (("--since", "2d"), {"dec_1", "dec_30", "dec_40"}),
-        (("--policy", "bank"), {"dec_40"}),
-        (("--policy", "nobody"), set()),
+        (("--pack", "bank.yaml"), {"dec_40"}),
+        (("--pack", "nobody.yaml"), set()),
         (("--since", "4w"), {"dec_1", "dec_30", "dec_40", "dec_400"}),
     ],
 )
-def test_what_may_be_drawn(run: Run, traces: SqlTraceStore, words: tuple[str, ...], found: set[str]) -> None:
+def test_what_may_be_drawn(
+    run: Run,
+    traces: SqlTraceStore,
+    words: tuple[str, ...],
+    found: set[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("bank", "nobody"):
+        Path(f"{name}.yaml").write_text(f"name: {name}\nbrief: Be polite.\n")
     traces.write([trace(1), trace(2, "/", "skipped"), trace(30, "/", "unclassified"), trace(400)])
     traces.write([trace(40, policy="bank")])
-    assert {line["decision"] for line in drawn(run("draw", "--rate", 1, *words))} == found
+    result = run("draw", "--rate", 1, *words)
+    assert {line["decision"] for line in drawn(result)} == found
+    assert ("bank 1" in result.stderr) == ("dec_40" in found)
 
 
 @pytest.mark.parametrize("span", ["7", "d", "-1d", "7 days", "7y", "999999999d"])
