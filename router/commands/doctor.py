@@ -163,7 +163,7 @@ def _is_router(address: str) -> bool:
     ask = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
     try:
         with ask(f"{address}/health/live", timeout=ANSWER_WITHIN_S) as reply:
-            return json.loads(reply.read(100)) == {"status": "live"}
+            return bool(json.loads(reply.read(100)) == {"status": "live"})
     except (OSError, ValueError, http.client.HTTPException):
         return False
 

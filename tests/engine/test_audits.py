@@ -198,7 +198,14 @@ def test_a_certificate_is_explained_in_figures_and_in_words() -> None:
         "bounds_exposure": True,
         "accepted": {"error": 0.05, "unconditional": 0.03, "exposure": 0.1},
     }
-    for said in ("with probability 90 %", "at least 83 %", "at most 5 %", "at most 3 %", "at most 10 %", "examples"):
+    for said in (
+        "with a probability of 95 %",
+        "at least 83 %",
+        "at most 5 %",
+        "at most 3 %",
+        "at most 10 %",
+        "examples",
+    ):
         assert said in told["promise"]
     for basis, word in (("default", "too few"), ("hand", "by hand")):
         made = base(certificate=dataclasses.replace(PROMISED, basis=basis))
