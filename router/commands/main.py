@@ -27,6 +27,7 @@ from router.commands.frame import (
     App,
     ConfigOption,
     DataOption,
+    DetailsOption,
     JsonOption,
     PackArgument,
     PackOption,
@@ -177,13 +178,14 @@ def evaluate(
     pack: PackOption = None,
     data: DataOption = None,
     against: Annotated[
-        Path | None, typer.Option(help='Labelled data from elsewhere, JSON Lines; "-" reads standard input.')
+        Path | None, typer.Option(help='Labelled data, JSON Lines or a pack\'s YAML; "-" reads standard input.')
     ] = None,
     skip_unknown: Annotated[
         bool, typer.Option("--skip-unknown", help="Leave out turns labelled with tasks that the pack does not have.")
     ] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Leave the learning curve out.")] = False,
     html: Annotated[Path | None, typer.Option(help="Write the report, with plots, to this file.")] = None,
+    details: DetailsOption = False,
     json_wanted: JsonOption = False,
 ) -> None:
     """Measure how many messages get their task's instructions, what may be relied on, and what would reach more."""
@@ -195,7 +197,7 @@ def evaluate(
     with waiting("evaluating") as progress:
         progress(0.0)
         found = evaluate_pack(loaded, labelled, quick=quick, progress=progress)
-    shown: list[RenderableType] = [table(found)]
+    shown: list[RenderableType] = [table(found, details)]
     if html is not None:
         write_file(html, page(found), "--html ")
         shown.append(Text(f"report written to {html}", style="dim"))
