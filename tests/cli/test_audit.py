@@ -373,7 +373,7 @@ def test_status_tells_of_an_alarm_and_ends_with_findings(
     (alarm,) = found["alarms"]
     assert (alarm["promise"], alarm["step"], alarm["wrong"]) == (promise, 0, alarm["audits"])
     assert (found["step"], found["thresholds"]) == (1, found["steps"][1])
-    shown = run("status", support_pack)
+    shown = run("status", support_pack, "--details")
     assert shown.exit_code == 1
     said = " ".join(shown.stdout.split())
     assert "audits of customer-support" in said and "the thresholds moved from" in said
@@ -385,7 +385,9 @@ def test_labels_of_another_fit_are_told_and_do_not_count(
 ) -> None:
     label_wrongly(run, traces, support_pack, served, "another", task="/delivery/track_parcel")
     result = run("status", support_pack)
-    assert result.exit_code == 0 and "10 labels of earlier fits" in result.stdout
+    said = " ".join(result.stdout.split())
+    assert result.exit_code == 0 and "audits begin anew" in said and "the 10 labels so far are kept" in said
+    assert "no label yet" in said and "router audit draw > to_label.jsonl" in said
 
 
 def test_a_pack_that_cannot_be_read_is_named(run: Run, tmp_path: Path) -> None:
