@@ -81,7 +81,7 @@ def _sure(bet: AuditBet) -> str:
     if bet.rate is None:
         return ""
     if won < DOUBT:
-        few = "fewer than promised" if bet.rate <= bet.accepted else "so few labels show as much by chance"
+        few = "fewer than promised" if bet.rate <= bet.accepted else "chance shows as much easily"
         return f"No sign that it is broken: {few}."
     chance = f"while it is kept, chance shows as much in at most 1 of {int(won):,} such series of labels"
     return f"It may be broken: {chance}."
