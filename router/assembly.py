@@ -71,9 +71,12 @@ def salt_for(cache: Path | None, said: str | None = None) -> bytes:
 
 
 def shipped_pack() -> Path:
-    """Return the pack that is served where none is named: of the project's folder, else of the installed package."""
-    here = Path("policies/customer_support")
-    return here if here.exists() else Path(__file__).parent / here
+    """Return the pack that is served where none is named: of the project's folder, else of the installation.
+
+    A wheel has it inside the package; of what is installed in place it lies beside it.
+    """
+    here, room = Path("policies/customer_support"), Path(__file__).parent
+    return next((each for each in (here, room / here, room.parent / here) if each.exists()), here)
 
 
 def snapshot_of(pack: Pack, cache: Path | None, fault_handler: FaultHandler, *, isolated: bool = False) -> Snapshot:

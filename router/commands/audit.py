@@ -17,49 +17,48 @@ from __future__ import annotations
 import heapq
 import json
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import typer
-from rich.box import SIMPLE
-from rich.table import Table
 from rich.text import Text
 
 from router.classify import recogniser_for
+from router.commands.audit_report import status_json, status_table, status_view
 from router.commands.frame import (
     App,
     ConfigOption,
     DataOption,
+    DetailsOption,
     JsonOption,
     PackArgument,
+    PackOption,
+    PacksOption,
     SinceOption,
     answer,
+    by_policy,
     fits_shown,
     moment_before,
     note,
     now_ms,
     opened,
+    pack_of,
     packs_of,
     settings_of,
 )
-from router.commands.show import plain
 from router.core.audit import (
-    ALARM_AT,
     AUDIT_RATE,
     Audit,
-    AuditWatch,
-    by_name,
     draw_position,
     is_drawn,
-    name_of,
     watch,
 )
 from router.core.errors import Fault
 from router.core.policy import ROOT
-from router.engine.audits import alarm_lines
+from router.engine.audits import alarm_lines, begun_anew
 from router.evaluate import LabelError
 from router.evaluate.labelled import MOST_FAULTS, STANDARD_INPUT, LineError, json_of, nearest
 from router.packs import load_pack
@@ -83,17 +82,19 @@ def draw_command(
     rate: RateOption = AUDIT_RATE,
     since: SinceOption = "7d",
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many; lowers the rate.")] = None,
-    policy: Annotated[str | None, typer.Option(help="Only decisions of this policy.")] = None,
+    pack: Annotated[Path | None, typer.Option(help="Only decisions by this pack. [dim]default: by any[/dim]")] = None,
     config: ConfigOption = None,
     data: DataOption = None,
 ) -> None:
     """Write decisions to label, drawn by chance, as JSON Lines. Those that have a label are left out."""
     since_ms = moment_before(since)
     with opened(settings_of(config, data)) as database:
+        policy = load_pack(pack).policy.name if pack else None
         lines = draw(SqlAuditStore(database).unaudited(since_ms, policy), rate, limit)
     for line in lines:
         print(json.dumps(line, ensure_ascii=False))
-    said = f"drawn: {len(lines)}. Put the path of the right task into each line's task (/ for none of them)"
+    drawn = f"drawn: {len(lines)}{by_policy(Counter(line['policy'] for line in lines))}"
+    said = f"{drawn}. Put the path of the right task into each line's task (/ for none of them)"
     words = "The database keeps no words of users: find them by response_id, or conversation and turn, in your own log."
     note(f"{said}, then: router audit record FILE\n{words}")
 
@@ -103,7 +104,7 @@ def record_command(
     labels: Annotated[Path, typer.Argument(help='Labels, JSON Lines; "-" reads standard input.')],
     rate: RateOption = AUDIT_RATE,
     by: Annotated[str, typer.Option(help="Who labelled, where a line does not say.")] = "human",
-    pack: Annotated[list[Path] | None, typer.Option(help="A pack that is served; repeat for several.")] = None,
+    pack: PacksOption = None,
     config: ConfigOption = None,
     data: DataOption = None,
     json_wanted: JsonOption = False,
@@ -119,91 +120,30 @@ def record_command(
     known = len(audits) - new
     said = f"{new} recorded, {known} known before, {unlabelled} without a label"
     found = {"recorded": new, "known": known, "unlabelled": unlabelled}
-    answer(json_wanted, found, f"{said}. What they come to: router audit status PACK")
+    answer(json_wanted, found, f"{said}. What they come to: router audit status")
 
 
 @app.command("status")
 def status_command(
-    pack: PackArgument,
+    named: PackArgument = None,
+    pack: PackOption = None,
     config: ConfigOption = None,
     data: DataOption = None,
+    details: DetailsOption = False,
     json_wanted: JsonOption = False,
 ) -> None:
-    """Show what the audits of a pack come to: errors and evidence by promise, and the thresholds in force."""
-    settings = settings_of(config, data)
-    policy = load_pack(pack).policy
+    """Show what the audits of a pack come to: is each promise kept, how sure is that, what happens next."""
+    chosen, settings = pack_of(config, data, named, pack)
+    policy = load_pack(chosen).policy
     with opened(settings) as database:
         audits = SqlAuditStore(database).read(policy.name)
     with fits_shown():
         certificate = recogniser_for(policy, settings.data / "recognisers").certificate
     over = watch(certificate, audits)
     found = status_json(policy.name, over, audits)
-    said = [Text(line, style="yellow") for line in alarm_lines(over)]
-    if found["elsewhere"]:
-        said.append(Text(f"{found['elsewhere']} labels of earlier fits or tolerances do not count", style="dim"))
-    answer(json_wanted, found, status_table(found), *said, found=bool(over.alarms))
-
-
-def status_json(policy: str, over: AuditWatch, audits: Sequence[Audit]) -> dict[str, Any]:
-    """Return what the audits of a policy come to as JSON-ready data."""
-    name = name_of(over.certificate)
-    return {
-        "policy": policy,
-        "basis": over.certificate.basis,
-        "labels": len(audits),
-        "elsewhere": sum(audit.certificate != name for audit in audits),
-        "alarm_at": ALARM_AT,
-        "evidence": over.evidence,
-        "promises": [
-            {
-                "promise": bet.promise,
-                "accepted": bet.accepted,
-                "audits": bet.audits,
-                "wrong": bet.wrong,
-                "rate": bet.rate,
-                "rate_at_least": bet.least_rate,
-                "evidence": bet.evidence,
-            }
-            for bet in over.bets
-        ],
-        "alarms": [asdict(alarm) for alarm in over.alarms],
-        "step": over.step,
-        "steps": list(map(by_name, over.steps)),
-        "thresholds": by_name(over.thresholds),
-        "silent": over.silent,
-    }
-
-
-def status_table(found: Mapping[str, Any]) -> Table:
-    """Return the status as a table for people."""
-    table = Table(
-        title=plain(f"audits of {found['policy']}"),
-        title_justify="left",
-        caption_justify="left",
-        box=SIMPLE,
-        padding=(0, 1, 0, 0),
-    )
-    table.add_column("promise")
-    for heading in ("accepted", "audits", "wrong", "rate", "at least", "evidence"):
-        table.add_column(heading, justify="right")
-    for row in found["promises"]:
-        table.add_row(
-            row["promise"],
-            f"{100 * row['accepted']:g} %",
-            str(row["audits"]),
-            str(row["wrong"]),
-            "–" if row["rate"] is None else f"{100 * row['rate']:.1f} %",
-            f"{100 * row['rate_at_least']:.1f} %",
-            f"{row['evidence']:.3g}",
-        )
-    shown = ", ".join(f"{name} {least:.3f}" for name, least in found["thresholds"].items())
-    step = f"step {found['step']} of {len(found['steps']) - 1}"
-    table.caption = (
-        f"thresholds in force: {'silent' if found['silent'] else shown} ({step})\n"
-        "Counted are audits of decisions made at these.\n"
-        f"Evidence of {found['alarm_at']:g} in all ({found['evidence']:.3g} now) alarms and moves them a step up."
-    )
-    return table
+    said = [Text(line, style="yellow") for line in (*alarm_lines(over), *begun_anew(over, audits))]
+    shown = [status_view(policy.name, over), *([status_table(found)] if details else []), *said]
+    answer(json_wanted, found, *shown, found=bool(over.alarms))
 
 
 def draw(rows: Iterable[Mapping[str, Any]], rate: float, limit: int | None = None) -> list[dict[str, Any]]:

@@ -6,27 +6,32 @@ Each part is tried for real, and what fails says what to do about it.
 from __future__ import annotations
 
 import asyncio
+import http.client
 import importlib.metadata
 import importlib.util
+import json
 import os
 import socket
 import sqlite3
 import sys
+import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.text import Text
 from sqlalchemy import make_url
 
 from router import __version__
-from router.commands.frame import App, ConfigOption, JsonOption, answer, packs_of
+from router.commands.frame import App, ConfigOption, DataOption, JsonOption, PacksOption, answer, packs_of
 from router.core.errors import PolicyError, SettingsError
+from router.core.policy import ROOT
 from router.packs import check, load_pack
 from router.server.backend_probe import probe
 from router.server.keys import require_safe_binding
+from router.server.served import served_at
+from router.server.serving import shown_host
 from router.server.settings import Settings
 from router.server.settings_source import load_settings
 from router.stores import open_database
@@ -34,6 +39,9 @@ from router.stores import open_database
 app = App()
 
 REQUIRED_PYTHON = (3, 11)
+
+ANSWER_WITHIN_S = 2.0
+"""How long whatever has our port may take to say what it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +57,8 @@ class _Diagnosis:
 @app.command("doctor")
 def doctor_command(
     config: ConfigOption = None,
-    pack: Annotated[list[Path] | None, typer.Option(help="Packs to look at.")] = None,
-    data: Annotated[Path | None, typer.Option(help="The data folder.")] = None,
+    pack: PacksOption = None,
+    data: DataOption = None,
     json_wanted: JsonOption = False,
 ) -> None:
     """Say what is wrong with this installation, and what to do about it."""
@@ -101,7 +109,8 @@ def _pack(path: Path) -> _Diagnosis:
     except PolicyError as error:
         return _Diagnosis(f"pack {path}", False, str(error), "correct what it names, then: router check " + str(path))
     worst = [finding for finding in check(pack) if finding.severity == "error"]
-    said = f"{pack.policy.name}@{pack.policy.revision}, {len(pack.policy.tasks)} tasks"
+    number = sum(not task.children for path, task in pack.policy.tasks.items() if path != ROOT)
+    said = f"{pack.policy.name}@{pack.policy.revision}, {number} tasks"
     return _Diagnosis(f"pack {path}", not worst, said, f"router check {path}" if worst else "")
 
 
@@ -138,10 +147,25 @@ def _port(settings: Settings) -> _Diagnosis:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
     except OSError as error:
-        return _Diagnosis(
-            what, False, error.strerror or str(error), "end the program that has it, or choose another --port"
-        )
+        address = f"http://{shown_host(host)}:{port}"
+        if not _is_router(address):
+            fix = "end the program that has it, or choose another --port"
+            return _Diagnosis(what, False, error.strerror or str(error), fix)
+        if served_at(settings.data) == address:
+            return _Diagnosis(what, True, "the server of this data folder listens here")
+        fix = "name its data folder with --data, or choose another --port"
+        return _Diagnosis(what, False, "a Prompt Router that serves another data folder listens here", fix)
     return _Diagnosis(what, True, "free")
+
+
+def _is_router(address: str) -> bool:
+    """Say whether a Prompt Router answers there. No proxy of the environment is asked."""
+    ask = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
+    try:
+        with ask(f"{address}/health/live", timeout=ANSWER_WITHIN_S) as reply:
+            return bool(json.loads(reply.read(100)) == {"status": "live"})
+    except (OSError, ValueError, http.client.HTTPException):
+        return False
 
 
 def _litellm(name: str) -> _Diagnosis:

@@ -18,7 +18,19 @@ from rich.text import Text
 
 from router.backends.litellm.prices import price_of
 from router.commands.examples_run import FilePlan, Model, Rejected, RunResult, advice_for, fulfil, plan_for
-from router.commands.frame import COULD_NOT_RUN, App, ConfigOption, JsonOption, PackArgument, answer, note, print_json
+from router.commands.frame import (
+    COULD_NOT_RUN,
+    App,
+    ConfigOption,
+    DataOption,
+    JsonOption,
+    PackArgument,
+    PackOption,
+    answer,
+    note,
+    pack_of,
+    print_json,
+)
 from router.commands.show import console_for, plain
 from router.core.errors import BackendError, RouterError, SettingsError
 from router.evaluate.wording import plural
@@ -36,8 +48,10 @@ app = App()
 
 @app.command("examples")
 def examples_command(
-    pack: PackArgument,
     model: Annotated[str, typer.Option(help="The model that writes them: an alias of router.yaml, or its own name.")],
+    named: PackArgument = None,
+    pack: PackOption = None,
+    data: DataOption = None,
     languages: Annotated[str, typer.Option(help="Languages to translate the examples into, such as de,fr,pl.")] = "",
     more: Annotated[int, typer.Option(min=0, max=200, help="So many more examples a task, in its own language.")] = 0,
     base_url: Annotated[
@@ -54,11 +68,12 @@ def examples_command(
         raise SettingsError(f'--languages: "{unknown[0]}" is no language code ({did_you_mean_code(unknown[0])})')
     if not known and not more:
         raise SettingsError("say what to write: --languages de,fr to translate, or --more 20 for more of the same")
-    loaded = load_pack(pack)
+    chosen_pack, _ = pack_of(config, data, named, pack)
+    loaded = load_pack(chosen_pack)
     chosen = Model(_settings(config, base_url, timeout), model)
     if chosen.settings.type == "echo":
         raise SettingsError("the echo backend only repeats what it is asked: name a server with --base-url or --config")
-    plans = plan_for(loaded, pack, known, more)
+    plans = plan_for(loaded, chosen_pack, known, more)
     calls = sum(len(plan.wishes) for plan in plans)
     plan_json = _plan_json(plans, chosen)
     if json_wanted and not yes:
@@ -88,7 +103,7 @@ def examples_command(
     kept, turned_down = outcome.written.total(), len(outcome.rejected)
     said = f"{kept} written, {turned_down} not taken, {outcome.missing} still missing"
     files = ", ".join(file for file, count in outcome.written.items() if count)
-    review = f"Read {files}, then: router check {pack}" if kept else "Try a stronger model."
+    review = f"Read {files}, then: router check {chosen_pack}" if kept else "Try a stronger model."
     found = {"plan": plan_json, **_outcome_json(outcome)}
     answer(json_wanted, found, said, review, found=outcome.missing > 0)
 

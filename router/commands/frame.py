@@ -26,6 +26,7 @@ from router.commands.show import console_for, plain, waiting
 from router.core.errors import PolicyError, RouterError, SettingsError
 from router.evaluate import LabelError
 from router.server.composition import database_url
+from router.server.served import served_packs
 from router.server.settings import Settings
 from router.server.settings_source import load_settings
 from router.stores import Database, open_database
@@ -36,7 +37,18 @@ COULD_NOT_RUN = 2
 DataOption = Annotated[Path | None, typer.Option(help="Folder of the server's database.")]
 ConfigOption = Annotated[Path | None, typer.Option(help="Settings (router.yaml).")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON for programs.")]
-PackArgument = Annotated[Path, typer.Argument(help="A pack: a folder with policy.yaml, or a single YAML file.")]
+PackOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="A pack: a folder with policy.yaml, or a single YAML file. [dim]default: what the data folder was served"
+        " with, else the shipped one[/dim]"
+    ),
+]
+PackArgument = Annotated[Path | None, typer.Argument(metavar="[PACK]", help="The same, without --pack.")]
+PacksOption = Annotated[
+    list[Path] | None, typer.Option("--pack", help="A pack; repeat for several. [dim]default: those served[/dim]")
+]
+DetailsOption = Annotated[bool, typer.Option("--details", help="Show the figures that the words rest on.")]
 SinceOption = Annotated[str, typer.Option(help="How far back: 30m, 12h, 7d, 4w.")]
 
 _UNITS_S = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -79,8 +91,31 @@ def settings_of(config: Path | None, data: Path | None, packs: list[Path] | None
 
 
 def packs_of(settings: Settings) -> tuple[Path, ...]:
-    """Return where the packs lie that a server serves."""
-    return tuple(settings.packs) or (shipped_pack(),)
+    """Return where the packs lie: as named, else those that the data folder was served with, else the shipped one."""
+    return tuple(settings.packs) or tuple(served_packs(settings.data).values()) or (shipped_pack(),)
+
+
+def pack_of(config: Path | None, data: Path | None, *named: Path | None) -> tuple[Path, Settings]:
+    """Return the pack that a command is about, and the settings. Where none is named, say which it is.
+
+    Raises SettingsError.
+    """
+    given = [path for path in named if path is not None]
+    if len(given) > 1:
+        raise SettingsError(f"name one pack, not {given[0]} and {given[1]}")
+    settings = settings_of(config, data)
+    if given:
+        return given[0], settings
+    packs = packs_of(settings)
+    others = f"; also served: {', '.join(map(str, packs[1:]))} (--pack)" if packs[1:] else ""
+    note(f"pack: {packs[0]}{others}")
+    return packs[0], settings
+
+
+def cache_of(settings: Settings) -> Path | None:
+    """Return the server's folder of fitted recognisers where there is one: then nothing is fitted twice."""
+    cache = settings.data / "recognisers"
+    return cache if cache.is_dir() else None
 
 
 @contextmanager
@@ -118,6 +153,15 @@ def moment_before(span: str) -> int:
     if found is None:
         raise SettingsError(f'--since {span}: expected a number and a unit (m, h, d or w), such as "7d"')
     return now_ms() - int(found[1]) * _UNITS_S[found[2]] * 1000
+
+
+def by_policy(counts: Mapping[str, int]) -> str:
+    """Return how many of something belong to which policy, in brackets; nothing where there is none.
+
+    >>> by_policy({"shop": 3, "bank": 2})
+    ' (bank 2, shop 3)'
+    """
+    return f" ({', '.join(f'{name} {count:,}' for name, count in sorted(counts.items()))})" if counts else ""
 
 
 def write_file(path: Path, text: str, option: str = "") -> None:

@@ -27,13 +27,16 @@ from router.commands.frame import (
     App,
     ConfigOption,
     DataOption,
+    DetailsOption,
     JsonOption,
     PackArgument,
+    PackOption,
     answer,
+    cache_of,
     fail,
     fits_shown,
+    pack_of,
     print_json,
-    settings_of,
     write_file,
 )
 from router.commands.records import app as records_app
@@ -87,7 +90,8 @@ def serve(
 @app.command()
 def explain(
     text: Annotated[str | None, typer.Argument(help="The user's message.")] = None,
-    pack: Annotated[Path, typer.Option(help="The pack to decide with.")] = Path("policies/customer_support"),
+    pack: PackOption = None,
+    data: DataOption = None,
     conversation: Annotated[
         str | None, typer.Option(help='A JSON file with a list of messages, or a whole body; "-" reads standard input.')
     ] = None,
@@ -98,8 +102,9 @@ def explain(
     """Show what would be decided: scores down the tree, what is said, what is not, and why."""
     try:
         body = conversation_body(text, conversation)
+        chosen, settings = pack_of(None, data, pack)
         with fits_shown():
-            router = Router.load(pack)
+            router = Router.load(chosen, cache=cache_of(settings))
         context = cue_values(cue or [])
         found = router.explain(body, context=context)
         woven = router.wrap(body, context=context).body
@@ -114,7 +119,8 @@ def explain(
 
 @app.command()
 def check(
-    pack: PackArgument,
+    named: PackArgument = None,
+    pack: PackOption = None,
     against: Annotated[
         Path | None, typer.Option(help="The pack whose place it is to take. [dim]default: what was served last[/dim]")
     ] = None,
@@ -126,13 +132,13 @@ def check(
 
     Each finding has a place and a fix.
     """
-    settings = settings_of(config, data)
+    chosen, settings = pack_of(config, data, named, pack)
     try:
         with fits_shown():
-            loaded = load_pack(pack)
+            loaded = load_pack(chosen)
             findings = check_pack(loaded, _served(settings, loaded.policy.name, against))
     except PolicyError as error:
-        fail(error, json_wanted, FINDINGS if pack.exists() else COULD_NOT_RUN)
+        fail(error, json_wanted, FINDINGS if chosen.exists() else COULD_NOT_RUN)
     rows = [finding.as_json() for finding in findings]
     said = f"{len(rows)} findings" if rows else "no findings"
     worst = any(row["severity"] != "hint" for row in rows)
@@ -153,10 +159,13 @@ def _served(settings: Settings, name: str, against: Path | None) -> Pack | None:
 
 
 @app.command()
-def test(pack: PackArgument, json_wanted: JsonOption = False) -> None:
+def test(
+    named: PackArgument = None, pack: PackOption = None, data: DataOption = None, json_wanted: JsonOption = False
+) -> None:
     """Run a pack's own tests, with expected and got for each that fails."""
+    chosen, settings = pack_of(None, data, named, pack)
     with fits_shown():
-        router = Router.load(pack)
+        router = Router.load(chosen, cache=cache_of(settings))
     results = [result_json(result) for result in router.test()]
     counts = {word: sum(row["outcome"] == word for row in results) for word in ("passed", "failed", "skipped")}
     said = ", ".join(f"{count} {word}" for word, count in counts.items() if count or word == "passed")
@@ -165,19 +174,22 @@ def test(pack: PackArgument, json_wanted: JsonOption = False) -> None:
 
 @app.command()
 def evaluate(
-    pack: PackArgument,
+    named: PackArgument = None,
+    pack: PackOption = None,
+    data: DataOption = None,
     against: Annotated[
-        Path | None, typer.Option(help='Labelled data from elsewhere, JSON Lines; "-" reads standard input.')
+        Path | None, typer.Option(help='Labelled data, JSON Lines or a pack\'s YAML; "-" reads standard input.')
     ] = None,
     skip_unknown: Annotated[
         bool, typer.Option("--skip-unknown", help="Leave out turns labelled with tasks that the pack does not have.")
     ] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Leave the learning curve out.")] = False,
     html: Annotated[Path | None, typer.Option(help="Write the report, with plots, to this file.")] = None,
+    details: DetailsOption = False,
     json_wanted: JsonOption = False,
 ) -> None:
     """Measure how many messages get their task's instructions, what may be relied on, and what would reach more."""
-    loaded = load_pack(pack)
+    loaded = load_pack(pack_of(None, data, named, pack)[0])
     labelled = read_labelled(against, loaded.policy.tasks, skip_unknown=skip_unknown) if against else None
     if html is not None and (html.is_dir() or not html.parent.is_dir()):  # said before the work for it is done
         what = "it is a folder" if html.is_dir() else "its folder does not exist"
@@ -185,7 +197,7 @@ def evaluate(
     with waiting("evaluating") as progress:
         progress(0.0)
         found = evaluate_pack(loaded, labelled, quick=quick, progress=progress)
-    shown: list[RenderableType] = [table(found)]
+    shown: list[RenderableType] = [table(found, details)]
     if html is not None:
         write_file(html, page(found), "--html ")
         shown.append(Text(f"report written to {html}", style="dim"))

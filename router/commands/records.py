@@ -10,9 +10,20 @@ from typing import Annotated
 
 import typer
 
-from router.commands.frame import App, ConfigOption, DataOption, JsonOption, answer, moment_before, opened, settings_of
+from router.commands.frame import (
+    App,
+    ConfigOption,
+    DataOption,
+    JsonOption,
+    answer,
+    by_policy,
+    moment_before,
+    opened,
+    settings_of,
+)
 from router.core.errors import SettingsError
 from router.engine.identity import Identifier
+from router.packs import load_pack
 from router.server.keys import LOCAL
 from router.server.settings import Settings
 from router.server.settings_source import load_salt
@@ -24,18 +35,24 @@ app = App()
 @app.command("export")
 def export_command(
     table: Annotated[str, typer.Argument(help=f"What to export: {', '.join(EXPORTED)}.")],
-    to: Annotated[Path, typer.Option(help="The Parquet file to write; one that is there is replaced.")],
+    to: Annotated[
+        Path, typer.Option(help="The file to write, .csv, .jsonl or .parquet; one that is there is replaced.")
+    ],
     since: Annotated[str | None, typer.Option(help="Only rows of the last 30m, 12h, 7d, 4w.")] = None,
+    pack: Annotated[Path | None, typer.Option(help="Only rows of this pack. [dim]default: of all[/dim]")] = None,
     config: ConfigOption = None,
     data: DataOption = None,
     json_wanted: JsonOption = False,
 ) -> None:
-    """Write what is stored to a Parquet file. Of users' words it holds only the comments that came with feedback."""
+    """Write what is stored to a file of CSV, JSON Lines or Parquet, as the ending of its name says.
+
+    Of users' words it holds only the comments that came with feedback.
+    """
     since_ms = None if since is None else moment_before(since)
     with opened(settings_of(config, data)) as database:
-        rows = export(database, table, to, since_ms)
-    found = {"table": table, "file": str(to), "rows": rows}
-    answer(json_wanted, found, f"{rows} rows of {table} written to {to}")
+        counts = export(database, table, to, since_ms, load_pack(pack).policy.name if pack else None)
+    found = {"table": table, "file": str(to), "rows": counts.total(), "policies": dict(counts)}
+    answer(json_wanted, found, f"{counts.total()} rows of {table}{by_policy(counts)} written to {to}")
 
 
 @app.command("forget")

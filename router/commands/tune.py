@@ -20,13 +20,14 @@ from router.commands.frame import (
     App,
     ConfigOption,
     DataOption,
+    DetailsOption,
     JsonOption,
+    PackOption,
     answer,
     note,
     now_ms,
     opened,
-    packs_of,
-    settings_of,
+    pack_of,
     write_file,
 )
 from router.commands.tuning_report import (
@@ -34,8 +35,10 @@ from router.commands.tuning_report import (
     change_json,
     change_view,
     event_json,
+    figures_of,
     interval_json,
     obedience_table,
+    progress_lines,
     proposal_view,
     proposed,
     status_view,
@@ -44,15 +47,13 @@ from router.commands.tuning_report import (
 from router.core.errors import SettingsError, did_you_mean
 from router.core.learning import DialKey
 from router.core.policy import ROOT
-from router.packs import Pack, load_pack
-from router.server.settings import Settings
+from router.packs import load_pack
 from router.stores import SqlLearningStore
 from router.tuning.level_state import Word, covers, level_named
 from router.tuning.words import ANY
 
 app = App(help="How levels stand, the evidence so far, and the steps that it supports.")
 
-PackOption = Annotated[Path | None, typer.Option(help="The pack. [dim]default: the first that is served[/dim]")]
 TaskArgument = Annotated[str, typer.Argument(help="A task; what is said of it holds for those below it too.")]
 ModelOption = Annotated[str | None, typer.Option(help="Only requests to this model.")]
 ByOption = Annotated[str | None, typer.Option(help="Who says so. [dim]default: your login name[/dim]")]
@@ -64,14 +65,17 @@ def status_command(
     pack: PackOption = None,
     config: ConfigOption = None,
     data: DataOption = None,
+    details: DetailsOption = False,
     json_wanted: JsonOption = False,
 ) -> None:
-    """Show every task's level, why it stands there, the evidence so far, and when a decision is likely."""
+    """Show every task's level, why it stands there, what is known so far, and when a decision is likely."""
     if context.invoked_subcommand is not None:
         return
     with report_for(pack, config, data) as report:
         found = report.statuses(now_ms())
         gains, whole = report.gains()
+        count, first_ms = report.waiting()
+        received, lines = report.received(), progress_lines(report, now_ms())
         proposals = [(each, report.changes(each.key, level_named(trial.challenger))) for each, trial in proposed(found)]
     by_key = {each.key: changes for each, changes in proposals}
     rows = [
@@ -82,7 +86,8 @@ def status_command(
     ]
     settings = report.policy.settings
     data_ = {"policy": report.policy.name, "mode": settings.tuning, "gain": interval_json(whole), "dials": rows}
-    shown = [status_view(report, found, gains)]
+    data_ |= {"waiting": {"conversations": count, "first_matures_ms": first_ms}, "feedback": received}
+    shown = [status_view(report, found, gains, details), *lines]
     if whole is not None:
         held = f"{100 * settings.holdout:g} % of users are never tuned"
         shown.append(f"{held}; against them tuning is worth {whole} ({whole.n:,} users)\n")
@@ -97,6 +102,7 @@ def show_command(
     pack: PackOption = None,
     config: ConfigOption = None,
     data: DataOption = None,
+    details: DetailsOption = False,
     json_wanted: JsonOption = False,
 ) -> None:
     """Show all that is known of a task: its dials, the text that a step would change, how instructions are obeyed."""
@@ -110,7 +116,8 @@ def show_command(
     rows = [each.as_data() | {"changes": list(map(change_json, changes.get(each.key, ())))} for each in found]
     shown: list[RenderableType] = []
     for each in found:
-        shown += ["\n".join(each.lines), *map(change_view, changes.get(each.key, ()))]
+        figures = [figures_of(each.trial)] if details and each.trial else []
+        shown += ["\n".join([*each.lines, *figures]), *map(change_view, changes.get(each.key, ()))]
     if not found:
         shown.append(f"{task}: no conversation has matured here yet")
     if obeyed:
@@ -201,16 +208,11 @@ _word_command("reset", "Put a task and those below it back to where the pack sta
 @contextmanager
 def report_for(pack: Path | None, config: Path | None, data: Path | None) -> Iterator[TuningReport]:
     """Yield how a pack's tuning stands in the server's database, read up to now. Raises RouterError."""
-    settings = settings_of(config, data)
+    chosen, settings = pack_of(config, data, pack)
     with opened(settings) as database:
-        report = TuningReport(served_pack(pack, settings), SqlLearningStore(database))
+        report = TuningReport(load_pack(chosen), SqlLearningStore(database))
         report.read()
         yield report
-
-
-def served_pack(pack: Path | None, settings: Settings) -> Pack:
-    """Return the pack that is meant: the one named, else the first that is served. Raises PolicyError."""
-    return load_pack(pack or packs_of(settings)[0])
 
 
 def known_key(report: TuningReport, task: str, model: str | None) -> DialKey:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,16 @@ from router.core.errors import Degraded, SettingsError
 from router.core.learning import DialKey, ExperimentEvent, Outcome
 from router.core.levels import USUAL, Dial, Levels, moved_level, start_level, usual_level
 from router.core.policy import ROOT, Level, Policy
-from router.core.store_ports import LearningStore
 from router.packs import Pack
 from router.packs.cues import COMPLEXITIES
 from router.packs.load import with_levels
 from router.rewards.checks import Obedience, digest, obedience
 from router.server.learner import OUTCOMES_AT_ONCE, Records
+from router.stores import SqlLearningStore
 from router.tuning.forecast import DialStatus, TrialStatus, statuses
 from router.tuning.intervals import Interval, difference_interval, gain_interval
 from router.tuning.level_state import LevelState, Word, covers, say
+from router.tuning.words import times
 
 ATTEMPTS = 5
 """How often a word is said again when the tuner has written meanwhile."""
@@ -49,7 +51,7 @@ class TextChange:
 class TuningReport:
     """One policy's tuning, as the store has it now."""
 
-    def __init__(self, pack: Pack, store: LearningStore) -> None:
+    def __init__(self, pack: Pack, store: SqlLearningStore) -> None:
         self.pack = pack
         self.policy = pack.policy
         self._store = store
@@ -71,6 +73,14 @@ class TuningReport:
     def statuses(self, now_ms: int) -> list[DialStatus]:
         """Return how every dial stands."""
         return statuses(self.policy, self.state, self._records.tests, self._records.arms, now_ms)
+
+    def waiting(self) -> tuple[int, int | None]:
+        """Return how many conversations are still to mature, and when the first does. Raises Degraded."""
+        return self._store.waiting(self.policy.name)
+
+    def received(self) -> dict[str, dict[str, int]]:
+        """Return how many pieces of feedback came in, by metric and source. Raises Degraded."""
+        return self._store.received(self.policy.name)
 
     def gains(self) -> tuple[dict[str, Interval], Interval | None]:
         """Return what the challenger of each running trial gains, by the trial's id, and what tuning gains as a whole.
@@ -205,28 +215,51 @@ def proposed(found: Sequence[DialStatus]) -> list[tuple[DialStatus, TrialStatus]
     return [(each, each.trial) for each in found if each.trial is not None and each.trial.proposed_ms is not None]
 
 
-def status_view(report: TuningReport, found: Sequence[DialStatus], gains: Mapping[str, Interval]) -> RenderableType:
-    """Return how the dials stand as a table, and what is worth saying of each below it."""
+def progress_lines(report: TuningReport, now_ms: int) -> list[str]:
+    """Return what is on its way: conversations that are still to mature, and feedback."""
+    primary, (count, first_ms) = report.policy.primary, report.waiting()
+    lines = []
+    if primary is not None:
+        lines.append(f"{times(count, 'conversation')} still to mature")
+        if first_ms is not None:
+            moment = datetime.fromtimestamp(first_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+            left_h = (first_ms - now_ms) / 3_600_000
+            soon = f", in {times(left_h / 24, 'day') if left_h >= 48 else times(max(left_h, 1), 'hour')}"
+            when = f"{soon} ({moment})" if left_h > 0 else " now; a running server counts it within a minute"
+            horizon_h = primary.horizon_s / 3600
+            lines[0] += f"; the first does{when}: {horizon_h:g} hours after it began, the horizon of {primary.name}"
+    said = [
+        f"{metric} {sum(sources.values()):,} ({', '.join(f'{name} {n:,}' for name, n in sources.items())})"
+        for metric, sources in report.received().items()
+    ]
+    lines.append(f"feedback received: {'; '.join(said) or 'none yet; an app sends it to /v1/feedback'}")
+    return lines
+
+
+def status_view(
+    report: TuningReport, found: Sequence[DialStatus], gains: Mapping[str, Interval], details: bool
+) -> RenderableType:
+    """Return how the dials stand as a table, and what is worth saying of each below it; figures with `details`."""
     settings = report.policy.settings
     if report.policy.primary is None:
         return Text("nothing is tuned: the pack has no primary metric (`metrics: {resolved: {primary: true, ...}}`)")
     table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
     table.title = plain(f"levels of {report.policy.name}, mode {settings.tuning}, by {report.policy.primary.name}")
     table.title_justify = "left"
-    for heading, justify in (("task", "left"), ("model", "left"), ("level", "left"), ("matured", "right")):
-        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
-    for heading in ("reward", "trial", "evidence", "conversations", "decision in"):
-        table.add_column(heading, justify="left" if heading == "trial" else "right")
+    words = ("task", "model", "level", "on trial")
+    for heading in ("task", "model", "level", "conversations", report.policy.primary.name, "on trial", "decision in"):
+        table.add_column(heading, justify="left" if heading in words else "right")
     for each in found:
         table.add_row(*map(plain, _status_row(each)))
     if not found:
-        return Group(table, Text("no conversation has matured yet: they do at the horizon of the primary metric"))
+        return Text(f"{report.policy.name}, mode {settings.tuning}: no conversation has matured yet")
     said = []
     for each in found:
         if each.trial is not None:
             gain = gains.get(each.trial.id)
             lines = each.lines if gain is None else (*each.lines, f"{each.trial.challenger} gains {gain}.")
-            said.append(Text("\n".join(lines) + "\n"))
+            figures = (figures_of(each.trial),) if details else ()
+            said.append(Text("\n".join((*lines, *figures)) + "\n"))
     return Group(table, *said)
 
 
@@ -237,12 +270,20 @@ def _status_row(each: DialStatus) -> tuple[str, ...]:
     cells = (each.key.task, each.key.model, each.level + moved, f"{each.n:,}", mean)
     trial = each.trial
     if trial is None:
-        return (*cells, f"({each.wait})" if each.wait else "", "", "", "")
-    evidence = f"{trial.evidence:.3g} of {trial.needed:g}"
-    n = f"{trial.n} of {trial.n_needed}" if trial.n_needed else str(trial.n)
+        return (*cells, f"({each.wait})" if each.wait else "", "")
     soon = "not in sight" if trial.forecast_days is None else f"{trial.forecast_days:g} days"
     what = f"{trial.challenger}, {100 * trial.share:.0f} %" + (" (held)" if trial.held else "")
-    return (*cells, what, evidence, n, "proposed" if trial.proposed_ms else soon)
+    return (*cells, what, "waits for you" if trial.proposed_ms else soon)
+
+
+def figures_of(trial: TrialStatus) -> str:
+    """Return the figures of a trial that its sentences rest on."""
+    n = f"{trial.n} of {trial.n_needed}" if trial.n_needed else str(trial.n)
+    return (
+        f"  evidence {trial.evidence:.3g} of {trial.needed:g}, of harm {trial.harm:.3g} of {trial.harm_limit:g}; "
+        f"{n} conversations, {trial.challenger_n} with the challenger (number {trial.k} here), "
+        f"{trial.silent} without a reward, {trial.repeated} of users counted before; {trial.per_day:g} a day"
+    )
 
 
 def proposal_view(each: DialStatus, changes: Sequence[TextChange]) -> RenderableType:

@@ -115,11 +115,12 @@ class Certificate:
     """How the thresholds came about, and what is promised of them.
 
     `basis`: `certified`: with probability at least 1 - `delta`, all rates of `accepted` are kept at once, if traffic is
-    like the examples; `default`: too few rows for any promise; `hand`: set in the pack, nothing is promised. `rows`
-    examples were judged by models that had not seen them, and `foreign` texts that no task answers; of the exposure
-    nothing is promised where there are too few of these (`bounds_exposure`). The shares are those of these rows at the
-    thresholds: `reach` got the instructions of their task, plainly or as a case, with at least `least_reach` promised
-    at the same `delta`; `sure` were settled on one task, `error`, `unconditional` and `exposed` are as accepted.
+    like the examples; by themselves errors and exposure are with 1 - `delta` / 2, which is what people are told.
+    `default`: too few rows for any promise; `hand`: set in the pack, nothing is promised. `rows` examples were judged
+    by models that had not seen them, and `foreign` texts that no task answers; of the exposure nothing is promised
+    where there are too few of these (`bounds_exposure`). The shares are those of these rows at the thresholds: `reach`
+    got the instructions of their task, plainly or as a case, with at least `least_reach` promised at 1 - `delta` / 2;
+    `sure` were settled on one task, `error`, `unconditional` and `exposed` are as accepted.
     `stricter` are the thresholds that an alarm of the audits moves to: those for half the accepted rates.
     """
 
@@ -150,15 +151,12 @@ class Certificate:
             return f"nothing: thresholds were set by hand (accepted: {rates})"
         if self.basis == "default":
             return f"nothing: too few examples for a promise, so little is said (accepted: {rates})"
-        reach = (
-            f"by itself, with {100 - 50 * self.delta:g} %: at least {100 * self.least_reach:.0f} % of them are reached"
-        )
+        reach = f"at least {100 * self.least_reach:.0f} % get the right one"
         exposed = (
             f"; of others at most {100 * accepted.exposure:g} % get any task's text" if self.bounds_exposure else ""
         )
-        return (
-            f"if traffic is like the examples, with probability {100 * (1 - self.delta):g} %: {rates}{exposed}; {reach}"
-        )
+        sure = f"each with a probability of {100 - 50 * self.delta:g} %"  # errors, exposure and reach
+        return f"if traffic is like the examples, {sure}: {rates}; {reach}{exposed}"
 
 
 @dataclass(frozen=True, slots=True)

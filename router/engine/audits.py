@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from router.core.audit import Audit, AuditWatch, watch
+from router.core.audit import Audit, AuditWatch, name_of, watch
 from router.core.errors import Degraded
 from router.core.evidence import Thresholds
 from router.engine.snapshot import Build, Snapshot
@@ -94,14 +94,14 @@ class Tightening:
             if snapshot.recogniser is None:
                 return None
             over = self._watches[name] = watch(snapshot.recogniser.certificate, self._known.get(name, ()))
-            for line in alarm_lines(over):
+            for line in (*alarm_lines(over), *begun_anew(over, self._known.get(name, ()))):
                 if (name, line) not in self._told:
                     self._told.add((name, line))
                     log.warning("policy %s: %s", name, line)
         return over
 
 
-_BROKEN = {
+BROKEN = {
     "error": "a task answers got text of a wrong one, or a shortlist without it",
     "unconditional": "a task answers got text of a wrong one plainly",
     "exposure": "no task answers got text of one",
@@ -115,7 +115,7 @@ def alarm_lines(over: AuditWatch) -> list[str]:
     lines = []
     for alarm in over.alarms:
         found = (
-            f"audits: {alarm.wrong} of {alarm.audits} messages that {_BROKEN[alarm.promise]}, "
+            f"audits: {alarm.wrong} of {alarm.audits} messages that {BROKEN[alarm.promise]}, "
             f"too many for the accepted {100 * accepted[alarm.promise]:g} %"
         )
         before, *after = over.steps[alarm.step :]
@@ -130,6 +130,24 @@ def alarm_lines(over: AuditWatch) -> list[str]:
             )
         lines.append(f"{found}; {said}")
     return lines
+
+
+def begun_anew(over: AuditWatch, audits: Sequence[Audit]) -> list[str]:
+    """Return in words that audits of an earlier fit count no more, until there are some of this one.
+
+    They tell of decisions that another recogniser made. What was said is not stored, so this one cannot be asked.
+    """
+    now = name_of(over.certificate)
+    earlier = [audit for audit in audits if audit.certificate != now]
+    if not earlier or len(earlier) < len(audits):
+        return []
+    last = {audit.thresholds for audit in earlier if audit.certificate == earlier[-1].certificate}
+    raised = "; thresholds that an alarm had raised are those of the new fit again" if len(last) > 1 else ""
+    return [
+        f"audits begin anew, since the examples, or the accepted rates, have changed: the {len(earlier)} labels so far"
+        f" are kept, and do not count, for another recogniser made those decisions{raised}; `router audit draw` has new"
+        " ones to label"
+    ]
 
 
 def _numbers(thresholds: Thresholds) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import compress, islice
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -27,9 +27,9 @@ from router.core.evidence import Certificate
 from router.core.policy import ROOT
 from router.evaluate import measures, suggestions
 from router.evaluate.advice import Advice, Adviser
-from router.evaluate.labelled import Labelled
+from router.evaluate.labelled import Labelled, Truth
 from router.evaluate.outcomes import Judged, judged, serve
-from router.evaluate.reach import Budget, Sending, budgets
+from router.evaluate.reach import Budget, Sending, SentTurn, budgets
 from router.evaluate.suggestions import LearningCurve, growth
 from router.evaluate.summary import ConfusedPair, Summary, summarise, texts_by_task
 from router.evaluate.wording import plural
@@ -57,13 +57,31 @@ OWN = "held-out examples"
 
 
 @dataclass(frozen=True, slots=True)
+class MissedLine:
+    """A labelled line whose message did not get its text: what it is about, and which tasks were said instead.
+
+    `outcome` is "wrong" where something was sent that does not apply, "backed off" where nothing specific was.
+    """
+
+    line: int
+    outcome: str
+    truth: Truth
+    said: Truth
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Measured:
-    """What was measured on some labelled turns: their name, every figure, the time of a step, labels skipped."""
+    """What was measured on some labelled turns: their name, every figure, the time of a step, labels skipped.
+
+    `missed` are the lines of a file that were wrong or backed off.
+    """
 
     name: str
     summary: Summary
     latency: measures.Latency
     unknown: Counter[str] = field(default_factory=Counter)
+    missed: tuple[MissedLine, ...] = ()
 
     @property
     def title(self) -> str:
@@ -147,7 +165,8 @@ class Evaluation:
             unknown = self.served.unknown
             skipped = {"turns": sum(unknown.values()), "tasks": dict(unknown)}
             served = {**self.served.as_json(), "trade": self.trade(self.served)}
-            found["against"] = {"file": self.served.name, **served, "skipped": skipped}
+            missed = [asdict(one) for one in self.served.missed]
+            found["against"] = {"file": self.served.name, **served, "skipped": skipped, "missed": missed}
         return found
 
     @property
@@ -205,6 +224,7 @@ def evaluate(pack: Pack, labelled: Labelled | None = None, *, quick: bool = Fals
         rest = STUDY_SHARE + GROWTH_SHARE
         theirs, steps = serve(labelled, policy.tasks, recogniser, lambda done: progress(rest + (1.0 - rest) * done))
         served = measure(labelled.name, theirs, steps, labelled.unknown)
+        served = replace(served, missed=missed_lines(labelled, sending.sent(theirs, certificate.thresholds)))
     progress(1.0)
     return Evaluation(
         policy=policy.name,
@@ -225,6 +245,19 @@ def evaluate(pack: Pack, labelled: Labelled | None = None, *, quick: bool = Fals
         growth=curve,
         fit_s=round(worked, 2),
         notes=notes,
+    )
+
+
+def missed_lines(labelled: Labelled, sent: Sequence[SentTurn]) -> tuple[MissedLine, ...]:
+    """Return the turns that got text which does not apply, or not their own, in the order of their lines.
+
+    `sent` is what each turn that is labelled got.
+    """
+    turns = [turn for turns in labelled.conversations for turn in turns if turn.truth is not None]
+    return tuple(
+        MissedLine(turn.line, "wrong" if one.misses else "backed off", turn.truth or (), one.said, turn.text)
+        for turn, one in zip(turns, sent, strict=True)
+        if one.misses or (one.in_scope and not one.reached)
     )
 
 

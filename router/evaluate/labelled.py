@@ -1,4 +1,4 @@
-"""Labelled turns from elsewhere: JSON Lines in, conversations out, every fault with its line.
+"""Labelled turns from elsewhere: JSON Lines or YAML in, conversations out, every fault with its line.
 
 A line is one message, or one conversation in the order of its turns:
 
@@ -6,7 +6,11 @@ A line is one message, or one conversation in the order of its turns:
     {"turns": [{"user": "hi", "task": "/"}, {"assistant": "Hello!"}, {"user": "my parcel?", "task": "/delivery/track"}]}
 
 `task` is a path of the pack; `/` says that none of its tasks answers; a list names several at once, an empty list none.
-Other keys are not read. Empty lines are skipped.
+A user's turn without one stays with that of the turn before. Other keys are not read. Empty lines are skipped.
+
+A pack's own forms are read as well: a bare list of turns for a dialogue, `{"ask": ..., "expect": {"task": ...}}` or
+`{"talk": [...], "expect": ...}` for a test, and YAML files with a list of such items, or with `dialogues`, `tests` and
+`tasks` as a pack has them. A test that expects nothing of the task is not judged.
 """
 
 from __future__ import annotations
@@ -14,18 +18,21 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from router.core.errors import Fault, RouterError, did_you_mean
 from router.core.policy import ROOT
+from router.packs.reading import YamlNode, plain, read_tree
 
 Truth: TypeAlias = tuple[str, ...]
 """The paths that a turn is about; none for a turn that no task answers."""
 
 STANDARD_INPUT = "-"
+
+YAML = (".yaml", ".yml")
 
 MOST_FAULTS = 20
 """Faults that are told of one file; reading stops there."""
@@ -52,6 +59,7 @@ class LabelledTurn:
     text: str
     reply_before: str
     truth: Truth | None
+    line: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +80,7 @@ class LineError(Exception):
 
 
 def json_of(line: bytes, form: str) -> Any:
-    """Return what one line of JSON Lines holds. Raises Wrong, naming the form it should have."""
+    """Return what one line of JSON Lines holds. Raises LineError, naming the form it should have."""
     try:
         return json.loads(line.decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -95,9 +103,9 @@ def read_labelled(path: Path, paths: Collection[str], *, skip_unknown: bool = Fa
     conversations = []
     reader = _Reader(frozenset(paths), unknown if skip_unknown else None)
     try:
-        for number, line in _lines(path):
+        for number, item in _yaml_items(path, faults) if path.suffix in YAML else _lines(path):
             try:
-                conversations.append(reader.conversation(line))
+                conversations.append(reader.conversation(item, number))
             except LineError as wrong:
                 faults.append(Fault(name, number, *wrong.fault))
                 if len(faults) == MOST_FAULTS:
@@ -110,6 +118,26 @@ def read_labelled(path: Path, paths: Collection[str], *, skip_unknown: bool = Fa
     if faults:
         raise LabelError(faults)
     return Labelled(name, tuple(conversations), unknown)
+
+
+def _yaml_items(path: Path, faults: list[Fault]) -> Iterator[tuple[int, YamlNode]]:
+    """Yield the dialogues and tests in a file of YAML, with their lines."""
+    text = path.read_text(encoding="utf-8-sig", errors="replace")
+    root = read_tree(text, str(path), faults)
+    if root is not None and not faults:
+        yield from ((item.line, item) for item in _items_in(root))
+
+
+def _items_in(node: YamlNode) -> Iterator[YamlNode]:
+    if isinstance(node.value, list):
+        yield from node.value
+    elif isinstance(node.value, dict):
+        for key in ("dialogues", "tests"):
+            if key in node.value:
+                yield from _items_in(node.value[key])
+        tasks = node.value["tasks"].value if "tasks" in node.value else None
+        for task in tasks.values() if isinstance(tasks, dict) else ():
+            yield from _items_in(task)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -135,19 +163,40 @@ class _Reader:
         self._paths = paths
         self._unknown = unknown
 
-    def conversation(self, line: bytes) -> tuple[LabelledTurn, ...]:
-        """Return the user's turns of one line. Raises Wrong."""
-        value = json_of(line, ONE_MESSAGE)
+    def conversation(self, item: bytes | YamlNode, line: int) -> tuple[LabelledTurn, ...]:
+        """Return the user's turns of one item, which begins at this line. Raises LineError."""
+        value = plain(item) if isinstance(item, YamlNode) else json_of(item, ONE_MESSAGE)
+        if isinstance(value, list):
+            return self._turns(value, lambda at: item.at(at).line if isinstance(item, YamlNode) else line)
         if not isinstance(value, dict):
             raise LineError(f"{_kind(value)}, not an object", f"write one JSON object on each line: {ONE_MESSAGE}")
+        if "ask" in value or "talk" in value:
+            return self._test(value, line)
+        if "file" in value:
+            raise LineError(f"it names the file {value['file']}", "name that file with --against instead")
         if ("text" in value) == ("turns" in value):
             both = 'both "text" and "turns"' if "text" in value else 'neither "text" nor "turns"'
             raise LineError(f"it has {both}", f"write {ONE_MESSAGE} or {ONE_CONVERSATION}")
         if "text" in value:
-            return (LabelledTurn(_string(value, "text", ""), "", self._truth(value, "")),)
-        return self._turns(value["turns"])
+            return (LabelledTurn(_string(value, "text", ""), "", self._truth(value, ""), line),)
+        return self._turns(value["turns"], lambda at: line)
 
-    def _turns(self, turns: Any) -> tuple[LabelledTurn, ...]:
+    def _test(self, value: dict[str, Any], line: int) -> tuple[LabelledTurn, ...]:
+        """Return the turns of a test of a pack, of which the last is labelled where the test expects a task."""
+        talk = value["talk"] if "talk" in value else [value["ask"]]
+        if not isinstance(talk, list) or not all(isinstance(text, str) for text in talk):
+            raise LineError('"ask" is a text, and "talk" a list of texts', "write ask: the message")
+        expected = value.get("expect")
+        wanted = expected if isinstance(expected, dict) and not value.get("todo") else {}
+        key = next((key for key in ("tasks", "task", "reach") if key in wanted), None)
+        truth = None if key is None else self._truth({"task": wanted[key]}, "")
+        last = len(talk) - 1
+        return tuple(
+            LabelledTurn(talk[at], talk[at - 1] if at else "", truth if at == last else None, line)
+            for at in range(0, len(talk), 2)
+        )
+
+    def _turns(self, turns: Any, line_of: Callable[[int], int]) -> tuple[LabelledTurn, ...]:
         if not isinstance(turns, list):
             raise LineError(f'"turns" is {_kind(turns)}, not a list', f"write {ONE_CONVERSATION}")
         found: list[LabelledTurn] = []
@@ -160,7 +209,9 @@ class _Reader:
                 both = 'both "user" and "assistant"' if "user" in turn else 'neither "user" nor "assistant"'
                 raise LineError(f"{where} has {both}", f"write {ONE_CONVERSATION}")
             if "user" in turn:
-                found.append(LabelledTurn(_string(turn, "user", where), reply, self._truth(turn, where)))
+                stays = "task" not in turn and found
+                truth = found[-1].truth if stays else self._truth(turn, where)
+                found.append(LabelledTurn(_string(turn, "user", where), reply, truth, line_of(at)))
                 reply = ""
             else:
                 reply = _string(turn, "assistant", where)

@@ -68,8 +68,8 @@ class Reach:
     exposure: float | None
 
 
-class _Sent(NamedTuple):
-    """What one turn is sent."""
+class SentTurn(NamedTuple):
+    """What one turn is sent; `said` are the tasks that are settled or listed."""
 
     in_scope: bool
     reached: bool
@@ -79,6 +79,12 @@ class _Sent(NamedTuple):
     sure: bool
     listed: bool
     tokens: int
+    said: tuple[str, ...]
+
+    @property
+    def misses(self) -> bool:
+        """Whether something was sent that does not apply."""
+        return self.wrong if self.in_scope else not self.general
 
 
 class Sending:
@@ -92,11 +98,11 @@ class Sending:
         levels = choose_levels(policy, list(policy.tasks), None, {}, NOBODY).levels
         self.everything = compose(roomy, every, Evidence(None), levels).tokens
 
-    def sent(self, turns: Iterable[Judged], thresholds: Thresholds) -> list[_Sent]:
+    def sent(self, turns: Iterable[Judged], thresholds: Thresholds) -> list[SentTurn]:
         """Return what each turn is sent at these thresholds."""
         return [self._one(turn.truth, turn.belief, thresholds) for turn in turns]
 
-    def reach(self, sent: Sequence[_Sent]) -> Reach:
+    def reach(self, sent: Sequence[SentTurn]) -> Reach:
         """Return the shares of some turns."""
         inside = [one for one in sent if one.in_scope]
         rows, reached = len(inside), sum(one.reached for one in inside)
@@ -119,7 +125,7 @@ class Sending:
             exposure=share(sum(not one.general for one in sent if not one.in_scope), outside),
         )
 
-    def _one(self, truth: Truth, belief: Belief, thresholds: Thresholds) -> _Sent:
+    def _one(self, truth: Truth, belief: Belief, thresholds: Thresholds) -> SentTurn:
         tasks, settings = self._policy.tasks, self._policy.settings
         found = settle(tasks, belief, thresholds, settings.max_tasks, settings.shortlist)
         settled = tuple(path for path, _, _ in found.paths if path != ROOT)
@@ -129,7 +135,7 @@ class Sending:
         key = settled, listed, () if listed else candidates(tasks, belief, found.paths)
         if key not in self._tokens:  # the same tasks always take the same
             self._tokens[key] = decide(self._policy, Evidence(belief, thresholds=thresholds)).tokens
-        return _Sent(
+        return SentTurn(
             in_scope=bool(truth),
             reached=bool(truth) and said.issuperset(truth),
             wrong=wrong,
@@ -138,6 +144,7 @@ class Sending:
             sure=any(not tasks[path].children for path in settled),
             listed=bool(listed),
             tokens=self._tokens[key],
+            said=(*settled, *listed),
         )
 
 
@@ -154,13 +161,13 @@ class Language:
 
 
 def by_language(
-    turns: Sequence[Judged], sent: Sequence[_Sent], sending: Sending, certificate: Certificate
+    turns: Sequence[Judged], sent: Sequence[SentTurn], sending: Sending, certificate: Certificate
 ) -> tuple[Language, ...]:
     """Return the languages of the turns in scope, the most frequent first and what is not clear last.
 
     A language is what a file of examples says, else what shows in the words.
     """
-    spoken: dict[str, list[_Sent]] = defaultdict(list)
+    spoken: dict[str, list[SentTurn]] = defaultdict(list)
     for turn, one in zip(turns, sent, strict=True):
         spoken[turn.language or detect_language(turn.text) or ""].append(one)
     found = [
@@ -171,7 +178,7 @@ def by_language(
     return tuple(sorted(found, key=lambda one: (not one.language, -one.reach.in_scope, one.language)))
 
 
-def _bears_out(sent: Sequence[_Sent], accepted: Tolerance) -> bool | None:
+def _bears_out(sent: Sequence[SentTurn], accepted: Tolerance) -> bool | None:
     inside = [one for one in sent if one.in_scope]
     if len(inside) < LANGUAGE_ROWS:
         return None

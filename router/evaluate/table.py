@@ -10,12 +10,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from router.evaluate.evaluation import ASSUMPTION, Evaluation
+from router.evaluate.evaluation import ASSUMPTION, Evaluation, Measured
 from router.evaluate.markup import fit_text
 from router.evaluate.summary import ConfusedPair, Summary, weakest
 from router.evaluate.wording import (
     MEANINGS,
     figures,
+    in_words,
     languages,
     number,
     percent,
@@ -29,12 +30,13 @@ EXAMPLES_A_PAIR = 2
 MOST_BINS = 12
 
 
-def table(found: Evaluation) -> RenderableType:
-    """Return everything that was found, in the order of its weight."""
+def table(found: Evaluation, details: bool = False) -> RenderableType:
+    """Return what was found in words: what is known, how sure that is, what to do. With `details` the figures too."""
     head = Text.assemble((found.policy, "bold"), (f"@{found.revision}", "dim"), f"  {found.origin}")
     parts: list[RenderableType] = [head, *(Text(f"note: {note}", style="yellow") for note in found.notes)]
     if found.own.summary.rows:
-        parts += [_figures(found), _promise(found), *_grids(found)]
+        parts += [_figures(found)] if details else [_known(found)]
+        parts += [_promise(found, details), *(_grids(found) if details else ())]
     shown = found.sources[-1]
     if unknown := shown.unknown:
         parts.append(
@@ -43,8 +45,9 @@ def table(found: Evaluation) -> RenderableType:
             )
         )
     where = "" if found.served is None else f" in {found.served.title}"
-    parts += [*_suggestions(found), *_calibration(found.own.summary)]
-    parts += [*_weakest(shown.summary, where), *_pairs(shown.summary.pairs, where)]
+    parts += [*_suggestions(found), *(_calibration(found.own.summary) if details else ())]
+    parts += _missed(found.served) if found.served else ()
+    parts += [*_weakest(shown.summary, where, details), *_pairs(shown.summary.pairs, where)]
     return Group(*parts)
 
 
@@ -75,11 +78,31 @@ def _counts(summary: Summary) -> str:
     return f"{summary.reach.in_scope:,} + {summary.reach.out_of_scope:,}"
 
 
-def _promise(found: Evaluation) -> RenderableType:
+def _known(found: Evaluation) -> RenderableType:
+    """Return the figures that matter, in sentences."""
+    lines = [Text(line) for one in found.sources for line in in_words(one.title, one.summary.reach)]
+    return _section("What is known", Group(*lines))
+
+
+def _promise(found: Evaluation, details: bool) -> RenderableType:
     told = found.certificate
     style = "green" if told.basis == "certified" else "yellow"
-    lines = [Text(told.promise, style), Text(thresholds_in_force(told), "dim"), Text(ASSUMPTION, "italic")]
-    return _section("Promise", Group(*lines))
+    lines = [Text(f"promised: {told.promise}", style), *([Text(thresholds_in_force(told), "dim")] if details else [])]
+    return _section("How sure", Group(*lines, Text(ASSUMPTION, "italic")))
+
+
+def _missed(served: Measured) -> Iterator[RenderableType]:
+    """Yield every line that was wrong or backed off."""
+    if not served.missed:
+        return
+    grid = _grid("line#", "", "is", "got", "message")
+    for one in served.missed:
+        style = "yellow" if one.outcome == "wrong" else "dim"
+        wanted, got = (" and ".join(paths) or "no task" for paths in (one.truth, one.said))
+        got = got if one.said else "general text"
+        grid.add_row(str(one.line), Text(one.outcome, style), Text(wanted), Text(got), Text(_short(one.text)))
+    wrong = sum(one.outcome == "wrong" for one in served.missed)
+    yield _section(f"{wrong:,} wrong and {len(served.missed) - wrong:,} backed off in {served.title}", grid)
 
 
 def _grids(found: Evaluation) -> Iterator[RenderableType]:
@@ -100,21 +123,16 @@ def _calibration(summary: Summary) -> Iterator[RenderableType]:
         yield _section("Calibration: how sure, and how often right", grid)
 
 
-def _weakest(summary: Summary, where: str) -> Iterator[RenderableType]:
+def _weakest(summary: Summary, where: str, details: bool) -> Iterator[RenderableType]:
     scores = weakest(summary.tasks, MOST_TASKS)
     if not scores:
         return
-    grid = _grid("task", "F1#", "recall#", "precision#", "rows#", "most often taken for")
+    figures = ("F1#", "recall#", "precision#", "rows#") if details else ("recognised#", "of messages#")
+    grid = _grid("task", *figures, "most often taken for")
     for score in scores:
         taken = f"{score.taken_for} ({score.times})" if score.taken_for else ""
-        grid.add_row(
-            Text(score.task),
-            number(score.f1),
-            number(score.recall),
-            number(score.precision),
-            str(score.rows),
-            Text(taken),
-        )
+        cells = map(number, (score.f1, score.recall, score.precision)) if details else (percent(score.recall, 0),)
+        grid.add_row(Text(score.task), *cells, str(score.rows), Text(taken))
     yield _section(f"Weakest tasks{where}", grid)
 
 

@@ -70,6 +70,25 @@ def figures(summary: Summary, latency: Latency) -> dict[str, str]:
     return dict(zip(MEANINGS, values, strict=True))
 
 
+def in_words(name: str, sent: Reach) -> list[str]:
+    """Return what reaches the model, of the turns of one source, in sentences."""
+    lines = []
+    if sent.in_scope:
+        nothing = "nothing but what holds for every message"
+        lines += [
+            f"Of {plural(sent.in_scope, 'message')} that a task answers ({name}), {percent(sent.reach, 0)} get its"
+            f" instructions, {percent(sent.error)} text that does not apply, {percent(sent.general)} {nothing}.",
+            f"Of all traffic like them at least {percent(sent.least_reach, 0)} get theirs, with a probability of"
+            f" {100 * (1 - DELTA):g} %.",
+        ]
+    if sent.out_of_scope:
+        lines.append(
+            f"Of {plural(sent.out_of_scope, 'message')} that no task answers, {percent(sent.exposure, 0)} get some"
+            " task's text."
+        )
+    return lines
+
+
 def thresholds_in_force(told: Certificate) -> str:
     """Return the thresholds of a certificate in words."""
     own = told.thresholds

@@ -13,11 +13,13 @@ from typing import Any
 
 import uvicorn
 
+from router.assembly import shipped_pack
 from router.core.errors import RouterError
 from router.server.app import build_app
 from router.server.composition import Components, compose
 from router.server.keys import require_safe_binding
 from router.server.protocol import protocol_for
+from router.server.served import keep_served
 from router.server.settings import Settings
 from router.server.settings_source import load_settings
 
@@ -45,7 +47,10 @@ class _Announcing(uvicorn.Server):
         if self.started:
             listening = [sock.getsockname() for server in self.servers for sock in server.sockets]
             host, port = listening[0][:2] if listening else (self.config.host, self.config.port)
-            print(announcement(self.parts, f"http://{shown_host(host)}:{port}", self.json_lines), flush=True)
+            address = f"http://{shown_host(host)}:{port}"
+            packs = self.parts.settings.packs or (shipped_pack(),)
+            keep_served(self.parts.settings.data, dict(zip(self.parts.registry.names, packs, strict=True)), address)
+            print(announcement(self.parts, address, self.json_lines), flush=True)
 
 
 def serve(config: Path | None, environ: Mapping[str, str], overrides: Mapping[str, Any], *, json_lines: bool) -> None:

@@ -14,14 +14,15 @@ store returns, so that a stored decision can be made once more.
 
     Retention                         removes what is too old or too much
     forget_unit, forget_conversation  remove what is about a person
-    export                            writes a table to a Parquet file
+    export                            writes a table to a file of CSV, JSON Lines or Parquet
 """
 
 from router.stores.database import Database
+from router.stores.exporting import EXPORTED, export
 from router.stores.feedback import SqlAuditStore, SqlFeedbackStore
 from router.stores.learning import SqlLearningStore
 from router.stores.opening import open_database
-from router.stores.records import EXPORTED, Removed, Retention, export, forget_conversation, forget_unit
+from router.stores.records import Removed, Retention, forget_conversation, forget_unit
 from router.stores.rows import evidence_of
 from router.stores.traces import SqlPinStore, SqlTraceStore
 

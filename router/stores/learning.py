@@ -191,6 +191,32 @@ class SqlLearningStore:
         ordered = query.order_by(*compliance.primary_key.columns)
         return self._list(ordered, loaded_compliance)
 
+    def waiting(self, policy: str) -> tuple[int, int | None]:
+        """Return how many conversations of a policy are still to mature, and when the first does. Raises Degraded."""
+        a = assignments.c
+        query = select(func.count(a.conversation.distinct()), func.min(a.matures_ms)).where(
+            a.policy == policy, a.settled == 0
+        )
+
+        def ask(connection: Connection) -> tuple[int, int | None]:
+            count, first_ms = connection.execute(query).one()
+            return int(count), first_ms
+
+        return self._read(ask)
+
+    def received(self, policy: str) -> dict[str, dict[str, int]]:
+        """Return how many pieces of feedback came for a policy, by metric and source. Raises Degraded."""
+        f = feedback.c
+        query = select(f.metric, f.source, func.count()).where(f.policy == policy).group_by(f.metric, f.source)
+
+        def ask(connection: Connection) -> dict[str, dict[str, int]]:
+            found: dict[str, dict[str, int]] = {}
+            for metric, source, count in sorted(map(tuple, connection.execute(query))):
+                found.setdefault(metric, {})[source] = int(count)
+            return found
+
+        return self._read(ask)
+
     def _list(self, query: Select[Any], load: Callable[[Any], T]) -> list[T]:
         return self._read(lambda connection: [load(row) for row in connection.execute(query).mappings()])
 

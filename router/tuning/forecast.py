@@ -20,7 +20,7 @@ from router.tuning.candidates import DAY_MS, DAYS_MOST, MATURED, Candidates, Wai
 from router.tuning.level_state import LevelState, RunningTrial, level_named
 from router.tuning.sequential_test import HARM_ALARM, SequentialTest
 from router.tuning.tuner import CONVERSATIONS_MOST, DAYS_LEAST, HOLDBACK_DAYS
-from router.tuning.words import ANY, alarm, amount, percent, place, times
+from router.tuning.words import ANY, alarm, percent, place, sureness, times
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,36 +211,36 @@ def _trial_lines(trial: TrialStatus) -> list[str]:
     asks = {"up": "is it better?", "down": "is less as good?", "holdback": "was it better before?"}[trial.kind]
     lines = [
         f"On trial: {trial.challenger} instead of {trial.incumbent} for {percent(trial.share)} of users: {asks} "
-        f"Evidence {amount(trial.evidence)} of {amount(trial.needed)}, after {times(trial.days, 'day')} and "
-        f"{times(trial.n, 'conversation')}{_means(trial)}."
+        f"So far {_means(trial)}{times(trial.n, 'conversation')} in {times(trial.days, 'day')}: "
+        f"{sureness(trial.evidence, trial.needed)}."
     ]
     if trial.held:
         return [*lines, "It is frozen: nobody is drawn."]
     if trial.alarms:
         return [*lines, f"Alarm: {' and '.join(alarm(name) for name in trial.alarms)}."]
     if trial.proposed_ms is not None:
-        return [*lines, "The step is certified and waits for a person: accept or reject it."]
+        return [*lines, "The step waits for a person: accept or reject it."]
     return [*lines, _outlook(trial)]
 
 
 def _means(trial: TrialStatus) -> str:
     left, right = trial.challenger_mean, trial.incumbent_mean
-    return "" if left is None or right is None else f": {percent(left)} against {percent(right)}"
+    return "" if left is None or right is None else f"{percent(left)} against {percent(right)}, of "
 
 
 def _outlook(trial: TrialStatus) -> str:
     """Say what is missing and when a decision is likely."""
     if trial.kind == "holdback":
         left = times(ceil(trial.forecast_days or 0.0), "day")
-        return f"In {left} it ends and the step stays; with evidence of {amount(trial.needed)} it is taken back before."
-    missing = [f"evidence of {amount(trial.needed)}"] if trial.evidence < trial.needed else []
+        return f"In {left} it ends and the step stays; if the step proves wrong before, it is taken back."
+    missing = ["proof"] if trial.evidence < trial.needed else []
     if trial.n < trial.n_needed:
         missing.append(f"{trial.n} of {times(trial.n_needed, 'conversation')}")
     if trial.days < trial.days_needed:
         missing.append(f"{int(trial.days)} of {times(trial.days_needed, 'day')}")
     said = f"Still missing: {', '.join(missing)}. " if missing else ""
     if trial.forecast_days is None:
-        return f"{said}A decision is not in sight."
+        return f"{said}A decision is not in sight; after {DAYS_MOST} days the trial ends by itself."
     return f"{said}At this pace a decision is likely in about {times(max(ceil(trial.forecast_days), 1), 'day')}."
 
 

@@ -1,7 +1,7 @@
 """What the tuner does, in one or two plain sentences: for the log, the command line and the page.
 
 Made from an event's facts alone, so that a stored event can be told again. The reader runs a support team and has
-never heard of martingales: figures are percentages, and evidence is "47 of the needed 40".
+never heard of martingales: figures are percentages, and evidence is how seldom chance alone shows as much.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from router.core.learning import DialKey, EventKind
 
 ANY = "*"
 """In the key of a person's word: every model."""
+
+LEAST_TOLD, MOST_TOLD = 2.0, 10_000
+"""Less evidence than what chance shows every other time is none; more than the most is told as that."""
 
 STOPPED = {
     "harm": "{challenger} does worse than {incumbent}, so the trial ends",
@@ -56,19 +59,6 @@ def percent(share: float) -> str:
     return f"{short} %"
 
 
-def amount(evidence: float) -> str:
-    """Return evidence in words.
-
-    >>> amount(0.02), amount(3.14), amount(47.2), amount(3e7)
-    ('less than 0.1', '3.1', '47', 'over 10,000')
-    """
-    if evidence > 10_000.0:
-        return "over 10,000"
-    if evidence < 0.1:
-        return "less than 0.1"
-    return f"{evidence:.1f}" if evidence < 10.0 else f"{evidence:,.0f}"
-
-
 def times(count: float, one: str, many: str = "") -> str:
     """Return a number of things in words.
 
@@ -77,15 +67,6 @@ def times(count: float, one: str, many: str = "") -> str:
     """
     number = round(count)
     return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
-def ordinal(k: int) -> str:
-    """Return a rank in words.
-
-    >>> ordinal(1), ordinal(2), ordinal(12)
-    ('first', 'second', '12th')
-    """
-    return {1: "first", 2: "second", 3: "third"}.get(k, f"{k}th")
 
 
 def tell(kind: EventKind, key: DialKey, facts: Mapping[str, Any], by: str = "") -> str:
@@ -99,7 +80,7 @@ def alarm(name: str) -> str:
 
 
 def record(facts: Mapping[str, Any]) -> str:
-    """Return what a trial has found: how many conversations, the means, the evidence."""
+    """Return what a trial has found: how many conversations, and the means."""
     n, left, right = facts["n"], facts["challenger_mean"], facts["incumbent_mean"]
     if not n or left is None or right is None:
         return "No two conversations could be compared yet."
@@ -107,9 +88,23 @@ def record(facts: Mapping[str, Any]) -> str:
     return f"{times(n, 'conversation')} in {times(facts['days'], 'day')}: {facts['metric']} {means}"
 
 
-def evidence(facts: Mapping[str, Any]) -> str:
-    """Return the evidence of a trial against what it needs."""
-    return f"evidence {amount(facts['evidence'])} of the needed {amount(facts['needed'])}"
+def sureness(evidence: float, needed: float) -> str:
+    """Return what evidence says, and what is asked of it. It reaches x by chance alone once in x trials at most.
+
+    >>> sureness(47.2, 40.0)
+    'proven: chance alone shows as much in at most 1 of 47 such trials'
+    >>> sureness(14.2, 40.0)
+    'not proven: chance alone shows as much in at most 1 of 14 such trials; proof is 1 of 40'
+    """
+    if evidence < LEAST_TOLD:
+        return "nothing is shown yet"
+    if evidence < needed:
+        return f"not proven: {_by_chance(evidence)}; proof is 1 of {needed:,.0f}"
+    return f"proven: {_by_chance(evidence)}"
+
+
+def _by_chance(evidence: float) -> str:
+    return f"chance alone shows as much in at most 1 of {int(min(evidence, MOST_TOLD)):,} such trials"
 
 
 def _told(kind: EventKind, key: DialKey, facts: Mapping[str, Any], by: str) -> str:
@@ -154,11 +149,8 @@ def _started(facts: Mapping[str, Any]) -> str:
     )
     below = facts.get("followers", 0)
     moves = f" {times(below, 'task')} below {'moves' if below == 1 else 'move'} with it." if below else ""
-    needed = amount(1.0 / facts["alpha"])
-    return (
-        f"a trial of {_swap(facts)} begins with {share} of users; it {asks}.{moves} As the {ordinal(facts['k'])} "
-        f"challenger here it needs evidence of {needed}: {_error(facts)}."
-    )
+    begins = f"a trial of {_swap(facts)} begins with {share} of users; it {asks}.{moves}"
+    return f"{begins} A step takes proof: {_error(facts)}."
 
 
 def _shared(facts: Mapping[str, Any]) -> str:
@@ -182,7 +174,7 @@ def _stopped(facts: Mapping[str, Any], by: str) -> str:
     if facts["kind"] == "holdback" and facts["why"] == "alarm":
         said += f". {facts['incumbent']} stays"
     if facts["why"] == "harm":
-        return f"{said}. {record(facts).rstrip('.')}; evidence of harm {amount(facts['harm'])}."
+        return f"{said}. {record(facts).rstrip('.')}; {_by_chance(facts['harm'])}."
     return f"{said}. {_numbers(facts)}"
 
 
@@ -196,11 +188,11 @@ def _alarms(facts: Mapping[str, Any]) -> str:
 
 def _numbers(facts: Mapping[str, Any]) -> str:
     found = record(facts)
-    return found if found.endswith(".") else f"{found}; {evidence(facts)}."
+    return found if found.endswith(".") else f"{found}; {sureness(facts['evidence'], facts['needed'])}."
 
 
 def _proof(facts: Mapping[str, Any]) -> str:
-    return f"{record(facts).rstrip('.')}; {evidence(facts)}; {_error(facts)}."
+    return f"{record(facts).rstrip('.')}. That is proof: {_error(facts)}."
 
 
 def _error(facts: Mapping[str, Any]) -> str:

@@ -164,15 +164,27 @@ def test_chance_draws_and_nothing_else(run: Run, traces: SqlTraceStore) -> None:
         ((), {"dec_1", "dec_30", "dec_40"}),
         (("--since", "24h"), {"dec_1"}),
         (("--since", "2d"), {"dec_1", "dec_30", "dec_40"}),
-        (("--policy", "bank"), {"dec_40"}),
-        (("--policy", "nobody"), set()),
+        (("--pack", "bank.yaml"), {"dec_40"}),
+        (("--pack", "nobody.yaml"), set()),
         (("--since", "4w"), {"dec_1", "dec_30", "dec_40", "dec_400"}),
     ],
 )
-def test_what_may_be_drawn(run: Run, traces: SqlTraceStore, words: tuple[str, ...], found: set[str]) -> None:
+def test_what_may_be_drawn(
+    run: Run,
+    traces: SqlTraceStore,
+    words: tuple[str, ...],
+    found: set[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("bank", "nobody"):
+        Path(f"{name}.yaml").write_text(f"name: {name}\nbrief: Be polite.\n")
     traces.write([trace(1), trace(2, "/", "skipped"), trace(30, "/", "unclassified"), trace(400)])
     traces.write([trace(40, policy="bank")])
-    assert {line["decision"] for line in drawn(run("draw", "--rate", 1, *words))} == found
+    result = run("draw", "--rate", 1, *words)
+    assert {line["decision"] for line in drawn(result)} == found
+    assert ("bank 1" in result.stderr) == ("dec_40" in found)
 
 
 @pytest.mark.parametrize("span", ["7", "d", "-1d", "7 days", "7y", "999999999d"])
@@ -361,7 +373,7 @@ def test_status_tells_of_an_alarm_and_ends_with_findings(
     (alarm,) = found["alarms"]
     assert (alarm["promise"], alarm["step"], alarm["wrong"]) == (promise, 0, alarm["audits"])
     assert (found["step"], found["thresholds"]) == (1, found["steps"][1])
-    shown = run("status", support_pack)
+    shown = run("status", support_pack, "--details")
     assert shown.exit_code == 1
     said = " ".join(shown.stdout.split())
     assert "audits of customer-support" in said and "the thresholds moved from" in said
@@ -373,7 +385,9 @@ def test_labels_of_another_fit_are_told_and_do_not_count(
 ) -> None:
     label_wrongly(run, traces, support_pack, served, "another", task="/delivery/track_parcel")
     result = run("status", support_pack)
-    assert result.exit_code == 0 and "10 labels of earlier fits" in result.stdout
+    said = " ".join(result.stdout.split())
+    assert result.exit_code == 0 and "audits begin anew" in said and "the 10 labels so far are kept" in said
+    assert "no label yet" in said and "router audit draw > to_label.jsonl" in said
 
 
 def test_a_pack_that_cannot_be_read_is_named(run: Run, tmp_path: Path) -> None:

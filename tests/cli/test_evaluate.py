@@ -76,6 +76,7 @@ def test_programs_get_one_json_object_with_the_promised_names(run: Any, pack: Pa
     against = found["against"]
     assert against["n"] == 5 and against["accuracy"]["task"] is not None
     assert {"task", "domain"} <= set(against["accuracy"]) and {"coverage", "wrong"} <= set(against["settled"])
+    assert all(set(row) == {"line", "outcome", "truth", "said", "text"} for row in against["missed"])
     assert {"ece", "oos_auroc", "latency_us"} <= set(against) and {"p50", "p99"} <= set(against["latency_us"])
     assert found["learning_curve"] is not None and found["certificate"]["basis"] == "default"
     assert list(found)[2:6] == ["sent", "certificate", "advice", "trade"], "what reaches the model comes first"
@@ -88,15 +89,39 @@ def test_programs_get_one_json_object_with_the_promised_names(run: Any, pack: Pa
     assert advice["kind"] == "missing" and advice["examples"] == {"/refund": 45, "/delivery": 45}
 
 
-def test_people_get_a_table(run: Any, pack: Path, labelled: Path) -> None:
-    result = run(pack, "--against", labelled, "--quick")
+def test_people_get_words(run: Any, pack: Path, labelled: Path) -> None:
+    labelled.write_text(labelled.read_text() + json.dumps({"text": "quantum physics", "task": "/delivery"}))
+    said = " ".join(run(pack, "--against", labelled, "--quick").stdout.split())
+    places = [
+        said.index(part)
+        for part in (
+            "What is known",
+            "Of 10 messages that a task answers (held-out examples)",
+            "get its instructions",
+            "Of 5 messages that a task answers (labelled.jsonl)",
+            "How sure",
+            "promised: nothing: too few examples",
+            "What to do",
+            "45 more for each of /delivery, /refund",
+            "it takes 99 examples, of which 10 are there; the next 10 alone do not buy it",
+            "backed off in labelled.jsonl",
+            "5 backed off /delivery general text quantum physics",
+        )
+    ]
+    assert places == sorted(places)
+    for theory in ("F1", "AUROC", "macro", "alone from", "calibration", "exposure"):
+        assert theory not in said
+
+
+def test_people_get_a_table_with_details(run: Any, pack: Path, labelled: Path) -> None:
+    result = run(pack, "--against", labelled, "--quick", "--details")
     assert result.exit_code == 0
     places = [
         result.stdout.index(part)
         for part in (
             "reach, at least",
             "task accuracy",
-            "Promise",
+            "How sure",
             "nothing: too few examples",
             "What other budgets give, held-out examples",
             "By language, labelled.jsonl",

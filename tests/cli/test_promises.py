@@ -58,9 +58,13 @@ def promised(certificate: Certificate, in_force: Thresholds) -> str:
 def test_a_promise_is_shown_with_its_thresholds_and_what_they_do_to_the_examples() -> None:
     text = promised(CERTIFIED, CERTIFIED.thresholds)
     assert f"promised: {CERTIFIED.promise}\n" in text
-    assert "with probability 90 %" in text and "at most 5 % get text of a wrong task or a shortlist without" in text
-    assert "at most 3 % wrong text said plainly; of others at most 10 % get any task's text" in text
-    assert "at least 92 % of them are reached" in text
+    assert (
+        "each with a probability of 95 %" in text
+        and "90 %" not in text
+        and "at most 5 % get text of a wrong task or a shortlist without" in text
+    )
+    assert "at least 92 % get the right one; of others at most 10 % get any task's text" in text
+    assert "; at least 92 % get the right one" in text
     assert "one task alone from 0.9500 on, a shortlist from 0.5000 on, where all tasks together have 0.4000 or" in text
     assert "of 1,418 examples 93.5 % get their task's text, 70.0 % one task alone; 1.5 % go wrong, 0.5 %" in text
     assert "of 60 others 6.7 % get any" in text and "after audits" not in text
@@ -170,7 +174,8 @@ def test_the_command_shows_it_all(
     said = CliRunner().invoke(app, ["explain", "--pack", str(support_pack), "Where is my parcel?", *words]).stdout
     if not words:
         assert (
-            "promised: if traffic is like the examples, with probability 90 %" in said and "one task alone from" in said
+            "promised: if traffic is like the examples, each with a probability of 95 %" in said
+            and "one task alone from" in said
         )
         return
     found = json.loads(said)

@@ -90,9 +90,16 @@ def left(database: Database) -> list[str]:
 def test_decisions_are_exported(run: Run, tmp_path: Path, words: tuple[str, ...], rows: int) -> None:
     file = tmp_path / "decisions.parquet"
     result = run("export", "decisions", "--to", file, *words, "--json")
-    assert json.loads(result.stdout) == {"table": "decisions", "file": str(file), "rows": rows}
+    assert json.loads(result.stdout) == {
+        "table": "decisions",
+        "file": str(file),
+        "rows": rows,
+        "policies": {"shop": rows},
+    }
     assert pyarrow.parquet.read_table(file).num_rows == rows
-    assert f"{rows} rows of decisions written to" in run("export", "decisions", "--to", file, *words).stdout
+    assert (
+        f"{rows} rows of decisions (shop {rows}) written to" in run("export", "decisions", "--to", file, *words).stdout
+    )
 
 
 @pytest.mark.usefixtures("database")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,13 +13,14 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from router.commands import tune
 from router.commands.main import app
 from router.core.learning import Compliance
 from router.core.policy import Policy
 from router.packs import load_pack
 from router.rewards.checks import digest
 from router.stores import SqlLearningStore, open_database
-from tests.support.shop import Shop, better
+from tests.support.shop import DAY_MS, Shop, better
 
 PACK = """\
 name: desk
@@ -88,12 +90,39 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 def test_the_status_shows_evidence_forecast_and_the_text_of_a_proposed_step(run: Run) -> None:
     shown = run(code=1).output
     assert "levels of desk, mode suggest, by resolved" in shown
-    for words in ("/delivery", "guided", "detailed,", "of 40", "of 200", "proposed"):
+    for words in ("/delivery", "guided", "detailed,", "waits for you", "proven: chance alone", "accept or reject it"):
         assert words in shown
+    assert "evidence" not in shown, "figures of theory are for those who ask for them"
+    assert "evidence" in (more := run("--details", code=1).output) and "of 40" in more and "of 200" in more
     assert "proposed at /delivery: detailed instead of guided" in shown
     assert "+ - Name the day." in shown
     assert "detailed gains +" in shown and "tuning is worth" in shown
     assert "router tune accept /delivery --model m" in shown
+
+
+def test_what_is_on_its_way_is_told_before_anything_has_matured(folder: Path, run: Run) -> None:
+    (folder / "data" / "router.db").unlink()
+    database = open_database(f"sqlite:///{folder / 'data' / 'router.db'}")
+    shop = Shop(database, load_pack(folder / "desk.yaml").policy)
+    assert "0 conversations still to mature" in (empty := run().output) and "received: none yet" in empty
+    shop.now = time.time_ns() // 1_000_000 - DAY_MS
+    asyncio.run(shop.days(1 / 3, lambda level: 0.0, per_day=12))
+    shown = run().output
+    assert "no conversation has matured yet" in shown
+    assert "4 conversations still to mature; the first does, in 2 days (20" in shown
+    assert "72 hours after it began, the horizon of resolved" in shown
+    assert "feedback received: resolved 4 (agent 4)" in shown
+    found = json.loads(run("--json").output)
+    assert found["feedback"] == {"resolved": {"agent": 4}} and found["waiting"]["conversations"] == 4
+    shop.now += 4 * DAY_MS
+    assert "the first does now" in tuned_at(shop.now, run).output
+    database.close()
+
+
+def tuned_at(now_ms: int, run: Run) -> Result:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tune, "now_ms", lambda: now_ms)
+        return run()
 
 
 def test_the_status_as_json_holds_the_same(run: Run) -> None:

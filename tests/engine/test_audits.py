@@ -75,6 +75,23 @@ def test_without_alarms_only_the_name_of_the_promise_is_added(tightening: Tighte
     assert [bet.audits for bet in tightening.watches["desk"].bets] == [0, 0]
 
 
+def test_what_a_new_fit_begins_anew_is_told(audits: Audits, caplog: pytest.LogCaptureFixture) -> None:
+    audits.add(20)
+    audits.add(3, STRICTER)
+    fitted_anew = base(certificate=dataclasses.replace(PROMISED, rows=401))
+    tightening = Tightening(lambda path: fitted_anew, audits.read, audits.notes.append)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            assert in_force(tightening(PACK)) == OWN
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert "audits begin anew, since the examples" in line and "the 23 labels so far are kept, and do not count" in line
+    assert "thresholds that an alarm had raised are those of the new fit again" in line
+    audits.add(1, certificate=name_of(fitted_anew.recogniser.certificate))
+    caplog.clear()
+    Tightening(lambda path: fitted_anew, audits.read, audits.notes.append)(PACK)
+    assert not caplog.records, "who labels again has seen it"
+
+
 def test_an_alarm_tightens_under_a_revision_of_its_own(tightening: Tightening, audits: Audits) -> None:
     before = tightening(PACK)
     audits.add(20)
@@ -198,7 +215,14 @@ def test_a_certificate_is_explained_in_figures_and_in_words() -> None:
         "bounds_exposure": True,
         "accepted": {"error": 0.05, "unconditional": 0.03, "exposure": 0.1},
     }
-    for said in ("with probability 90 %", "at least 83 %", "at most 5 %", "at most 3 %", "at most 10 %", "examples"):
+    for said in (
+        "with a probability of 95 %",
+        "at least 83 %",
+        "at most 5 %",
+        "at most 3 %",
+        "at most 10 %",
+        "examples",
+    ):
         assert said in told["promise"]
     for basis, word in (("default", "too few"), ("hand", "by hand")):
         made = base(certificate=dataclasses.replace(PROMISED, basis=basis))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from router.core.evidence import Belief, Certificate, Thresholds, Tolerance
-from router.evaluate.evaluation import Measured
+from router.evaluate.evaluation import Measured, MissedLine, missed_lines
 from router.evaluate.labelled import Labelled, LabelledTurn
 from router.evaluate.outcomes import Judged, serve
 from router.evaluate.reach import Budget, Sending
@@ -60,6 +60,25 @@ def summary_of(*rows: tuple[str, tuple[str, ...] | None]) -> Summary:
 
 
 TRADE = (Budget(Tolerance(0.01, 0.006), None), Budget(Tolerance(), CERTIFICATE.thresholds, here=True))
+
+
+def test_every_line_that_was_wrong_or_backed_off_is_listed() -> None:
+    rows = [
+        ("refund", ("/billing/refund",)),
+        ("parcel", ("/billing/refund",)),
+        ("hello", ("/greeting",)),
+        ("refund", None),
+        ("parcel", ()),
+        ("nothing", ()),
+    ]
+    turns = tuple((LabelledTurn(text, "", truth, line),) for line, (text, truth) in enumerate(rows, start=1))
+    sending = Sending(POLICY)
+    sent = sending.sent(served(*rows), CERTIFICATE.thresholds)
+    assert missed_lines(Labelled("x.jsonl", turns, Counter()), sent) == (
+        MissedLine(2, "wrong", ("/billing/refund",), ("/delivery/track",), "parcel"),
+        MissedLine(3, "backed off", ("/greeting",), (), "hello"),
+        MissedLine(5, "wrong", (), ("/delivery/track",), "parcel"),
+    )
 
 
 def test_every_figure_by_hand() -> None:

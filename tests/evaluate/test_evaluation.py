@@ -26,7 +26,7 @@ def run(pack: Pack, **more: Any) -> Evaluation:
 
 def shown(found: Evaluation) -> str:
     out = io.StringIO()
-    Console(width=120, file=out).print(table(found))
+    Console(width=120, file=out).print(table(found, details=True))
     return out.getvalue()
 
 
@@ -95,7 +95,7 @@ def test_the_table_says_it_all(evaluation: Evaluation) -> None:
     for part in (
         "reach, at least",
         "task accuracy",
-        "Promise",
+        "How sure",
         "like the examples",
         "What other budgets give",
         "->",

@@ -56,6 +56,74 @@ def test_messages_and_conversations(tmp_path: Path) -> None:
     )
 
 
+TURNS = [
+    {"user": "my parcel?", "task": "/delivery"},
+    {"assistant": "Number?"},
+    {"user": "12"},
+    {"user": "bye", "task": "/"},
+    {"user": "thanks"},
+]
+STAYED = (
+    LabelledTurn("my parcel?", "", ("/delivery",)),
+    LabelledTurn("12", "Number?", ("/delivery",)),
+    LabelledTurn("bye", "", ()),
+    LabelledTurn("thanks", "", ()),
+)
+PACK = """\
+name: shop
+dialogues:
+  - - {user: "my parcel?", task: /delivery}
+    - {assistant: Number?}
+    - user: "12"
+    - {user: bye, task: /}
+    - {user: thanks}
+tests:
+  - {ask: refund, expect: {reach: /billing/refund, says: rules}}
+  - talk: [hi, Hello!, both]
+    expect: {tasks: [/billing, /delivery]}
+  - {ask: style, expect: {says: polite}}
+  - {ask: later, todo: true, expect: {task: /billing}}
+tasks:
+  billing:
+    tests: [{ask: bill, expect: {task: /billing}}]
+"""
+
+
+def test_the_forms_of_a_pack_are_read(tmp_path: Path) -> None:
+    lines = read_labelled(write(tmp_path, TURNS, {"turns": TURNS}, {"ask": "refund", "expect": {"task": "/"}}), PATHS)
+    assert lines.conversations == (STAYED, STAYED, (LabelledTurn("refund", "", ()),))
+    assert [turn.line for turns in lines.conversations for turn in turns] == [1] * 4 + [2] * 4 + [3]
+    (file := tmp_path / "pack.yaml").write_text(PACK)
+    found = read_labelled(file, PATHS).conversations
+    assert found == (
+        STAYED,
+        (LabelledTurn("refund", "", ("/billing/refund",)),),
+        (LabelledTurn("hi", "", None), LabelledTurn("both", "Hello!", ("/billing", "/delivery"))),
+        (LabelledTurn("style", "", None),),
+        (LabelledTurn("later", "", None),),
+        (LabelledTurn("bill", "", ("/billing",)),),
+    )
+    assert [turn.line for turns in found for turn in turns] == [3, 5, 6, 7, 9, 10, 10, 12, 13, 16]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("- [{user: hi}]", [":1:", 'turns[0] has no "task"']),
+        ("dialogues: [{file: talks.jsonl}]", [":1:", "names the file talks.jsonl", "--against"]),
+        ("tests:\n- {ask: 3, expect: {task: /}}", [":2:", '"ask" is a text']),
+        ("tests:\n- {ask: hi, expect: {task: /biling}}", [":2:", 'did you mean "/billing"?']),
+        ("- [}", [":1:", "broken YAML"]),
+        ("name: shop", ["no labelled turn"]),
+    ],
+)
+def test_what_is_wrong_with_yaml_has_its_line(tmp_path: Path, text: str, says: list[str]) -> None:
+    (file := tmp_path / "talks.yml").write_text(text)
+    with pytest.raises(LabelError) as caught:
+        read_labelled(file, PATHS)
+    assert all(part in str(caught.value) for part in says), str(caught.value)
+
+
 def test_standard_input_and_a_byte_order_mark(monkeypatch: pytest.MonkeyPatch) -> None:
     class Stdin:
         buffer = io.BytesIO(b'\xef\xbb\xbf{"text": "x", "task": "/"}\r\n')
@@ -72,7 +140,6 @@ def test_standard_input_and_a_byte_order_mark(monkeypatch: pytest.MonkeyPatch) -
         (b'{"text": "x", "task": "/"', ["not JSON"]),
         (b"\xff\xfe{}", ["not UTF-8"]),
         (b"[" * 100_000, ["nested too deeply"]),
-        (b"[]", ["a list, not an object"]),
         (b'"text"', ["a string, not an object"]),
         ({}, ['neither "text" nor "turns"', '"task"']),
         ({"text": "x", "turns": [], "task": "/"}, ['both "text" and "turns"']),

@@ -1,7 +1,9 @@
-"""Tables as Parquet files: every row, every column, whole or not at all."""
+"""Tables as files of CSV, JSON Lines and Parquet: every row, every column, whole or not at all."""
 
 from __future__ import annotations
 
+import csv
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +23,8 @@ from router.stores import (
     SqlLearningStore,
     SqlTraceStore,
     export,
-    records,
+    exporting,
+    schema,
 )
 
 Traces = Callable[..., Trace]
@@ -60,12 +63,12 @@ def written(path: Path) -> list[dict[str, Any]]:
 def test_every_row_is_written_page_by_page(
     full: Database, target: Path, monkeypatch: pytest.MonkeyPatch, name: str, rows: int
 ) -> None:
-    monkeypatch.setattr(records, "GROUP_ROWS", rows)
+    monkeypatch.setattr(exporting, "GROUP_ROWS", rows)
     table, keys = EXPORTED[name]
     stored = full.read(
         lambda c: [dict(row) for row in c.execute(select(table).order_by(*keys)).mappings()], "failed", "unread"
     )
-    assert export(full, name, target) == len(stored)
+    assert export(full, name, target).total() == len(stored)
     found = written(target)
     if full.dialect.name == "sqlite":  # a server sorts text by its language
         assert found == stored
@@ -75,7 +78,7 @@ def test_every_row_is_written_page_by_page(
 
 
 def test_types_are_those_of_the_schema_even_where_nothing_is_stored(database: Database, tmp_path: Path) -> None:
-    assert export(database, "outcomes", tmp_path / "none.parquet") == 0
+    assert export(database, "outcomes", tmp_path / "none.parquet").total() == 0
     schema = pyarrow.parquet.read_schema(tmp_path / "none.parquet")
     kinds = {name: str(schema.field(name).type) for name in ("number", "reward", "task", "challenger", "at_ms")}
     assert kinds == {"number": "int64", "reward": "double", "task": "string", "challenger": "int64", "at_ms": "int64"}
@@ -83,9 +86,9 @@ def test_types_are_those_of_the_schema_even_where_nothing_is_stored(database: Da
 
 
 def test_rows_from_before_are_left_out(full: Database, target: Path) -> None:
-    assert export(full, "decisions", target, 1_001) == 3
+    assert export(full, "decisions", target, 1_001) == {"shop": 3}
     assert {row["at_ms"] for row in written(target)} == {1_001, 1_002}
-    assert export(full, "feedback", target, 2_004) == 1
+    assert export(full, "feedback", target, 2_004).total() == 1
 
 
 @pytest.mark.parametrize(
@@ -104,12 +107,32 @@ def test_what_cannot_be_exported_is_told(
     assert not (tmp_path / "rows.parquet").exists()
 
 
-def test_without_pyarrow_the_way_out_is_told(
-    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_csv_and_json_lines_need_no_pyarrow(full: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.setattr(exporting, "GROUP_ROWS", 2)
     with pytest.raises(SettingsError, match=r"pip install 'prompt-router\[parquet\]'"):
-        export(database, "decisions", tmp_path / "rows.parquet")
+        export(full, "decisions", tmp_path / "rows.parquet")
+    lines, table = tmp_path / "rows.jsonl", tmp_path / "rows.CSV"
+    assert export(full, "feedback", lines) == export(full, "feedback", table) == {"shop": 5}
+    stored = full.read(
+        lambda c: [
+            dict(row) for row in c.execute(select(schema.feedback).order_by(schema.feedback.c.number)).mappings()
+        ],
+        "f",
+        "u",
+    )
+    assert [json.loads(line) for line in lines.read_text("utf-8").splitlines()] == stored
+    with table.open(encoding="utf-8", newline="") as file:
+        found = list(csv.DictReader(file))
+    assert found == [{name: "" if value is None else str(value) for name, value in row.items()} for row in stored]
+    assert {row["comment"] for row in found} == {"Grüße"}
+
+
+def test_the_ending_says_the_format(full: Database, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"ends in \.csv, \.jsonl, \.parquet"):
+        export(full, "decisions", tmp_path / "rows.txt")
+    assert export(full, "decisions", tmp_path / "rows.csv", policy="bank") == {}
+    assert not (tmp_path / "rows.txt").exists() and (tmp_path / "rows.csv").read_text().count("\n") == 1
 
 
 def test_a_folder_that_is_not_there_is_named(sqlite: Database, tmp_path: Path) -> None:
@@ -122,7 +145,7 @@ def test_a_store_that_fails_on_the_way_leaves_the_file_that_was_there(
 ) -> None:
     export(full, "feedback", target)
     before = target.read_bytes()
-    monkeypatch.setattr(records, "GROUP_ROWS", 2)
+    monkeypatch.setattr(exporting, "GROUP_ROWS", 2)
     reads = iter(range(99))
     read = full.read
 

@@ -115,9 +115,9 @@ def test_when_a_decision_is_likely(
             found(fold([STARTED]), evidence(n=150, gain=14.2), days=5),
             [
                 "/billing, requests to m: guided, where it starts.",
-                "On trial: detailed instead of guided for 10 % of users: is it better? Evidence 14 of 40, after 5 days and "
-                "150 conversations: 80 % against 70 %.",
-                "Still missing: evidence of 40, 150 of 200 conversations, 5 of 7 days. At this pace a decision is likely "
+                "On trial: detailed instead of guided for 10 % of users: is it better? So far 80 % against "
+                "70 %, of 150 conversations in 5 days: not proven: chance alone shows as much in at most 1 of 14 such trials; proof is 1 of 40.",
+                "Still missing: proof, 150 of 200 conversations, 5 of 7 days. At this pace a decision is likely "
                 "in about 4 days.",
             ],
         ),
@@ -125,26 +125,26 @@ def test_when_a_decision_is_likely(
             found(fold([STARTED]), evidence(gain=0.3), days=9),
             [
                 "/billing, requests to m: guided, where it starts.",
-                "On trial: detailed instead of guided for 10 % of users: is it better? Evidence 0.3 of 40, after 9 days and "
-                "400 conversations: 80 % against 70 %.",
-                "Still missing: evidence of 40. A decision is not in sight.",
+                "On trial: detailed instead of guided for 10 % of users: is it better? So far 80 % against "
+                "70 %, of 400 conversations in 9 days: nothing is shown yet.",
+                "Still missing: proof. A decision is not in sight; after 60 days the trial ends by itself.",
             ],
         ),
         (
             found(fold([STARTED, event("proposed")]), evidence(gain=44), days=9),
             [
                 "/billing, requests to m: guided, where it starts.",
-                "On trial: detailed instead of guided for 10 % of users: is it better? Evidence 44 of 40, after 9 days and "
-                "400 conversations: 80 % against 70 %.",
-                "The step is certified and waits for a person: accept or reject it.",
+                "On trial: detailed instead of guided for 10 % of users: is it better? So far 80 % against "
+                "70 %, of 400 conversations in 9 days: proven: chance alone shows as much in at most 1 of 44 such trials.",
+                "The step waits for a person: accept or reject it.",
             ],
         ),
         (
             found(fold([STARTED, event("frozen", dial(REFUND))]), evidence(), days=9),
             [
                 "/billing, requests to m: guided, where it starts.",
-                "On trial: detailed instead of guided for 10 % of users: is it better? Evidence 1.0 of 40, after 9 days and "
-                "400 conversations: 80 % against 70 %.",
+                "On trial: detailed instead of guided for 10 % of users: is it better? So far 80 % against "
+                "70 %, of 400 conversations in 9 days: nothing is shown yet.",
                 "It is frozen: nobody is drawn.",
             ],
         ),
@@ -152,8 +152,8 @@ def test_when_a_decision_is_likely(
             found(fold([STARTED]), evidence(ratio=(900.0,) * 4), days=9),
             [
                 "/billing, requests to m: guided, where it starts.",
-                "On trial: detailed instead of guided for 10 % of users: is it better? Evidence 1.0 of 40, after 9 days and "
-                "400 conversations: 80 % against 70 %.",
+                "On trial: detailed instead of guided for 10 % of users: is it better? So far 80 % against "
+                "70 %, of 400 conversations in 9 days: nothing is shown yet.",
                 "Alarm: users did not come to the two levels in the shares that were drawn: conversations are being lost.",
             ],
         ),
@@ -165,9 +165,9 @@ def test_when_a_decision_is_likely(
             ),
             [
                 "/billing, requests to m: detailed, turned there from guided 9 days ago; it started at guided.",
-                "On trial: guided instead of detailed for 10 % of users: was it better before? Evidence 0.2 of 40, after "
-                "9 days and 400 conversations: 80 % against 70 %.",
-                "In 21 days it ends and the step stays; with evidence of 40 it is taken back before.",
+                "On trial: guided instead of detailed for 10 % of users: was it better before? So far 80 % "
+                "against 70 %, of 400 conversations in 9 days: nothing is shown yet.",
+                "In 21 days it ends and the step stays; if the step proves wrong before, it is taken back.",
             ],
         ),
         (

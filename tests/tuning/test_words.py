@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from router.core.learning import DialKey
-from router.tuning.words import STOPPED, alarm, amount, ordinal, percent, place, tell, times
+from router.tuning.words import STOPPED, alarm, percent, place, sureness, tell, times
 
 KEY = DialKey("/billing", "gpt-5-mini")
 WHERE = "/billing, requests to gpt-5-mini: "
@@ -29,7 +29,7 @@ FOUND: dict[str, Any] = {
     "days": 9.2,
 }
 RECORD = "412 conversations in 9 days: resolved 81 % with detailed against 74 % with guided"
-PROOF = f"{RECORD}; evidence 47 of the needed 40; wrong in at most 2.5 % of such cases."
+PROOF = f"{RECORD}. That is proof: wrong in at most 2.5 % of such cases."
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ PROOF = f"{RECORD}; evidence 47 of the needed 40; wrong in at most 2.5 % of such
             {"share": 0.1, "followers": 2},
             "",
             "a trial of detailed instead of guided begins with 10 % of users; it must do better. 2 tasks below move with "
-            "it. As the first challenger here it needs evidence of 40: wrong in at most 2.5 % of such cases.",
+            "it. A step takes proof: wrong in at most 2.5 % of such cases.",
         ),
         (
             "started",
@@ -55,7 +55,7 @@ PROOF = f"{RECORD}; evidence 47 of the needed 40; wrong in at most 2.5 % of such
             },
             "",
             "a trial of brief instead of guided begins with 10 % of users; it must not do worse by more than 3 points, "
-            "and saves tokens. 1 task below moves with it. As the second challenger here it needs evidence of 120: "
+            "and saves tokens. 1 task below moves with it. A step takes proof: "
             "wrong in at most 0.8 % of such cases.",
         ),
         (
@@ -84,7 +84,7 @@ PROOF = f"{RECORD}; evidence 47 of the needed 40; wrong in at most 2.5 % of such
             {"from": "detailed", "to": "guided", "why": "worse", "evidence": 11.0, "needed": 10.0},
             "",
             f"back to guided from detailed, because guided turned out better after all. {RECORD}; "
-            "evidence 11 of the needed 10.",
+            "proven: chance alone shows as much in at most 1 of 11 such trials.",
         ),
         (
             "rolled_back",
@@ -96,14 +96,15 @@ PROOF = f"{RECORD}; evidence 47 of the needed 40; wrong in at most 2.5 % of such
             "stopped",
             {"why": "harm", "harm": 12.3},
             "",
-            f"detailed does worse than guided, so the trial ends. {RECORD}; evidence of harm 12.",
+            f"detailed does worse than guided, so the trial ends. {RECORD}; "
+            "chance alone shows as much in at most 1 of 12 such trials.",
         ),
         (
             "stopped",
             {"why": "futile", "evidence": 0.04},
             "",
             f"it was not shown that detailed does better than guided, so the trial ends. {RECORD}; "
-            "evidence less than 0.1 of the needed 40.",
+            "nothing is shown yet.",
         ),
         (
             "stopped",
@@ -117,13 +118,14 @@ PROOF = f"{RECORD}; evidence 47 of the needed 40; wrong in at most 2.5 % of such
             {"why": "alarm", "alarms": ["escalated", "slow"]},
             "",
             "the trial of detailed against guided ends, because escalated got worse and answers took too long. "
-            f"{RECORD}; evidence 47 of the needed 40.",
+            f"{RECORD}; proven: chance alone shows as much in at most 1 of 47 such trials.",
         ),
         (
             "stopped",
             {"why": "rejected"},
             "ann",
-            f"ann rejected detailed instead of guided. {RECORD}; evidence 47 of the needed 40.",
+            f"ann rejected detailed instead of guided. {RECORD}; proven: "
+            "chance alone shows as much in at most 1 of 47 such trials.",
         ),
         ("accepted", {}, "ann", "ann accepted detailed instead of guided."),
         (
@@ -165,14 +167,15 @@ def test_dials_in_words(key: DialKey, said: str) -> None:
         (percent(0.0083), "0.8 %"),
         (percent(1.0), "100 %"),
         (percent(0.985), "98 %"),
-        (amount(0.0), "less than 0.1"),
-        (amount(39.99), "40"),
-        (amount(1e30), "over 10,000"),
+        (sureness(1.99, 40.0), "nothing is shown yet"),
+        (
+            sureness(39.99, 40.0),
+            "not proven: chance alone shows as much in at most 1 of 39 such trials; proof is 1 of 40",
+        ),
+        (sureness(1e30, 40.0), "proven: chance alone shows as much in at most 1 of 10,000 such trials"),
         (times(1, "day"), "1 day"),
         (times(8_000, "conversation"), "8,000 conversations"),
         (times(3, "more", "more"), "3 more"),
-        (ordinal(3), "third"),
-        (ordinal(4), "4th"),
         (alarm("escalated"), "escalated got worse"),
     ],
 )
