@@ -183,9 +183,12 @@ def _clash(a: Check | None, b: Check | None) -> str:
 
 
 def silent_tasks(pack: Pack) -> Iterator[Finding]:
-    """Find tasks that add nothing to what their ancestors say."""
+    """Find tasks that add nothing to what their ancestors say, at any level or at the lowest."""
     for path, task in pack.policy.tasks.items():
         if task.instructions:
+            if path != ROOT and not task.children and all(i.level.word != "brief" for i in task.instructions):
+                message = f"at level brief, {path} says nothing"
+                yield found(pack, path, "no_brief", "hint", message, "add brief: with the one thing to do in any case")
             continue
         if path == ROOT:
             message = "the root says nothing: a request that is not recognised gains nothing"
