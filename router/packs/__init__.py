@@ -6,7 +6,7 @@ place of another; `judge` compares a decision with what a test of the pack expec
 revisions that were served.
 """
 
-from router.packs.lint import check
+from router.packs.lint import at_a_glance, check
 from router.packs.lint.common import Finding
 from router.packs.load import Archive, Pack, load_pack, read_pack
 from router.packs.losses import empty_files, losses
@@ -19,6 +19,7 @@ __all__ = [
     "Mismatch",
     "Pack",
     "PackTest",
+    "at_a_glance",
     "check",
     "empty_files",
     "judge",

@@ -165,11 +165,12 @@ def _repeated(examples: Iterable[PlacedText]) -> Iterator[Fault]:
     """
     first: dict[tuple[str, bool, str], Place] = {}
     for line in examples:
-        file, number = first.setdefault((line.text.casefold(), line.generated, line.language), line.place)
-        if (file, number) != line.place:
-            yield Fault(
-                *line.place, f"the task has this example already ({file}:{number})", "remove one: it counts once"
-            )
+        key = (line.text.casefold(), line.generated, line.language)
+        if key in first:
+            file, number = first[key]
+            message = f'the task has the example "{_shortened(line.text)}" already ({file}:{number})'
+            yield Fault(*line.place, message, "remove one: it counts once")
+        first.setdefault(key, line.place)
 
 
 _ENDED = re.compile(r"[.!?:;…][)\]\"'”’»*_]*$")

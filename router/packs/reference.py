@@ -36,7 +36,7 @@ from router.packs.settings_form import LevelsForm, SettingsForm
 from router.packs.trial import ExpectForm, TrialForm
 
 
-class Part(NamedTuple):
+class KeyTable(NamedTuple):
     """A table of keys: those of a form, but for keys of earlier releases, under a sentence of its own."""
 
     form: type[BaseModel]
@@ -44,58 +44,58 @@ class Part(NamedTuple):
     older: bool = False
 
 
-SECTIONS: Mapping[str, tuple[Part, ...]] = {
-    "The root of a pack": (Part(PackForm, "The root has the keys of a task as well."),),
-    "A task": (Part(TaskForm),),
+SECTIONS: Mapping[str, tuple[KeyTable, ...]] = {
+    "The root of a pack": (KeyTable(PackForm, "The root has the keys of a task as well."),),
+    "A task": (KeyTable(TaskForm),),
     "An example": (
-        Part(ExampleText, "A text, or:"),
-        Part(
+        KeyTable(ExampleText, "A text, or:"),
+        KeyTable(
             ExampleFile,
             "Many of them may stand in a file. A text that is given as generated in one place and as a customer's in"
             " another is a customer's:",
         ),
     ),
     "A file of examples": (
-        Part(
+        KeyTable(
             ExamplesForm,
             "`examples.TAG.yaml` beside the pack's `policy.yaml`, or `shop.examples.TAG.yaml` beside a pack of one file"
             " `shop.yaml`; [what it is for](packs.md#in-other-languages).",
         ),
     ),
     "An instruction": (
-        Part(InstructionForm, "A text, or:"),
-        Part(PresenceForm, "In `when` and `unless` a cue may be tested for being there at all:"),
+        KeyTable(InstructionForm, "A text, or:"),
+        KeyTable(PresenceForm, "In `when` and `unless` a cue may be tested for being there at all:"),
     ),
-    "A check of the answer": (Part(CheckForm, "Exactly one of these:"),),
-    "The model of a task": (Part(ModelForm, "Parameters are set only where the client set none."),),
-    "A test": (Part(TrialForm), Part(ExpectForm, "What is expected, at least one of:")),
+    "A check of the answer": (KeyTable(CheckForm, "Exactly one of these:"),),
+    "The model of a task": (KeyTable(ModelForm, "Parameters are set only where the client set none."),),
+    "A test": (KeyTable(TrialForm), KeyTable(ExpectForm, "What is expected, at least one of:")),
     "Settings": (
-        Part(SettingsForm),
-        Part(LevelsForm, "By the request's complexity, for `settings.levels` and a task's `level`:"),
-        Part(ErrorForm, "For `error`:"),
-        Part(ThresholdForm, "For `thresholds`:"),
-        Part(CascadeForm, "For `cascade`:"),
-        Part(ErrorForm, "Of earlier releases, in `error`; `router check` says what to write:", older=True),
-        Part(ThresholdForm, "Of earlier releases, in `thresholds`:", older=True),
+        KeyTable(SettingsForm),
+        KeyTable(LevelsForm, "By the request's complexity, for `settings.levels` and a task's `level`:"),
+        KeyTable(ErrorForm, "For `error`:"),
+        KeyTable(ThresholdForm, "For `thresholds`:"),
+        KeyTable(CascadeForm, "For `cascade`:"),
+        KeyTable(ErrorForm, "Of earlier releases, in `error`; `router check` says what to write:", older=True),
+        KeyTable(ThresholdForm, "Of earlier releases, in `thresholds`:", older=True),
     ),
     "A cue": (
-        Part(CueForm, "Exactly one of `values`, `type`, `text` and `detect`, and what goes with it:"),
-        Part(SourceForm, "Its `from`; the header is asked first:"),
+        KeyTable(CueForm, "Exactly one of `values`, `type`, `text` and `detect`, and what goes with it:"),
+        KeyTable(SourceForm, "Its `from`; the header is asked first:"),
     ),
-    "A metric": (Part(MetricForm),),
-    "A signal": (Part(SignalForm, "Exactly one condition, and what it says:"),),
-    "The judge": (Part(JudgeForm),),
+    "A metric": (KeyTable(MetricForm),),
+    "A signal": (KeyTable(SignalForm, "Exactly one condition, and what it says:"),),
+    "The judge": (KeyTable(JudgeForm),),
     "A rule for machines' own calls": (
-        Part(
+        KeyTable(
             AuxiliaryForm,
             "An item of `auxiliary`; all given keys must hold. Such a call gets `required` text alone. A rule by the"
             " user's text alone fires only in a call whose only user turn it is.",
         ),
     ),
     "A labelled dialogue": (
-        Part(TurnForm, "An item of `dialogues` is a list of turns, or a file:"),
-        Part(DialogueForm, "In a file:"),
-        Part(DialogueFile, "For a file:"),
+        KeyTable(TurnForm, "An item of `dialogues` is a list of turns, or a file:"),
+        KeyTable(DialogueForm, "In a file:"),
+        KeyTable(DialogueFile, "For a file:"),
     ),
 }
 """Where the page tells of which forms."""
@@ -124,7 +124,7 @@ def reference() -> str:
     return "\n".join([HEAD, *(line for title, parts in SECTIONS.items() for line in _section(title, parts))])
 
 
-def _section(title: str, parts: tuple[Part, ...]) -> Iterator[str]:
+def _section(title: str, parts: tuple[KeyTable, ...]) -> Iterator[str]:
     yield f"## {title}\n"
     for part in parts:
         if part.before:
@@ -134,7 +134,7 @@ def _section(title: str, parts: tuple[Part, ...]) -> Iterator[str]:
         yield ""
 
 
-def _rows(part: Part) -> Iterator[str]:
+def _rows(part: KeyTable) -> Iterator[str]:
     inherited = TaskForm.model_fields if part.form is PackForm else {}
     fields = {field.alias or name: field for name, field in part.form.model_fields.items() if name not in inherited}
     for key, field in fields.items():

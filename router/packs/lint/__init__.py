@@ -20,7 +20,15 @@ from router.packs.lint.sense import (
     untested_tasks,
     weight,
 )
-from router.packs.lint.texts import contradictions, duplicates, few_examples, overlaps, secrets, silent_tasks
+from router.packs.lint.texts import (
+    contradictions,
+    duplicates,
+    few_examples,
+    overlaps,
+    same_examples,
+    secrets,
+    silent_tasks,
+)
 from router.packs.load import Pack
 from router.packs.losses import empty_files, losses
 
@@ -45,6 +53,11 @@ RULES = (
     silent_metrics,
     deaf_signals,
 )
+
+
+def at_a_glance(pack: Pack) -> tuple[Finding, ...]:
+    """Return what is wrong in a pack that is taken up, as far as that shows in milliseconds."""
+    return tuple(dict.fromkeys((*notes(pack), *same_examples(pack))))
 
 
 def check(pack: Pack, served: Pack | None = None) -> tuple[Finding, ...]:
