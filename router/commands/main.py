@@ -141,8 +141,8 @@ def check(
     said = ", ".join(f"{count} {word}{'s'[: count > 1]}" for word in SEVERITIES if (count := number[word]))
     if loaded.faults:
         said += "; the pack cannot be used, and what it lacks is looked at when it can"
-    shown = (*finding_lines(rows), said or "no findings")
-    answer(json_wanted, {"findings": rows}, *shown, found=number.total() > number["hint"])
+    worse = number.total() > number["hint"]
+    answer(json_wanted, {"findings": rows}, *finding_lines(rows), said or "no findings", found=worse)
 
 
 def _served(settings: Settings, name: str, against: Path | None) -> Pack | None:

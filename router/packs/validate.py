@@ -202,7 +202,7 @@ def known_keys(found: Iterable[type[BaseModel]]) -> set[str]:
     return {field.alias or name for form in found for name, field in form.model_fields.items()}
 
 
-NOT_BUILT = {
+NOT_BUILT: dict[tuple[str, ...], str] = {
     ("settings", "keep"): "remove it: a trace stores none of the user's words, and keeping some cannot be asked for yet"
 }
 """Keys of earlier releases that never did anything, by where they stand, and what to do about them."""

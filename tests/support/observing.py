@@ -190,4 +190,5 @@ async def _line(policy: Policy) -> Any:
         await pipeline.run(call(ASKED[0]))
     except RequestError as error:
         return error.code
-    return [(trace.assignment and trace.assignment.matures_ms) for trace in traces]
+    given = [trace.assignment for trace in traces if trace.assignment]
+    return [round(each.matures_ms / 60_000) for each in given]  # minutes: an answer takes some milliseconds
