@@ -54,7 +54,7 @@ bench-recognition: $(VENV)/.installed-requirements-dev.lock ## print what recogn
 bench-messages: $(VENV)/.installed-requirements-dev.lock ## print what is sent for messages as people write them (QUICK=1: in minutes)
 	$(BIN)/python -m tests.bench.messages $(if $(QUICK),--quick) $(ARGS)
 
-schema: $(VENV)/.installed-requirements-dev.lock ## write the JSON Schemas of policies/ for editors
+schema: $(VENV)/.installed-requirements-dev.lock ## write the JSON Schemas of policies/ and docs/pack-keys.md
 	$(BIN)/python -m router.packs.schema policies
 
 lock: ## renew the lock files (hashes, no addresses); needs uv

@@ -20,7 +20,7 @@ from router.engine.guarding import FaultHandler
 from router.engine.identity import SALT_BYTES, SALT_CHARS, Identifier, kept_salt
 from router.engine.prepare import RequestPreparer
 from router.engine.snapshot import PolicyRegistry, Snapshot
-from router.packs import Archive, Pack, empty_files, load_pack, losses
+from router.packs import Archive, Pack, at_a_glance, empty_files, load_pack, losses
 from router.wire.chat import ChatCompletions
 from router.wire.messages import CountTokens, Messages
 from router.wire.responses import InputTokens, Responses
@@ -125,6 +125,8 @@ class SnapshotBuilder:
             faults += losses(before, pack)
         if faults:
             raise PolicyError(faults)
+        if before is None or before.policy.revision != pack.policy.revision:
+            _warn_of(pack, path)
         if before is not None:
             pack = replace(pack, policy=_sharing(before.policy, pack.policy))
         if before is None or before.policy.name == pack.policy.name:  # under another name it will not be served
@@ -132,6 +134,19 @@ class SnapshotBuilder:
         if self._archive is not None:
             self._archive.keep(path, pack)
         return snapshot_of(pack, self._cache, self._fault_handler, isolated=True)
+
+
+MOST_TOLD = 10
+"""Findings in a pack that the log gets, at most."""
+
+
+def _warn_of(pack: Pack, path: Path) -> None:
+    """Log what is wrong in a pack that is taken up all the same."""
+    findings = at_a_glance(pack)
+    for finding in findings[:MOST_TOLD]:
+        log.warning("%s", finding)
+    if len(findings) > MOST_TOLD:
+        log.warning("and %s more, which `router check %s` lists", len(findings) - MOST_TOLD, path)
 
 
 def _sharing(old: Policy, new: Policy) -> Policy:

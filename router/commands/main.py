@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -40,13 +42,14 @@ from router.commands.frame import (
     write_file,
 )
 from router.commands.records import app as records_app
-from router.commands.show import explanation_view, finding_lines, test_lines, waiting, wire_view
+from router.commands.show import SEVERITIES, explanation_view, finding_lines, test_lines, waiting, wire_view
 from router.commands.tune import app as tune_app
-from router.core.errors import PolicyError, RouterError, SettingsError
+from router.core.errors import PolicyError, RouterError, SettingsError, did_you_mean
+from router.core.policy import Cue
 from router.evaluate import evaluate as evaluate_pack
 from router.evaluate import page, read_labelled, table
 from router.library import Router, TestResult
-from router.packs import Archive, Pack, load_pack
+from router.packs import Archive, Pack, load_pack, read_pack
 from router.packs import check as check_pack
 from router.server.keys import new_key
 from router.server.serving import serve as run_server
@@ -105,7 +108,7 @@ def explain(
         chosen, settings = pack_of(None, data, pack)
         with fits_shown():
             router = Router.load(chosen, cache=cache_of(settings))
-        context = cue_values(cue or [])
+        context = cue_values(cue or [], router.policy.cues)
         found = router.explain(body, context=context)
         woven = router.wrap(body, context=context).body
     except RouterError as error:
@@ -130,19 +133,22 @@ def check(
 ) -> None:
     """Check a pack: its form, its sense, and what would be lost with it in place of the pack that is served.
 
-    Each finding has a place and a fix.
+    Each finding has a place and a fix; errors come first, then warnings, then hints.
     """
     chosen, settings = pack_of(config, data, named, pack)
     try:
         with fits_shown():
-            loaded = load_pack(chosen)
+            loaded = read_pack(chosen)
             findings = check_pack(loaded, _served(settings, loaded.policy.name, against))
     except PolicyError as error:
         fail(error, json_wanted, FINDINGS if chosen.exists() else COULD_NOT_RUN)
     rows = [finding.as_json() for finding in findings]
-    said = f"{len(rows)} findings" if rows else "no findings"
-    worst = any(row["severity"] != "hint" for row in rows)
-    answer(json_wanted, {"findings": rows}, *finding_lines(rows), said, found=worst)
+    number = Counter(row["severity"] for row in rows)
+    said = ", ".join(f"{count} {word}{'s'[: count > 1]}" for word in SEVERITIES if (count := number[word]))
+    if loaded.faults:
+        said += "; the pack cannot be used, and what it lacks is looked at when it can"
+    worse = number.total() > number["hint"]
+    answer(json_wanted, {"findings": rows}, *finding_lines(rows), said or "no findings", found=worse)
 
 
 def _served(settings: Settings, name: str, against: Path | None) -> Pack | None:
@@ -237,11 +243,24 @@ def conversation_body(text: str | None, conversation: str | None) -> dict[str, A
     raise SettingsError(f"{conversation}: expected a list of messages or a request body.")
 
 
-def cue_values(pairs: list[str]) -> dict[str, str]:
-    """Return NAME=VALUE pairs as a mapping. Raises SettingsError for one without the sign."""
+def cue_values(pairs: list[str], cues: Mapping[str, Cue]) -> dict[str, str]:
+    """Return NAME=VALUE pairs as a mapping; NAME may be a cue's metadata field.
+
+    Raises SettingsError for what no request could give.
+    """
+    fields = {field for cue in cues.values() for _, field in cue.sources}
     for pair in pairs:
-        if "=" not in pair:
+        name, equals, _ = pair.partition("=")
+        if not equals:
             raise SettingsError(f'--cue {pair}: expected NAME=VALUE, such as "tier=pro".')
+        if name in fields:
+            continue
+        if name not in cues:
+            known = did_you_mean(name, cues) or "it declares none"
+            raise SettingsError(f'--cue {pair}: the pack has no cue "{name}" ({known})')
+        if not cues[name].sources:
+            where = "it is found in the user's words" if cues[name].detector else "it has no source"
+            raise SettingsError(f"--cue {pair}: no request can give the cue {name} a value: {where}")
     return dict(pair.split("=", 1) for pair in pairs)
 
 

@@ -10,6 +10,7 @@ import difflib
 import json
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,9 @@ from rich.tree import Tree
 from router.core.policy import ROOT, lineage
 
 BAR_CELLS = 10
+
+SEVERITIES = {"error": "bold red", "warning": "yellow", "hint": "dim"}
+"""How bad findings are, the worst first, and how they are shown."""
 
 SETTLED, LISTED = "bold green", "bold yellow"
 
@@ -87,7 +91,8 @@ def _headline(found: Mapping[str, Any]) -> Text:
     line = Text.assemble(
         (", ".join(found["tasks"]), "bold green" if found["outcome"] == "classified" else "bold yellow")
     )
-    line.append(f"  {found['outcome']}, confidence {found['confidence']:.2f}, level {found['level']}")
+    sure = "" if found["tasks"] == [ROOT] else f"confidence {found['confidence']:.2f}, "  # / holds for every request
+    line.append(f"  {found['outcome']}, {sure}level {found['level']}")
     line.append(f"  +{found['tokens']} tokens  {found['policy']}@{found['revision']}", style="dim")
     return line
 
@@ -156,13 +161,22 @@ def _pretty(body: bytes) -> list[str]:
 
 
 def finding_lines(findings: Sequence[Mapping[str, Any]]) -> Iterable[Text]:
-    """Yield a line per finding, and its fix."""
-    styles = {"error": "bold red", "warning": "yellow", "hint": "dim"}
-    for finding in findings:
-        place = f"{finding['file']}:{finding['line']}: "
-        line = Text(place)
-        line.append(f"{finding['severity']} {finding['code']}", style=styles.get(finding["severity"], ""))
+    """Yield a line per finding, and its fix: errors, then warnings, then hints, of which those of a kind are one line.
+
+    Within a severity they stay in their order.
+    """
+    alike = Counter(finding["code"] for finding in findings if finding["severity"] == "hint")
+    told: set[str] = set()
+    for finding in sorted(findings, key=lambda finding: list(SEVERITIES).index(finding["severity"])):
+        severity, code = finding["severity"], finding["code"]
+        if severity == "hint" and code in told:
+            continue
+        told.add(code)
+        line = Text(f"{finding['file']}:{finding['line']}: ")
+        line.append(f"{severity} {code}", style=SEVERITIES[severity])
         line.append(f"  {finding['message']}")
+        if severity == "hint" and (more := alike[code] - 1):
+            line.append(f", and {more} more like this (--json lists them)")
         if finding["fix"]:
             line.append(f"\n    {finding['fix']}", style="dim")
         yield line

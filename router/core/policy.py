@@ -296,7 +296,6 @@ class PolicySettings:
     threshold_shortlist: float | None = None
     place: Literal["after", "before", "replace"] = "after"
     on_switch: Literal["tail", "head"] = "tail"
-    keep: Literal["none", "redacted", "full"] = "none"
     pin_idle_s: float = 3600.0
     tuning: Literal["observe", "suggest", "auto"] = "suggest"
     holdout: float = 0.02

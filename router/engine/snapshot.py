@@ -255,11 +255,13 @@ class Reloader:
             return self._keep(
                 name, before, f'{path}: the policy "{name}" is now called "{snapshot.policy.name}"; restart'
             )
-        self.faults.pop(name, None)
+        repaired = self.faults.pop(name, None) is not None
         changed = self._registry.swap(name, snapshot)
         if changed:
             self._note("reloaded")
-            log.info("policy %s is now at revision %s", name, snapshot.policy.revision)
+        if changed or repaired:
+            state = "is repaired and now" if repaired else "is now"
+            log.info("policy %s %s at revision %s", name, state, snapshot.policy.revision)
         return _Reloaded(name, snapshot.policy.revision, changed)
 
     def _keep(self, name: str, before: Snapshot, fault: str) -> _Reloaded:

@@ -71,10 +71,10 @@ class ErrorForm(ClosedModel):
 
     model_config = ConfigDict(json_schema_extra=_new_or_older("total", "unconditional"))
 
-    total: Share | None = optional("Text of a wrong task, or a shortlist without the right one (0.05)")
-    unconditional: Share | None = optional("Of these, text of a wrong task said plainly (0.03)")
-    domain: Share | None = optional("Of earlier releases; write error: with one number")
-    task: Share | None = optional("Of earlier releases; write error: with one number")
+    total: Share | None = optional("Text of a wrong task, or a shortlist without the right one (0.05)", example=0.05)
+    unconditional: Share | None = optional("Of these, text of a wrong task said plainly (0.03)", example=0.03)
+    domain: Share | None = optional("Of earlier releases; write error: with one number", example=0.03)
+    task: Share | None = optional("Of earlier releases; write error: with one number", example=0.05)
 
     @model_validator(mode="after")
     def _not_both(self) -> ErrorForm:
@@ -87,10 +87,10 @@ class ThresholdForm(ClosedModel):
 
     model_config = ConfigDict(json_schema_extra=_new_or_older("sure", "shortlist"))
 
-    sure: float | None = optional("Least mass to act on one task", ge=0, le=1)
-    shortlist: float | None = optional("Least mass of a shortlist", ge=0, le=1)
-    domain: float | None = optional("Of earlier releases: changes nothing", ge=0, le=1)
-    task: float | None = optional("Of earlier releases; write sure", ge=0, le=1)
+    sure: float | None = optional("Least mass to act on one task", example=0.9, ge=0, le=1)
+    shortlist: float | None = optional("Least mass of a shortlist", example=0.8, ge=0, le=1)
+    domain: float | None = optional("Of earlier releases: changes nothing", example=0.9, ge=0, le=1)
+    task: float | None = optional("Of earlier releases; write sure", example=0.9, ge=0, le=1)
 
     @model_validator(mode="after")
     def _not_both(self) -> ThresholdForm:

@@ -7,8 +7,9 @@ is given twice. All are collected; a policy with faults is never handed on.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, Literal, cast
 
@@ -34,6 +35,7 @@ from router.packs.extends import LEVEL_KEYS, InstructionDraft, PackDraft, TaskDr
 from router.packs.forms import CheckForm
 from router.packs.outcomes import declare_judge, declare_metric, declare_signals
 from router.packs.reading import YamlNode
+from router.packs.tree import PlacedText
 from router.packs.trial import Expected, PackTest, TrialForm
 
 Place = tuple[str, int]
@@ -54,14 +56,17 @@ class _Parts:
     faults: list[Fault]
     cues: dict[str, Cue] = field(default_factory=dict)
     places: dict[str, Place] = field(default_factory=dict)
+    notes: list[tuple[str, Fault]] = field(default_factory=list)
 
 
-def build(draft: PackDraft, faults: list[Fault]) -> tuple[Policy, tuple[PackTest, ...], Mapping[str, Place]]:
-    """Return the policy, its tests, and its places by instruction id, task path, `cue:name`, `metric:name` and so on.
+def build(
+    draft: PackDraft, faults: list[Fault]
+) -> tuple[Policy, tuple[PackTest, ...], Mapping[str, Place], tuple[tuple[str, Fault], ...]]:
+    """Return the policy, its tests, its places by instruction id, task path, `cue:name` and so on, and its notes.
 
-    With faults appended, the result is not to be used.
+    With faults appended, the result is not to be served.
     """
-    built = _Parts(faults)
+    built = _Parts(faults, notes=[("older_key", fault) for fault in draft.older])
     for name, (cue_form, node) in sorted(draft.cues.items()):
         built.cues[name] = declare_cue(name, cue_form, node, faults)
         built.places[f"cue:{name}"] = node.place
@@ -114,7 +119,7 @@ def build(draft: PackDraft, faults: list[Fault]) -> tuple[Policy, tuple[PackTest
         judge=declare_judge(*draft.judge, metrics, faults) if draft.judge else None,
     )
     tests = tuple(_test(path, *test, built) for path, task in draft.tasks.items() for test in task.tests or ())
-    return policy, tests, MappingProxyType(built.places)
+    return policy, tests, MappingProxyType(built.places), tuple(built.notes)
 
 
 def _children(paths: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -129,6 +134,8 @@ def _task(draft: TaskDraft, children: tuple[str, ...], built: _Parts) -> Task:
     built.places[draft.path] = draft.node.place
     examples = distinct(draft.examples)
     built.places.update({f"{draft.path}:example.{i}": line.place for i, line in enumerate(examples, 1)})
+    built.notes += (("repeated_example", fault) for fault in _repeated(draft.examples))
+    built.notes += (("split_instruction", fault) for said in draft.said.values() for fault in _split(said))
     model = dict(draft.model)
     use = model.pop("use", None)
     return Task(
@@ -149,6 +156,42 @@ def _task(draft: TaskDraft, children: tuple[str, ...], built: _Parts) -> Task:
         children=children,
         levels=MappingProxyType(draft.levels),
     )
+
+
+def _repeated(examples: Iterable[PlacedText]) -> Iterator[Fault]:
+    """Yield the examples that a task has already.
+
+    Languages share words, and of a machine's example and a customer's one of a customer's is made: both are meant.
+    """
+    first: dict[tuple[str, bool, str], Place] = {}
+    for line in examples:
+        key = (line.text.casefold(), line.generated, line.language)
+        if key in first:
+            file, number = first[key]
+            message = f'the task has the example "{_shortened(line.text)}" already ({file}:{number})'
+            yield Fault(*line.place, message, "remove one: it counts once")
+        first.setdefault(key, line.place)
+
+
+_ENDED = re.compile(r"[.!?:;…][)\]\"'”’»*_]*$")
+"""How an instruction ends that is one."""
+
+
+def _split(said: Sequence[InstructionDraft]) -> Iterator[Fault]:
+    """Yield the instructions that look like what follows a comma in the one before: brackets end a text there."""
+    for before, written in pairwise(said):
+        text = written.form.text
+        bare = all(each.node.flow and isinstance(each.node.value, str) for each in (before, written))
+        if bare and text[0].islower() and not _ENDED.search(before.form.text):
+            message = (
+                f'"{_shortened(text)}" is an instruction of its own here: a comma in brackets ends the one before it'
+            )
+            hint = "write the list as lines with a dash each, or put each text in quotes"
+            yield written.node.fault(message, hint)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _TITLE_LENGTH else text[: _TITLE_LENGTH - 1] + "…"
 
 
 def _instruction(path: str, key: str, index: int, written: InstructionDraft, built: _Parts) -> Instruction:
@@ -191,7 +234,7 @@ def _placeholders(text: str, node: YamlNode, built: _Parts) -> tuple[str, ...]:
         elif cue.kind == "text":
             hint = f'give the cue a line of its own: say: "... {{value}}" under cues: {name}:'
             built.faults.append(node.fault(f"{{{name}}} is free text and may not stand in a sentence", hint))
-    return names
+    return tuple(name for name in names if name in built.cues)
 
 
 def _check(form: CheckForm | None) -> Check | None:
@@ -222,7 +265,7 @@ def _test(path: str, form: TrialForm, node: YamlNode, built: _Parts) -> PackTest
             built.faults.append(unknown_cue(name, here, built.cues))
     name = form.name or texts[-1]
     return PackTest(
-        name=name if len(name) <= _TITLE_LENGTH or form.name else name[: _TITLE_LENGTH - 1] + "…",
+        name=name if form.name else _shortened(name),
         task=path,
         file=node.file,
         line=node.line,

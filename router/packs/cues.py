@@ -38,26 +38,26 @@ MAX_VALUES = 1_000
 CUE_KINDS = ("values", "type", "text", "detect")
 
 
-class _Presence(ClosedModel):
+class PresenceForm(ClosedModel):
     """A cue is there, or is not."""
 
-    present: bool = Field(description="true: the cue has a value; false: it has none")
+    present: bool = Field(description="true: the cue has a value; false: it has none", examples=[True])
 
 
 _Wanted: TypeAlias = Annotated[
     Annotated[Fact, Tag("<value>")]
     | Annotated[Annotated[list[Fact], Field(min_length=1, max_length=MAX_VALUES)], Tag("<list>")]
-    | Annotated[_Presence, Tag("<presence>")],
+    | Annotated[PresenceForm, Tag("<presence>")],
     Discriminator(by_kind(**{"<value>": object, "<list>": list, "<presence>": dict})),
 ]
 Clauses: TypeAlias = Annotated[dict[str, _Wanted], Field(min_length=1)]
 
 
-class _SourceForm(ClosedModel):
+class SourceForm(ClosedModel):
     """Where a cue's value comes from; the header is asked first."""
 
-    header: Header | None = optional("HTTP header")
-    metadata: Text | None = optional("Key of the body's metadata object")
+    header: Header | None = optional("HTTP header", example="customer-tier")
+    metadata: Text | None = optional("Key of the body's metadata object", example="tier")
 
 
 def _say(text: str) -> str:
@@ -77,16 +77,26 @@ class CueForm(ClosedModel):
     model_config = ConfigDict(json_schema_extra=exactly_one(CUE_KINDS))
 
     values: Annotated[list[Text], AfterValidator(unique)] | None = optional(
-        "One of these", min_length=1, max_length=MAX_VALUES
+        "One of these", example=["free", "pro"], min_length=1, max_length=MAX_VALUES
     )
-    type: Literal["boolean", "number", "date"] | None = optional("A typed value; dates are YYYY-MM-DD")
-    text: int | None = optional("Free text of at most this many characters", ge=1, le=500)
-    detect: Literal["language", "complexity", "follow_up"] | None = optional("Found in the user's words")
-    from_: _SourceForm | None = optional("Where the value comes from", alias="from")
-    default: Fact | None = optional("The value when none comes")
-    say: _Saying | None = optional("A line that states the cue as background; {value} is its value")
-    required: bool | None = optional("true: a request without it is refused")
-    volatile: bool | None = optional("true: changes from call to call, said at the newest turn only")
+    type: Literal["boolean", "number", "date"] | None = optional(
+        "A typed value; dates are YYYY-MM-DD", example="boolean"
+    )
+    text: int | None = optional("Free text of at most this many characters", example=60, ge=1, le=500)
+    detect: Literal["language", "complexity", "follow_up"] | None = optional(
+        "Found in the user's words: language, complexity, follow_up. The router itself reads the cue called "
+        "complexity, where levels are given by it",
+        example="language",
+    )
+    from_: SourceForm | None = optional(
+        "Where the value comes from", example={"header": "customer-tier", "metadata": "tier"}, alias="from"
+    )
+    default: Fact | None = optional("The value when none comes", example="free")
+    say: _Saying | None = optional(
+        "A line that states the cue as background; {value} is its value", example="The customer's tier: {value}"
+    )
+    required: bool | None = optional("true: a request without it is refused", example=True)
+    volatile: bool | None = optional("true: changes from call to call, said at the newest turn only", example=True)
 
     @model_validator(mode="after")
     def _one_kind(self) -> CueForm:
@@ -179,7 +189,7 @@ def conditions(
         here = node.at(name)
         if name not in cues:
             faults.append(unknown_cue(name, here, cues))
-        elif isinstance(wanted, _Presence):
+        elif isinstance(wanted, PresenceForm):
             found.append(Condition(name, present=wanted.present))
         else:
             values = tuple(wanted) if isinstance(wanted, list) else (wanted,)

@@ -27,40 +27,47 @@ MAX_TURNS = 500
 """Turns of one dialogue: about as many as are decided one by one (512 user turns)."""
 
 
-class _TurnForm(ClosedModel):
+class TurnForm(ClosedModel):
     """One turn of a dialogue: what the user or the assistant said."""
 
     model_config = ConfigDict(
         json_schema_extra={**exactly_one(SPEAKERS), "dependentRequired": {"task": ["user"]}},
     )
 
-    user: Text | None = optional("What the user said")
-    assistant: Text | None = optional("What the assistant said")
+    user: Text | None = optional("What the user said", example="I want my money back")
+    assistant: Text | None = optional("What the assistant said", example="What is the order number?")
     task: TaskPath | None = optional(
-        "The task the user is at, as a path; / for none of them; left out, that of the user's turn before"
+        "The task the user is at, as a path; / for none of them; left out, that of the user's turn before",
+        example="/billing/refund",
     )
 
     @model_validator(mode="after")
-    def _one_speaker(self) -> _TurnForm:
+    def _one_speaker(self) -> TurnForm:
         one_of(SPEAKERS, self.model_fields_set, "a turn")
         if self.task is not None and self.user is None:
             raise wrong("a turn of the assistant has no task", "write the task beside what the user said")
         return self
 
 
-_Turns: TypeAlias = Annotated[list[_TurnForm], Field(min_length=1, max_length=MAX_TURNS)]
+_Turns: TypeAlias = Annotated[list[TurnForm], Field(min_length=1, max_length=MAX_TURNS)]
 
 
 class DialogueForm(ClosedModel):
     """One line of a file of dialogues."""
 
-    turns: _Turns = Field(description="The turns in order")
+    turns: _Turns = Field(
+        description="The turns of one conversation; a line of the file holds them",
+        examples=[[{"user": "I want my money back", "task": "/billing/refund"}]],
+    )
 
 
 class DialogueFile(ClosedModel):
     """A file of dialogues."""
 
-    file: Text = Field(description='File of this pack, relative to this one, with one {"turns": [...]} a line (JSON)')
+    file: Text = Field(
+        description='File of this pack, relative to this one, with one {"turns": [...]} a line (JSON)',
+        examples=["dialogues.jsonl"],
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -80,7 +87,7 @@ DialogueLines: TypeAlias = Annotated[
 class DialogueDraft:
     """A dialogue as written. `node` is its list of turns."""
 
-    turns: tuple[_TurnForm, ...]
+    turns: tuple[TurnForm, ...]
     node: YamlNode
 
     def is_about(self, tasks: set[str]) -> bool:

@@ -66,9 +66,13 @@ Encoder: TypeAlias = Annotated[
 class CascadeForm(ClosedModel):
     """A stronger encoder for the messages that the shipped one is least sure of."""
 
-    encoder: Strong | None = optional("onnx:PATH or litellm:MODEL")
-    share: float | None = optional("Share of the examples that are unsure enough; 0: none (0.2)", ge=0, le=1)
-    budget_ms: int | None = optional("Longest wait for it, in milliseconds; then it goes without (30)", ge=1, le=60_000)
+    encoder: Strong | None = optional("onnx:PATH or litellm:MODEL", example="onnx:models/minilm")
+    share: float | None = optional(
+        "Share of the examples that are unsure enough; 0: none (0.2)", example=0.1, ge=0, le=1
+    )
+    budget_ms: int | None = optional(
+        "Longest wait for it, in milliseconds; then it goes without (30)", example=50, ge=1, le=60_000
+    )
 
 
 def located(settings: Mapping[str, Any], node: YamlNode, faults: list[Fault]) -> dict[str, Any]:

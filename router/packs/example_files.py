@@ -27,12 +27,21 @@ EXAMPLES = "examples"
 class ExamplesForm(ClosedModel):
     """A file of examples: texts by task, usually in another language than those of the pack."""
 
-    language: Language | None = optional("The language of these texts, which reports know them by (ISO 639-1)")
-    generated: bool = Field(
-        default=False, description="true: no customer wrote them; they train but certify nothing. An item may differ"
+    language: Language | None = optional(
+        "The language of these texts, which reports know them by (ISO 639-1)", example="de"
     )
-    examples: dict[TaskPath, list[Example]] | None = optional("What users write, by the path of the task")
-    unrelated: list[Example] | None = optional("What users write that is none of the tasks")
+    generated: bool = Field(
+        default=False,
+        description="true: no customer wrote them; they train but certify nothing. An item may differ",
+        examples=[True],
+    )
+    examples: dict[TaskPath, list[Example]] | None = optional(
+        "What users write, by the path of the task, which may be one of a pack that this one extends",
+        example={"/billing/refund": ["Ich möchte mein Geld zurück"]},
+    )
+    unrelated: list[Example] | None = optional(
+        "What users write that is none of the tasks", example=["Wie wird das Wetter morgen?"]
+    )
 
 
 def is_examples(stem: str) -> bool:

@@ -82,7 +82,8 @@ class PackDraft:
     """A pack, merged but not yet understood. Forms come with the node that they were read from.
 
     `name` is None where the pack gives itself none; `title` is what its folder or file is called. `older` are the keys
-    of earlier releases, and what to write instead.
+    of earlier releases, and what to write instead. `whole` is False where something that others may refer to had to be
+    left out, since it could not be read.
     """
 
     name: str | None
@@ -101,22 +102,26 @@ class PackDraft:
     tasks: Mapping[str, TaskDraft]
     more: tuple[MoreExamples, ...]
     older: tuple[Fault, ...]
+    whole: bool
 
 
 _Draft = TypeVar("_Draft", PackDraft, TaskDraft)
 
 
 def read_draft(where: Path, files: PackFiles, faults: list[Fault]) -> PackDraft | None:
-    """Return the pack at `where` with all that it extends, tasks in pre-order. None when a file could not be used."""
+    """Return the pack at `where` with all that it extends, tasks in pre-order, without what has a fault.
+
+    None when there is nothing to go on with.
+    """
     layers = _read_layers(where, files, faults)
-    if faults or not layers:
+    if not layers:
         return None
     draft = _draft(layers[-1], faults)
     for layer in reversed(layers[:-1]):
         draft = _merge(draft, _draft(layer, faults))
     for model in model_files(draft.settings):
         files.watch(model)
-    return None if faults else _prune(_with_more(draft, faults), faults)
+    return _prune(_with_more(draft, faults if draft.whole else []), faults)
 
 
 def _read_layers(where: Path, files: PackFiles, faults: list[Fault]) -> list[PackSource]:
@@ -128,10 +133,11 @@ def _read_layers(where: Path, files: PackFiles, faults: list[Fault]) -> list[Pac
     while at is not None:
         names[at.resolve()] = str(at)
         layer = read_layer(at, files, faults)
-        if layer is None:
-            break
-        layers.append(layer)
-        at = _extended(layer, bounds, names, faults)
+        if layer is not None:
+            layers.append(layer)
+        at = _extended(layer, bounds, names, faults) if layer is not None else None
+        if layers and at is None and (layer is None or layer.root.extends is not None):
+            layers[0] = replace(layers[0], whole=False)
     return layers
 
 
@@ -207,6 +213,7 @@ def _draft(layer: PackSource, faults: list[Fault]) -> PackDraft:
         tasks={path: _task(source) for path, source in layer.tasks.items()},
         more=layer.more,
         older=tuple(older),
+        whole=layer.whole,
     )
 
 
@@ -279,6 +286,7 @@ def _merge(base: PackDraft, over: PackDraft) -> PackDraft:
         settings_node=over.settings_node if over.settings else base.settings_node,
         judge=over.judge or base.judge,
         tasks=tasks,
+        whole=base.whole and over.whole,
     )
 
 
@@ -307,6 +315,7 @@ def _prune(draft: PackDraft, faults: list[Fault]) -> PackDraft:
     off = {path for path, task in draft.tasks.items() if task.off}
     if ROOT in off:
         faults.append(draft.tasks[ROOT].node.fault("the root cannot be off", "set settings: {level: off} instead"))
+        off.discard(ROOT)
     paths = sorted(draft.tasks, key=lambda path: path.split("/"))
     kept = {path: draft.tasks[path] for path in paths if not off.intersection(lineage(path))}
     return replace(

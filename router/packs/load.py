@@ -2,8 +2,9 @@
 
     files -> trees with lines -> forms -> one draft -> policy, tests, places
 
-Each step collects all the faults that it can find; a step begins only when the one before found none, so that one
-mistake is reported once. Nothing of a pack with a fault is ever used.
+Each step collects all the faults that it can find, and leaves out what has one, so that the next step can look at the
+rest. Where something went that others may name, the next step's faults are not told: one mistake is reported once.
+Nothing of a pack with a fault is ever used.
 
 The revision is a hash of what a policy means. Equal meaning, equal revision: the order of files and keys, comments,
 white space around texts, the form of the pack (folder or file), and tests do not count, since a `Policy` holds none of
@@ -54,22 +55,31 @@ class Pack:
     `files` are all files that were read and the folders that they were found in, for whoever watches for changes.
     `places` maps to (file, line): a task by its path, an instruction by its id, an example as `/path:example.3`, and
     `cue:name`, `metric:name`, `signal:name`, `pack:settings`, `pack:judge`, `pack:boilerplate.1`, `pack:unrelated.1`
-    and `pack:dialogues.1`. `older` are the keys of earlier releases that it has, and what to write instead. `languages`
-    maps a text to its language, where the file of examples that holds it says so. `contents` are the files that were
-    read, as they were.
+    and `pack:dialogues.1`. `notes` are what was noted of its words while they were read, each with a code of lint.
+    `languages` maps a text to its language, where the file of examples that holds it says so. `contents` are the files
+    that were read, as they were. A pack with `faults` is what could be read of one that cannot be used.
     """
 
     policy: Policy
     tests: tuple[PackTest, ...]
     files: tuple[Path, ...]
     places: Mapping[str, tuple[str, int]]
-    older: tuple[Fault, ...] = ()
+    notes: tuple[tuple[str, Fault], ...] = ()
     languages: Mapping[str, str] = field(default_factory=dict)
     contents: Mapping[Path, bytes] = field(default_factory=dict, repr=False)
+    faults: tuple[Fault, ...] = ()
 
 
 def load_pack(path: str | Path) -> Pack:
     """Return the pack in a folder or in one YAML file. Raises PolicyError with every fault that was found."""
+    pack = read_pack(path)
+    if pack.faults:
+        raise PolicyError(pack.faults)
+    return pack
+
+
+def read_pack(path: str | Path) -> Pack:
+    """Return what can be read of a pack, with its faults. Raises PolicyError where that is nothing."""
     where = Path(path)
     if not where.exists():
         hint = "give the folder of a pack, or a YAML file"
@@ -77,17 +87,15 @@ def load_pack(path: str | Path) -> Pack:
     faults: list[Fault] = []
     files = PackFiles()
     draft = read_draft(where, files, faults)
-    if draft is None or faults:
+    if draft is None:
         raise PolicyError(_sorted(faults))
-    policy, tests, places = build(draft, faults)
-    if faults:
-        raise PolicyError(_sorted(faults))
+    policy, tests, places, notes = build(draft, faults if draft.whole else [])
     revision = revision_of(replace(policy, settings=portable(policy.settings)), draft.name)
     groups = (draft.unrelated, *(task.examples for task in draft.tasks.values()))
     languages = {line.text: line.language for lines in groups for line in lines if line.language}
     policy = replace(policy, revision=revision)
     contents = {file: content for file, content in files.seen.items() if content is not None}
-    return Pack(policy, tests, tuple(files.seen), places, draft.older, languages, contents)
+    return Pack(policy, tests, tuple(files.seen), places, notes, languages, contents, tuple(_sorted(faults)))
 
 
 def _sorted(faults: list[Fault]) -> list[Fault]:

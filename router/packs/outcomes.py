@@ -35,15 +35,19 @@ _RATING = (1.0, 5.0)
 class MetricForm(ClosedModel):
     """A typed outcome that feedback may report."""
 
-    type: Literal["boolean", "rating", "number", "checks"] = Field(description="What a value is")
-    range: list[float] | None = optional("Least and greatest value", min_length=2, max_length=2)
-    primary: bool | None = optional("true: what tuning improves; one metric has it")
-    horizon: Duration | None = optional("How long after the decision feedback counts (72h)")
-    default: Value | None = optional(
-        "The value of a conversation of which nobody says anything; without it, it has none"
+    type: Literal["boolean", "rating", "number", "checks"] = Field(
+        description="What a value is; checks: the share of an answer's checks that held", examples=["boolean"]
     )
-    better: Literal["high", "low"] | None = optional("Which end of the range is good (high)")
-    guardrail: bool | None = optional("true: a level that makes it worse is stopped")
+    range: list[float] | None = optional(
+        "Least and greatest value; a number needs it", example=[0, 100], min_length=2, max_length=2
+    )
+    primary: bool | None = optional("true: what tuning improves; one metric has it", example=True)
+    horizon: Duration | None = optional("How long after the decision feedback counts (72h)", example="24h")
+    default: Value | None = optional(
+        "The value of a conversation of which nobody says anything; without it, it has none", example=True
+    )
+    better: Literal["high", "low"] | None = optional("Which end of the range is good (high)", example="low")
+    guardrail: bool | None = optional("true: a level that makes it worse is stopped", example=True)
 
     @model_validator(mode="after")
     def _range_fits(self) -> MetricForm:
@@ -64,13 +68,21 @@ class SignalForm(ClosedModel):
 
     model_config = ConfigDict(json_schema_extra=exactly_one(SIGNAL_KINDS))
 
-    user_says: Patterns | None = optional("Patterns (RE2), one of which is found in the user's next turn")
-    answer_says: Patterns | None = optional("Patterns (RE2), one of which is found in the answer itself")
-    tasks: TaskPaths | None = optional("The conversation comes to one of these tasks, or to one below")
-    again_within: Duration | None = optional(
-        "The same user comes back to the task within so long, in another conversation"
+    user_says: Patterns | None = optional(
+        "Patterns (RE2), one of which is found in the user's next turn", example=["(?i)thank(s| you)"]
     )
-    says: Annotated[dict[Name, Value], Field(min_length=1)] = Field(description="What it says: metric -> value")
+    answer_says: Patterns | None = optional(
+        "Patterns (RE2), one of which is found in the answer itself", example="(?i)i cannot help"
+    )
+    tasks: TaskPaths | None = optional(
+        "The conversation comes to one of these tasks, or to one below", example=["/complaints/human_agent"]
+    )
+    again_within: Duration | None = optional(
+        "The same user comes back to the task within so long, in another conversation", example="48h"
+    )
+    says: Annotated[dict[Name, Value], Field(min_length=1)] = Field(
+        description="What it says: metric -> value", examples=[{"resolved": False}]
+    )
 
     @model_validator(mode="after")
     def _one_kind(self) -> SignalForm:
@@ -81,11 +93,16 @@ class SignalForm(ClosedModel):
 class JudgeForm(ClosedModel):
     """A model that is asked how good the answers of some conversations were."""
 
-    model: Alias = Field(description="Model alias of router.yaml")
-    metric: Name = Field(description="The metric that it says, best at the rubric's best")
-    rubric: Text = Field(description="What a good answer is like, for the judge")
-    rate: float | None = optional("Share of conversations that are judged (0.1)", gt=0, le=1)
-    audit: float | None = optional("Changes nothing any more, and may go: the judge is taken at its word", ge=0, le=1)
+    model: Alias = Field(description="Model alias of router.yaml", examples=["careful"])
+    metric: Name = Field(description="The metric that it says, best at the rubric's best", examples=["quality"])
+    rubric: Text = Field(
+        description="What a good answer is like, for the judge",
+        examples=["The answer names the next step and promises nothing."],
+    )
+    rate: float | None = optional("Share of conversations that are judged (0.1)", example=0.2, gt=0, le=1)
+    audit: float | None = optional(
+        "Changes nothing any more, and may go: the judge is taken at its word", example=0.1, ge=0, le=1
+    )
 
 
 def declare_metric(name: str, form: MetricForm, node: YamlNode, faults: list[Fault]) -> Metric:

@@ -41,11 +41,16 @@ Scalar: TypeAlias = str | int | float | bool | None
 
 @dataclass(frozen=True, slots=True)
 class YamlNode:
-    """A value and where it stands. `value` is a scalar, a list of nodes, or a dict of nodes by key."""
+    """A value and where it stands. `value` is a scalar, a list of nodes, or a dict of nodes by key.
+
+    `flow` says that a list or a mapping is written in brackets, or that a text stands in some without quotes: a comma
+    ends it there.
+    """
 
     value: Scalar | list[YamlNode] | dict[str, YamlNode]
     file: str
     line: int
+    flow: bool = False
 
     @property
     def place(self) -> tuple[str, int]:
@@ -132,6 +137,7 @@ class _Open:
     value: list[YamlNode] | dict[str, YamlNode]
     line: int
     anchor: str | None
+    flow: bool
     key: str | None = None
     key_line: int = 0
     size: int = 1
@@ -194,7 +200,8 @@ class _Builder:
             self._key(event, line)
             return
         value = event.value if event.style else self._resolve(event.value, line)
-        self._add(_Measured(YamlNode(value, self._file, self._place(event))), event.anchor)
+        flow = not event.style and bool(self._stack) and self._stack[-1].flow
+        self._add(_Measured(YamlNode(value, self._file, self._place(event), flow)), event.anchor)
 
     def _key(self, event: Any, line: int) -> None:
         top = self._stack[-1]
@@ -239,11 +246,13 @@ class _Builder:
         if event.anchor:
             self._anchors[event.anchor] = None
         is_map = isinstance(event, yaml.MappingStartEvent)
-        self._stack.append(_Open({} if is_map else [], self._place(event), event.anchor))
+        self._stack.append(_Open({} if is_map else [], self._place(event), event.anchor, bool(event.flow_style)))
 
     def _close(self) -> None:
         done = self._stack.pop()
-        self._add(_Measured(YamlNode(done.value, self._file, done.line), done.size, done.height), done.anchor)
+        self._add(
+            _Measured(YamlNode(done.value, self._file, done.line, done.flow), done.size, done.height), done.anchor
+        )
 
     def _alias(self, event: Any) -> None:
         line = _line(event)
@@ -288,9 +297,16 @@ def _line(event: Any) -> int:
 
 
 _HINTS = (
-    ("mapping values are not allowed", "put the text in quotes: it holds a colon and a space"),
+    (
+        "mapping values are not allowed",
+        "put the text in quotes if it holds a colon and a space; indent the line less if it is a key of its own",
+    ),
     ("cannot start any token", "indent with spaces, and put text in quotes if it starts with @, ` or %"),
     ("did not find expected key", "see the indentation, and the quotes of the lines above"),
+    (
+        "did not find expected '-' indicator",
+        "indent the line less if it is a key of its own, and not of the list above",
+    ),
     ("could not find expected ':'", "see the indentation, and put long texts in quotes"),
     ("found unexpected end of stream", "a quote or bracket is not closed"),
     ("did not find expected ',' or", "a bracket is not closed, or a comma is missing"),

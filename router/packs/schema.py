@@ -2,8 +2,9 @@
 
     python -m router.packs.schema policies
 
-writes them from the forms (draft 2020-12). To use one, begin a policy file with
-`# yaml-language-server: $schema=../schema.json`, a file of examples with `$schema=../examples.schema.json`.
+writes them from the forms (draft 2020-12), and beside their folder the page of reference, `docs/pack-keys.md`. To use
+one, begin a policy file with `# yaml-language-server: $schema=../schema.json`, a file of examples with
+`$schema=../examples.schema.json`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 from router.packs.example_files import ExamplesForm
 from router.packs.forms import PackForm
+from router.packs.reference import reference
 from router.packs.words import ClosedModel
 
 SCHEMAS: dict[str, tuple[type[ClosedModel], str, str]] = {
@@ -77,5 +79,7 @@ def schema_text(file: str) -> str:
 
 
 if __name__ == "__main__":
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "policies")
     for name in SCHEMAS:
-        (Path(sys.argv[1] if len(sys.argv) > 1 else "policies") / name).write_text(schema_text(name), encoding="utf-8")
+        (folder / name).write_text(schema_text(name), encoding="utf-8")
+    (folder.parent / "docs" / "pack-keys.md").write_text(reference(), encoding="utf-8")

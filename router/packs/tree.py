@@ -29,7 +29,7 @@ from router.packs.example_files import EXAMPLES, ExamplesForm, example_files, is
 from router.packs.files import PackFiles
 from router.packs.forms import Example, ExampleFile, PackForm, TaskForm
 from router.packs.reading import CONTROL, MAX_DEPTH, YamlNode, read_tree
-from router.packs.validate import read_form
+from router.packs.validate import mended, read_form
 from router.packs.words import NAME
 
 OWN = "policy"
@@ -74,7 +74,8 @@ class MoreExamples:
 class PackSource:
     """One pack as written. `home` is where its relative paths begin; `tasks` has every task and every ancestor.
 
-    `unrelated` are all such texts, `more` what files of examples add to tasks.
+    `unrelated` are all such texts, `more` what files of examples add to tasks. `whole` is False where something that
+    others may refer to had to be left out.
     """
 
     where: Path
@@ -85,6 +86,7 @@ class PackSource:
     unrelated: tuple[PlacedText, ...]
     dialogues: tuple[DialogueDraft, ...]
     more: tuple[MoreExamples, ...]
+    whole: bool = True
 
     @property
     def title(self) -> str:
@@ -127,7 +129,7 @@ def read_layer(where: Path, files: PackFiles, faults: list[Fault]) -> PackSource
     unrelated = reader.lines(root.form.unrelated or [], root.node.at("unrelated"), home) + in_order(reader.unrelated)
     dialogues = reader.dialogues(root.form.dialogues or [], root.node.at("dialogues"), home)
     tasks = _with_ancestors(reader.entries, home)
-    return PackSource(where, home, root.form, root.node, tasks, unrelated, dialogues, tuple(reader.more))
+    return PackSource(where, home, root.form, root.node, tasks, unrelated, dialogues, tuple(reader.more), reader.whole)
 
 
 def in_order(texts: Iterable[PlacedText]) -> tuple[PlacedText, ...]:
@@ -186,6 +188,7 @@ class _Reader:
         self.entries: dict[str, TaskSource] = {}
         self.more: list[MoreExamples] = []
         self.unrelated: list[PlacedText] = []
+        self.whole = True
         self._home = home
         self._grounds = home.resolve()
         self._files = files
@@ -199,7 +202,11 @@ class _Reader:
         text = self._files.read(file, self._grounds, self._faults)
         node = read_tree(text, str(file), self._faults) if text is not None else None
         form = read_form(node, kind, self._faults) if node is not None else None
+        if node is not None and form is None:
+            node, form, whole = mended(node, kind)
+            self.whole &= whole
         if node is None or form is None:
+            self.whole = False
             return None
         stack = [(path, form, node)]
         while stack:
@@ -214,6 +221,8 @@ class _Reader:
         text = self._files.read(file, self._grounds, self._faults)
         node = read_tree(text, str(file), self._faults) if text is not None else None
         form = read_form(node, ExamplesForm, self._faults) if node is not None else None
+        if node is not None and form is None:
+            node, form, _ = mended(node, ExamplesForm)
         if node is None or form is None:
             return
 

@@ -56,23 +56,27 @@ Shortlisted: TypeAlias = Annotated[
 ]
 
 
-class _ExpectForm(ClosedModel):
+class ExpectForm(ClosedModel):
     """What a test expects of the decision; at least one key."""
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
-    task: TaskPath | None = optional("The task that is settled on, as a path")
-    tasks: TaskPaths | None = optional("All settled tasks, in any order")
-    reach: TaskPath | None = optional("A task whose text is sent, plainly or as a case")
-    shortlist: Shortlisted | None = optional("All tasks that are said as cases, in any order")
-    level: LevelName | None = optional("The level at which the task, or the one to reach, speaks")
-    says: Texts | None = optional("Phrases that the added text holds, whatever their case")
-    not_says: Texts | None = optional("Phrases that the added text does not hold")
-    tokens_max: int | None = optional("The most tokens that are added", ge=0)
-    outcome: Outcome | None = optional("How the decision came about")
+    task: TaskPath | None = optional("The task that is settled on, as a path", example="/billing/refund")
+    tasks: TaskPaths | None = optional(
+        "All settled tasks, in any order", example=["/billing/refund", "/delivery/track_parcel"]
+    )
+    reach: TaskPath | None = optional("A task whose text is sent, plainly or as a case", example="/billing/refund")
+    shortlist: Shortlisted | None = optional(
+        "All tasks that are said as cases, in any order", example=["/billing/refund", "/billing/refund_status"]
+    )
+    level: LevelName | None = optional("The level at which the task, or the one to reach, speaks", example="guided")
+    says: Texts | None = optional("Phrases that the added text holds, whatever their case", example=["eligibility"])
+    not_says: Texts | None = optional("Phrases that the added text does not hold", example=["delivery slot"])
+    tokens_max: int | None = optional("The most tokens that are added", example=300, ge=0)
+    outcome: Outcome | None = optional("How the decision came about", example="classified")
 
     @model_validator(mode="after")
-    def _something(self) -> _ExpectForm:
+    def _something(self) -> ExpectForm:
         if not self.model_fields_set:
             raise wrong("expect names nothing", "for example expect: {task: /billing/refund}")
         return self
@@ -83,12 +87,18 @@ class TrialForm(ClosedModel):
 
     model_config = ConfigDict(json_schema_extra=exactly_one(("ask", "talk")))
 
-    name: Text | None = optional("Shown in reports; one that begins with todo_ is skipped")
-    ask: Text | None = optional("What the user writes")
-    talk: list[Text] | None = optional("User and assistant in turn, a user's turn last", min_length=1)
-    with_: dict[str, Fact] | None = optional("Cues of the request", alias="with")
-    expect: _ExpectForm = Field(description="What the decision must be like")
-    todo: bool = Field(default=False, description="true: reported as skipped")
+    name: Text | None = optional("Shown in reports; one that begins with todo_ is skipped", example="a broken blender")
+    ask: Text | None = optional("What the user writes", example="I want my money back")
+    talk: list[Text] | None = optional(
+        "User and assistant in turn, a user's turn last",
+        example=["refund please", "What is the order number?", "It is 12345"],
+        min_length=1,
+    )
+    with_: dict[str, Fact] | None = optional("Cues of the request", example={"tier": "pro"}, alias="with")
+    expect: ExpectForm = Field(
+        description="What the decision must be like", examples=[{"reach": "/billing/refund", "says": "eligibility"}]
+    )
+    todo: bool = Field(default=False, description="true: reported as skipped", examples=[True])
 
     @model_validator(mode="after")
     def _turns(self) -> TrialForm:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from router.core.errors import Fault, did_you_mean
 from router.packs.forms import ExampleText, InstructionForm, PackForm, TaskForm
 from router.packs.reading import YamlNode, nodes, plain
+from router.packs.reference import kind_of
 from router.packs.words import FAULT, ClosedModel
 
 F = TypeVar("F", bound=ClosedModel)
@@ -34,13 +36,15 @@ _EXPECTED = {
 }
 
 
+_BARE = "write one, or remove the key or the dash"
+_IN_BRACKETS = "write one, or put the text before it in quotes: a comma in brackets ends it"
+
+
 def read_form(node: YamlNode, form: type[F], faults: list[Fault]) -> F | None:
     """Return the form that a node holds, or None with the faults appended."""
     empty = [n for n in nodes(node) if n.value is None]
     if empty:
-        faults += [
-            Fault(n.file, n.line, "there is no value here", "write one, or remove the key or the dash") for n in empty
-        ]
+        faults += [n.fault("there is no value here", _IN_BRACKETS if n.flow else _BARE) for n in empty]
     try:
         found = form.model_validate(plain(node))
         return None if empty else found
@@ -57,6 +61,64 @@ def read_form(node: YamlNode, form: type[F], faults: list[Fault]) -> F | None:
         return None
 
 
+_ROUNDS = 8
+"""How often what is wrong is taken out: an empty list, say, may remain, and is wrong itself."""
+
+_NAMED = ("tasks", "cues", "metrics", "extends")
+"""Keys below which things have names that other places of a pack use."""
+
+
+def mended(node: YamlNode, form: type[F]) -> tuple[YamlNode, F | None, bool]:
+    """Return a node without what is wrong in it and the form that it holds then; None where none is left.
+
+    The third says whether all is still there that other places may name. For whoever looks for further faults: nothing
+    of this is ever served.
+    """
+    names = _names(node)
+    for _ in range(_ROUNDS):
+        wrong = {id(each) for each in nodes(node) if each.value is None}
+        try:
+            found = form.model_validate(plain(node))
+        except ValidationError as error:
+            for loc in (detail["loc"] for detail in error.errors(include_url=False)):
+                whole = loc[:2] if loc[:1] == ("settings",) else loc  # half a setting would be wrong in another way
+                wrong.add(id(node.at(*whole)))
+        else:
+            if not wrong:
+                return node, found, _names(node) == names
+        if id(node) in wrong:
+            break
+        node = _without(node, wrong)
+    return node, None, False
+
+
+def _without(node: YamlNode, wrong: set[int]) -> YamlNode:
+    """Return a node without some that lie below it. Safe to recurse: no tree is deeper than MAX_DEPTH."""
+    if isinstance(node.value, dict):
+        kept = {key: _without(below, wrong) for key, below in node.value.items() if id(below) not in wrong}
+        return replace(node, value=kept)
+    if isinstance(node.value, list):
+        return replace(node, value=[_without(below, wrong) for below in node.value if id(below) not in wrong])
+    return node
+
+
+def _names(node: YamlNode) -> set[tuple[str, ...]]:
+    """Return the names that a file gives, each with the way to it."""
+    found: set[tuple[str, ...]] = set()
+    stack: list[tuple[tuple[str, ...], YamlNode]] = [((), node)]
+    while stack:
+        way, here = stack.pop()
+        for key in _NAMED if isinstance(here.value, dict) else ():
+            named = here.value.get(key) if isinstance(here.value, dict) else None
+            if named is None:
+                continue
+            found.add((*way, key))
+            below = named.value if isinstance(named.value, dict) else {}
+            found |= {(*way, key, name) for name in below}
+            stack += [((*way, key, name), task) for name, task in below.items() if key == "tasks"]
+    return found
+
+
 def _fault(root: YamlNode, form: type[ClosedModel], detail: dict[str, Any]) -> Fault:
     loc, kind, context = detail["loc"], detail["type"], detail.get("ctx", {})
     node = root.at(*loc)
@@ -64,13 +126,13 @@ def _fault(root: YamlNode, form: type[ClosedModel], detail: dict[str, Any]) -> F
     if kind == FAULT:
         return node.fault(context["message"], context["hint"])
     if kind == "extra_forbidden":
-        return node.fault(f'unknown key "{str(loc[-1])[:60]}"', _key_hint(form, str(loc[-1]), loc[:-1]))
+        return node.fault(f'unknown key "{str(loc[-1])[:60]}"', _key_hint(root, form, str(loc[-1]), loc[:-1]))
     if kind == "missing":
         return node.fault(f'the key "{_key(loc[-1])}" is missing', f"add it to {where or 'the file'}")
     if kind == "literal_error":
         return node.fault(_not(node, f"one of {context['expected']}", where), _nearest(node, context))
     if kind in _EXPECTED:
-        return node.fault(_not(node, _EXPECTED[kind], where), _type_hint(node, kind))
+        return node.fault(_not(node, _EXPECTED[kind], where), _shallow(root, form, loc) or _type_hint(node, kind))
     if kind in ("string_too_short", "too_short"):
         return node.fault(f"{where} is empty or too short", "write something, or remove the key or the dash")
     if kind == "too_long":
@@ -140,14 +202,82 @@ def known_keys(found: Iterable[type[BaseModel]]) -> set[str]:
     return {field.alias or name for form in found for name, field in form.model_fields.items()}
 
 
-def _key_hint(form: type[ClosedModel], word: str, loc: tuple[str | int, ...]) -> str:
+NOT_BUILT: dict[tuple[str, ...], str] = {
+    ("settings", "keep"): "remove it: a trace stores none of the user's words, and keeping some cannot be asked for yet"
+}
+"""Keys of earlier releases that never did anything, by where they stand, and what to do about them."""
+
+
+def _misplaced(root: YamlNode, form: type[ClosedModel], word: str, loc: tuple[str | int, ...]) -> str:
+    """Return how a key is indented wrongly that is known above the mapping at `loc` or below it; "" where it is not.
+
+    Where nothing says which of several forms is meant, nothing is said.
+    """
+    here, levels = root.at(*loc), 0
+    node = here
+    for length in reversed(range(len(loc))):
+        above = root.at(*loc[:length])
+        if above is node or not isinstance(above.value, dict):
+            continue
+        node, levels = above, levels + 1
+        for kind in forms_at(form, loc[:length]):
+            if word in known_keys([kind]):
+                return _indented(kind, word, f"{_times(levels)} too deep", _dotted(root, loc[:length], word))
+    for key, below in here.value.items() if isinstance(here.value, dict) else ():
+        for kind in forms_at(form, (*loc, key)):
+            if key != word and word in known_keys([kind]) and isinstance(below.value, dict):
+                return _indented(kind, word, "one level too shallow", _dotted(root, (*loc, key), word))
+    value = here.at(word).value
+    if (
+        {TaskForm, PackForm} & forms_at(form, loc)
+        and isinstance(value, dict)
+        and value
+        and value.keys() <= known_keys([TaskForm])
+    ):
+        meant = _dotted(root, loc, f"tasks.{word}")
+        return f'"{word}" looks like a task, and stands one level too shallow; did you mean {meant}?'
+    return ""
+
+
+def _shallow(root: YamlNode, form: type[ClosedModel], loc: tuple[str | int, ...]) -> str:
+    """Return how a key is indented wrongly that stands among names, such as `guided` among tasks; "" for none."""
+    if not loc or not isinstance(word := loc[-1], str):
+        return ""
+    among = root.at(*loc[:-1]).value
+    for kind in forms_at(form, loc):
+        if word in known_keys([kind]) and isinstance(among, dict):
+            names = [name for name in among if name not in known_keys([kind])]
+            before = [name for name in names if list(among).index(name) < list(among).index(word)]
+            meant = _dotted(root, loc[:-1], f"{(before or names or ['NAME'])[-1]}.{word}")
+            return _indented(kind, word, "one level too shallow", meant)
+    return ""
+
+
+def _indented(kind: type[BaseModel], word: str, how: str, meant: str) -> str:
+    kind = TaskForm if kind is PackForm and word in TaskForm.model_fields else kind
+    return f'"{word}" is a key of {kind_of(kind)}, and stands {how}; did you mean {meant}?'
+
+
+def _times(levels: int) -> str:
+    return "one level" if levels == 1 else f"{levels} levels"
+
+
+def _dotted(root: YamlNode, loc: tuple[str | int, ...], word: str) -> str:
+    return ".".join([*map(str, _real_steps(root, loc)), word])
+
+
+def _key_hint(root: YamlNode, form: type[ClosedModel], word: str, loc: tuple[str | int, ...]) -> str:
     """Return what to do about an unknown key: the nearest known one, or where the key belongs."""
     found = forms_at(form, loc)
+    if hint := NOT_BUILT.get((*map(str, loc), word), "") or _misplaced(root, form, word, loc):
+        return hint
     known = known_keys(found)
     if TaskForm in found and (word in PackForm.model_fields or not _near(word, known)):
         at_root = _near(word, PackForm.model_fields)
         if at_root:
             return f"{'' if word in PackForm.model_fields else at_root + ' '}only the root file of a pack holds it"
+    if not _near(word, known) and (hint := _shallow(root, form, loc)):
+        return hint
     if word in known:
         return "it does not go together with the other keys here"
     if found & {ExampleText, InstructionForm} and not _near(word, known):

@@ -62,9 +62,9 @@ class ClosedModel(BaseModel):
         return {key: value.given() if isinstance(value, ClosedModel) else value for key, value in values.items()}
 
 
-def optional(description: str, **rules: Any) -> Any:
+def optional(description: str, *, example: Any, **rules: Any) -> Any:
     """Return a key that may be left out; `rules` are those of pydantic's `Field`."""
-    return Field(default=None, description=description, **rules)
+    return Field(default=None, description=description, examples=[example], **rules)
 
 
 def exactly_one(keys: tuple[str, ...]) -> dict[str, Any]:

@@ -76,6 +76,8 @@ def test_explain_takes_cues(run: Any, support_pack: Path) -> None:
         (["explain"], 2, "Give a message"),
         (["explain", "--conversation", "missing.json"], 2, "missing.json"),
         (["explain", "--cue", "tier", "hi"], 2, "NAME=VALUE"),
+        (["explain", "--cue", "teir=pro", "hi"], 2, 'the pack has no cue "teir" (did you mean "tier"?)'),
+        (["explain", "--cue", "language=de", "hi"], 2, "it is found in the user's words"),
         (["explain", "--pack", "nowhere", "hi"], 2, "nowhere"),
         (["check", "nowhere"], 2, "nowhere"),
         (["test", "nowhere"], 2, "nowhere"),
@@ -109,6 +111,33 @@ def test_check_names_file_line_and_fix(run: Any, tmp_path: Path) -> None:
     assert f"{pack}:4" in result.output.replace("\n", "")
     rows = json.loads(run("check", "--json", pack).stdout)["findings"]
     assert set(rows[0]) == {"code", "severity", "file", "line", "message", "fix"}
+
+
+def test_check_tells_the_worst_first_and_hints_of_a_kind_on_one_line(run: Any, tmp_path: Path) -> None:
+    pack = tmp_path / "pack.yaml"
+    tasks = "".join(f"  t{n}: {{examples: [{chr(97 + n % 26) * (n // 26 + 3)}], guided: Do it.}}\n" for n in range(40))
+    pack.write_text(
+        f"name: p\nbrief: Be polite.\ntasks:\n{tasks}  last:\n    brief: Use sk-abcdefghijklmnop1234 now.\n"
+    )
+    output = run("check", pack).output.replace("\n", " ")
+    at = [output.index(f"{severity} ") for severity in ("error", "warning", "hint")]
+    assert at == sorted(at) and output.index("secret") < output.index("few_examples") < output.index("no_brief")
+    assert output.count("hint no_brief") == 1 and output.count("warning few_examples") == 40
+    assert "and 39 more like this" in output and "2 errors, 40 warnings, 122 hints" in output
+    rows = json.loads(run("check", "--json", pack).stdout)["findings"]
+    assert sum(row["code"] == "no_brief" for row in rows) == 40
+
+
+def test_check_goes_on_after_the_first_fault(run: Any, tmp_path: Path) -> None:
+    pack = tmp_path / "pack.yaml"
+    pack.write_text(
+        "brief: Be polite.\ntasks:\n  a: {breif: x}\n  b: {brief: [Say the price, and the day.], gided: y}\n"
+    )
+    result = run("check", pack)
+    output = result.output.replace("\n", " ")
+    assert result.exit_code == 1
+    assert output.count("error unusable") == 2 and "split_instruction" in output
+    assert "2 errors, 1 warning; the pack cannot be used" in output
 
 
 @pytest.mark.parametrize("name", ["customer_support", "assistant", "starter.yaml"])

@@ -55,6 +55,11 @@ def promised(certificate: Certificate, in_force: Thresholds) -> str:
     return shown(explained("hello") | {"certificate": told})
 
 
+def test_no_confidence_is_told_of_what_holds_for_every_request() -> None:
+    assert shown(explained("hello")).startswith("/  unclassified, level guided")
+    assert shown(explained("refund")).startswith("/billing/refund  classified, confidence 0.90, level guided")
+
+
 def test_a_promise_is_shown_with_its_thresholds_and_what_they_do_to_the_examples() -> None:
     text = promised(CERTIFIED, CERTIFIED.thresholds)
     assert f"promised: {CERTIFIED.promise}\n" in text

@@ -11,44 +11,19 @@ from collections.abc import Iterator
 from typing import Any, get_args
 
 import pytest
+from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 
+from router.core.errors import Fault
 from router.packs.dialogues import DialogueForm
 from router.packs.example_files import ExamplesForm
-from router.packs.forms import PackForm, TaskForm
+from router.packs.forms import PackForm
+from router.packs.reading import read_tree
+from router.packs.reference import SECTIONS, reference
 from router.server.settings import Settings
 from tests.docs import scan
 from tests.docs.commands import parsed_commands
-from tests.docs.pages import everything, first_cells, page, rows, section, spans, words
-
-FORMS = {
-    "PackForm": "The root of a pack",
-    "TaskForm": "A task",
-    "ExampleText": "An example",
-    "ExampleFile": "An example",
-    "ExamplesForm": "A file of examples",
-    "InstructionForm": "An instruction",
-    "Presence": "An instruction",
-    "CheckForm": "A check of the answer",
-    "ModelForm": "The model of a task",
-    "TrialForm": "A test",
-    "ExpectForm": "A test",
-    "SettingsForm": "Settings",
-    "LevelsForm": "Settings",
-    "ErrorForm": "Settings",
-    "ThresholdForm": "Settings",
-    "CascadeForm": "Settings",
-    "CueForm": "A cue",
-    "SourceForm": "A cue",
-    "MetricForm": "A metric",
-    "SignalForm": "A signal",
-    "JudgeForm": "The judge",
-    "AuxiliaryForm": "A rule for machines' own calls",
-    "TurnForm": "A labelled dialogue",
-    "DialogueForm": "A labelled dialogue",
-    "DialogueFile": "A labelled dialogue",
-}
-"""Where `docs/pack-keys.md` tells of the keys of each form."""
+from tests.docs.pages import everything, first_cells, page, rows, spans, words
 
 OPTION = re.compile(r"--[a-z][a-z-]*")
 
@@ -90,12 +65,6 @@ def forms_below(model: type[BaseModel], seen: dict[str, type[BaseModel]]) -> dic
     return seen
 
 
-def keys_of(form: type[BaseModel]) -> set[str]:
-    """Return the keys of a form as operators write them; those of a task are told of under a task."""
-    inherited = set(TaskForm.model_fields) if form is PackForm else set()
-    return {field.alias or name for name, field in form.model_fields.items() if name not in inherited}
-
-
 def options_of(command: Any) -> set[str]:
     """Return the options that a command takes, but for `--help`."""
     return {name for each in command.params for name in each.opts if name.startswith("--")} - {"--help"}
@@ -123,18 +92,34 @@ def test_every_variable_of_the_environment_is_explained() -> None:
 
 
 def test_every_form_of_a_pack_has_a_section() -> None:
-    assert set(FORMS_FOUND) == set(FORMS)
+    assert set(FORMS_FOUND.values()) == {part.form for parts in SECTIONS.values() for part in parts}
+
+
+def test_the_reference_of_packs_is_up_to_date() -> None:
+    assert {"boilerplate", "mentions_any", "with", "from", "json", "turns", "audit"} <= first_cells(
+        page("pack-keys.md")
+    )
+    assert page("pack-keys.md") == reference(), "run: make schema"
 
 
 @pytest.mark.parametrize("name", FORMS_FOUND)
-def test_every_key_of_a_pack_is_explained(name: str) -> None:
-    assert keys_of(FORMS_FOUND[name]) <= first_cells(section(page("pack-keys.md"), FORMS[name]))
+def test_the_example_of_every_key_is_one(name: str) -> None:
+    schema = FORMS_FOUND[name].model_json_schema(by_alias=True)
+    keys = (schema if "properties" in schema else schema["$defs"][name])["properties"]  # tasks hold tasks
+    assert keys and not {key for key, told in keys.items() if not told.get("examples")}
+    for key, told in keys.items():
+        (example,) = told["examples"]
+        errors = Draft202012Validator({**told, "$defs": schema.get("$defs", {})}).iter_errors(example)
+        assert [(key, error.message) for error in errors] == []
 
 
-def test_no_key_of_a_pack_is_explained_that_does_not_exist() -> None:
-    known = set().union(*map(keys_of, FORMS_FOUND.values()))
-    assert {"boilerplate", "mentions_any", "with", "from", "json", "turns"} <= known
-    assert first_cells(page("pack-keys.md")) <= known
+def test_the_examples_of_the_reference_are_what_they_look_like() -> None:
+    for row in rows(page("pack-keys.md")):
+        if row.startswith("| `"):
+            text = row.rpartition(" | ")[2].removesuffix(" |").strip("`").replace("\\|", "|")
+            faults: list[Fault] = []
+            node = read_tree(text, "", faults)
+            assert node is not None and isinstance(node.value, dict) and len(node.value) == 1 and not faults, text
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -155,7 +155,6 @@ def test_settings_are_understood(load: Load) -> None:
           thresholds: {sure: 0.9, shortlist: 0.7}
           place: before
           on_switch: head
-          keep: redacted
           pin_idle: 2h
         """
     assert load({"pack.yaml": text}).policy.settings == PolicySettings(
@@ -171,7 +170,6 @@ def test_settings_are_understood(load: Load) -> None:
         threshold_shortlist=0.7,
         place="before",
         on_switch="head",
-        keep="redacted",
         pin_idle_s=7200.0,
     )
 

@@ -24,6 +24,7 @@ tasks:
     - {text: Ask for the order number., unless: {known: true}}
     tests: [{ask: money back, expect: {task: /refund}}]
     when_asked: The customer wants money back
+    brief: Help with it.
 """
 ENOUGH = CLEAN.replace("o p]", f"o p, {', '.join(f'x{n} y' for n in range(91))}]")
 """The same with as many examples as a certificate takes at the usual rates."""
@@ -62,6 +63,14 @@ CASES = [
     ("few_to_certify", "hint", 2, "m n", "m n", "8 examples that customers wrote promise nothing: 99 are the least"),
     ("bare_heading", "hint", 6, "    when_asked: The customer wants money back\n", "", 'is headed "refund": there is'),
     ("dead_cue", "warning", 3, "tier: {values", "day: {type: date, from: {header: day}}, tier: {values", "the cue day"),
+    (
+        "cue_without_levels",
+        "hint",
+        3,
+        "known: {type",
+        "complexity: {detect: complexity}, known: {type",
+        "neither settings.levels nor the level of a task",
+    ),
     ("dead_cue", "warning", 3, "known: {type", "language: {detect: language}, known: {type", "the cue language"),
     ("cue_without_source", "warning", 3, "from: *m, ", "", "the cue known"),
     ("levels_without_cue", "warning", 5, "tasks:", "settings: {levels: {simple: brief}}\ntasks:", "complexity"),
@@ -121,6 +130,23 @@ CASES = [
         "solved and a are both primary",
     ),
     ("silent_task", "warning", 6, "  refund:", "  silent:\n    {EXAMPLES}\n  refund:", "/silent says nothing"),
+    ("no_brief", "hint", 6, "    brief: Help with it.\n", "", "at level brief, /refund says nothing"),
+    (
+        "repeated_example",
+        "warning",
+        8,
+        "o p]",
+        "o p,\n      E F]",
+        "pack.yaml:7)",
+    ),
+    (
+        "split_instruction",
+        "warning",
+        11,
+        "    tests:",
+        "    detailed: [If they are not pleased, escalate to the manager.]\n    tests:",
+        '"escalate to the manager." is an instruction of its own',
+    ),
     ("silent_task", "hint", 2, "brief: Be polite.\n", "", "the root says nothing"),
     ("duplicate_instruction", "warning", 9, "Offer store credit.", "be polite", "/ says the same"),
     (
@@ -169,7 +195,7 @@ CASES = [
         '"For {tier} only", unless: {known: true, tier: [pro, free]}, when: {known: true}',
         "known, tier",
     ),
-    ("many_directives", "warning", 6, "    tests:", "{MANY}    tests:", "up to 22 instructions"),
+    ("many_directives", "warning", 6, "    tests:", "{MANY}    tests:", "up to 23 instructions"),
     ("over_budget", "warning", 6, "    tests:", "    detailed: {LONG}\n    tests:", "at level detailed, /refund takes"),
     ("brief_over_budget", "error", 6, "    tests:", "    required: {LONG}\n    tests:", "brief and required text"),
     ("secret", "error", 2, "Be polite.", "Use sk-abcdefghijklmnop1234 for it.", "an API key"),
@@ -198,6 +224,35 @@ def test_each_finding_has_its_pack(
     assert message in found[0].message and found[0].fix
     assert str(found[0]).startswith(f"{tmp_path}/pack.yaml:{line}: {severity}: ")
     assert found[0].as_json()["code"] == code
+
+
+def test_the_cue_complexity_is_not_called_dead(load: Load) -> None:
+    declared = ENOUGH.replace("known: {type", "complexity: {detect: complexity}, known: {type")
+    assert [finding.code for finding in findings(load, declared)] == ["cue_without_levels"]
+    assert findings(load, declared.replace("tasks:", "settings: {levels: {simple: brief}}\ntasks:")) == ()
+    assert findings(load, declared.replace("    guided:", "    level: {complex: detailed}\n    guided:")) == ()
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "guided:\n- If they are not pleased, escalate to the manager.",
+        "guided: [Ask for the number., say when it comes.]",
+        "guided: [Ask for the number, Say when it comes]",
+        "guided: ['Ask for the number', 'say when it comes']",
+        "guided: [Ask for the number, {text: say when it comes}]",
+        "guided: ['If not pleased, escalate.']",
+        "examples: [where is it, and when will it come]",
+    ],
+)
+def test_no_instruction_is_called_split_that_is_not(load: Load, lines: str) -> None:
+    assert "split_instruction" not in {finding.code for finding in findings(load, lines)}
+
+
+@pytest.mark.parametrize("key", ["brief", "guided", "detailed", "required"])
+def test_a_comma_that_splits_an_instruction_is_found_at_each_level(load: Load, key: str) -> None:
+    text = f"brief: x\ntasks:\n  a:\n    {key}: [\n      Say the price,\n      the day, and how to pay.]"
+    assert lines_of(load, text, "split_instruction") == [6, 6]
 
 
 def lines_of(load: Load, text: str, code: str) -> list[int]:

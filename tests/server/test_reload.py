@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from router import assembly
+from router.engine.guarding import FaultHandler
 from router.engine.snapshot import OLD_REVISIONS_KEPT
 from router.packs import Pack, load_pack
 from router.packs.load import REVISIONS_KEPT
 from tests.support.application import Running, Start
+from tests.support.parts import snapshot
 
 PACK = "name: desk\nbrief: {text}\nrequired: [Never guess.]\n"
 
@@ -58,7 +61,10 @@ async def test_a_file_of_examples_that_comes_to_lie_beside_a_pack_is_taken_up(st
     assert after != before
 
 
-async def test_a_broken_pack_changes_nothing_but_the_news_about_it(start: Start, pack: Path) -> None:
+async def test_a_broken_pack_changes_nothing_but_the_news_about_it(
+    start: Start, pack: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "router")
     running = await start(packs=[pack])
     before = running.parts.registry.current().policy.revision
     pack.write_text("name: desk\nbreif: x\n")
@@ -67,9 +73,32 @@ async def test_a_broken_pack_changes_nothing_but_the_news_about_it(start: Start,
     assert ready["policies"]["desk"] == before
     assert f"{pack}:2" in ready["reload_faults"]["desk"] and "brief" in ready["reload_faults"]["desk"]
     assert "First text." in (await running.ask("hello")).text
-    pack.write_text(PACK.format(text="Third text."))
+    pack.write_text(PACK.format(text="First text."))
+    await running.parts.reloader.reload()
     await running.parts.reloader.reload()
     assert (await running.client.get("/health/ready")).json()["reload_faults"] == {}
+    assert [line for line in caplog.messages if "revision" in line][-1:] == [
+        f"policy desk is repaired and now at revision {before}"
+    ]
+
+
+def test_what_is_wrong_in_a_pack_that_is_taken_up_is_logged_once_a_revision(
+    pack: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(assembly, "snapshot_of", lambda pack, *_, **__: snapshot(pack.policy))
+    build = assembly.SnapshotBuilder(None, FaultHandler(lambda code: None))
+    build(pack)
+    assert caplog.messages == []
+    pack.write_text(DESK.replace("has it shipped", "Refund please, track my parcel"))
+    for _ in range(2):
+        build(pack)
+    repeated, same = caplog.messages
+    assert f'{pack}:8: warning: the task has the example "track my parcel" already ({pack}:8)' in repeated
+    assert f'{pack}:5: error: the example is the same as "Refund please" of /parcel ({pack}:8)' in same
+    pack.write_text(DESK + "  more:\n    examples:\n" + "    - once more\n" * 21)
+    caplog.clear()
+    build(pack)
+    assert len(caplog.messages) == assembly.MOST_TOLD + 1 and caplog.messages[-1].startswith("and 10 more, which")
 
 
 async def test_a_hundred_reloads_under_load_fail_no_request_and_mix_no_revisions(start: Start, pack: Path) -> None:

@@ -43,9 +43,14 @@ class Finding:
         return asdict(self)
 
 
-def as_finding(code: str, fault: Fault) -> Finding:
-    """Return a fault with which a pack loads as an error to look at."""
-    return Finding(code, "error", fault.file, fault.line, fault.message, fault.hint)
+def as_finding(code: str, fault: Fault, severity: Severity = "error") -> Finding:
+    """Return a fault as a finding."""
+    return Finding(code, severity, fault.file, fault.line, fault.message, fault.hint)
+
+
+def notes(pack: Pack) -> Iterator[Finding]:
+    """Return what was noted while the pack was read: older keys, examples given twice, split instructions."""
+    return (as_finding(code, fault, "warning") for code, fault in pack.notes)
 
 
 def found(pack: Pack, place: str, code: str, severity: Severity, message: str, fix: str) -> Finding:

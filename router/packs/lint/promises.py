@@ -18,12 +18,6 @@ DELTA = 0.05
 _MOST_NAMED = 5
 
 
-def older_keys(pack: Pack) -> Iterator[Finding]:
-    """Find keys of earlier releases: they are read as what is written now, or change nothing."""
-    for fault in pack.older:
-        yield Finding("older_key", "warning", fault.file, fault.line, fault.message, fault.hint)
-
-
 def thresholds_by_hand(pack: Pack) -> Iterator[Finding]:
     """Find thresholds that replace certified ones."""
     settings = pack.policy.settings

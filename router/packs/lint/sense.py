@@ -36,6 +36,11 @@ def dead_cues(pack: Pack) -> Iterator[Finding]:
             message = f"{what} asks for the cue complexity, which is not declared"
             fix = "add complexity: {detect: complexity} under cues:"
             yield found(pack, place, "levels_without_cue", "warning", message, fix)
+    if "complexity" in policy.cues.keys() - used:  # its name is what the router reads it by
+        message = "the cue complexity moves no level: neither settings.levels nor the level of a task names it"
+        fix = "add levels: {simple: brief, complex: detailed} under settings:, or remove the cue"
+        yield found(pack, "cue:complexity", "cue_without_levels", "hint", message, fix)
+        used.add("complexity")
     for name, cue in policy.cues.items():
         if cue.kind != "detect" and not cue.sources:
             message = f"no request can give the cue {name} a value: it has no source"
