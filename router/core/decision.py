@@ -40,10 +40,14 @@ class Settlement(NamedTuple):
 
 
 class Dropped(NamedTuple):
-    """An instruction of the lineage that is not said, and the code of the reason."""
+    """An instruction of the lineage that is not said, and the code of the reason.
+
+    `lifted` are the words that take it back where it was said at an earlier turn.
+    """
 
     id: str
     reason: str
+    lifted: str = ""
 
 
 class Breach(NamedTuple):
