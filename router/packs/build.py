@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal, cast
 
-from router.core.errors import Fault
+from router.core.errors import Fault, did_you_mean
 from router.core.policy import (
     ROOT,
     AuxiliaryRule,
@@ -52,6 +52,7 @@ class _Parts:
     """A policy in the making, and where each of its parts stands."""
 
     faults: list[Fault]
+    snippets: Mapping[str, tuple[str, YamlNode]]
     cues: dict[str, Cue] = field(default_factory=dict)
     places: dict[str, Place] = field(default_factory=dict)
 
@@ -61,7 +62,7 @@ def build(draft: PackDraft, faults: list[Fault]) -> tuple[Policy, tuple[PackTest
 
     With faults appended, the result is not to be used.
     """
-    built = _Parts(faults)
+    built = _Parts(faults, draft.snippets)
     for name, (cue_form, node) in sorted(draft.cues.items()):
         built.cues[name] = declare_cue(name, cue_form, node, faults)
         built.places[f"cue:{name}"] = node.place
@@ -159,10 +160,11 @@ def _instruction(path: str, key: str, index: int, written: InstructionDraft, bui
         message = f'the id "{identity}" is given twice; the other place is {file}:{line}'
         built.faults.append(node.at("id").fault(message, "ids are unique in a pack; change one"))
     built.places[identity] = node.place
-    text = f"- {form.text}" if written.listed else form.text
+    said, where = (form.text or "", node.at("text")) if form.snippet is None else _snippet(form.snippet, node, built)
+    text = f"- {said}" if written.listed else said
     when = conditions(form.when, node.at("when"), built.cues, built.faults)
     unless = conditions(form.unless, node.at("unless"), built.cues, built.faults)
-    spoken = _placeholders(text, node.at("text"), built)
+    spoken = _placeholders(text, where, built)
     used = {*spoken, *(clause.cue for clause in when + unless)}
     return Instruction(
         id=identity,
@@ -177,6 +179,14 @@ def _instruction(path: str, key: str, index: int, written: InstructionDraft, bui
         cues=spoken,
         volatile=any(built.cues[name].volatile for name in used if name in built.cues),
     )
+
+
+def _snippet(name: str, node: YamlNode, built: _Parts) -> tuple[str, YamlNode]:
+    """Return the sentence that a pack has named, and where it stands."""
+    if name not in built.snippets:
+        hint = did_you_mean(name, built.snippets) if built.snippets else f"add {name}: ... under snippets: at the root"
+        built.faults.append(node.at("snippet").fault(f'there is no snippet "{name}"', hint))
+    return built.snippets.get(name, ("", node))
 
 
 def _placeholders(text: str, node: YamlNode, built: _Parts) -> tuple[str, ...]:

@@ -79,16 +79,27 @@ def _identity(word: str) -> str:
     return word
 
 
-class InstructionForm(ClosedModel):
-    """One instruction with what goes with it."""
+SAYS = ("text", "snippet")
 
-    text: Text = Field(description="What is said; {cue} stands for the value of a cue")
+
+class InstructionForm(ClosedModel):
+    """One instruction with what goes with it: a text of its own, or a sentence that the pack has named."""
+
+    model_config = ConfigDict(json_schema_extra=exactly_one(SAYS))
+
+    text: Text | None = optional("What is said; {cue} stands for the value of a cue")
+    snippet: Name | None = optional("Name of a sentence under snippets, said in place of a text")
     when: Clauses | None = optional("Said only if all of these hold: cue -> value, values or presence")
     unless: Clauses | None = optional("Not said if all of these hold")
     check: CheckForm | None = optional("A test of the answer")
     id: Annotated[str, AfterValidator(_identity), WithJsonSchema({"type": "string", "pattern": f"^{_ID}$"})] | None = (
         optional("A name for traces; otherwise path, level and position")
     )
+
+    @model_validator(mode="after")
+    def _says_something(self) -> InstructionForm:
+        one_of(SAYS, set(self.given()), "an instruction")
+        return self
 
 
 _Line: TypeAlias = Annotated[
@@ -258,6 +269,7 @@ class PackForm(TaskForm):
     extends: Text | None = optional("A sibling pack's name, or the path to one: this pack starts from it")
     settings: _SettingsForm | None = optional("How the pack behaves as a whole")
     cues: dict[Name, CueForm] | None = optional("Facts about a request, by name")
+    snippets: dict[Name, Text] | None = optional("Sentences that several tasks use, by name")
     metrics: dict[Name, MetricForm] | None = optional("What feedback may report, by name")
     signals: dict[Name, SignalForm] | None = optional(
         "What the way a conversation goes on says of its answers, by name"

@@ -39,7 +39,7 @@ from router.core.policy import Level, Policy
 from router.packs.build import build
 from router.packs.cues import COMPLEXITIES
 from router.packs.encoders import portable
-from router.packs.extends import read_draft
+from router.packs.extends import PackDraft, read_draft
 from router.packs.files import PackFiles
 from router.packs.trial import PackTest
 
@@ -54,7 +54,8 @@ class Pack:
     `files` are all files that were read and the folders that they were found in, for whoever watches for changes.
     `places` maps to (file, line): a task by its path, an instruction by its id, an example as `/path:example.3`, and
     `cue:name`, `metric:name`, `signal:name`, `pack:settings`, `pack:judge`, `pack:boilerplate.1`, `pack:unrelated.1`
-    and `pack:dialogues.1`. `older` are the keys of earlier releases that it has, and what to write instead. `languages`
+    and `pack:dialogues.1`. `older` are the keys of earlier releases that it has, and what to write instead, `unused`
+    the snippets that no instruction says. `languages`
     maps a text to its language, where the file of examples that holds it says so. `contents` are the files that were
     read, as they were.
     """
@@ -64,6 +65,7 @@ class Pack:
     files: tuple[Path, ...]
     places: Mapping[str, tuple[str, int]]
     older: tuple[Fault, ...] = ()
+    unused: tuple[Fault, ...] = ()
     languages: Mapping[str, str] = field(default_factory=dict)
     contents: Mapping[Path, bytes] = field(default_factory=dict, repr=False)
 
@@ -87,7 +89,16 @@ def load_pack(path: str | Path) -> Pack:
     languages = {line.text: line.language for lines in groups for line in lines if line.language}
     policy = replace(policy, revision=revision)
     contents = {file: content for file, content in files.seen.items() if content is not None}
-    return Pack(policy, tests, tuple(files.seen), places, draft.older, languages, contents)
+    return Pack(policy, tests, tuple(files.seen), places, draft.older, _unused(draft), languages, contents)
+
+
+def _unused(draft: PackDraft) -> tuple[Fault, ...]:
+    said = {line.form.snippet for task in draft.tasks.values() for lines in task.said.values() for line in lines}
+    return tuple(
+        node.fault(f"the snippet {name} is said nowhere", f"say it with {{snippet: {name}}}, or remove it")
+        for name, (_, node) in draft.snippets.items()
+        if name not in said
+    )
 
 
 def _sorted(faults: list[Fault]) -> list[Fault]:

@@ -18,6 +18,7 @@ from router.packs.lint.sense import (
     unmet_tests,
     unreachable,
     untested_tasks,
+    unused_snippets,
     weight,
 )
 from router.packs.lint.texts import contradictions, duplicates, few_examples, overlaps, secrets, silent_tasks
@@ -33,6 +34,7 @@ RULES = (
     weight,
     unreachable,
     dead_cues,
+    unused_snippets,
     typed_rules,
     secrets,
     unmet_tests,

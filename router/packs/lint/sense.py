@@ -47,6 +47,12 @@ def dead_cues(pack: Pack) -> Iterator[Finding]:
             yield found(pack, f"cue:{name}", "dead_cue", "warning", message, fix)
 
 
+def unused_snippets(pack: Pack) -> Iterator[Finding]:
+    """Find named sentences that no instruction says."""
+    for fault in pack.unused:
+        yield Finding("unused_snippet", "warning", fault.file, fault.line, fault.message, fault.hint)
+
+
 _MOST_DIRECTIVES = 20
 """Models follow fewer rules the more they get: at 20, a model that follows each with .95 follows all with .36."""
 
