@@ -79,18 +79,17 @@ def reply_headers(reply: Reply, tell: bool, id_header: bytes = b"x-request-id", 
 
 
 def decision_headers(decision: Decision, decision_id: str) -> RawHeaders:
-    """Return the headers that tell an app what was decided; a shortlist only where there is one."""
-    task = decision.task
-    told = _told(task, decision.level, decision.revision, decision.outcome)
+    """Return the headers that tell an app what was decided, the main task first; a shortlist where there is one."""
+    told = _told(decision.tasks, decision.level, decision.revision, decision.outcome)
     if decision.shortlist:
         told = [*told, (b"x-router-shortlist", ", ".join(decision.listed).encode())]
     return [(b"x-router-decision", decision_id.encode()), *told]
 
 
 @lru_cache(4096)
-def _told(task: str, level: Level, revision: str, outcome: str) -> RawHeaders:
+def _told(tasks: tuple[str, ...], level: Level, revision: str, outcome: str) -> RawHeaders:
     return [
-        (b"x-router-task", task.encode()),
+        (b"x-router-task", ", ".join(tasks).encode()),
         (b"x-router-level", level.word.encode()),
         (b"x-router-revision", revision.encode()),
         (b"x-router-outcome", outcome.encode()),
