@@ -20,6 +20,7 @@ A list without the right task misleads a model about as much as plain wrong text
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import repeat
 from typing import TypeAlias
 
 from router.core.compose import Mix, compose, required_of, said_as_cases
@@ -135,12 +136,13 @@ def _why(found: Settlement, possible: tuple[str, ...], thresholds: Thresholds, b
             less = f"all tasks together have {known:.2f} (threshold {thresholds.known:.2f})"
             return Reason("not_known", f"{less}: general instructions only{maybe}")
         return Reason("not_settled", f"no task or shortlist passed its threshold: general instructions only{maybe}")
-    return Reason("settled", f"settled on {', '.join(_settled_on(settled, belief) for settled in paths)}")
+    return Reason("settled", f"settled on {', '.join(map(_settled_on, paths, repeat(belief)))}")
 
 
 def _settled_on(settled: Settled, belief: Belief) -> str:
-    by = "" if sentence_of(settled, belief) is None else " by one of its sentences"
-    return f"{settled.path} at {settled.confidence:.2f} (threshold {settled.threshold:.2f}){by}"
+    path, mass, threshold = settled
+    by = "" if belief.mass.get(path) == mass or sentence_of(settled, belief) is None else " by one of its sentences"
+    return f"{path} at {mass:.2f} (threshold {threshold:.2f}){by}"
 
 
 def sentence_of(settled: Settled, belief: Belief) -> Belief | None:

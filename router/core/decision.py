@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
@@ -30,6 +31,9 @@ class Settled(NamedTuple):
     path: str
     confidence: float
     threshold: float
+
+
+_PATH = attrgetter("path")
 
 
 class Settlement(NamedTuple):
@@ -103,7 +107,7 @@ class Decision:
     @property
     def tasks(self) -> tuple[str, ...]:
         """All settled paths."""
-        return tuple([settled.path for settled in self.paths])
+        return tuple(map(_PATH, self.paths))
 
     @property
     def listed(self) -> tuple[str, ...]:

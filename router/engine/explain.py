@@ -24,6 +24,7 @@ def explanation(prepared: PreparedRequest) -> dict[str, Any]:
         "by_sentence": by_sentence_json(prepared.evidence, prepared.decision),
         **beliefs_json(prepared.evidence),
         "certificate": certificate_json(prepared.snapshot, prepared.evidence.thresholds),
+        "conversation": "named" if prepared.identity.opening is None else "unnamed",
         "cues": dict(prepared.evidence.cues),
         "on_switch": prepared.snapshot.policy.settings.on_switch,
         "cache_lost_tokens": cache_lost_tokens(prepared),

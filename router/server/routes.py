@@ -51,6 +51,9 @@ STREAM_HEADERS: RawHeaders = [(b"cache-control", b"no-cache"), (b"x-accel-buffer
 FEEDBACK_HEADER = b"x-router-feedback"
 """Carries the token with which feedback on an answer can be sent."""
 
+UNNAMED = (b"x-router-conversation", b"unnamed")
+"""Tells an app that its request did not say which conversation it belongs to."""
+
 
 def new_decision_id() -> str:
     """Return an id that nobody can guess (64 random bits), in the order of time, so that an index grows at its end."""
@@ -73,6 +76,8 @@ def reply_headers(reply: Reply, tell: bool, id_header: bytes = b"x-request-id", 
         headers += STREAM_HEADERS
     if tell and reply.decision is not None:
         headers += decision_headers(reply.decision, reply.id)
+        if reply.unnamed:
+            headers.append(UNNAMED)
         if token:
             headers.append((FEEDBACK_HEADER, token))
     return headers
