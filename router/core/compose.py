@@ -115,6 +115,9 @@ def _lines(
 
 _MARK = "- "
 
+REPEATED = "repeated"
+"""Why an instruction is dropped whose sentence another one says."""
+
 
 def _said_once(pieces: list[Piece], dropped: list[Dropped]) -> list[Piece]:
     """Return plain pieces without those whose sentence another one says.
@@ -134,7 +137,7 @@ def _said_once(pieces: list[Piece], dropped: list[Dropped]) -> list[Piece]:
             kept[place] = replace(other, level=level, required=required)
         elif (level, required) != (other.level, other.required):
             continue
-        dropped.append(Dropped(kept.pop(at).id, "repeated"))
+        dropped.append(Dropped(kept.pop(at).id, REPEATED))
     return [kept[at] for at in sorted(kept)]
 
 
@@ -167,7 +170,7 @@ def _cases(
         lines = [piece for task in tasks for piece in _lines(policy, task.path, levels[task.path], cues, dropped)]
         for piece in [piece for piece in lines if said.get(piece.text.removeprefix(_MARK), -1) >= piece.required]:
             lines.remove(piece)
-            dropped.append(Dropped(piece.id, "repeated"))
+            dropped.append(Dropped(piece.id, REPEATED))
         if all(piece.volatile for piece in lines):
             yield _frame(_nothing_id(path), path, NOTHING_MORE)
         yield from (_within_case(piece, path) for piece in lines)

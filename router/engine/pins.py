@@ -196,7 +196,7 @@ class Pins:
 
     def keep(self, policy: str, conversation: str, pin: Pin) -> None:
         """Remember a new pin."""
-        pin.conversation = conversation
+        pin.conversation = conversation = pin.conversation or conversation
         key = policy, conversation.partition(OF)[0]
         alike = self._pins.setdefault(key, [])
         alike.append(pin)
