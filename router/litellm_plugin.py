@@ -216,7 +216,7 @@ def _note(decision: Decision, data: dict[str, Any]) -> None:
 
 def _told(decision: Decision) -> dict[str, str]:
     told = {
-        "task": decision.task,
+        "task": ", ".join(decision.tasks),
         "level": decision.level.word,
         "revision": decision.revision,
         "outcome": decision.outcome,

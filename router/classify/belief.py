@@ -238,7 +238,11 @@ class Tree:
         return masses
 
     def belief(
-        self, probabilities: Doubles, sentences: tuple[Belief, ...] = (), shortfall: Shortfall | None = None
+        self,
+        probabilities: Doubles,
+        sentences: tuple[Belief, ...] = (),
+        shortfall: Shortfall | None = None,
+        said: str = "",
     ) -> Belief:
         """Return what is to be known of a turn with these probabilities; of equally likely tasks the first."""
         sums = np.zeros(len(probabilities) + 1)
@@ -260,6 +264,7 @@ class Tree:
             sentences,
             shortfall,
             min(1.0, round(sums.item(-1), MASS_DIGITS)),
+            said,
         )
 
 

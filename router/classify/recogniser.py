@@ -124,9 +124,17 @@ class LinearRecogniser:
         self, parts: list[str], probabilities: Callable[[TokenizedText], Doubles | None], shortfall: Shortfall | None
     ) -> tuple[Belief, ...]:
         """Return the beliefs after the sentences that add to what the message as a whole says (`belief`)."""
-        asking = filter(self._model.asks, map(self._model.read, parts))
-        found = spoken(np.array([turn for turn in map(probabilities, asking) if turn is not None]))
-        beliefs = list(map(self._tree.belief, found))
+        turns: list[Doubles] = []
+        said: list[str] = []
+        for part in parts:
+            read = self._model.read(part)
+            turn = probabilities(read) if self._model.asks(read) else None
+            if turn is not None:
+                turns.append(turn)
+                if turn[-1] < SILENT:
+                    said.append(part)
+        found = spoken(np.array(turns))
+        beliefs = [self._tree.belief(one, said=part) for one, part in zip(found, said, strict=False)]
         at = (shortfall or self).thresholds.at
         clear = [self._is_clear(belief, at) for belief in beliefs]
         asked = {belief.likeliest[0].path for belief, is_clear in zip(beliefs, clear, strict=True) if is_clear}
@@ -142,7 +150,7 @@ class LinearRecogniser:
         found = self._model.probabilities(text) if self._cascade is None else None
         if found is None or found[-1] >= SILENT:
             return ()
-        belief = self._tree.belief(_opening(found)[:-2])
+        belief = self._tree.belief(_opening(found)[:-2], said=text)
         return (belief,) if self._is_clear(belief, self.thresholds.at) else ()
 
     def _is_clear(self, belief: Belief, at: Callable[[str], float]) -> bool:

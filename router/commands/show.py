@@ -41,7 +41,9 @@ def explanation_view(found: Mapping[str, Any]) -> RenderableType:
         parts.append(_shortlist(found))
     if found["mix"]:
         parts.append(_mix_view(found))
-    turns = [f"{turn['task']}  {turn['outcome']}, level {turn['level']}{_cases(turn)}" for turn in found["turns"]]
+    turns = [
+        f"{', '.join(turn['tasks'])}  {turn['outcome']}, level {turn['level']}{_cases(turn)}" for turn in found["turns"]
+    ]
     for title, lines in (
         ("turns", turns if len(turns) > 1 else []),
         ("cues", [f"{name} = {value}" for name, value in found["cues"].items()]),
@@ -102,6 +104,9 @@ def _score_tree(found: Mapping[str, Any]) -> Tree:
     styles = {path: LISTED for likely in found["shortlist"] for path in lineage(likely["task"])}
     styles |= {path: SETTLED for task in found["tasks"] for path in lineage(task)}
     least = found["certificate"]["in_force"]["known"] if found["certificate"] else 0.0
+    by_sentence = {
+        by["task"]: f'  {by["mass"]:.4f} ≥ {by["threshold"]:.4f} by "{by["sentence"]}"' for by in found["by_sentence"]
+    }
     top = Tree(Text(ROOT, style=SETTLED).append(_mass(found["known"], least) if least else ""), guide_style="dim")
     branches = {ROOT: top}
     for score in found["scores"]:
@@ -109,6 +114,8 @@ def _score_tree(found: Mapping[str, Any]) -> Tree:
         text = Text(path.rpartition("/")[2], style=styles.get(path, "")).append(
             _mass(score["mass"], score["threshold"])
         )
+        if path in by_sentence:
+            text.append(by_sentence[path], style=SETTLED)
         branches[path] = branches.get(path.rpartition("/")[0] or ROOT, top).add(text)
     return top
 

@@ -1,11 +1,13 @@
 """Compose the mix: the instructions of the settled lineages, general first, then those of the cases, within the budget.
 
-Order: by depth of the task, so that every ancestor speaks before its descendants; within a task required, brief,
-guided, detailed. After the root come the cues that the pack wants said; then the soft line where recognition was
-unsure; last, the cases of a shortlist, likeliest first.
+Order: branch by branch, what branches share before them, so that every ancestor speaks before its descendants and what
+belongs to one request stands together; within a task required, brief, guided, detailed. After the root come the cues
+that the pack wants said; then the soft line where recognition was unsure; last, the cases of a shortlist, likeliest
+first.
 
-A case is headed by what the customer wants and says all that lies on its task's lineage and is not said plainly. A text
-that two cases share stands in both, for a model is told to follow one of them.
+A sentence is said once. Where tasks share one it stands at the first, and goes for the budget no sooner than any of
+them would let it. A case is headed by what the customer wants and says all that lies on its task's lineage and is not
+said plainly. A text that two cases share stands in both, for a model is told to follow one of them.
 
 Over budget, text goes in a fixed order (`_expendable`); required text of settled tasks never goes, and that of a case
 only with all of it.
@@ -20,7 +22,20 @@ from functools import lru_cache
 from router.core.decision import Dropped, Settlement
 from router.core.evidence import Evidence, Likely
 from router.core.levels import speaking
-from router.core.policy import ROOT, Cue, CueValue, Instruction, Level, Piece, Policy, Task, count_tokens, depth
+from router.core.policy import (
+    ROOT,
+    Condition,
+    Cue,
+    CueValue,
+    Instruction,
+    Level,
+    Piece,
+    Policy,
+    Task,
+    count_tokens,
+    depth,
+    title,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +61,11 @@ OPENING = "case:opening"
 NOTHING_MORE = "- Nothing beyond the above."
 """What a case says whose task has nothing to say: left out, the others would seem likelier than they are."""
 
+NOW_KNOWN, NOT_KNOWN = "The {cue} is now known{word}.", "The {cue} is no longer known."
+NOW_TRUE, NOT_TRUE = "Now true: {cue}.", "No longer true: {cue}."
+"""Take back, at a later turn, what was said unless a cue has a value that it now has. They add, for what was sent stays
+as it was, and say the fact alone: a model that is told again what not to do tends to do it."""
+
 
 def compose(
     policy: Policy,
@@ -63,28 +83,67 @@ def compose(
     settled = [path for path, _, _ in found.paths]
     plain = speaking(policy, settled)
     for path in plain:
-        pieces += _lines(policy.tasks[path], levels[path], evidence.cues, dropped)
+        pieces += _lines(policy, path, levels[path], evidence.cues, dropped)
         if path == ROOT:
             pieces += _cue_lines(policy.cues, evidence)
+    if len({piece.text.removeprefix(_MARK) for piece in pieces}) < len(pieces):
+        pieces = _said_once(pieces, dropped)
     if possible:
         pieces.append(_soft_line(policy, settled[0], possible))
     if found.shortlist:
-        pieces += _cases(policy, found.shortlist, plain, levels, evidence.cues, dropped)
+        said = {piece.text.removeprefix(_MARK): piece.required for piece in pieces if _outlasts_cases(piece)}
+        pieces += _cases(policy, found.shortlist, plain, levels, evidence.cues, said, dropped)
     kept = _within_budget(pieces, policy.settings.budget_tokens, set(settled), dropped)
     # Two cases may share an ancestor, and then what it does not say.
     return Mix(tuple(kept), tuple(dict.fromkeys(dropped)), levels, sum(piece.tokens for piece in kept))
 
 
-def _lines(task: Task, level: Level, cues: Mapping[str, CueValue], dropped: list[Dropped]) -> Iterator[Piece]:
+def _lines(
+    policy: Policy, path: str, level: Level, cues: Mapping[str, CueValue], dropped: list[Dropped]
+) -> Iterator[Piece]:
     """Yield what a task says at a level; what its conditions forbid is dropped."""
-    for instruction in task.instructions:
+    for instruction in policy.tasks[path].instructions:
         if instruction.level > level or level is Level.OFF:
             continue
         reason = _unfit(instruction, cues)
         if reason:
-            dropped.append(Dropped(instruction.id, reason))
+            lifted = _now_so(policy.cues, instruction.unless, cues) if reason.startswith("unless:") else ""
+            dropped.append(Dropped(instruction.id, reason, lifted))
         else:
             yield _say(instruction, cues)
+
+
+_MARK = "- "
+
+REPEATED = "repeated"
+"""Why an instruction is dropped whose sentence another one says."""
+
+
+def _said_once(pieces: list[Piece], dropped: list[Dropped]) -> list[Piece]:
+    """Return plain pieces without those whose sentence another one says.
+
+    What lasts may not depend on what is said only once, so that goes first, and gives nothing of its own.
+    """
+    kept = dict(enumerate(pieces))
+    first: dict[str, int] = {}
+    for at in sorted(kept, key=lambda at: pieces[at].volatile):
+        piece = pieces[at]
+        place = first.setdefault(piece.text.removeprefix(_MARK), at)
+        if place == at:
+            continue
+        other = kept[place]
+        level, required = min(other.level, piece.level), other.required or piece.required
+        if not piece.volatile or other.volatile:
+            kept[place] = replace(other, level=level, required=required)
+        elif (level, required) != (other.level, other.required):
+            continue
+        dropped.append(Dropped(kept.pop(at).id, REPEATED))
+    return [kept[at] for at in sorted(kept)]
+
+
+def _outlasts_cases(piece: Piece) -> bool:
+    """Say whether a plain piece stays for as long as any case does."""
+    return not piece.volatile and (piece.required or piece.level <= Level.BRIEF)
 
 
 def _cases(
@@ -93,9 +152,13 @@ def _cases(
     plain: Collection[str],
     levels: Mapping[str, Level],
     cues: Mapping[str, CueValue],
+    said: Mapping[str, bool],
     dropped: list[Dropped],
 ) -> Iterator[Piece]:
-    """Yield the sentence that opens the cases, and each case with its heading; nothing where none could say more."""
+    """Yield the sentence that opens the cases, and each case with its heading; nothing where none could say more.
+
+    `said` are the sentences that are said plainly whatever becomes of the cases, and whether they are required.
+    """
     cases = {
         path: [policy.tasks[above] for above in policy.lineages[path] if above not in plain] for path, _ in shortlist
     }
@@ -104,7 +167,10 @@ def _cases(
     yield _OPENING
     for path, tasks in cases.items():
         yield _frame(_heading_id(path), path, case_heading(policy.tasks[path]))
-        lines = [piece for task in tasks for piece in _lines(task, levels[task.path], cues, dropped)]
+        lines = [piece for task in tasks for piece in _lines(policy, task.path, levels[task.path], cues, dropped)]
+        for piece in [piece for piece in lines if said.get(piece.text.removeprefix(_MARK), -1) >= piece.required]:
+            lines.remove(piece)
+            dropped.append(Dropped(piece.id, REPEATED))
         if all(piece.volatile for piece in lines):
             yield _frame(_nothing_id(path), path, NOTHING_MORE)
         yield from (_within_case(piece, path) for piece in lines)
@@ -190,6 +256,21 @@ def _unfit(instruction: Instruction, cues: Mapping[str, CueValue]) -> str:
         if cue not in cues:
             return f"cue_missing:{cue}"
     return ""
+
+
+def _now_so(declared: Mapping[str, Cue], clauses: Sequence[Condition], cues: Mapping[str, CueValue]) -> str:
+    """Return the words that lift what holds unless these clauses do. Where a cue is said anyway, that is its word."""
+    said = []
+    for name in dict.fromkeys(clause.cue for clause in clauses):
+        cue, value = declared[name], cues.get(name)
+        if value is None:
+            said.append(NOT_KNOWN.format(cue=title(name)))
+        elif isinstance(value, bool):
+            said.append((NOW_TRUE if value else NOT_TRUE).format(cue=title(name)))
+        elif not cue.say:
+            word = "" if cue.kind == "text" else f": {cue_word(value)}"  # free text stands nowhere but in its marks
+            said.append(NOW_KNOWN.format(cue=title(name), word=word))
+    return " ".join(said)
 
 
 def _say(instruction: Instruction, cues: Mapping[str, CueValue]) -> Piece:

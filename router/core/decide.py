@@ -20,6 +20,7 @@ A list without the right task misleads a model about as much as plain wrong text
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import repeat
 from typing import TypeAlias
 
 from router.core.compose import Mix, compose, required_of, said_as_cases
@@ -54,7 +55,7 @@ def decide(policy: Policy, evidence: Evidence, compose: Compose = compose) -> De
         found = settle(policy.tasks, evidence.belief, evidence.thresholds, settings.max_tasks, settings.shortlist)
         possible = () if found.shortlist else candidates(policy.tasks, evidence.belief, found.paths)
         outcome = _outcome(policy.tasks, found)
-        reasons.append(_why(found, possible, evidence.thresholds, evidence.belief.known))
+        reasons.append(_why(found, possible, evidence.thresholds, evidence.belief))
     paths, shortlist = found
     model, parameters = _model(policy, paths)
     complexity = str(evidence.cues.get("complexity", ""))
@@ -120,12 +121,13 @@ def _outcome(tree: Tree, found: Settlement) -> Outcome:
     return "unclassified" if found.paths[0].path == ROOT else "classified"
 
 
-def _why(found: Settlement, possible: tuple[str, ...], thresholds: Thresholds, known: float) -> Reason:
+def _why(found: Settlement, possible: tuple[str, ...], thresholds: Thresholds, belief: Belief) -> Reason:
     paths, shortlist = found
+    known = belief.known
     if shortlist:
         listed = ", ".join(f"{path} ({mass:.2f})" for path, mass in shortlist)
         total = sum(mass for _, mass in shortlist)
-        sure = ", ".join(_settled_on(settled) for settled in paths if settled.path != ROOT)
+        sure = ", ".join(_settled_on(settled, belief) for settled in paths if settled.path != ROOT)
         what = f"one of {listed}, together {total:.2f} (threshold {thresholds.shortlist:.2f})"
         return Reason("shortlisted", f"settled on {sure}; beside it {what}" if sure else what)
     if paths[0].path == ROOT:
@@ -134,11 +136,20 @@ def _why(found: Settlement, possible: tuple[str, ...], thresholds: Thresholds, k
             less = f"all tasks together have {known:.2f} (threshold {thresholds.known:.2f})"
             return Reason("not_known", f"{less}: general instructions only{maybe}")
         return Reason("not_settled", f"no task or shortlist passed its threshold: general instructions only{maybe}")
-    return Reason("settled", f"settled on {', '.join(map(_settled_on, paths))}")
+    return Reason("settled", f"settled on {', '.join(map(_settled_on, paths, repeat(belief)))}")
 
 
-def _settled_on(settled: Settled) -> str:
-    return f"{settled.path} at {settled.confidence:.2f} (threshold {settled.threshold:.2f})"
+def _settled_on(settled: Settled, belief: Belief) -> str:
+    path, mass, threshold = settled
+    by = "" if belief.mass.get(path) == mass or sentence_of(settled, belief) is None else " by one of its sentences"
+    return f"{path} at {mass:.2f} (threshold {threshold:.2f}){by}"
+
+
+def sentence_of(settled: Settled, belief: Belief) -> Belief | None:
+    """Return the belief after the sentence that settled a path; None where the message as a whole did."""
+    if settled.path == ROOT or belief.mass.get(settled.path) == settled.confidence:
+        return None
+    return next((each for each in belief.sentences if each.mass.get(settled.path) == settled.confidence), None)
 
 
 def _model(policy: Policy, paths: tuple[Settled, ...]) -> tuple[str | None, dict[str, object]]:

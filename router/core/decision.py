@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
@@ -32,6 +33,9 @@ class Settled(NamedTuple):
     threshold: float
 
 
+_PATH = attrgetter("path")
+
+
 class Settlement(NamedTuple):
     """What is safe to act on: settled paths, most certain first and never empty, and a shortlist, mostly empty."""
 
@@ -40,10 +44,14 @@ class Settlement(NamedTuple):
 
 
 class Dropped(NamedTuple):
-    """An instruction of the lineage that is not said, and the code of the reason."""
+    """An instruction of the lineage that is not said, and the code of the reason.
+
+    `lifted` are the words that take it back where it was said at an earlier turn.
+    """
 
     id: str
     reason: str
+    lifted: str = ""
 
 
 class Breach(NamedTuple):
@@ -99,7 +107,7 @@ class Decision:
     @property
     def tasks(self) -> tuple[str, ...]:
         """All settled paths."""
-        return tuple([settled.path for settled in self.paths])
+        return tuple(map(_PATH, self.paths))
 
     @property
     def listed(self) -> tuple[str, ...]:

@@ -53,7 +53,8 @@ class Belief:
     `mass` maps a path to the probability that the task lies in its subtree, for paths other than `/` with at least
     MASS_FLOOR. `known` is the mass of all tasks together; what is missing to one is "none of these". `likeliest` are
     the tasks with examples that weigh MASS_FLOOR or more by themselves, heaviest first, two at least and MOST_LISTED at
-    most. `sentences` holds the same for those sentences of the newest user turn that ask for something by themselves.
+    most. `sentences` holds the same for those sentences of the newest user turn that ask for something by themselves;
+    `said` are the words of such a sentence, for whoever is shown the belief: they decide nothing and are not stored.
     """
 
     mass: Mapping[str, float]
@@ -61,6 +62,7 @@ class Belief:
     sentences: tuple[Belief, ...] = ()
     shortfall: Shortfall | None = None
     known: float = 1.0
+    said: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

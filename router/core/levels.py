@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from router.core.learning import DialKey
-from router.core.policy import ROOT, Level, Policy, PolicySettings, Task, depth
+from router.core.policy import ROOT, Level, Policy, PolicySettings, Task
 
 START = {"core": Level.BRIEF, "standard": Level.GUIDED, "complex": Level.DETAILED}
 """Where a task starts by its declared complexity (common-sense tasks need little detail, complex ones much)."""
@@ -175,14 +175,18 @@ class Levels:
 
 
 def speaking(policy: Policy, paths: Sequence[str]) -> dict[str, str]:
-    """Return the tasks that speak, ancestors first, each with the settled path that it speaks for first."""
-    if len(paths) == 1:
-        return dict.fromkeys(policy.lineages[paths[0]], paths[0])
+    """Return the tasks that speak, branch by branch, each with the settled path that it speaks for first.
+
+    What branches share comes before them; each is then told from its first own task down, in the settled order.
+    """
     seen: dict[str, str] = {}
+    if len(paths) > 1:  # those that branch off later stay together: in the order of what was met first on every floor
+        first = {path: at for at, path in enumerate(dict.fromkeys(p for each in paths for p in policy.lineages[each]))}
+        paths = sorted(paths, key=lambda each: [first[path] for path in policy.lineages[each]])
     for settled in paths:
         for path in policy.lineages[settled]:
             seen.setdefault(path, settled)
-    return {path: seen[path] for path in sorted(seen, key=depth)}  # stable: equal depths stay in the settled order
+    return seen
 
 
 def choose_levels(

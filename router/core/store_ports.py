@@ -34,8 +34,9 @@ class PinRecord:
     """A conversation's pin as it is stored; free-text cues are withheld. `first` tells pins of one key apart.
 
     Times are seconds of the wall clock since the Unix epoch. `moves` are what the conversation was given by task
-    (`core.levels`); None where it began while nothing was tuned. `drawn` says that it takes part in a trial. `levels`
-    is read only, from what earlier releases stored: levels by complexity and task.
+    (`core.levels`); None where it began while nothing was tuned. `drawn` says that it takes part in a trial. `answer`
+    is the keyed hash of its first answer where it has no name. `levels` is read only, from what earlier releases
+    stored: levels by complexity and task.
     """
 
     policy: str
@@ -49,6 +50,7 @@ class PinRecord:
     faulted: Mapping[int, Evidence]
     moves: Mapping[str, int] | None = None
     drawn: bool = False
+    answer: str = ""
     levels: Mapping[str, Mapping[str, Level]] = field(default_factory=lambda: MappingProxyType({}))
 
 

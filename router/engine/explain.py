@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 
 from router.core.audit import by_name
+from router.core.decide import sentence_of
 from router.core.decision import Decision
 from router.core.evidence import Belief, Evidence, Likely, Thresholds
-from router.core.policy import ROOT, Policy, count_tokens
+from router.core.policy import ROOT, Policy, count_tokens, lineage
 from router.engine.prepare import PreparedRequest
 from router.engine.snapshot import Snapshot
 
@@ -19,15 +20,18 @@ def explanation(prepared: PreparedRequest) -> dict[str, Any]:
     return {
         "policy": prepared.snapshot.policy.name,
         **decision_json(prepared.decision),
-        "scores": scores_json(prepared.snapshot.policy, prepared.evidence),
+        "scores": scores_json(prepared.snapshot.policy, prepared.evidence, prepared.decision),
+        "by_sentence": by_sentence_json(prepared.evidence, prepared.decision),
         **beliefs_json(prepared.evidence),
         "certificate": certificate_json(prepared.snapshot, prepared.evidence.thresholds),
+        "conversation": "named" if prepared.identity.opening is None else "unnamed",
         "cues": dict(prepared.evidence.cues),
         "on_switch": prepared.snapshot.policy.settings.on_switch,
         "cache_lost_tokens": cache_lost_tokens(prepared),
         "turns": [
             {
                 "task": decision.task,
+                "tasks": list(decision.tasks),
                 "shortlist": list(decision.listed),
                 "level": decision.level.word,
                 "outcome": decision.outcome,
@@ -86,14 +90,30 @@ def decision_json(decision: Decision) -> dict[str, Any]:
     }
 
 
-def scores_json(policy: Policy, evidence: Evidence) -> list[dict[str, Any]]:
-    """Return the masses down the tree with their thresholds, in the order of the tree."""
+def scores_json(policy: Policy, evidence: Evidence, decision: Decision) -> list[dict[str, Any]]:
+    """Return the masses down the tree with their thresholds, in the order of the tree; what is settled is among them.
+
+    They are those of the message as a whole: what a sentence settled may weigh little, or nothing.
+    """
     if evidence.belief is None:
         return []
+    mass = dict.fromkeys((path for task in decision.tasks for path in lineage(task)), 0.0) | dict(evidence.belief.mass)
     return [
-        {"task": path, "mass": evidence.belief.mass[path], "threshold": evidence.thresholds.at(path)}
+        {"task": path, "mass": mass[path], "threshold": evidence.thresholds.at(path)}
         for path in policy.tasks
-        if path != ROOT and path in evidence.belief.mass
+        if path != ROOT and path in mass
+    ]
+
+
+def by_sentence_json(evidence: Evidence, decision: Decision) -> list[dict[str, Any]]:
+    """Return the settled tasks that a sentence was sure of and the message as a whole was not, with its words."""
+    if evidence.belief is None:
+        return []
+    found = [(settled, sentence_of(settled, evidence.belief)) for settled in decision.paths]
+    return [
+        {"task": path, "mass": mass, "threshold": threshold, "sentence": sentence.said}
+        for (path, mass, threshold), sentence in found
+        if sentence is not None
     ]
 
 

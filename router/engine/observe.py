@@ -236,7 +236,7 @@ def _find_auxiliary(placed: PlacedRequest, request: Request, text: str, number: 
     alone = placed.turn <= 0 and not spoken.continues and len(spoken.turns) <= 1
     began = kept[0][1].auxiliary if not number and 0 in kept else ""
     for rule, typed, of_call in placed.snapshot.rules:
-        opens = typed or (placed.identity.named and rule.max_tokens_below is not None)
+        opens = typed or (placed.identity.opening is None and rule.max_tokens_below is not None)
         if opens and not (rule.name == began or (alone and placed.new)):
             continue
         if of_call and not alone:

@@ -19,13 +19,14 @@ from router.core.levels import USUAL, Draw, start_level
 from router.core.policy import CueValue, Level, Policy
 from router.core.ports import RecogniserState
 from router.core.store_ports import PinRecord
+from router.engine.identity import OF, Opening
 from router.engine.named_words import NamedWords
 
 PINS_KEPT = 100_000
 """Conversations remembered at most; a pin is about 500 bytes."""
 
-PINS_ALIKE = 16
-"""Conversations remembered under one key at most."""
+PINS_ALIKE = 256
+"""Conversations without a name, and with the same beginning, that are remembered at most."""
 
 STORED_AGAIN_S = 60.0
 """A pin that is only used is stored again after so long: what a restart can cost of its time to live."""
@@ -38,10 +39,11 @@ class _Mark(NamedTuple):
     cues: int
     faulted: int
     moves: int
+    answer: str
     seen_s: float
 
 
-UNSTORED = _Mark("", 0, 0, 0, 0.0)
+UNSTORED = _Mark("", 0, 0, 0, "", 0.0)
 
 
 class GivenLevel(NamedTuple):
@@ -71,7 +73,8 @@ class Pin:
     differ in the cues of their first turn and only there for good (`name_pin`). `moment` holds the passing cues of the
     newest user turn, `words` the user's own words where the client names them (`named_words`); neither is stored.
     `moves` are what it was given by task (`core.levels`), None where it began while nothing was tuned; `drawn` says
-    that a trial drew for it. `stored` is what of it was last stored (`mark`).
+    that a trial drew for it. `stored` is what of it was last stored (`mark`). Where it has no name, `answer` is the
+    hash of the first answer to it, "" while that is not known; `heard` works it out, when it is first asked for.
     """
 
     revision: str
@@ -86,11 +89,23 @@ class Pin:
     moves: Mapping[str, int] | None = None
     drawn: bool = False
     stored: _Mark = UNSTORED
+    conversation: str = ""
+    answer: str = ""
+    heard: Callable[[], str] | None = None
 
     @property
     def mark(self) -> _Mark:
         """What tells a pin from its stored record: the revision, how much it holds of each kind, and the time."""
-        return _Mark(self.revision, len(self.cues), len(self.faulted), len(self.moves or ()), self.seen_s)
+        moves, answer = len(self.moves or ()), self.known_answer()
+        return _Mark(self.revision, len(self.cues), len(self.faulted), moves, answer, self.seen_s)
+
+    def known_answer(self) -> str:
+        """Return `answer`, from what was heard if need be."""
+        heard = self.heard
+        if heard is not None:  # two threads may ask at once: they find the same
+            self.answer = heard()
+            self.heard = None
+        return self.answer
 
     def shown(self, values: Mapping[str, CueValue]) -> Timeline:
         """Return the cues with this call's free text where a pin that was stored has none."""
@@ -127,15 +142,16 @@ def cues_at(timeline: Timeline, turn: int) -> Mapping[str, CueValue]:
 
 
 class Pins:
-    """The pins by policy and conversation, forgotten after their idle time or when there are too many.
+    """The pins by policy and conversation, or beginning, forgotten after their idle time or when there are too many.
 
     Clients that do not name their conversations may have several that begin alike ("hi"). These share a key, and each
-    keeps a pin of its own: a request belongs to the pin whose cues are its own.
+    keeps a pin of its own: a request that goes on belongs to the pin whose first answer is its own, and whose cues are.
     """
 
     def __init__(self, limit: int = PINS_KEPT) -> None:
         self._pins: OrderedDict[tuple[str, str], list[Pin]] = OrderedDict()
         self._limit = limit
+        self._held = 0
         self._used: dict[int, tuple[str, str, Pin]] = {}
 
     def find(
@@ -147,43 +163,66 @@ class Pins:
         now_s: float,
         *,
         answering: bool = True,
+        opening: Opening | None = None,
     ) -> Pin | None:
         """Return the live pin that a request at user turn `turn` with these cues belongs to. It is not changed.
 
         `answering` is false for a request that goes on with a turn that was decided already, as with tool results.
+        `opening` is how a conversation without a name is known.
         """
-        key = (policy, conversation)
-        alike = self._pins.get(key)
+        alike = self._pins.get((policy, conversation.partition(OF)[0]))
         if alike is None:
             return None
+        before = len(alike)
         alike[:] = [pin for pin in alike if now_s - pin.seen_s <= pin.idle_s]
-        for pin in alike:  # by the cues of that very turn: others may have had others
+        self._held += len(alike) - before
+        some = alike if opening is None else _going_on(alike, opening, turn - answering)
+        for pin in some:  # by the cues of that very turn: others may have had others
             if _fits(cues_at(pin.cues, turn), cues):
                 return pin
         # With other cues it is the same conversation after a change, unless it is a new one of many that begin alike.
-        if alike and (turn > 0 or (not answering and len(alike) == 1)):
+        if opening is None and alike and (turn > 0 or (not answering and len(alike) == 1)):
             return max(alike, key=lambda pin: pin.seen_s)
-        return None
+        return some[0] if some and opening is not None else None
 
     def last(self, policy: str, conversation: str) -> Pin | None:
-        """Return the pin under a key that was used last."""
-        return max(self._pins.get((policy, conversation), ()), key=lambda pin: pin.seen_s, default=None)
+        """Return the pin of a conversation that was used last."""
+        alike = [
+            pin
+            for pin in self._pins.get((policy, conversation.partition(OF)[0]), ())
+            if pin.conversation == conversation
+        ]
+        return max(alike, key=lambda pin: pin.seen_s, default=None)
 
     def keep(self, policy: str, conversation: str, pin: Pin) -> None:
         """Remember a new pin."""
-        alike = self._pins.setdefault((policy, conversation), [])
+        pin.conversation = conversation = pin.conversation or conversation
+        key = policy, conversation.partition(OF)[0]
+        alike = self._pins.setdefault(key, [])
         alike.append(pin)
-        del alike[:-PINS_ALIKE]
-        if len(self._pins) > self._limit:
-            self._pins.popitem(last=False)
+        self._pins.move_to_end(key)
+        self._held += 1
+        if len(alike) > PINS_ALIKE:
+            alike.remove(min(alike, key=lambda each: each.seen_s))
+            self._held -= 1
+        while self._held > self._limit and len(self._pins) > 1:
+            self._held -= len(self._pins.popitem(last=False)[1])
         self._used[id(pin)] = policy, conversation, pin
 
     def use(self, policy: str, conversation: str, pin: Pin, now_s: float) -> None:
         """Note that a pin is used now."""
         pin.seen_s = now_s
         self._used[id(pin)] = policy, conversation, pin
-        if (policy, conversation) in self._pins:
-            self._pins.move_to_end((policy, conversation))
+        key = policy, conversation.partition(OF)[0]
+        if key in self._pins:
+            self._pins.move_to_end(key)
+
+    def hear(self, policy: str, pin: Pin, heard: Callable[[], str]) -> None:
+        """Take what tells a new conversation's first answer."""
+        if not pin.conversation:  # it was not kept
+            return
+        pin.heard = heard
+        self._used[id(pin)] = policy, pin.conversation, pin
 
     def revisions(self, now_s: float) -> set[tuple[str, str]]:
         """Return (policy, revision) of all live pins. One thread may ask while another finds.
@@ -238,9 +277,21 @@ class Pins:
             pin.moves = record.moves
             if record.levels:
                 pin.moves = _moves(policy_of(record.policy, record.revision), record.levels)
-            pin.drawn = record.drawn
+            pin.drawn, pin.answer = record.drawn, record.answer
             pin.first, pin.stored = record.first, pin.mark
             self.keep(record.policy, record.conversation, pin)
+
+
+def _going_on(alike: list[Pin], opening: Opening, turn: int) -> list[Pin]:
+    """Return the pins of conversations without a name that a request may go on with, likeliest first.
+
+    They are those with its first answer, else those whose answer nobody heard. Of several, it is probably the one that
+    got as far as the user turn before (`turn`), and was used last.
+    """
+    found = [pin for pin in alike if pin.known_answer() == opening.answer] if opening.answer else []
+    if not found and opening.answered:
+        found = [pin for pin in alike if not pin.answer]
+    return sorted(found, key=lambda pin: (pin.moment[0] == turn, pin.seen_s), reverse=True)
 
 
 def name_pin(policy: Policy, pin: Pin) -> str:
@@ -278,6 +329,7 @@ def _record(policy: Policy, conversation: str, pin: Pin) -> PinRecord:
         faulted=faulted,
         moves=pin.moves,
         drawn=pin.drawn,
+        answer=pin.answer,
     )
 
 

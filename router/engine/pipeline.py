@@ -41,7 +41,10 @@ CLIENT_GONE = 499
 
 @dataclass(slots=True)
 class Reply:
-    """What goes back to the client. A stream has `chunks`; whoever sends it must `aclose` it, come what may."""
+    """What goes back to the client. A stream has `chunks`; whoever sends it must `aclose` it, come what may.
+
+    `unnamed` says that nothing in the request named its conversation.
+    """
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -49,6 +52,7 @@ class Reply:
     chunks: AsyncGenerator[bytes, None] | None = None
     decision: Decision | None = None
     id: str = ""
+    unnamed: bool = False
 
 
 @dataclass(slots=True)
@@ -185,12 +189,14 @@ class Pipeline:
     def _reply(
         self, progress: Progress, sent: BackendResult, chunks: AsyncGenerator[bytes, None] | None = None
     ) -> Reply:
-        answer = sent.answer
-        return Reply(answer.status, answer.headers, answer.body, chunks, progress.decision, progress.call.id)
+        answer, unnamed = sent.answer, progress.prepared.placed.identity.opening is not None
+        return Reply(answer.status, answer.headers, answer.body, chunks, progress.decision, progress.call.id, unnamed)
 
     async def _relay(self, progress: Progress, sent: BackendResult) -> AsyncGenerator[bytes, None]:
         """Pass a stream on and record what became of it."""
+        opening = progress.prepared.placed.identity.opening
         heard = self.examine is not None and progress.prepared.snapshot.policy.heard
+        heard = heard or (opening is not None and not opening.answered)
         ending = StreamEnding(kept=[] if heard else None)
         wire, tenant = progress.call.wire, progress.call.tenant
         ownership = self.ownership if wire.chains else None
@@ -205,11 +211,13 @@ class Pipeline:
                 self._examine(progress, sent, ending.kept)
 
     def _examine(self, progress: Progress, sent: BackendResult, pieces: list[bytes]) -> None:
-        """Hand on an answer to be examined, where its policy wants to hear of it."""
+        """Hand on an answer to be examined, where its policy wants to hear of it, or by which one is known."""
         call, prepared, target = progress.call, progress.prepared, progress.target
+        size, opening = sum(map(len, pieces)), prepared.placed.identity.opening
+        if opening is not None and not opening.answered and size < KEPT_BYTES:
+            self.preparer.hear(prepared, call.wire, pieces, prepared.request.stream)
         if self.examine is None or target is None or not prepared.placed.snapshot.policy.heard:
             return
-        size = sum(map(len, pieces))
         self.examine(
             Answered(
                 wire=call.wire,

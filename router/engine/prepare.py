@@ -6,15 +6,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from time import perf_counter
-from types import MappingProxyType
 from typing import NamedTuple
 
 from router.core.decision import Decision, Reason
 from router.core.evidence import Evidence
-from router.core.policy import CueValue
 from router.core.ports import Capability, Request, Weaving, Wire
 from router.core.voice import LOOKALIKE
 from router.engine.decide_turns import Decided, blocked, decide_turns, required_only, with_notes
@@ -23,7 +22,7 @@ from router.engine.identity import Identifier, Identity
 from router.engine.named_words import KEY, name_words
 from router.engine.observe import Observed, PlacedRequest, observe
 from router.engine.pins import GivenLevel, Pin, Pins, Timeline, cues_at
-from router.engine.snapshot import PolicyRegistry, Snapshot
+from router.engine.snapshot import NO_CUES, PolicyRegistry, Snapshot
 from router.engine.threads import Link, Thread, Threads, rebuild
 
 STORED_CONVERSATION = "conv_"
@@ -208,6 +207,9 @@ class RequestPreparer:
             self.pins.use(policy.name, placed.identity.conversation, pin, self._clock())
         if observed.aside:  # a title that an app asks for must not open the conversation, nor change it
             return
+        opening = placed.identity.opening
+        if opening is not None and opening.answered and not pin.answer:
+            pin.answer = opening.answer  # as its client resends it
         if placed.new:
             self.pins.keep(policy.name, placed.identity.conversation, pin)
         else:
@@ -222,6 +224,11 @@ class RequestPreparer:
             kept = {number: (seen.state, seen.evidence) for number, seen in observed.kept.items()}
             pin.faulted = {**pin.faulted, **kept}  # a new dict: another thread may be reading the old one
         pin.moves, pin.drawn = decided.moves, decided.drawn
+
+    def hear(self, prepared: PreparedRequest, wire: Wire, pieces: Sequence[bytes], stream: bool) -> None:
+        """Take the answer by which the conversation that a request opened will be known; its words are read later."""
+        placed, answer = prepared.placed, partial(self._identifier.answer_in, wire, pieces, stream)
+        self.pins.hear(placed.snapshot.policy.name, placed.pin, answer)
 
     def remember(self, tenant: str, prepared: PreparedRequest, response_id: str) -> None:
         """Remember what was decided, for requests that go on from this answer without resending its turns."""
@@ -305,9 +312,11 @@ class RequestPreparer:
             metadata,
             [f"{name}={cues[name]}" for name in personal] if personal else (),
         )
-        lasting, passing = _parted(snapshot, cues) if snapshot.volatile else (cues, _NO_CUES)
+        lasting, passing = snapshot.parted(cues) if snapshot.volatile else (cues, NO_CUES)
         now = self._clock()
-        pin = self.pins.find(policy.name, identity.conversation, asked - 1, lasting, now, answering=answering)
+        key, opening, pin = (policy.name, identity.conversation), identity.opening, None
+        if opening is None or opening.answer:  # else it begins here
+            pin = self.pins.find(*key, asked - 1, lasting, now, answering=answering, opening=opening)
         levels = self.registry.levels(policy.name)
         new = pin is None
         if pin is None:
@@ -316,13 +325,15 @@ class RequestPreparer:
             moment = (asked - 1, passing)
             pin = Pin(policy.revision, now, now, policy.settings.pin_idle_s, timeline, moment=moment, moves=moves)
         else:
+            if pin.conversation != identity.conversation:
+                identity = identity.going_on_with(pin.conversation)
             if pin.revision != policy.revision:
                 # Where the old revision is gone from the registry, the conversation moves on to the present one.
                 earlier = self.registry.pinned(policy.name, pin.revision)
                 if earlier is not None:
                     snapshot = earlier
                     cues, faults = snapshot.cues.read(call.headers, metadata)
-                    lasting, passing = _parted(snapshot, cues)
+                    lasting, passing = snapshot.parted(cues)
             timeline = pin.shown(lasting)
             if not answering:
                 at, before = pin.moment
@@ -386,14 +397,3 @@ DEFAULT_CAPABILITY = Capability()
 
 def _notes(faults: Iterable[str]) -> tuple[tuple[str, str], ...]:
     return tuple((fault, "the cue was not usable and fell to its default") for fault in faults)
-
-
-def _parted(snapshot: Snapshot, cues: Mapping[str, CueValue]) -> tuple[Mapping[str, CueValue], Mapping[str, CueValue]]:
-    """Return the cues that hold for more than one call, and those that are passing."""
-    if snapshot.volatile.isdisjoint(cues):
-        return cues, _NO_CUES
-    passing = {name: value for name, value in cues.items() if name in snapshot.volatile}
-    return {name: value for name, value in cues.items() if name not in passing}, passing
-
-
-_NO_CUES: Mapping[str, CueValue] = MappingProxyType({})

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from operator import itemgetter
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from router.core.compose import Mix, compose
@@ -24,7 +25,7 @@ from router.core.decision import Settlement
 from router.core.errors import PolicyError, RequestError, did_you_mean
 from router.core.evidence import Evidence, Thresholds
 from router.core.levels import Levels
-from router.core.policy import AuxiliaryRule, Level, Policy
+from router.core.policy import AuxiliaryRule, CueValue, Level, Policy
 from router.core.ports import CueReader, Recogniser
 
 log = logging.getLogger("router.engine")
@@ -56,6 +57,9 @@ class _Memo(OrderedDict[Hashable, V]):
         self[key] = value
         if len(self) > self._limit:
             self.popitem(last=False)
+
+
+NO_CUES: Mapping[str, CueValue] = MappingProxyType({})
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +98,13 @@ class Snapshot:
     def volatile(self) -> frozenset[str]:
         """The cues that change from call to call."""
         return frozenset(name for name, cue in self.policy.cues.items() if cue.volatile)
+
+    def parted(self, cues: Mapping[str, CueValue]) -> tuple[Mapping[str, CueValue], Mapping[str, CueValue]]:
+        """Return the cues that hold for more than one call, and those that are passing."""
+        if self.volatile.isdisjoint(cues):
+            return cues, NO_CUES
+        passing = {name: value for name, value in cues.items() if name in self.volatile}
+        return {name: value for name, value in cues.items() if name not in passing}, passing
 
     def forget(self) -> None:
         """Forget what was worked out: few requests are decided under an earlier revision. It only costs them time."""

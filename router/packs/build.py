@@ -13,7 +13,7 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, Literal, cast
 
-from router.core.errors import Fault
+from router.core.errors import Fault, did_you_mean
 from router.core.policy import (
     ROOT,
     AuxiliaryRule,
@@ -54,6 +54,7 @@ class _Parts:
     """A policy in the making, and where each of its parts stands."""
 
     faults: list[Fault]
+    snippets: Mapping[str, tuple[str, YamlNode]]
     cues: dict[str, Cue] = field(default_factory=dict)
     places: dict[str, Place] = field(default_factory=dict)
     notes: list[tuple[str, Fault]] = field(default_factory=list)
@@ -66,7 +67,9 @@ def build(
 
     With faults appended, the result is not to be served.
     """
-    built = _Parts(faults, notes=[("older_key", fault) for fault in draft.older])
+    notes = [("older_key", fault) for fault in draft.older]
+    notes += [("unused_snippet", fault) for fault in _unused(draft)] if draft.whole else []
+    built = _Parts(faults, draft.snippets, notes=notes)
     for name, (cue_form, node) in sorted(draft.cues.items()):
         built.cues[name] = declare_cue(name, cue_form, node, faults)
         built.places[f"cue:{name}"] = node.place
@@ -120,6 +123,14 @@ def build(
     )
     tests = tuple(_test(path, *test, built) for path, task in draft.tasks.items() for test in task.tests or ())
     return policy, tests, MappingProxyType(built.places), tuple(built.notes)
+
+
+def _unused(draft: PackDraft) -> Iterator[Fault]:
+    """Find named sentences that no instruction says."""
+    said = {line.form.snippet for task in draft.tasks.values() for lines in task.said.values() for line in lines}
+    for name, (_, node) in draft.snippets.items():
+        if name not in said:
+            yield node.fault(f"the snippet {name} is said nowhere", f"say it with {{snippet: {name}}}, or remove it")
 
 
 def _children(paths: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -202,10 +213,11 @@ def _instruction(path: str, key: str, index: int, written: InstructionDraft, bui
         message = f'the id "{identity}" is given twice; the other place is {file}:{line}'
         built.faults.append(node.at("id").fault(message, "ids are unique in a pack; change one"))
     built.places[identity] = node.place
-    text = f"- {form.text}" if written.listed else form.text
+    said, where = (form.text or "", node.at("text")) if form.snippet is None else _snippet(form.snippet, node, built)
+    text = f"- {said}" if written.listed else said
     when = conditions(form.when, node.at("when"), built.cues, built.faults)
     unless = conditions(form.unless, node.at("unless"), built.cues, built.faults)
-    spoken = _placeholders(text, node.at("text"), built)
+    spoken = _placeholders(text, where, built)
     used = {*spoken, *(clause.cue for clause in when + unless)}
     return Instruction(
         id=identity,
@@ -220,6 +232,14 @@ def _instruction(path: str, key: str, index: int, written: InstructionDraft, bui
         cues=spoken,
         volatile=any(built.cues[name].volatile for name in used if name in built.cues),
     )
+
+
+def _snippet(name: str, node: YamlNode, built: _Parts) -> tuple[str, YamlNode]:
+    """Return the sentence that a pack has named, and where it stands."""
+    if name not in built.snippets:
+        hint = did_you_mean(name, built.snippets) if built.snippets else f"add {name}: ... under snippets: at the root"
+        built.faults.append(node.at("snippet").fault(f'there is no snippet "{name}"', hint))
+    return built.snippets.get(name, ("", node))
 
 
 def _placeholders(text: str, node: YamlNode, built: _Parts) -> tuple[str, ...]:

@@ -2,9 +2,9 @@
 
 Rules. `extends` names a sibling pack, or is a path relative to the pack; either way the other pack lies in the folder
 that holds the outermost pack. The pack that extends has the last word, task by task and key by key: its list of
-instructions for a level replaces the other list, its tests of a task replace the other tests, its cues, metrics,
-signals and rules replace those of the same name, its judge replaces the judge, its settings, parameters and levels by
-complexity replace single values. Examples, those of the files beside a pack too, `unrelated`, `boilerplate`,
+instructions for a level replaces the other list, its tests of a task replace the other tests, its cues, snippets,
+metrics, signals and rules replace those of the same name, its judge replaces the judge, its settings, parameters and
+levels by complexity replace single values. Examples, those of the files beside a pack too, `unrelated`, `boilerplate`,
 `user_words` and `dialogues` are added. A task that is `off` in the end is left out with all below it, with the
 dialogues about it and as a place where a signal is met. A file of examples may name any task that one of these packs
 describes.
@@ -91,6 +91,7 @@ class PackDraft:
     settings: Mapping[str, Any]
     settings_node: YamlNode
     cues: Mapping[str, tuple[CueForm, YamlNode]]
+    snippets: Mapping[str, tuple[str, YamlNode]]
     metrics: Mapping[str, tuple[MetricForm, YamlNode]]
     signals: Mapping[str, tuple[SignalForm, YamlNode]]
     judge: tuple[JudgeForm, YamlNode] | None
@@ -202,6 +203,7 @@ def _draft(layer: PackSource, faults: list[Fault]) -> PackDraft:
         settings=located(settings, node.at("settings"), faults),
         settings_node=node.at("settings"),
         cues=named("cues"),
+        snippets=named("snippets"),
         metrics=named("metrics"),
         signals=named("signals"),
         judge=(root.judge, node.at("judge")) if root.judge else None,

@@ -82,12 +82,19 @@ def _identity(word: str) -> str:
     return word
 
 
-class InstructionForm(ClosedModel):
-    """One instruction with what goes with it."""
+SAYS = ("text", "snippet")
 
-    text: Text = Field(
-        description="What is said; {cue} stands for the value of a cue",
-        examples=["Say that the money goes back by {payment_type}."],
+
+class InstructionForm(ClosedModel):
+    """One instruction with what goes with it: a text of its own, or a sentence that the pack has named."""
+
+    model_config = ConfigDict(json_schema_extra=exactly_one(SAYS))
+
+    text: Text | None = optional(
+        "What is said; {cue} stands for the value of a cue", example="Say that the money goes back by {payment_type}."
+    )
+    snippet: Name | None = optional(
+        "Name of a sentence under snippets, said in place of a text", example="order_number"
     )
     when: Clauses | None = optional(
         "Said only if all of these hold: cue -> value, list of values, or presence",
@@ -98,6 +105,11 @@ class InstructionForm(ClosedModel):
     id: Annotated[str, AfterValidator(_identity), WithJsonSchema({"type": "string", "pattern": f"^{_ID}$"})] | None = (
         optional("A name for traces; otherwise path, level and position", example="refund.way")
     )
+
+    @model_validator(mode="after")
+    def _says_something(self) -> InstructionForm:
+        one_of(SAYS, set(self.given()), "an instruction")
+        return self
 
 
 _Line: TypeAlias = Annotated[
@@ -281,6 +293,9 @@ class PackForm(TaskForm):
     cues: dict[Name, CueForm] | None = optional(
         "Facts about a request, by name",
         example={"tier": {"values": ["free", "pro"], "from": {"header": "customer-tier"}}},
+    )
+    snippets: dict[Name, Text] | None = optional(
+        "Sentences that several tasks use, by name", example={"order_number": "Ask for the order number."}
     )
     metrics: dict[Name, MetricForm] | None = optional(
         "What feedback may report, by name", example={"resolved": {"type": "boolean", "primary": True, "default": True}}

@@ -30,6 +30,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
 
+from router.core.compose import REPEATED
 from router.core.decision import Decision
 from router.core.learning import Compliance
 from router.core.policy import Check, CueValue, Instruction, Policy, lineage
@@ -131,6 +132,7 @@ class Checks:
         text, all_of_it = clean(text)
         views = _TextViews(text, whole and all_of_it)
         said = {piece.id for piece in decision.mix}
+        said |= {dropped.id for dropped in decision.dropped if dropped.reason == REPEATED}  # in another's words
         cases = {path for task in decision.listed for path in lineage(task)}
         cases -= {path for task in decision.tasks for path in lineage(task)}
         held: list[bool] = []

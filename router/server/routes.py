@@ -51,6 +51,9 @@ STREAM_HEADERS: RawHeaders = [(b"cache-control", b"no-cache"), (b"x-accel-buffer
 FEEDBACK_HEADER = b"x-router-feedback"
 """Carries the token with which feedback on an answer can be sent."""
 
+UNNAMED = (b"x-router-conversation", b"unnamed")
+"""Tells an app that its request did not say which conversation it belongs to."""
+
 
 def new_decision_id() -> str:
     """Return an id that nobody can guess (64 random bits), in the order of time, so that an index grows at its end."""
@@ -73,24 +76,25 @@ def reply_headers(reply: Reply, tell: bool, id_header: bytes = b"x-request-id", 
         headers += STREAM_HEADERS
     if tell and reply.decision is not None:
         headers += decision_headers(reply.decision, reply.id)
+        if reply.unnamed:
+            headers.append(UNNAMED)
         if token:
             headers.append((FEEDBACK_HEADER, token))
     return headers
 
 
 def decision_headers(decision: Decision, decision_id: str) -> RawHeaders:
-    """Return the headers that tell an app what was decided; a shortlist only where there is one."""
-    task = decision.task
-    told = _told(task, decision.level, decision.revision, decision.outcome)
+    """Return the headers that tell an app what was decided, the main task first; a shortlist where there is one."""
+    told = _told(decision.tasks, decision.level, decision.revision, decision.outcome)
     if decision.shortlist:
         told = [*told, (b"x-router-shortlist", ", ".join(decision.listed).encode())]
     return [(b"x-router-decision", decision_id.encode()), *told]
 
 
 @lru_cache(4096)
-def _told(task: str, level: Level, revision: str, outcome: str) -> RawHeaders:
+def _told(tasks: tuple[str, ...], level: Level, revision: str, outcome: str) -> RawHeaders:
     return [
-        (b"x-router-task", task.encode()),
+        (b"x-router-task", ", ".join(tasks).encode()),
         (b"x-router-level", level.word.encode()),
         (b"x-router-revision", revision.encode()),
         (b"x-router-outcome", outcome.encode()),

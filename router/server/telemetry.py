@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 
 from router.core.audit import AuditWatch, by_name
 from router.core.learning import Feedback
+from router.core.policy import Level
 from router.core.ports import Usage
 from router.core.store_ports import FeedbackStore, TraceStore
 from router.core.trace import Trace
@@ -35,7 +36,7 @@ DIAL = ("policy", "task", "model")
 COUNTERS: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
     {
         "router_requests": ("Requests decided.", ("policy", "task", "outcome")),
-        "router_levels": ("Decisions by task and level.", ("policy", "task", "level")),
+        "router_levels": ("Tasks settled, by level.", ("policy", "task", "level")),
         "router_shortlisted": ("Tasks on shortlists.", ("policy", "task")),
         "router_tokens_added": ("Tokens added, by estimate.", ("policy",)),
         "router_usage_tokens": ("Tokens as backends counted them.", ("policy", "model", "kind")),
@@ -189,7 +190,8 @@ class Telemetry:
             counts["router_client_retries"][(policy,)] += 1
         else:  # a request that its client sends again is one request
             counts["router_requests"][(policy, decision.task, decision.outcome)] += 1
-            counts["router_levels"][(policy, decision.task, decision.level.word)] += 1
+            for path in decision.tasks:
+                counts["router_levels"][(policy, path, decision.levels.get(path, Level.OFF).word)] += 1
             if decision.outcome in ("classified", "shortlisted"):  # else nothing of a shortlist is said
                 for path, _ in decision.shortlist:
                     counts["router_shortlisted"][(policy, path)] += 1

@@ -28,7 +28,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-REVISION = "0005"
+REVISION = "0006"
 """The newest revision. A database that has it is opened without a look at the revisions themselves."""
 
 RELEASED_VERSION = 2
@@ -122,6 +122,7 @@ pins = Table(
     Column("faulted", Text, nullable=False),
     Column("levels", Text),
     Column("drawn", Integer, nullable=False, server_default="0"),
+    Column("answer", String(16), nullable=False, server_default=""),
 )
 
 # What was said of decisions and conversations, in the order of `number`. Only ever added to; the sender's `id` counts

@@ -212,6 +212,7 @@ def _pin_row(record: PinRecord) -> Row:
         ).decode(),
         "levels": None if record.moves is None else _encode(record.moves).decode(),
         "drawn": int(record.drawn),
+        "answer": record.answer,
     }
 
 
@@ -219,7 +220,7 @@ def _pin(row: Mapping[str, Any] | Any) -> PinRecord:
     given: Any = None if row["levels"] is None else _decode(row["levels"])
     by_complexity = any(isinstance(levels, dict) for levels in (given or {}).values())  # of an earlier release
     return PinRecord(
-        **{name: row[name] for name in (*_PIN_KEY, "revision", "began_s", "seen_s", "idle_s")},
+        **{name: row[name] for name in (*_PIN_KEY, "revision", "began_s", "seen_s", "idle_s", "answer")},
         cues=tuple((turn, values) for turn, values in _decode(row["cues"])),
         faulted={int(turn): loaded_evidence(stored) for turn, stored in _decode(row["faulted"]).items()},
         moves={} if by_complexity else given,

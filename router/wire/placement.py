@@ -16,6 +16,9 @@ changes nothing. Else its tail opens with a line: with SWITCH_LINE where all of 
 said above, with the names of the tasks. Cases are put up again where the list is another, or has something new; what
 was said of them before is pointed at, not repeated.
 
+An instruction that was said unless a cue has some value is lifted at the turn at which the cue has it, by a sentence
+that says so (`Dropped.lifted`); the instruction counts as not said from there on.
+
 What was said as a case was said under a condition. It counts as said for the task of that case, whether as a case again
 or once it is sure; for other tasks, and what lies above both, it was never in force.
 """
@@ -29,11 +32,14 @@ from typing import Literal, NamedTuple
 
 from router.core.compose import is_frame, is_heading, required_of
 from router.core.decision import TASK_GAP, Decision, say
-from router.core.policy import ROOT, Piece, lineage, title
+from router.core.policy import ROOT, Level, Piece, lineage, title
 from router.core.voice import ABOUT_LINE, ANY_CASE_LINE, SWITCH_LINE
 
 AS_ABOVE = " What is said above for it holds."
 """Ends ABOUT_LINE where there is such text."""
+
+LIFTS = "lifts"
+"""The id of a piece that takes back what was said."""
 
 SAID_ABOVE = "- As said above."
 """Stands in a case for those of its lines that were said before."""
@@ -149,6 +155,7 @@ class _Told:
         lines = [piece for piece in lasting if not is_frame(piece)]
         new = [piece for piece in lines if not self._holds(piece, (piece.case,))]
         speaks = decision.outcome in _SPEAKING
+        lifted = self._lift(decision) if speaks and decision.dropped else ()
         if not speaks:
             if not (fresh or new):
                 return "", _NONE, _NONE
@@ -159,7 +166,7 @@ class _Told:
         if self.begun:
             if moved and now:
                 line = self._opening(now if speaks else (), plain, fresh, names)
-            if not line and fresh and self.open_case:
+            if not line and (fresh or lifted) and self.open_case:
                 line = ANY_CASE_LINE
         self.begun = True
         if moved or block:
@@ -167,7 +174,7 @@ class _Told:
             self.voiced = any([piece.task != ROOT and not piece.volatile for piece in mix])
         elif not self.voiced:
             self.voiced = any([piece.task != ROOT for piece in fresh])
-        if block or fresh or line:
+        if block or fresh or lifted or line:
             self.open_case = bool(block)
         for piece in fresh:
             self.plain[piece.id] = piece.text
@@ -175,7 +182,15 @@ class _Told:
                 told.pop(piece.id, None)
         for piece in new:
             self.under.setdefault(piece.case, {})[piece.id] = piece.text
-        return line, fresh, block
+        return line, [*lifted, *fresh] if lifted else fresh, block
+
+    def _lift(self, decision: Decision) -> Sequence[Piece]:
+        """Return the sentences, each once, that take back what was said and does not hold any more."""
+        words: dict[str, None] = {}
+        for dropped in decision.dropped:
+            if dropped.lifted and any([told.pop(dropped.id, "") for told in (self.plain, *self.under.values())]):
+                words[dropped.lifted] = None
+        return [Piece(LIFTS, ROOT, Level.BRIEF, text, 0) for text in words]
 
     def _holds(self, piece: Piece, tasks: Collection[str]) -> bool:
         """Say whether a text was said already, plainly or as the case of one of these tasks."""

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from router.commands.main import app
 from router.commands.show import explanation_view
-from router.core.evidence import SILENT, Certificate, Likely, Thresholds, Tolerance
+from router.core.evidence import SILENT, Belief, Certificate, Likely, Thresholds, Tolerance
 from router.engine.explain import certificate_json, explanation
 from router.engine.snapshot import Snapshot
 from tests.support.parts import EITHER, MetadataCues, WordRecogniser, body, call, preparer, small_policy, snapshot
@@ -168,6 +168,20 @@ def test_a_second_request_is_told_by_its_sentence() -> None:
 
     found = explained("refund", at=snapshot(small_policy(), Twofold()))
     assert found["sentences"] == [[{"task": "/delivery", "mass": 0.3}]]
+
+
+def test_a_task_that_a_sentence_settled_stands_in_the_tree_with_the_words_that_did_it() -> None:
+    class Twofold(WordRecogniser):
+        def step(self, before: Any, text: str, reply_before: str = "", parts: Any = ()) -> Any:
+            state, belief = super().step(before, text, reply_before, parts)
+            clear = Belief({"/delivery": 0.97}, (Likely("/delivery", 0.97),), said="And my parcel?")
+            return state, replace(belief, mass={**belief.mass, "/delivery": 0.08}, sentences=(clear,))
+
+    found = explained("refund", at=snapshot(small_policy(), Twofold()))
+    assert found["tasks"] == ["/billing/refund", "/delivery"]
+    text = shown(found)
+    assert '0.0800 < 0.5000  0.9700 ≥ 0.5000 by "And my parcel?"' in text
+    assert "/delivery at 0.97 (threshold 0.50) by one of its sentences" in text
 
 
 @pytest.mark.parametrize("words", [("--json",), ()])

@@ -94,11 +94,53 @@ def test_lineage_every_instruction_lies_on_the_lineage_of_a_settled_or_listed_pa
 
 
 @law
-def test_lineage_general_before_specific_always(case: tuple[Policy, Evidence]) -> None:
+def test_lineage_general_before_specific_and_each_branch_in_one_piece(case: tuple[Policy, Evidence]) -> None:
     decision = decided(case)
     for where in {piece.case for piece in decision.mix}:
-        depths = [depth(piece.task) for piece in instructions(decision) if piece.case == where and piece.id != "soft"]
-        assert depths == sorted(depths)
+        pieces = [piece for piece in instructions(decision) if piece.case == where and piece.id != "soft"]
+        tasks = list(dict.fromkeys(piece.task for piece in pieces))
+        assert [piece.task for piece in pieces] == [task for task in tasks for p in pieces if p.task == task]
+        for at, task in enumerate(tasks):
+            assert not set(tasks[at + 1 :]) & set(lineage(task)), "what is above it came before"
+            between = tasks[tasks.index(above) + 1 : at] if (above := nearest(task, tasks)) else tasks[:at]
+            assert not above or all(above in lineage(other) for other in between), "and of its own branch alone"
+
+
+def nearest(task: str, tasks: list[str]) -> str:
+    """The deepest of some tasks that lies above another."""
+    return max((each for each in lineage(task)[:-1] if each in tasks), key=depth, default="")
+
+
+SHARED = "- Ask for the order number."
+
+
+@law
+def test_once_a_sentence_that_tasks_share_is_said_once_and_as_firmly_as_any_of_them_says_it(
+    case: tuple[Policy, Evidence],
+) -> None:
+    """Plainly once, in a case once, and beside plain text that stays in none; what is passing changes nothing."""
+    policy, evidence = case
+    alike = {
+        path: replace(
+            task,
+            instructions=tuple(replace(i, text=SHARED) if i.id.endswith(".0") else i for i in task.instructions),
+        )
+        for path, task in policy.tasks.items()
+    }
+    policy, evidence = replace(policy, tasks=alike), replace(evidence, auxiliary="")
+    calm = {name: value for name, value in evidence.cues.items() if name != "queue"}
+    decision, without = decide(policy, evidence), decide(policy, replace(evidence, cues=calm))
+    assert [piece for piece in decision.mix if not piece.volatile] == list(without.mix)
+    said = [piece for piece in without.mix if piece.text == SHARED]
+    for where in {piece.case for piece in said}:
+        assert len([piece for piece in said if piece.case == where]) == 1
+    told = {dropped.id for dropped in without.dropped if dropped.reason != "budget"}
+    plain = {above for path in without.tasks for above in lineage(path)}
+    due = [i for path in plain for i in policy.tasks[path].instructions if without.levels[path] and i.required]
+    assert all(i.id in told or i.id in {piece.id for piece in without.mix} for i in due)
+    repeated = {dropped.id for dropped in without.dropped if dropped.reason == "repeated"}
+    if any(i.id in repeated for i in due):
+        assert any(piece.required for piece in said if not piece.case)
 
 
 @law

@@ -20,7 +20,7 @@ from router.assembly import WIRES
 from router.core.decision import Decision
 from router.core.learning import DialKey
 from router.core.levels import Dial, Levels, Trial
-from router.core.policy import Level, Policy, Task
+from router.core.policy import Condition, Cue, Level, Policy, Task
 from router.core.ports import Capability
 from router.core.store_ports import PinRecord
 from router.engine.pins import Pins
@@ -108,6 +108,10 @@ def desk(revision: int) -> Snapshot:
         path: tuple(instruction(path, name, f"{path} says {name}.", level) for name, level in lines)
         for path in ("/billing", "/billing/invoice")
     }
+    # Lifted where the complexity comes to be another, and said again where it changes back.
+    simple = instruction("/billing", "brief.2", "Be short.", unless=(Condition("complexity", ("complex",)),))
+    said["/billing"] = (said["/billing"][0], simple, *said["/billing"][1:])
+    cues = {**policy.cues, "complexity": Cue("complexity", "enum", values=("simple", "complex"))}
     more = {
         "/billing": replace(
             policy.tasks["/billing"], instructions=said["/billing"], children=("/billing/refund", "/billing/invoice")
@@ -119,7 +123,7 @@ def desk(revision: int) -> Snapshot:
     recogniser = WordRecogniser()
     recogniser.WORDS = {**WordRecogniser.WORDS, "invoice": "/billing/invoice"}
     recogniser.doubts = {EITHER: ("/delivery", "/billing/refund"), "bill": ("/billing/invoice", "/billing/refund")}
-    return snapshot(replace(policy, tasks=MappingProxyType(tasks)), recogniser)
+    return snapshot(replace(policy, tasks=MappingProxyType(tasks), cues=MappingProxyType(cues)), recogniser)
 
 
 PATHS = ("/", "/billing", "/billing/refund", "/billing/invoice", "/delivery")
@@ -156,6 +160,8 @@ def test_a_conversation_that_grows_is_sent_as_a_growing_prefix(
         history = [edited.get(at, move) for at, move in enumerate(asked)]
         sent = world.send(history, system, capability)
         assert sent[: len(before)] == before
+        if b"The complexity is now known: complex." in b"".join(sent):
+            event("something is lifted")
         if what == "again":
             assert world.send(history, system, capability) == sent
         before = sent

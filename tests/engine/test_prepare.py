@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from router.core.compose import CASES, NOTHING_MORE
 from router.core.errors import RequestError
-from router.core.policy import AuxiliaryRule
+from router.core.policy import AuxiliaryRule, Condition, Cue, Instruction, Level
 from router.core.voice import OWN_TAGS_LINE
 from router.engine.prepare import INLINE_BYTES, PreparedRequest
 from tests.support.parts import CHAT, Clock, WordRecogniser, body, call, preparer, sent_messages, small_policy, snapshot
@@ -83,6 +83,46 @@ def test_a_cue_that_changes_is_said_at_its_turn_and_put_back_there() -> None:
     assert second[0]["content"] == "Be polite.\nTier: free"
     assert "Tier: pro" in second[-1]["content"]
     assert third[: len(second)] == second
+
+
+KNOWN = {
+    "level": ("enum", "gold", "silver", "The membership level is now known: gold."),
+    "verified": ("boolean", True, False, "Now true: membership level."),
+    "name": ("text", "Ann", "", "The membership level is now known."),
+}
+
+
+@pytest.mark.parametrize(("kind", "known", "other", "lifts"), KNOWN.values(), ids=KNOWN)
+def test_what_was_said_for_want_of_a_cue_is_lifted_where_the_cue_becomes_known(
+    kind: Any, known: Any, other: Any, lifts: str
+) -> None:
+    policy = small_policy()
+    asks = Instruction(
+        "/billing/refund:ask",
+        "/billing/refund",
+        Level.BRIEF,
+        "- Ask for the membership level.",
+        7,
+        unless=(
+            Condition("membership_level", present=True) if kind == "text" else Condition("membership_level", (known,)),
+        ),
+    )
+    refund = policy.tasks["/billing/refund"]
+    tasks = {**policy.tasks, refund.path: replace(refund, instructions=(*refund.instructions, asks))}
+    cue = Cue("membership_level", kind, values=("gold", "silver") if kind == "enum" else ())
+    seen = preparer(snapshot(replace(policy, tasks=tasks, cues={"membership_level": cue})))
+    said: list[str] = []
+    before: list[Any] = []
+    for text, value in [("refund", other), ("it broke", known), ("and now?", known), ("well?", other), ("oh", known)]:
+        facts = {"conversation_id": "c", **({"membership_level": value} if value != "" else {})}
+        now = sent_messages(seen, body(*said, text, metadata=facts))
+        assert now[: len(before)] == before
+        before, said = now, [*said, text, "Well."]
+    texts = [message["content"] for message in before]
+    lines = [sum(line == lifts for line in text.splitlines()) for text in texts if text != "Well."]
+    asked = [text.count("- Ask for the membership level.") for text in texts if text != "Well."]
+    assert lines == [0, 0, 1, 0, 0, 1], "the system text, then the turns"
+    assert asked == [1, 0, 0, 0, 1, 0], "said again where it holds again"
 
 
 def test_a_cue_of_the_moment_is_said_at_the_newest_turn_alone() -> None:

@@ -47,7 +47,9 @@ def pack(task: Keys = NOTHING, /, **root: Any) -> dict[str, Any]:
 
 
 def instruction(keys: Keys) -> dict[str, Any]:
-    return pack({"guided": [{"text": "Say {tier}.", **keys}]}, metrics={"c": {"type": "checks", "primary": True}})
+    said = keys if "snippet" in keys else {"text": "Say {tier}.", **keys}
+    named = {"one": "Say one.", "two": "Say two."}
+    return pack({"guided": [dict(said)]}, metrics={"c": {"type": "checks", "primary": True}}, snippets=named)
 
 
 def settings(key: str) -> Callable[[Keys], dict[str, Any]]:
@@ -122,6 +124,7 @@ ROWS: dict[str, dict[str, tuple[Any, Any] | tuple[Any, Any, Keys]]] = {
         "extends": (None, "base"),
         "settings": (None, {"budget_tokens": 0}),
         "cues": (CUES, {**CUES, "d": TIER | {"say": "Tier: {value}"}}),
+        "snippets": ({"a": "One."}, {"a": "Two."}, {"guided": [{"snippet": "a"}]}),
         "metrics": ({"m": BOOLEAN}, {}),
         "signals": (None, {"s": {"user_says": "thanks", "says": {"m": True}}}),
         "judge": (None, JUDGE),
@@ -158,6 +161,7 @@ ROWS: dict[str, dict[str, tuple[Any, Any] | tuple[Any, Any, Keys]]] = {
     },
     "InstructionForm": {
         "text": ("A.", "B."),
+        "snippet": ("one", "two"),
         "when": (None, {"tier": "free"}),
         "unless": (None, {"tier": "pro"}),
         "check": (None, {"max_words": 2}),

@@ -50,6 +50,24 @@ async def test_there_is_no_such_header_without_a_list(desk: Running) -> None:
         assert (await decided(desk, headers["x-router-decision"]))["shortlist"] == []
 
 
+async def test_all_tasks_of_a_message_are_told_the_main_one_first(desk: Running) -> None:
+    """In headers, in the stored decision, by explain with the sentence that did it, and in metrics."""
+    said = "I want my money back. When do you open?"
+    both = ["/order/refund", "/hours"]
+    headers = (await desk.ask(said)).headers
+    assert headers["x-router-task"].split(", ") == both
+    stored = await decided(desk, headers["x-router-decision"])
+    assert (stored["task"], stored["tasks"]) == (both[0], both)
+    assert "open" not in str(stored), "no words are stored"
+    body = {"model": "echo", "messages": [{"role": "user", "content": said}]}
+    found = (await desk.client.post("/v1/router/explain", json=body)).json()
+    assert found["turns"][0]["tasks"] == both
+    assert [(by["task"], by["sentence"]) for by in found["by_sentence"]] == [("/hours", "When do you open?")]
+    metrics = (await desk.client.get("/metrics")).text
+    for path in both:
+        assert f'router_levels_total{{level="brief",policy="desk",task="{path}"}} 1.0\n' in metrics
+
+
 async def test_explain_shows_the_list_with_its_masses_and_the_case_of_each_line(desk: Running) -> None:
     body = {"model": "echo", **BODIES["chat/completions"]}
     found = (await desk.client.post("/v1/router/explain", json=body)).json()

@@ -132,6 +132,7 @@ def test_the_dials_of_ordinary_requests_become_those_of_all(empty: str) -> None:
         connection.execute(text("UPDATE alembic_version SET version_num = '0003'"))
         for table in ("decisions", "audits"):
             connection.execute(text(f"ALTER TABLE {table} DROP COLUMN shortlist"))
+        connection.execute(text("ALTER TABLE pins DROP COLUMN answer"))
         connection.execute(text("ALTER TABLE experiments ADD COLUMN complexity TEXT NOT NULL DEFAULT ''"))
         for kind in ("stepped", "frozen"):
             connection.execute(written, [{"kind": kind, "complexity": complexity} for complexity in complexities])

@@ -64,7 +64,7 @@ def test_one_maker_mixes_up_no_thresholds(trace: Traces, several: list[Evidence]
 
 
 def say(task: str, level: Level, number: int) -> Instruction:
-    return Instruction(f"{task}#{number}", task, level, f"Say {number}.", 10)
+    return Instruction(f"{task}#{number}", task, level, f"Say {number} of {task}.", 10)
 
 
 @pytest.fixture

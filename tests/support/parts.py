@@ -115,7 +115,8 @@ class MetadataCues:
     def read(
         self, headers: Mapping[str, str], metadata: Mapping[str, Any]
     ) -> tuple[dict[str, CueValue], tuple[str, ...]]:
-        return {name: metadata[name] for name in ("tier", "name", "queue", "complexity") if name in metadata}, ()
+        names = ("tier", "name", "queue", "complexity", "membership_level")
+        return {name: metadata[name] for name in names if name in metadata}, ()
 
     def detect(self, text: str, turn: int) -> dict[str, CueValue]:
         return {}

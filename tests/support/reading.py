@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
-from router.core.compose import CASES, NOTHING_MORE
+from router.core.compose import CASES, NOT_KNOWN, NOT_TRUE, NOTHING_MORE, NOW_KNOWN, NOW_TRUE
 from router.core.voice import ABOUT_LINE, ANY_CASE_LINE, OWN_TAGS_LINE, SWITCH_LINE, in_block
 from router.wire.placement import AS_ABOVE, SAID_ABOVE
 
 _ABOUT = ABOUT_LINE.split("{", maxsplit=1)[0]
 _POINTERS = ("", SAID_ABOVE, NOTHING_MORE, OWN_TAGS_LINE)
 NONCE = "4f1c02e9a7b3"
+_LIFTS = re.compile(
+    "|".join(
+        re.escape(each).replace(r"\{cue\}", ".+").replace(r"\{word\}", ".*")
+        for each in (
+            NOW_KNOWN,
+            NOT_KNOWN,
+            NOW_TRUE,
+            NOT_TRUE,
+        )
+    )
+)
 _TAGS = tuple(line for nonce in ("", NONCE) for line in in_block("", nonce).split("\n") if line.startswith("<"))
 
 
@@ -20,13 +32,14 @@ class Read:
 
     `lines` are (heading, line) pairs, the heading "" for a line that holds whatever is asked. `cases` are the headings
     under its opening sentence, None where it has none. `named` are the names in its opening line; `switches` says that
-    it begins a part anew.
+    it begins a part anew. `lifted` are the sentences that take back what was said before.
     """
 
     lines: list[tuple[str, str]] = field(default_factory=list)
     cases: list[str] | None = None
     named: tuple[str, ...] = ()
     switches: bool = False
+    lifted: list[str] = field(default_factory=list)
 
 
 def read(text: str) -> Read:
@@ -48,6 +61,9 @@ def read(text: str) -> Read:
                 found.named = ()
         elif line in (ANY_CASE_LINE, *_TAGS):
             heading, within = "", False
+        elif _LIFTS.fullmatch(line):
+            assert not heading and not within and not found.lines, f"not before all else: {text}"
+            found.lifted.append(line)
         elif line not in _POINTERS:
             assert heading or not within, f"neither in a case nor outside: {text}"
             found.lines.append((heading, line))

@@ -94,6 +94,23 @@ def test_complete_all_that_is_decided_can_be_read_where_it_holds(talk: tuple[Pol
             assert words[-1:] == [piece.text]
 
 
+@given(conversations())
+def test_lifted_what_was_said_and_is_not_any_more_by_its_condition_is_taken_back(
+    talk: tuple[Policy, list[Decision]],
+) -> None:
+    """At the turn at which it comes so, once, and never what was not said."""
+    policy, decisions = talk
+    placed = place(decisions, "tail", policy.names)
+    words = {turn: read(text).lifted for turn, text in texts_of(placed)}
+    said: set[str] = set()
+    for turn, decision in enumerate(decisions):
+        speaks = decision.outcome not in ("bypassed", "skipped")
+        due = {dropped.lifted for dropped in decision.dropped if dropped.lifted and speaks and dropped.id in said}
+        assert set(words.get(turn, ())) == due
+        said -= {dropped.id for dropped in decision.dropped if dropped.lifted and speaks}
+        said |= {piece.id for piece in instructions(decision) if not piece.volatile}
+
+
 def _same(one: str, other: str) -> bool:
     """Whether two lines are the same instruction, with other values of cues perhaps."""
     return one.split(" for ")[0].split(": ")[0] == other.split(" for ")[0].split(": ")[0]
