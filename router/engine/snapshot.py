@@ -258,7 +258,6 @@ class Reloader:
         self.faults.pop(name, None)
         changed = self._registry.swap(name, snapshot)
         if changed:
-            self._note("reloaded")
             log.info("policy %s is now at revision %s", name, snapshot.policy.revision)
         return _Reloaded(name, snapshot.policy.revision, changed)
 

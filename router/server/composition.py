@@ -128,7 +128,9 @@ def compose(settings: Settings) -> Components:
     learner.heed()
     backends = {name: backend_of(name, chosen, settings.limits.in_flight) for name, chosen in settings.backends.items()}
     aliases = ModelTable(settings.models, settings.backends)
-    recorder = Recorder(telemetry.counting_traces(store), fault_handler, telemetry.note_lost)
+    recorder = Recorder(
+        telemetry.counting_traces(store, logged=settings.log.requests), fault_handler, telemetry.note_lost
+    )
     prefixes = PrefixWatch(telemetry.note_prefix_break)
     identifier = Identifier(salt, settings.conversation_headers)
     preparer = preparer_for(registry, fault_handler, identifier)
