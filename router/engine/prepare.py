@@ -9,12 +9,10 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from time import perf_counter
-from types import MappingProxyType
 from typing import NamedTuple
 
 from router.core.decision import Decision, Reason
 from router.core.evidence import Evidence
-from router.core.policy import CueValue
 from router.core.ports import Capability, Request, Weaving, Wire
 from router.core.voice import LOOKALIKE
 from router.engine.decide_turns import Decided, blocked, decide_turns, required_only, with_notes
@@ -305,24 +303,26 @@ class RequestPreparer:
             metadata,
             [f"{name}={cues[name]}" for name in personal] if personal else (),
         )
-        lasting, passing = _parted(snapshot, cues) if snapshot.volatile else (cues, _NO_CUES)
+        lasting, passing = snapshot.parted(cues)
         now = self._clock()
         pin = self.pins.find(policy.name, identity.conversation, asked - 1, lasting, now, answering=answering)
         levels = self.registry.levels(policy.name)
         new = pin is None
+        if self.registry.canaries if pin is None else pin.revision != policy.revision:
+            # Where an old revision is gone from the registry, the conversation moves on to the present one.
+            other = self.registry.elsewhere(
+                policy.name, identity.conversation, pin.revision if pin else "", pin.seen_s if pin else 0.0
+            )
+            if other is not None:
+                snapshot, policy = other, other.policy
+                cues, faults = snapshot.cues.read(call.headers, metadata)
+                lasting, passing = snapshot.parted(cues)
         if pin is None:
             moves: Mapping[str, int] | None = None if levels is None else {}
             timeline: Timeline = ((0, lasting),)
             moment = (asked - 1, passing)
             pin = Pin(policy.revision, now, now, policy.settings.pin_idle_s, timeline, moment=moment, moves=moves)
         else:
-            if pin.revision != policy.revision:
-                # Where the old revision is gone from the registry, the conversation moves on to the present one.
-                earlier = self.registry.pinned(policy.name, pin.revision)
-                if earlier is not None:
-                    snapshot = earlier
-                    cues, faults = snapshot.cues.read(call.headers, metadata)
-                    lasting, passing = _parted(snapshot, cues)
             timeline = pin.shown(lasting)
             if not answering:
                 at, before = pin.moment
@@ -356,7 +356,13 @@ class RequestPreparer:
         thread = self.threads.find(call.tenant, continues)
         if thread is None or self._clock() - thread.pin.seen_s > thread.pin.idle_s:
             return None
-        return thread if thread.snapshot.policy.name == policy else None
+        if thread.snapshot.policy.name != policy:
+            return None
+        revision, pin = thread.snapshot.policy.revision, thread.pin
+        if policy in self.registry.released and (revision != pin.revision or self.registry.lets_go(policy, pin.seen_s)):
+            found = self.registry.elsewhere(policy, thread.identity.conversation) or self.registry.current(policy)
+            return replace(thread, snapshot=found, observations=())
+        return thread
 
     def _resume(self, call: Call, request: Request, thread: Thread, metadata: Mapping[str, object]) -> PlacedRequest:
         """Return where a request belongs whose earlier turns the backend keeps: each of its turns has its own cues."""
@@ -386,14 +392,3 @@ DEFAULT_CAPABILITY = Capability()
 
 def _notes(faults: Iterable[str]) -> tuple[tuple[str, str], ...]:
     return tuple((fault, "the cue was not usable and fell to its default") for fault in faults)
-
-
-def _parted(snapshot: Snapshot, cues: Mapping[str, CueValue]) -> tuple[Mapping[str, CueValue], Mapping[str, CueValue]]:
-    """Return the cues that hold for more than one call, and those that are passing."""
-    if snapshot.volatile.isdisjoint(cues):
-        return cues, _NO_CUES
-    passing = {name: value for name, value in cues.items() if name in snapshot.volatile}
-    return {name: value for name, value in cues.items() if name not in passing}, passing
-
-
-_NO_CUES: Mapping[str, CueValue] = MappingProxyType({})

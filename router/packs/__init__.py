@@ -2,9 +2,11 @@
 
 `load_pack` reads a folder or a file into a `Pack`, or raises PolicyError with every fault it found; `check` looks for
 what loads but should not stay so, `losses` for what would be gone with one pack in place of another; `judge` compares a
-decision with what a test of the pack expects. `Archive` keeps the files of the revisions that were served.
+decision with what a test of the pack expects. `Archive` keeps the files of the revisions that were served, `bundle`
+those of one as a text.
 """
 
+from router.packs.bundle import bundle, unbundle
 from router.packs.lint import check
 from router.packs.lint.common import Finding
 from router.packs.load import Archive, Pack, load_pack
@@ -18,9 +20,11 @@ __all__ = [
     "Mismatch",
     "Pack",
     "PackTest",
+    "bundle",
     "check",
     "empty_files",
     "judge",
     "load_pack",
     "losses",
+    "unbundle",
 ]

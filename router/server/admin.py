@@ -88,6 +88,7 @@ def _add_probes(routes: APIRouter, parts: Components) -> None:
                 *(f"database: {fault}" for fault in [parts.database.set_aside] if fault),
             ],
             "reload_faults": dict(parts.reloader.faults),
+            "tried": parts.rollouts.as_data(),
         }
         try:
             _require_insight(parts, request)

@@ -53,6 +53,7 @@ COUNTERS: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
         "router_feedback_unstored": ("Feedback refused, since it could not be stored.", ()),
         "router_signals": ("Signals met in conversations.", ("policy", "signal")),
         "router_answers_unexamined": ("Answers not examined.", ()),
+        "router_shadow_decisions": ("Requests for a shadow, by what became of them.", ("policy", "result")),
     }
 )
 """What is counted: name, what it says, and its labels."""
@@ -139,6 +140,10 @@ class Telemetry:
     def note_signal(self, policy: str, signal: str) -> None:
         """Count a signal that was met."""
         self._count("router_signals", policy, signal)
+
+    def note_shadow(self, policy: str, result: str, requests: int) -> None:
+        """Count requests for a revision that decides in shadow."""
+        self._count("router_shadow_decisions", policy, result, by=requests)
 
     def note_prefix_break(self, policy: str) -> None:
         """Count a conversation whose prefix was not sent again as it was: the provider's cache of it is lost."""
