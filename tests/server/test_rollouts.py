@@ -249,4 +249,6 @@ async def test_a_canary_outlives_many_reloads(start: Start, pack: Path, changed:
         await running.parts.reloader.reload()
         running.parts.rollouts.heed()
     assert (await say(running, "a", "hello"))[1] == revision
+    command("canary", "--stop")
+    running.parts.rollouts.heed()
     assert (await say(running, "a", "hello", "Hello.", "more"))[1] == revision
