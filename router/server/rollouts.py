@@ -95,7 +95,10 @@ class Rollouts:
         self._registry.try_out(canaries)
         self._shadow.trying = shadows
         for name, each in stands.items():
-            if each != self._stands.get(name) and name not in self._faults:
+            before = self._stands.get(name, Rollout())
+            if each.released_ms != before.released_ms:
+                log.info("policy %s: running conversations are let go from earlier revisions", name)
+            if each[:-1] != before[:-1] and name not in self._faults:
                 log.info("policy %s: %s", name, in_words(each))
         self._stands = stands
         self._built = {
