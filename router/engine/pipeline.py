@@ -106,7 +106,7 @@ class Pipeline:
             sent = await self.sender.send(targets, partial(self._outgoing, progress), call.wire.portable)
             progress.target, progress.attempts = sent.target, sent.attempts
             model = sent.target.model or prepared.request.model
-            self.watch(WatchedRequest(call.wire, prepared, sent.target.backend.name, model, sent.asked))
+            self.watch(WatchedRequest(call, prepared, sent.target.backend.name, model, sent.asked))
             progress.first_ms = prepared.stages.mark("send")
             if prepared.request.stream and sent.answer.chunks is None:
                 sent = as_stream(sent, call.wire)

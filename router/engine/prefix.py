@@ -19,9 +19,8 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from router.core.conversation import Conversation
-from router.core.ports import Wire
 from router.engine.pins import name_pin
-from router.engine.prepare import PreparedRequest
+from router.engine.prepare import Call, PreparedRequest
 
 CONVERSATIONS_WATCHED = 20_000
 """Conversations whose last prefix is remembered; one is about 200 bytes."""
@@ -34,7 +33,7 @@ WAITING_BYTES = 16 << 20
 class WatchedRequest(NamedTuple):
     """A request as it came, with all that was decided about it, and the body that is sent for it."""
 
-    wire: Wire
+    call: Call
     prepared: PreparedRequest
     backend: str
     model: str
@@ -49,19 +48,32 @@ class _Prefix(NamedTuple):
 
 
 class PrefixWatch:
-    """Compares what is sent in one conversation with what was sent before; `count` is called with a policy's name."""
+    """Compares what is sent in one conversation with what was sent before; `count` is called with a policy's name.
 
-    def __init__(self, count: Callable[[str], None]) -> None:
+    What was compared is handed on; `left_out` is called with the policy of a request for which there is no room.
+    """
+
+    def __init__(
+        self,
+        count: Callable[[str], None],
+        hand_on: Callable[[WatchedRequest], None] = lambda seen: None,
+        left_out: Callable[[str], None] = lambda policy: None,
+    ) -> None:
         self._count = count
+        self._hand_on = hand_on
+        self._left_out = left_out
         self._looking = threading.Lock()
-        self._waiting: deque[WatchedRequest] = deque(maxlen=WAITING)
+        self._waiting: deque[WatchedRequest] = deque()
         self._bytes = 0
         self._known: OrderedDict[tuple[str, ...], _Prefix] = OrderedDict()
 
     def put(self, sighting: WatchedRequest) -> None:
         """Take note of a request. Never blocks."""
         prepared = sighting.prepared
-        if prepared.request.conversation.continues or prepared.placed.turn < 0 or self._bytes > WAITING_BYTES:
+        if prepared.request.conversation.continues or prepared.placed.turn < 0:
+            return
+        if self._bytes > WAITING_BYTES or len(self._waiting) == WAITING:
+            self._left_out(prepared.snapshot.policy.name)
             return
         self._bytes += 2 * len(sighting.sent)
         self._waiting.append(sighting)
@@ -70,7 +82,9 @@ class PrefixWatch:
         """Compare what has come since."""
         with self._looking:
             while self._waiting:
-                self._compare(self._waiting.popleft())
+                seen = self._waiting.popleft()
+                self._compare(seen)
+                self._hand_on(seen)
             self._bytes = 0
 
     def _compare(self, seen: WatchedRequest) -> None:
@@ -83,7 +97,7 @@ class PrefixWatch:
             seen.backend,
             seen.model,
         )
-        came, sent = seen.wire.prompt(prepared.request.body), seen.wire.prompt(seen.sent)
+        came, sent = seen.call.wire.prompt(prepared.request.body), seen.call.wire.prompt(seen.sent)
         before = self._known.get(key)
         if (
             before is not None

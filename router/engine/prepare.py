@@ -319,21 +319,23 @@ class RequestPreparer:
             pin = self.pins.find(*key, asked - 1, lasting, now, answering=answering, opening=opening)
         levels = self.registry.levels(policy.name)
         new = pin is None
+        if pin is not None and pin.conversation != identity.conversation:
+            identity = identity.going_on_with(pin.conversation)
+        if self.registry.canaries if pin is None else pin.revision != policy.revision:
+            # Where an old revision is gone from the registry, the conversation moves on to the present one.
+            other = self.registry.elsewhere(
+                policy.name, identity.conversation, pin.revision if pin else "", pin.seen_s if pin else 0.0
+            )
+            if other is not None:
+                snapshot, policy = other, other.policy
+                cues, faults = snapshot.cues.read(call.headers, metadata)
+                lasting, passing = snapshot.parted(cues)
         if pin is None:
             moves: Mapping[str, int] | None = None if levels is None else {}
             timeline: Timeline = ((0, lasting),)
             moment = (asked - 1, passing)
             pin = Pin(policy.revision, now, now, policy.settings.pin_idle_s, timeline, moment=moment, moves=moves)
         else:
-            if pin.conversation != identity.conversation:
-                identity = identity.going_on_with(pin.conversation)
-            if pin.revision != policy.revision:
-                # Where the old revision is gone from the registry, the conversation moves on to the present one.
-                earlier = self.registry.pinned(policy.name, pin.revision)
-                if earlier is not None:
-                    snapshot = earlier
-                    cues, faults = snapshot.cues.read(call.headers, metadata)
-                    lasting, passing = snapshot.parted(cues)
             timeline = pin.shown(lasting)
             if not answering:
                 at, before = pin.moment
@@ -367,7 +369,13 @@ class RequestPreparer:
         thread = self.threads.find(call.tenant, continues)
         if thread is None or self._clock() - thread.pin.seen_s > thread.pin.idle_s:
             return None
-        return thread if thread.snapshot.policy.name == policy else None
+        if thread.snapshot.policy.name != policy:
+            return None
+        revision, pin = thread.snapshot.policy.revision, thread.pin
+        if policy in self.registry.released and (revision != pin.revision or self.registry.lets_go(policy, pin.seen_s)):
+            found = self.registry.elsewhere(policy, thread.identity.conversation) or self.registry.current(policy)
+            return replace(thread, snapshot=found, observations=())
+        return thread
 
     def _resume(self, call: Call, request: Request, thread: Thread, metadata: Mapping[str, object]) -> PlacedRequest:
         """Return where a request belongs whose earlier turns the backend keeps: each of its turns has its own cues."""

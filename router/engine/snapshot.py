@@ -18,7 +18,7 @@ from functools import cached_property
 from operator import itemgetter
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from router.core.compose import Mix, compose
 from router.core.decision import Settlement
@@ -27,6 +27,7 @@ from router.core.evidence import Evidence, Thresholds
 from router.core.levels import Levels
 from router.core.policy import AuxiliaryRule, CueValue, Level, Policy
 from router.core.ports import CueReader, Recogniser
+from router.core.rollout import is_drawn
 
 log = logging.getLogger("router.engine")
 
@@ -135,6 +136,14 @@ Build = Callable[[Path], Snapshot]
 """Makes a snapshot from a pack's path. Raises PolicyError."""
 
 
+class Canary(NamedTuple):
+    """A revision that a share of the conversations gets that begin. `revision` is its name before any audit."""
+
+    snapshot: Snapshot
+    revision: str
+    share: float
+
+
 class PolicyRegistry:
     """The snapshots by policy name. Swapping is one assignment: a request sees one revision or the other."""
 
@@ -142,6 +151,9 @@ class PolicyRegistry:
         self._current = dict(snapshots)
         self._old: dict[str, OrderedDict[str, Snapshot]] = {name: OrderedDict() for name in snapshots}
         self._levels: dict[str, Levels] = {}
+        self.canaries: Mapping[str, Canary] = {}
+        self.released: Mapping[str, float] = {}
+        """By policy, the second of the wall clock before which what a conversation keeps does not bind it."""
         self.default = default
 
     @property
@@ -180,6 +192,29 @@ class PolicyRegistry:
         current = self._current[name]
         return current if current.policy.revision == revision else self._old[name].get(revision)
 
+    def lets_go(self, name: str, seen_s: float) -> bool:
+        """Say whether conversations that were last seen then are released from the revision that they began on."""
+        return seen_s < self.released.get(name, 0.0)
+
+    def elsewhere(self, name: str, conversation: str, revision: str = "", seen_s: float = 0.0) -> Snapshot | None:
+        """Return what a conversation is decided with where that is not the policy in force, else None.
+
+        That is the `revision` that it began on, unless it is released from it, or the canary if it is drawn for it.
+        """
+        if revision and not self.lets_go(name, seen_s):
+            earlier = self.pinned(name, revision)
+            if earlier is not None:
+                return earlier
+        canary = self.canaries.get(name)
+        return canary.snapshot if canary and is_drawn(conversation, canary.revision, canary.share) else None
+
+    def try_out(self, canaries: Mapping[str, Canary]) -> None:
+        """Serve these to their shares of the conversations that begin; who began on another ends on it."""
+        for name, canary in canaries.items():
+            if not self.holds(canary.snapshot) and name in self._current:
+                self.keep_old(canary.snapshot)
+        self.canaries = canaries
+
     def holds(self, snapshot: Snapshot) -> bool:
         """Say whether requests can still be decided with this snapshot."""
         name = snapshot.policy.name
@@ -192,8 +227,9 @@ class PolicyRegistry:
     def forget_old(self, needed: Collection[tuple[str, str]]) -> None:
         """Forget all but the last of the earlier revisions, and those that are `needed`, as (policy, revision)."""
         for name, old in self._old.items():
+            canary = self.canaries.get(name)
             for revision in list(old)[:-OLD_REVISIONS_KEPT]:
-                if (name, revision) not in needed:
+                if (name, revision) not in needed and not (canary and canary.snapshot is old[revision]):
                     old.pop(revision, None)
 
     def swap(self, name: str, snapshot: Snapshot) -> bool:

@@ -3,9 +3,10 @@
 `load_pack` reads a folder or a file into a `Pack`, or raises PolicyError with every fault it found; `read_pack` returns
 what it could read as well; `check` looks for what should not stay so, `losses` for what would be gone with one pack in
 place of another; `judge` compares a decision with what a test of the pack expects. `Archive` keeps the files of the
-revisions that were served.
+revisions that were served, `bundle` those of one as a text.
 """
 
+from router.packs.bundle import bundle, unbundle
 from router.packs.lint import at_a_glance, check
 from router.packs.lint.common import Finding
 from router.packs.load import Archive, Pack, load_pack, read_pack
@@ -20,10 +21,12 @@ __all__ = [
     "Pack",
     "PackTest",
     "at_a_glance",
+    "bundle",
     "check",
     "empty_files",
     "judge",
     "load_pack",
     "losses",
     "read_pack",
+    "unbundle",
 ]

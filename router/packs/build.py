@@ -191,9 +191,9 @@ _ENDED = re.compile(r"[.!?:;…][)\]\"'”’»*_]*$")
 def _split(said: Sequence[InstructionDraft]) -> Iterator[Fault]:
     """Yield the instructions that look like what follows a comma in the one before: brackets end a text there."""
     for before, written in pairwise(said):
-        text = written.form.text
+        earlier, text = before.form.text or "", written.form.text or ""
         bare = all(each.node.flow and isinstance(each.node.value, str) for each in (before, written))
-        if bare and text[0].islower() and not _ENDED.search(before.form.text):
+        if bare and text[0].islower() and not _ENDED.search(earlier):
             message = (
                 f'"{_shortened(text)}" is an instruction of its own here: a comma in brackets ends the one before it'
             )

@@ -189,6 +189,14 @@ class Archive:
         except (OSError, ValueError):
             return None
 
+    @property
+    def names(self) -> list[str]:
+        """The policies that were served."""
+        try:
+            return sorted(each.name for each in self._folder.iterdir() if each.is_dir())
+        except OSError:
+            return []
+
     def newest(self, name: str) -> Path | None:
         """Return the path of the revision of a policy that was taken up last, or None."""
         try:

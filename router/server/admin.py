@@ -33,11 +33,39 @@ ANTHROPIC_VERSION = "anthropic-version"
 def admin_routes(parts: Components) -> APIRouter:
     """Return the routes over these parts."""
     routes = APIRouter()
+    _add_welcome(routes)
     _add_probes(routes, parts)
     _add_questions(routes, parts)
     _add_levels(routes, parts)
     _add_decisions(routes, parts)
     return routes
+
+
+WELCOME = {
+    "/v1/chat/completions": "and /v1/responses, /v1/messages: a model's answer, with the instructions that fit",
+    "/v1/router/explain": "what would be decided about a request's body, and why",
+    "/v1/router/decisions/ID": "what was decided; the id is in the answer's header x-router-decision",
+    "/v1/feedback": "how an answer was",
+    "/v1/models": "the models",
+    "/health/ready": "what is served, and what is amiss",
+    "/metrics": "counts for Prometheus",
+    "/openapi.json": "these routes in detail",
+}
+"""Where to go from `/`. Nothing of the installation: whoever asks has no key."""
+
+
+def _add_welcome(routes: APIRouter) -> None:
+    @routes.get("/", include_in_schema=False)
+    async def welcome(request: Request) -> Response:
+        """Say what this is and where to go: to a person in words, to a program as JSON."""
+        here = str(request.base_url).rstrip("/")
+        what = "Prompt Router: recognises what each request asks for and adds the instructions that fit."
+        base = f"{here}/v1"
+        if "application/json" in request.headers.get("accept", ""):
+            return JSONResponse({"about": what, "base_url": base, "routes": WELCOME})
+        rows = "".join(f"  {path:26}{about}\n" for path, about in WELCOME.items())
+        said = f"{what}\n\nThe base URL for clients is {base} (Anthropic's: {here}). Routes:\n\n{rows}"
+        return Response(said, media_type="text/plain; charset=utf-8")
 
 
 def _add_probes(routes: APIRouter, parts: Components) -> None:
@@ -60,6 +88,7 @@ def _add_probes(routes: APIRouter, parts: Components) -> None:
                 *(f"database: {fault}" for fault in [parts.database.set_aside] if fault),
             ],
             "reload_faults": dict(parts.reloader.faults),
+            "tried": parts.rollouts.as_data(),
         }
         try:
             _require_insight(parts, request)

@@ -44,6 +44,9 @@ PINS_EVERY_S = 0.5
 FORGET_EVERY = 600
 """In how many rounds of storing pins those that are void are removed once: five minutes."""
 
+ROLLOUTS_EVERY_S = 1.0
+"""How often is asked whether an operator has said anything of a changed pack: one look-up, as for audits."""
+
 LEVELS_EVERY_S = 1.0
 """How often the tuner's log is read, and so how soon all replicas have new levels: one look-up, as for audits."""
 
@@ -61,6 +64,7 @@ async def running(parts: Components) -> AsyncIterator[None]:
     """Run what belongs to the parts while the application serves."""
     parts.recorder.start()
     parts.feedback.queue.start()
+    parts.shadow.start()
     loop = asyncio.get_running_loop()
     parts.answer_queue.start(loop)
     wake = asyncio.Event()
@@ -72,6 +76,7 @@ async def running(parts: Components) -> AsyncIterator[None]:
         asyncio.create_task(_heed_audits(parts)),
         asyncio.create_task(_keep_pins(parts)),
         asyncio.create_task(_learn(parts)),
+        asyncio.create_task(_heed_rollouts(parts)),
         asyncio.create_task(_sweep(parts)),
     ]
     tasks += [asyncio.create_task(_prepare(b)) for b in parts.backends.values() if isinstance(b, LiteLLMBackend)]
@@ -87,6 +92,7 @@ async def running(parts: Components) -> AsyncIterator[None]:
         await asyncio.to_thread(parts.answer_queue.close)
         await asyncio.to_thread(parts.recorder.close)
         await asyncio.to_thread(_store_pins, parts)
+        await asyncio.to_thread(parts.shadow.close)
         await asyncio.to_thread(parts.database.close)
 
 
@@ -205,6 +211,13 @@ async def _learn(parts: Components) -> None:
     for round_ in itertools.count(1):
         await asyncio.sleep(LEVELS_EVERY_S)
         await asyncio.to_thread(parts.learner.advance if round_ % TUNE_EVERY == 0 else parts.learner.heed)
+
+
+async def _heed_rollouts(parts: Components) -> None:
+    """Follow what operators say of changed packs."""
+    while True:
+        await asyncio.sleep(ROLLOUTS_EVERY_S)
+        await asyncio.to_thread(parts.rollouts.heed)
 
 
 async def _sweep(parts: Components) -> None:

@@ -40,6 +40,7 @@ from router.engine.prefix import PrefixWatch
 from router.engine.prepare import RequestPreparer
 from router.engine.recorder import Recorder
 from router.engine.send import BackendSender, BackendTarget, RetryBudget
+from router.engine.shadow import ShadowDecider
 from router.engine.snapshot import Build, PolicyRegistry, Reloader, Snapshot
 from router.engine.threads import Link, Ownership
 from router.packs import Archive
@@ -59,6 +60,7 @@ from router.server.model_table import (
     speaks,
     speaks_at_first,
 )
+from router.server.rollouts import Rollouts
 from router.server.routes import new_decision_id
 from router.server.settings import ANTHROPIC_ADDRESS, BackendSettings, LimitSettings, Settings
 from router.server.settings_source import load_salt
@@ -70,6 +72,7 @@ from router.stores import (
     SqlFeedbackStore,
     SqlLearningStore,
     SqlPinStore,
+    SqlRolloutStore,
     SqlTraceStore,
     evidence_of,
     open_database,
@@ -91,6 +94,8 @@ class Components:
     audits: SqlAuditStore
     pins: SqlPinStore
     prefixes: PrefixWatch
+    rollouts: Rollouts
+    shadow: ShadowDecider
     tightening: Tightening
     learner: Learner
     answer_queue: AnswerQueue
@@ -128,15 +133,21 @@ def compose(settings: Settings) -> Components:
     learner.heed()
     backends = {name: backend_of(name, chosen, settings.limits.in_flight) for name, chosen in settings.backends.items()}
     aliases = ModelTable(settings.models, settings.backends)
-    recorder = Recorder(telemetry.counting_traces(store), fault_handler, telemetry.note_lost)
-    prefixes = PrefixWatch(telemetry.note_prefix_break)
+    recorder = Recorder(
+        telemetry.counting_traces(store, logged=settings.log.requests), fault_handler, telemetry.note_lost
+    )
+    tried = SqlRolloutStore(database)
+    shadow = ShadowDecider(registry, tried.tally, telemetry.note_shadow)
+    rollouts = Rollouts(tried, registry, shadow, settings.data / "revisions", build, tightening.beside, telemetry.note)
+    rollouts.heed()
+    prefixes = PrefixWatch(telemetry.note_prefix_break, shadow.put, shadow.leave_out)
     identifier = Identifier(salt, settings.conversation_headers)
     preparer = preparer_for(registry, fault_handler, identifier)
     resume(pins, store, preparer, archive, build, telemetry.note)
 
     def tidy() -> None:
         """Forget revisions on which no conversation is any more."""
-        needed = preparer.pins.revisions(time.time())
+        needed = preparer.pins.revisions(time.time()) | rollouts.needed
         registry.forget_old(needed)
         archive.prune(needed)
 
@@ -179,6 +190,8 @@ def compose(settings: Settings) -> Components:
         audits=audits,
         pins=pins,
         prefixes=prefixes,
+        rollouts=rollouts,
+        shadow=shadow,
         tightening=tightening,
         learner=learner,
         answer_queue=answer_queue,

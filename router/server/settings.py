@@ -345,10 +345,11 @@ class _ReloadSettings(_Strict):
 
 
 class _LogSettings(_Strict):
-    """How much is logged, and whether as JSON."""
+    """How much is logged, whether as JSON, and whether there is a line for each request."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     as_json: bool = Field(default=False, alias="json")
+    requests: bool = False
 
 
 class Settings(_Strict):

@@ -8,6 +8,7 @@ show, they prove nothing.
 
 from __future__ import annotations
 
+import logging
 import threading
 from bisect import bisect_left
 from collections import Counter, defaultdict
@@ -30,6 +31,8 @@ from router.engine.audits import Tightening
 from router.engine.snapshot import PolicyRegistry
 from router.server.learner import Learner, Records
 
+log = logging.getLogger("router.requests")
+
 ARM = ("policy", "task", "level")
 DIAL = ("policy", "task", "model")
 
@@ -51,6 +54,7 @@ COUNTERS: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
         "router_feedback_unstored": ("Feedback refused, since it could not be stored.", ()),
         "router_signals": ("Signals met in conversations.", ("policy", "signal")),
         "router_answers_unexamined": ("Answers not examined.", ()),
+        "router_shadow_decisions": ("Requests for a shadow, by what became of them.", ("policy", "result")),
     }
 )
 """What is counted: name, what it says, and its labels."""
@@ -138,6 +142,10 @@ class Telemetry:
         """Count a signal that was met."""
         self._count("router_signals", policy, signal)
 
+    def note_shadow(self, policy: str, result: str, requests: int) -> None:
+        """Count requests for a revision that decides in shadow."""
+        self._count("router_shadow_decisions", policy, result, by=requests)
+
     def note_prefix_break(self, policy: str) -> None:
         """Count a conversation whose prefix was not sent again as it was: the provider's cache of it is lost."""
         self._count("router_prefix_break", policy)
@@ -148,9 +156,9 @@ class Telemetry:
             for trace in traces:
                 self._fold(trace)
 
-    def counting_traces(self, store: TraceStore) -> TraceStore:
-        """Return a trace store that also counts what passes through it."""
-        return _CountedTraces(store, self)
+    def counting_traces(self, store: TraceStore, *, logged: bool = False) -> TraceStore:
+        """Return a trace store that also counts what passes through it, and logs it where that is wanted."""
+        return _CountedTraces(store, self, logged=logged)
 
     def counting_feedback(self, store: FeedbackStore) -> FeedbackStore:
         """Return a feedback store that also counts what is new."""
@@ -265,16 +273,32 @@ class _CountedFeedback:
         return new
 
 
+def request_line(trace: Trace) -> str:
+    """Return a request in a line: ids, tasks, what became of it and how long that took; no words of anybody."""
+    decision = trace.decision
+    listed = f" shortlist={','.join(decision.listed)}" if decision.shortlist else ""
+    return (
+        f"{trace.id} {trace.policy}@{decision.revision} conversation={trace.conversation} turn={trace.turn}"
+        f" task={','.join(decision.tasks)}{listed} outcome={decision.outcome} level={decision.level.word}"
+        f" status={trace.status}{f' error={trace.error}' if trace.error else ''}"
+        f" added={trace.overhead_ms:.1f}ms total={trace.total_ms:.0f}ms"
+    )
+
+
 class _CountedTraces:
     """A trace store that also counts what passes through it."""
 
-    def __init__(self, store: TraceStore, telemetry: Telemetry) -> None:
+    def __init__(self, store: TraceStore, telemetry: Telemetry, *, logged: bool) -> None:
         self._store = store
         self._telemetry = telemetry
+        self._logged = logged
 
     def write(self, traces: Sequence[Trace]) -> None:
         """Count a batch, then store it."""
         self._telemetry.fold(traces)
+        if self._logged:
+            for trace in traces:
+                log.info("%s", request_line(trace))
         self._store.write(traces)
 
     def read(self, decision_id: str) -> Mapping[str, Any] | None:

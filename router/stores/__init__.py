@@ -11,6 +11,7 @@ store returns, so that a stored decision can be made once more.
     SqlAuditStore     what auditors said of decisions
     SqlFeedbackStore  what anybody said of decisions and conversations
     SqlLearningStore  outcomes, the tuner's log, how instructions are obeyed
+    SqlRolloutStore   changed packs that are tried beside the ones in force
 
     Retention                         removes what is too old or too much
     forget_unit, forget_conversation  remove what is about a person
@@ -23,6 +24,7 @@ from router.stores.feedback import SqlAuditStore, SqlFeedbackStore
 from router.stores.learning import SqlLearningStore
 from router.stores.opening import open_database
 from router.stores.records import Removed, Retention, forget_conversation, forget_unit
+from router.stores.rollouts import SqlRolloutStore
 from router.stores.rows import evidence_of
 from router.stores.traces import SqlPinStore, SqlTraceStore
 
@@ -35,6 +37,7 @@ __all__ = [
     "SqlFeedbackStore",
     "SqlLearningStore",
     "SqlPinStore",
+    "SqlRolloutStore",
     "SqlTraceStore",
     "evidence_of",
     "export",

@@ -228,3 +228,29 @@ compliance = Table(
     Column("held", BigInteger, nullable=False),
     PrimaryKeyConstraint("policy", "instruction", "text", "model", "said", "drawn"),
 )
+
+# What operators said of changed packs, in the order of `number`; `files` holds a pack that is new (`packs.bundle`).
+rollouts = Table(
+    "rollouts",
+    metadata,
+    Column("number", _NUMBER, primary_key=True, autoincrement=True),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("policy", Text, nullable=False),
+    Column("kind", String(40), nullable=False),
+    Column("revision", String(64), nullable=False),
+    Column("share", Float(53), nullable=False),
+    Column("files", Text, nullable=False),
+)
+
+# How often a revision in shadow decided like the one in force, and how often otherwise: counts, and one id of each.
+shadow_differences = Table(
+    "shadow_differences",
+    metadata,
+    Column("policy", Text, nullable=False),
+    Column("revision", String(64), nullable=False),
+    Column("before", Text, nullable=False),
+    Column("after", Text, nullable=False),
+    Column("decision", String(64), nullable=False),
+    Column("decisions", BigInteger, nullable=False),
+    PrimaryKeyConstraint("policy", "revision", "before", "after"),
+)

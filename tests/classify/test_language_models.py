@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import select
+import subprocess
+import sys
+from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 import pytest
 
-from router.classify import Artefact, LinearRecogniser, fit_policy
+from router.classify import Artefact, LinearRecogniser, fit_policy, recogniser_for
+from router.classify.fit.training import Material
 from router.classify.languages import LanguageIdentifier
 from router.classify.shipped import MAIN
 from router.core.policy import Policy, Task
@@ -55,6 +61,29 @@ def in_two_languages(german: dict[str, str] = GERMAN, tags: bool = True, **more:
 @pytest.fixture(scope="module")
 def fitted() -> Artefact:
     return fit_policy(in_two_languages())
+
+
+def test_languages_fitted_in_processes_of_their_own_give_the_very_same_model(tmp_path: Path, fitted: Artefact) -> None:
+    recogniser_for(in_two_languages(), tmp_path, isolated=True)
+    (model,) = tmp_path.glob("*.model")
+    assert model.read_bytes() == fitted.dump()
+
+
+@pytest.mark.skipif(sys.platform != "linux" or (os.cpu_count() or 1) < 2, reason="fits in one process")
+def test_processes_that_fit_end_with_the_one_that_started_them() -> None:
+    command = [sys.executable, "-c", "from router.classify.loading import fit_here; fit_here()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as fitting:
+        assert fitting.stdin and fitting.stderr
+        fitting.stdin.write(Material.of(in_two_languages()).dump().encode())
+        fitting.stdin.close()
+        fitting.stderr.readline()  # the first step, by which the others are at work
+        workers = Path(f"/proc/{fitting.pid}/task/{fitting.pid}/children").read_text().split()
+        ends = [os.pidfd_open(int(pid)) for pid in workers]
+        fitting.kill()
+    assert ends
+    for end in ends:
+        assert select.select([end], [], [], 60)[0], "it goes on"
+        os.close(end)
 
 
 @pytest.mark.parametrize(("text", "task"), SPOKEN.items())

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from router.engine.prefix import PrefixWatch, WatchedRequest
-from router.engine.prepare import RequestPreparer
+from router.engine.prepare import Call, RequestPreparer
 from tests.support.parts import CHAT, body, call, preparer, small_policy, snapshot
 
 TALK = ["I want a refund", "Sure.", "Where is my parcel?", "On its way.", "And the refund?"]
@@ -23,7 +23,7 @@ class Watched:
     def send(self, *texts: str, change: tuple[str, str] = ("", ""), backend: str = "b", **more: Any) -> None:
         look = self.of.prepare(call(body(*texts, **more)))
         sent = self.of.weave(look, CHAT).body.replace(*(part.encode() for part in change)) if change[0] else None
-        self.watch.put(WatchedRequest(CHAT, look, backend, "m", sent or self.of.weave(look, CHAT).body))
+        self.watch.put(WatchedRequest(Call(CHAT, b""), look, backend, "m", sent or self.of.weave(look, CHAT).body))
         self.watch.look()
 
 

@@ -111,3 +111,34 @@ async def test_a_decision_is_found_by_the_id_of_its_answer(start_small: Start, s
     assert by_decision.json() == found
     refused = await running.client.get(path, headers=bearer("other"))
     assert (refused.status_code, refused.json()["error"]["code"]) == (404, "decision_not_found")
+
+
+# --------------------------------------------------------------------------------------------- the first page, and a line
+
+
+async def test_the_first_page_says_where_to_go_and_tells_nothing_of_the_installation(start_small: Start) -> None:
+    running = await start_small(json.dumps({"keys": KEYS}))
+    page = await running.client.get("/")
+    assert page.status_code == 200 and page.headers["content-type"].startswith("text/plain")
+    assert "http://127.0.0.1:8080/v1" in page.text and "customer-support" not in page.text
+    told = (await running.client.get("/", headers={"accept": "application/json"})).json()
+    assert told["base_url"] == "http://127.0.0.1:8080/v1"
+    assert all(path in page.text for path in told["routes"])
+    for path in ("/v1/models", "/health/ready", "/metrics", "/openapi.json"):
+        assert path in told["routes"]
+        assert (await running.client.get(path, headers=bearer("app"))).status_code == 200
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+async def test_a_request_is_a_line_without_words_where_that_is_wanted(
+    start_small: Start, caplog: pytest.LogCaptureFixture, wanted: bool
+) -> None:
+    running = await start_small(json.dumps({"log": {"requests": wanted}}))
+    with caplog.at_level("INFO", "router.requests"):
+        answer = await running.ask(ASKED)
+        running.parts.recorder.flush()
+    lines = [record.getMessage() for record in caplog.records if record.name == "router.requests"]
+    assert len(lines) == wanted
+    for line in lines:
+        assert answer.headers["x-router-decision"] in line and "task=/ " in line and "status=200" in line
+        assert "blender" not in line and "total=" in line

@@ -50,6 +50,8 @@ async def test_a_changed_pack_is_taken_up(start: Start, pack: Path, through: str
     answer = await running.ask("good morning")
     assert after != before and answer.headers["x-router-revision"] == after
     assert "Second text." in answer.text
+    assert not (await running.client.get("/health/ready")).json()["degraded"]
+    assert "router_degraded_total{" not in (await running.client.get("/metrics")).text, "a reload is no fault"
 
 
 async def test_a_file_of_examples_that_comes_to_lie_beside_a_pack_is_taken_up(start: Start, pack: Path) -> None:

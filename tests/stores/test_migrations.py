@@ -130,6 +130,8 @@ def test_the_dials_of_ordinary_requests_become_those_of_all(empty: str) -> None:
 
     def put_back(connection: Connection) -> None:
         connection.execute(text("UPDATE alembic_version SET version_num = '0003'"))
+        for table in ("rollouts", "shadow_differences"):
+            connection.execute(text(f"DROP TABLE {table}"))
         for table in ("decisions", "audits"):
             connection.execute(text(f"ALTER TABLE {table} DROP COLUMN shortlist"))
         connection.execute(text("ALTER TABLE pins DROP COLUMN answer"))

@@ -8,6 +8,7 @@ attention which judges them has not seen these sentences.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -56,6 +57,7 @@ def attention_to(asking: Sequence[str], everyday: Sequence[str]) -> Attention:
     return Attention(numbers, StaticTable.load().vectors)
 
 
+@lru_cache(maxsize=20_000)  # 20 MB: of one language, whose folds have most windows in common
 def _direction(window: str) -> Floats:
     """Return the vector of a window as attention reads it."""
     vectors = np.array([vector_once(word) for word in tokens(window) or [""]])

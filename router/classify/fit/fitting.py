@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import multiprocessing
 import os
+import sys
+import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -154,14 +157,34 @@ def cross_validate(material: Material, progress: Progress | None = None) -> Cros
     from threadpoolctl import threadpool_limits  # noqa: PLC0415
 
     # The sums must not depend on how many cores there are.
-    with threadpool_limits(1), warnings.catch_warnings():
+    with threadpool_limits(1), warnings.catch_warnings(), _pool() as pool:
         # Both are meant so: tasks of one or two examples, and a solver that stops early on thousands of tasks.
         warnings.filterwarnings("ignore", "The number of unique classes is greater", UserWarning)
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return _cross_validate(material, progress)
+        return _cross_validate(material, progress, pool)
 
 
-def _cross_validate(material: Material, progress: Progress | None) -> CrossValidation:
+def _pool() -> Executor:
+    """Return what works on languages: processes where a fork is safe, else threads, most of whose steps take turns."""
+    workers = min(selection.THREADS, os.cpu_count() or 1)
+    # A lock that another thread holds stays locked in the child: only a process that does nothing but fit is forked.
+    if sys.platform == "linux" and workers > 1 and threading.active_count() == 1:
+        return ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), _end_with_parent)
+    return ThreadPoolExecutor(workers)
+
+
+def _end_with_parent() -> None:
+    """Let this process end when the one that forked it is killed, as a fit is that takes too long."""
+
+    def wait() -> None:
+        if parent := multiprocessing.parent_process():
+            parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def _cross_validate(material: Material, progress: Progress | None, pool: Executor) -> CrossValidation:
     tell = progress or (lambda done: None)
     spoken = material.by_language()
     own, others = spoken[MAIN], [(tag, part) for tag, part in spoken.items() if tag != MAIN]
@@ -172,6 +195,7 @@ def _cross_validate(material: Material, progress: Progress | None) -> CrossValid
         nobody = StoredLanguage(MAIN, (), np.zeros(0), 1.0, np.zeros(0, np.float32))
         return CrossValidation(_artefact(material, (), Filter(np.zeros(0)), certified, nobody))
     tree = Tree(material.paths, rows.classes)
+    working = [pool.submit(_language, tag, part, tree) for tag, part in others]
     ours = 1.0 / (1.0 + LANGUAGE_TIME * len(others))
     chosen = selection.choose(rows, recipes(material.encoder))
     tell(0.2 * ours)
@@ -200,10 +224,9 @@ def _cross_validate(material: Material, progress: Progress | None) -> CrossValid
     stored = _stored(MAIN, rows, chosen, first.calibration, beside, rows.classes)
     tell(ours)
     further = []
-    with ThreadPoolExecutor(min(selection.THREADS, os.cpu_count() or 1)) as pool:
-        for number, model in enumerate(pool.map(lambda other: _language(other[0], other[1], tree), others), 1):
-            further.append(model)
-            tell(ours + (1.0 - ours) * number / len(others))
+    for number, language in enumerate(working, 1):
+        further.append(language.result())
+        tell(ours + (1.0 - ours) * number / len(others))
     found = [judge(tree, rows, unseen, beside, turns), *(judged for _, judged in further)]
     held_out, certified = _certified(found, tree, material)
     second: StoredSecond | None = None
