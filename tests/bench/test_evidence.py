@@ -6,6 +6,7 @@ The folder is made up in the shape of SOPBench's; nothing of it is SOPBench's.
 from __future__ import annotations
 
 import json
+import math
 import random
 import shutil
 import subprocess
@@ -139,6 +140,22 @@ def test_large_files_and_those_that_a_repository_lacks_are_left_out(folder: Path
     assert runs.load(lacking).counts()["files left out"] == 1
 
 
+def test_a_partial_clone_is_read_as_it_is(folder: Path, found: runs.Found, tmp_path: Path) -> None:
+    tree, bare = tmp_path / "tree", tmp_path / "bare.git"
+    shutil.copytree(folder, tree)
+    git(tree, "init", "-q", "-b", "main")
+    git(tree, "config", "uploadpack.allowFilter", "true")
+    large = NAME.format(domain="shop", user="", model="vast", how="fc", tools="full")
+    write(tree, large, ["x" * 20_000])
+    git(tree, "add", ".")
+    git(tree, "commit", "-q", "-m", "all")
+    git(tmp_path, "clone", "-q", "--bare", "--filter=blob:limit=10k", tree.as_uri(), str(bare))
+    shutil.rmtree(tree)  # nothing is fetched any more
+    partial = clone.open_clone(bare, math.inf)
+    assert partial.left_out == {large}
+    assert runs.load(partial).pairs == found.pairs
+
+
 def test_runs_are_paired_by_model_by_how_tools_are_called_and_by_task(found: runs.Found) -> None:
     assert found.counts() == {
         "goals": 4,
@@ -195,12 +212,13 @@ def test_what_is_sent_is_judged(settled: list[str], listed: list[str], verdict: 
 
 
 @pytest.mark.parametrize(
-    ("fate", "success", "length"), [("right", True, 7), ("backed off", False, 12), ("wrong", False, 7)]
+    ("fate", "run", "length"), [("right", "only", 7), ("backed off", "everything", 12), ("wrong", "", 7)]
 )
-def test_what_is_sent_decides_which_run_counts(fate: Any, success: bool, length: int, found: runs.Found) -> None:
-    pair = next(pair for pair in found.called() if pair.only.success and not pair.everything.success)
-    one = tables.Routed(pair, routed.Verdict(fate, 0, False))
-    assert (one.success, one.words) == (success, length)
+def test_what_is_sent_decides_which_run_counts(fate: Any, run: str, length: int, found: runs.Found) -> None:
+    for pair in found.called():
+        one = tables.Routed(pair, routed.Verdict(fate, 0, False))
+        assert one.success == (bool(run) and getattr(pair, run).success)
+        assert one.words == length
 
 
 def test_no_request_is_asked_that_is_an_example() -> None:
@@ -209,6 +227,33 @@ def test_no_request_is_asked_that_is_an_example() -> None:
         known, unseen = routed.split(requests, random.Random(1))
         assert len(known) == examples
         assert sorted(known + unseen) == sorted(requests)
+
+
+def test_a_draw_asks_the_same_each_time_and_no_example(monkeypatch: pytest.MonkeyPatch) -> None:
+    known: list[str] = []
+    asked: list[str] = []
+
+    class Recorder:
+        def fit(self, rows: Any) -> None:
+            known.extend(row.text for row in rows)
+
+        def told(self, text: str) -> Settlement:
+            asked.append(text)
+            return Settlement((Settled("/", 1.0, 0.0),))
+
+    monkeypatch.setattr(routed, "OurRouter", Recorder)
+    goals = {
+        "/a/x": [f"where is my old {word} now" for word in ("hat", "bag", "cup", "pen", "key", "map", "box", "cap")]
+    }
+    wanted = frozenset(goals["/a/x"][:7])
+    first = routed.one_draw(3, goals, wanted, PRESSURE)
+    said = asked.copy()
+    assert len(known) == 3 + 4 and set(known) == set(known[3:])  # the three are among the four
+    assert set(first.verdicts["10 examples"]) == wanted - set(known)
+    assert {one.fate for verdicts in first.verdicts.values() for one in verdicts.values()} == {"backed off"}
+    asked.clear()
+    assert routed.one_draw(3, goals, wanted, PRESSURE) == first
+    assert asked == said
 
 
 def test_ways_leave_what_is_asked() -> None:
@@ -247,14 +292,17 @@ def test_the_tables_print_twice_the_same(
     assert out.read_text(encoding="utf-8") == first
     for row in (
         "| **all** ",
-        "| domain: office ",
-        "| model: small ",
+        "| office ",
+        "| small ",
         "| to be refused ",
-        "| tools called by text (not in **all**) ",
+        "| tools called by text ",
         "| 3 examples ",
         "| 10 examples, a help desk's head around ",
         "| 10 examples, adversarial user ",
         "| 10 examples, the half least like them ",
+        "their success cannot be known",
+        "No run had a router in it.",
+        "SOPBench states no licence.",
     ):
         assert row in first
     assert "nan" not in first
@@ -269,6 +317,13 @@ def test_the_tables_print_twice_the_same(
 def test_only_published_counts_are_called_so() -> None:
     assert bench.differences(bench.PUBLISHED) == []
     assert bench.differences({**bench.PUBLISHED, "pairs in hotel": 3}) == ["pairs in hotel: 3 here, 0 published"]
+
+
+def test_figures_of_large_files_too_are_not_called_published(
+    found: runs.Found, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.tell_counts(found, True)
+    assert "these figures are not the published ones" in capsys.readouterr().out
 
 
 def test_an_absent_folder_is_skipped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -106,6 +106,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         requests = {pair.prompt for pair in found.called()}
         drawn = routed.draws(given.draws, found.goals, requests, found.pressure, given.workers)
         tables.routed_tables(found, drawn, routed.arms(found.pressure))
+        print(tables.CAVEATS.rstrip())
 
 
 if __name__ == "__main__":

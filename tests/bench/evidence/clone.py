@@ -6,9 +6,7 @@ clone without them has it (`git clone --bare --filter=blob:limit=4m`): the publi
 
 from __future__ import annotations
 
-import os
 import subprocess
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,12 +50,10 @@ def open_clone(folder: Path, largest: float = LARGE) -> Clone:
 def _committed(folder: Path, largest: float) -> Clone:
     listed = _git(folder, "ls-tree", "-r", "-z", "--full-tree", "HEAD", *FOLDERS).decode()
     names = {name: about.split()[2] for about, _, name in (line.partition("\t") for line in listed.split("\0") if line)}
-    asked = "\n".join(names.values()).encode()
-    told = _git(folder, "cat-file", "--batch-check=%(objectsize)", given=asked).decode().splitlines()
-    # An object that a partial clone lacks is told by its name and a word, no size.
-    small = {
-        name: names[name] for name, size in zip(names, told, strict=True) if size.isdigit() and int(size) < largest
-    }
+    # Asked for by name, an object that a partial clone lacks would be fetched; so all that are there are listed.
+    there = _git(folder, "cat-file", "--batch-all-objects", "--unordered", "--batch-check=%(objectname) %(objectsize)")
+    sizes = {name: int(size) for name, size in map(str.split, there.decode().splitlines())}
+    small = {name: thing for name, thing in names.items() if sizes.get(thing, largest) < largest}
     revision = _git(folder, "rev-parse", "HEAD").decode().strip()
     return Clone(folder, revision, small, frozenset(names) - set(small))
 
@@ -69,11 +65,8 @@ def _plain(folder: Path, largest: float) -> Clone:
     return Clone(folder, "", small, every - set(small))
 
 
-def _git(folder: Path, *words: str, given: bytes | None = None) -> bytes:
-    command: Sequence[str] = ("git", "-C", str(folder), *words)
-    # What a partial clone left behind is not fetched now.
-    environment = {**os.environ, "GIT_NO_LAZY_FETCH": "1"}
-    done = subprocess.run(command, input=given, capture_output=True, check=False, env=environment)
+def _git(folder: Path, *words: str) -> bytes:
+    done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, check=False)
     if done.returncode:
         raise Unreadable(f"git cannot read {folder}: {done.stderr.decode(errors='replace').strip()}")
     return done.stdout

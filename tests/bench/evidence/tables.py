@@ -20,6 +20,19 @@ from tests.bench.report import print_table
 BOOTSTRAPS, SEED = 10_000, 7
 INTERVAL = (0.025, 0.975)
 
+CAVEATS = """
+## What these figures do not say
+
+- No run had a router in it. A request that is routed right is given the run with only its task's text, one that backs
+  off the run with everything, and one that gets another task's text has failed; changed requests are given the runs of
+  the unchanged. Backing off, the router would say general text and a shortlist, not everything.
+- Only the task's means its tools too, so not all that is gained is the text's; definitions of tools are in no word count.
+- The models are of 2024 and 2025. Stronger ones may gain less.
+- A model wrote the requests, and those of one goal resemble each other. Intervals draw goals, not pairs.
+- Files of 4 MiB and more are left out: long runs, and with them whole domains.
+- SOPBench states no licence. Nothing of it is kept.
+"""
+
 Keep: TypeAlias = Callable[[Pair, Drawn], bool]
 
 
@@ -57,7 +70,7 @@ def points(goals: Sequence[str], after: Sequence[bool], before: Sequence[bool]) 
     """Return a difference of shares in points, with its interval."""
     differences = [int(a) - int(b) for a, b in zip(after, before, strict=True)]
     low, high = interval(goals, differences)
-    bounds = "" if np.isnan(low) else f" [{low * 100:+.1f}, {high * 100:+.1f}]"
+    bounds = "" if np.isnan(low) else f" [{low * 100:+.1f},{high * 100:+.1f}]"
     return f"{float(np.mean(differences)) * 100:+.1f}{bounds}"
 
 
@@ -65,13 +78,13 @@ def pairs_table(found: Found) -> None:
     """Print success with everything and with only the task's, by domain, by model, and by what ought to be done."""
     called, text = found.called(), found.called(TEXT)
     groups: dict[str, list[Pair]] = {"**all**": called}
-    groups |= {f"domain: {name}": some for name, some in _by(called, lambda pair: pair.domain).items()}
-    groups |= {f"model: {name}": some for name, some in _by(called, lambda pair: pair.model).items()}
+    groups |= {name: some for name, some in _by(called, lambda pair: pair.domain).items()}
+    groups |= {name: some for name, some in _by(called, lambda pair: pair.model).items()}
     groups["to be done"] = [pair for pair in called if pair.everything.allowed]
     groups["to be refused"] = [pair for pair in called if not pair.everything.allowed]
-    groups["tools called by text (not in **all**)"] = text
+    groups["tools called by text"] = text
     print(f"\n## With everything, and with only the task's procedure and tools ({len(called):,} pairs)\n")
-    head = ["runs", "pairs", "goals", "everything %", "task's %", "difference, points", "better", "worse", "words"]
+    head = ["runs", "pairs", "everything %", "task's %", "points", "better/worse", "words"]
     print_table(head, [_pairs_row(title, some) for title, some in groups.items() if some])
     same = sum(general(pair.everything.system) == general(pair.only.system) for pair in called)
     asked = sum(pair.everything.said == pair.only.said for pair in called)
@@ -91,13 +104,11 @@ def _pairs_row(title: str, some: Sequence[Pair]) -> list[str]:
     return [
         title,
         f"{len(some):,}",
-        str(len(set(goals))),
         percent(share(everything)),
         percent(share(only)),
         points(goals, only, everything),
-        str(better),
-        str(worse),
-        " / ".join(length),
+        f"{better}/{worse}",
+        "/".join(length),
     ]
 
 
@@ -114,7 +125,7 @@ def pressed_table(some: Sequence[Pressed]) -> None:
         only = share([one.only for one in each if one.only is not None])
         cells = [percent(share(before)), percent(share(after)), points(goals, after, before), percent(only)]
         rows.append([title, str(len(each)), *cells])
-    head = ["model", "tasks", "everything %", "everything, pressed %", "difference, points", "task's, not pressed %"]
+    head = ["model", "tasks", "not pressed %", "pressed %", "points", "task's, not pressed %"]
     print_table(head, rows)
     domains = ", ".join(sorted({one.domain for one in some}))
     print(f"\nDomains: {domains}. No run with only the task's was pressed.")
@@ -124,12 +135,11 @@ def routed_tables(found: Found, drawn: Sequence[Drawn], arms: Iterable[Arm]) -> 
     """Print what success would be with the recogniser in between, and what shortlists would say."""
     chosen = {arm.title: routed(found.called(), drawn, arm.title) for arm in arms}
     parts: dict[str, Keep] = {
-        "the half least like them": lambda pair, one: pair.prompt in one.least_alike,
-        "to be done": lambda pair, one: pair.everything.allowed,
-        "to be refused": lambda pair, one: not pair.everything.allowed,
+        titled(MANY, "the half least like them"): lambda pair, one: pair.prompt in one.least_alike,
+        titled(MANY, "to be done"): lambda pair, one: pair.everything.allowed,
+        titled(MANY, "to be refused"): lambda pair, one: not pair.everything.allowed,
     }
-    for title, keep in parts.items():
-        chosen[titled(MANY, title)] = routed(found.called(), drawn, titled(MANY), keep)
+    chosen |= {title: routed(found.called(), drawn, titled(MANY), keep) for title, keep in parts.items()}
     whole = [row for rows in chosen[titled(MANY)] for row in rows]
     if not whole:
         print("\n## With our recogniser in between\n\nNo pair has a request that is no example.")
@@ -140,11 +150,11 @@ def routed_tables(found: Found, drawn: Sequence[Drawn], arms: Iterable[Arm]) -> 
         f"{len(tested)} of {len(found.goals)} goals asked)\n"
     )
     head = ["requests", "right %", "backed off %", "wrong %", "everything %", "**ours %**", "by draw", "task's %"]
-    more = ["ours less everything", "ours less task's", "words"]
+    more = ["less everything", "less task's", "words"]
     print_table([*head, *more], [_routed_row(title, rows) for title, rows in chosen.items()])
-    print("\n## What shortlists would add (not counted above: no run has two or three procedures)\n")
-    head = ["requests", "settled %", "listed %", "listed with the task %", "reach %", "tasks a list"]
-    print_table(head, [_listed_row(title, rows) for title, rows in chosen.items()])
+    print("\n## Shortlists (not counted above: no run has two or three procedures, so their success cannot be known)\n")
+    head = ["requests", "listed %", "with the task %", "reach %", "tasks a list"]
+    print_table(head, [_listed_row(title, rows) for title, rows in chosen.items() if title not in parts])
 
 
 def routed(
@@ -174,11 +184,11 @@ def _routed_row(title: str, rows: Sequence[Sequence[Routed]]) -> list[str]:
         *fates,
         percent(share(everything)),
         f"**{percent(share(ours))}**",
-        f"{percent(min(by_draw))} to {percent(max(by_draw))}",
+        f"{percent(min(by_draw))}-{percent(max(by_draw))}",
         percent(share(only)),
         points(goals, ours, everything),
         points(goals, ours, only),
-        " / ".join(plain(share(each), 0) for each in lengths),
+        "/".join(plain(share(each), 0) for each in lengths),
     ]
 
 
@@ -187,7 +197,6 @@ def _listed_row(title: str, rows: Sequence[Sequence[Routed]]) -> list[str]:
     lists = [verdict for verdict in verdicts if verdict.listed]
     return [
         title,
-        percent(share([verdict.fate == "right" for verdict in verdicts])),
         percent(len(lists) / len(verdicts)),
         percent(sum(verdict.holds for verdict in lists) / len(verdicts)),
         percent(share([verdict.reached for verdict in verdicts])),
