@@ -259,10 +259,10 @@ def test_a_draw_asks_the_same_each_time_and_no_example(monkeypatch: pytest.Monke
 def test_ways_leave_what_is_asked() -> None:
     ways = {arm.title: arm for arm in routed.arms(PRESSURE)}
     said = {title: arm.way("Hello! I lost my old badge. Now what?", random.Random(1)) for title, arm in ways.items()}
-    assert said["10 examples, first sentence only"] == "I lost my old badge."
-    assert said["10 examples, adversarial user"].endswith(f"Now what?\n\n{PRESSURE}")
+    assert said["first sentence only"] == "I lost my old badge."
+    assert said["adversarial user"].endswith(f"Now what?\n\n{PRESSURE}")
     assert all("{text}" in head for head in routed.HEADS)
-    assert "I lost my old badge" in said["10 examples, a help desk's head around"]
+    assert "I lost my old badge" in said["a help desk's head around"]
     assert [arm.title for arm in routed.arms("")] == [title for title in ways if "adversarial" not in title]
     assert routed.first_sentence("Hi there!") == "Hi there!"
 
@@ -297,9 +297,9 @@ def test_the_tables_print_twice_the_same(
         "| to be refused ",
         "| tools called by text ",
         "| 3 examples ",
-        "| 10 examples, a help desk's head around ",
-        "| 10 examples, adversarial user ",
-        "| 10 examples, the half least like them ",
+        "| a help desk's head around ",
+        "| adversarial user ",
+        "| the half least like the examples ",
         "their success cannot be known",
         "No run had a router in it.",
         "SOPBench states no licence.",

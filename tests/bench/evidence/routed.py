@@ -24,6 +24,9 @@ from tests.bench.recognition_sets import Row
 from tests.bench.recognition_texts import typos
 
 FEW, MANY = 3, 10
+PLAIN = f"{MANY} examples"
+"""The row of requests as they are."""
+
 ASKED_FROM = 4
 """Goals of so many requests and more are asked about."""
 
@@ -93,13 +96,8 @@ def arms(pressure: str) -> list[Arm]:
     }
     if pressure:
         ways["adversarial user"] = lambda text, dice: f"{text}\n\n{pressure}"
-    plain = [Arm(titled(examples), examples, lambda text, dice: text) for examples in (FEW, MANY)]
-    return [*plain, *(Arm(titled(MANY, title), MANY, way) for title, way in ways.items())]
-
-
-def titled(examples: int, more: str = "") -> str:
-    """Return the title of a row."""
-    return f"{examples} examples{', ' if more else ''}{more}"
+    plain = [Arm(f"{examples} examples", examples, lambda text, dice: text) for examples in (FEW, MANY)]
+    return [*plain, *(Arm(title, MANY, way) for title, way in ways.items())]
 
 
 def judged(told: Settlement, task: str) -> Verdict:

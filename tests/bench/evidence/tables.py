@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from tests.bench.evidence.routed import MANY, Arm, Drawn, Verdict, titled
+from tests.bench.evidence.routed import MANY, PLAIN, Arm, Drawn, Verdict
 from tests.bench.evidence.runs import TEXT, Found, Pair, Pressed, general, words
 from tests.bench.recognition_metrics import percent, plain, share
 from tests.bench.report import print_table
@@ -135,19 +135,19 @@ def routed_tables(found: Found, drawn: Sequence[Drawn], arms: Iterable[Arm]) -> 
     """Print what success would be with the recogniser in between, and what shortlists would say."""
     chosen = {arm.title: routed(found.called(), drawn, arm.title) for arm in arms}
     parts: dict[str, Keep] = {
-        titled(MANY, "the half least like them"): lambda pair, one: pair.prompt in one.least_alike,
-        titled(MANY, "to be done"): lambda pair, one: pair.everything.allowed,
-        titled(MANY, "to be refused"): lambda pair, one: not pair.everything.allowed,
+        "the half least like the examples": lambda pair, one: pair.prompt in one.least_alike,
+        "to be done": lambda pair, one: pair.everything.allowed,
+        "to be refused": lambda pair, one: not pair.everything.allowed,
     }
-    chosen |= {title: routed(found.called(), drawn, titled(MANY), keep) for title, keep in parts.items()}
-    whole = [row for rows in chosen[titled(MANY)] for row in rows]
+    chosen |= {title: routed(found.called(), drawn, PLAIN, keep) for title, keep in parts.items()}
+    whole = [row for rows in chosen[PLAIN] for row in rows]
     if not whole:
         print("\n## With our recogniser in between\n\nNo pair has a request that is no example.")
         return
     tested = {row.pair.goal for row in whole}
     print(
         f"\n## With our recogniser in between ({len(drawn)} draws; {len(whole) / len(drawn):,.0f} pairs a draw, "
-        f"{len(tested)} of {len(found.goals)} goals asked)\n"
+        f"{len(tested)} of {len(found.goals)} goals asked; {MANY} examples a goal where no number stands)\n"
     )
     head = ["requests", "right %", "backed off %", "wrong %", "everything %", "**ours %**", "by draw", "task's %"]
     more = ["less everything", "less task's", "words"]
