@@ -26,7 +26,7 @@ CAVEATS = """
 - No run had a router in it. A request that is routed right is given the run with only its task's text, one that backs
   off the run with everything, and one that gets another task's text has failed; changed requests are given the runs of
   the unchanged. Backing off, the router would say general text and a shortlist, not everything.
-- Only the task's means its tools too, so not all that is gained is the text's; definitions of tools are in no word count.
+- Only the task's means its tools too, which the router leaves alone: not all that is gained is the text's.
 - The models are of 2024 and 2025. Stronger ones may gain less.
 - A model wrote the requests, and those of one goal resemble each other. Intervals draw goals, not pairs.
 - Files of 4 MiB and more are left out: long runs, and with them whole domains.
