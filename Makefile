@@ -10,7 +10,7 @@ PROVIDERS := OPENAI ANTHROPIC GEMINI MISTRAL GROQ OPENROUTER DEEPSEEK XAI CEREBR
 HAS_KEY := $(strip $(foreach provider,$(PROVIDERS),$($(provider)_API_KEY)))
 RUN_LOCK := $(if $(HAS_KEY),requirements-litellm.lock,requirements.lock)
 
-.PHONY: run test test-laws test-clients simulate litellm-proxy lint format bench bench-recognition bench-messages lock schema clean help
+.PHONY: run test test-laws test-clients simulate litellm-proxy lint format bench bench-recognition bench-messages evidence lock schema clean help
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -55,6 +55,9 @@ bench-recognition: $(VENV)/.installed-requirements-dev.lock ## print what recogn
 
 bench-messages: $(VENV)/.installed-requirements-dev.lock ## print what is sent for messages as people write them (QUICK=1: in minutes)
 	$(BIN)/python -m tests.bench.messages $(if $(QUICK),--quick) $(ARGS)
+
+evidence: $(VENV)/.installed-requirements-dev.lock ## print what routing is worth on public runs (SOPBENCH=FOLDER, a clone)
+	$(BIN)/python -m tests.bench.evidence $(if $(SOPBENCH),"$(SOPBENCH)") $(ARGS)
 
 schema: $(VENV)/.installed-requirements-dev.lock ## write the JSON Schemas of policies/ and docs/pack-keys.md
 	$(BIN)/python -m router.packs.schema policies

@@ -168,6 +168,7 @@ def _cases(
     for path, tasks in cases.items():
         yield _frame(_heading_id(path), path, case_heading(policy.tasks[path]))
         lines = [piece for task in tasks for piece in _lines(policy, task.path, levels[task.path], cues, dropped)]
+        lines = _said_once(lines, dropped)
         for piece in [piece for piece in lines if said.get(piece.text.removeprefix(_MARK), -1) >= piece.required]:
             lines.remove(piece)
             dropped.append(Dropped(piece.id, REPEATED))

@@ -304,8 +304,6 @@ class Reloader:
             )
         repaired = self.faults.pop(name, None) is not None
         changed = self._registry.swap(name, snapshot)
-        if changed:
-            self._note("reloaded")
         if changed or repaired:
             state = "is repaired and now" if repaired else "is now"
             log.info("policy %s %s at revision %s", name, state, snapshot.policy.revision)

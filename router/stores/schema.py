@@ -28,7 +28,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-REVISION = "0006"
+REVISION = "0007"
 """The newest revision. A database that has it is opened without a look at the revisions themselves."""
 
 RELEASED_VERSION = 2

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import io
 import os
 import platform
 import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tests.support.serving import ROOT
+
+
+class Both(io.TextIOBase):
+    """Writes to several files at once."""
+
+    def __init__(self, *files: TextIO) -> None:
+        self._files = files
+
+    def write(self, text: str) -> int:
+        """Write to all."""
+        for file in self._files:
+            file.write(text)
+            file.flush()
+        return len(text)
 
 
 def print_conditions(title: str, **more: object) -> None:

@@ -10,7 +10,6 @@ minutes on one core; with --quick, from one draw and fewer messages, two. --cach
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +17,6 @@ from contextlib import ExitStack, redirect_stdout
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TextIO
 
 from threadpoolctl import threadpool_limits
 
@@ -28,7 +26,7 @@ from tests.bench.machine import cores
 from tests.bench.messages import grid, pack, sets, texts
 from tests.bench.recognition_dialogues import drift_table
 from tests.bench.recognition_sets import data_folder, why_missing
-from tests.bench.report import print_conditions
+from tests.bench.report import Both, print_conditions
 
 DRAWS, MESSAGES, SECONDS = 5, 1_000, 5.0
 HALVES = {"both": (texts.SEEN, texts.UNSEEN), **{half: (half,) for half in (texts.SEEN, texts.UNSEEN, texts.ALL)}}
@@ -79,20 +77,6 @@ PARTS: Mapping[str, Callable[[Run], None]] = {
     "time": lambda run: sets.times_table(run.folder, run.cache, 1 if run.quick else SECONDS),
 }
 NEED_DATA = ("sets", "drift")
-
-
-class Both(io.TextIOBase):
-    """Writes to several files at once."""
-
-    def __init__(self, *files: TextIO) -> None:
-        self._files = files
-
-    def write(self, text: str) -> int:
-        """Write to all."""
-        for file in self._files:
-            file.write(text)
-            file.flush()
-        return len(text)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
