@@ -286,11 +286,13 @@ def _going_on(alike: list[Pin], opening: Opening, turn: int) -> list[Pin]:
     """Return the pins of conversations without a name that a request may go on with, likeliest first.
 
     They are those with its first answer, else those whose answer nobody heard. Of several, it is probably the one that
-    got as far as the user turn before (`turn`), and was used last.
+    got as far as the user turn before (`turn`), and was used last. Apps may resend an answer in other words than were
+    given: so the only one that began so goes on as well, unless it has gone on already.
     """
     found = [pin for pin in alike if pin.known_answer() == opening.answer] if opening.answer else []
     if not found and opening.answered:
         found = [pin for pin in alike if not pin.answer]
+        found = found or [pin for pin in alike if len(alike) == 1 and pin.moment[0] <= 0]
     return sorted(found, key=lambda pin: (pin.moment[0] == turn, pin.seen_s), reverse=True)
 
 

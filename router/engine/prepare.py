@@ -208,7 +208,7 @@ class RequestPreparer:
         if observed.aside:  # a title that an app asks for must not open the conversation, nor change it
             return
         opening = placed.identity.opening
-        if opening is not None and opening.answered and not pin.answer:
+        if opening is not None and opening.answered:
             pin.answer = opening.answer  # as its client resends it
         if placed.new:
             self.pins.keep(policy.name, placed.identity.conversation, pin)

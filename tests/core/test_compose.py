@@ -85,6 +85,21 @@ def test_the_cases_stand_behind_plain_text_each_under_what_the_customer_wants() 
     assert "Case: b is broken\n" in say(composed(replace(policy, tasks={**policy.tasks, "/b": asked})).pieces)
 
 
+def test_two_requests_are_told_branch_by_branch_what_they_share_before_them() -> None:
+    policy = desk(x=("brief",), b=("brief",))
+    below = Task("/b/y", "A y", lines("/b/y", "brief"))
+    policy = replace(policy, tasks={**policy.tasks, "/b/y": below, "/a/z": Task("/a/z", "A z", lines("/a/z", "brief"))})
+
+    def order(*paths: str) -> list[str]:
+        found = Settlement(tuple(Settled(path, 0.9, 0.5) for path in paths))
+        mix = compose(policy, found, Evidence(None), dict.fromkeys(policy.tasks, BRIEF))
+        return list(dict.fromkeys(piece.task for piece in mix.pieces))
+
+    assert order("/a/x", "/b/y") == ["/", "/a", "/a/x", "/b", "/b/y"]
+    assert order("/b/y", "/a/x") == ["/", "/b", "/b/y", "/a", "/a/x"]
+    assert order("/a/x", "/b/y", "/a/z") == ["/", "/a", "/a/x", "/a/z", "/b", "/b/y"]
+
+
 def test_where_no_case_could_say_a_word_there_are_none() -> None:
     assert OPENING not in {piece.case for piece in composed(desk(x=(), b=(), c=()), "/a").pieces}
     assert OPENING in {piece.case for piece in composed(desk(x=(), b=(), c=())).pieces}, "/a speaks"

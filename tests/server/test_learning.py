@@ -159,8 +159,9 @@ async def test_a_level_counts_with_the_first_answer_and_not_with_what_asks_for_n
         assert (await desk.client.post(path, json=body)).status_code == 200
     off = await desk.client.post("/v1/messages", json=body, headers={"x-router": "off"})
     assert off.status_code == 200 and assigned(desk) == []
-    first = await desk.client.post("/v1/messages", json=body)
-    again = await desk.client.post("/v1/messages", json=body)
+    named = {"x-session-id": "s1"}  # else each would be a conversation of its own
+    first = await desk.client.post("/v1/messages", json=body, headers=named)
+    again = await desk.client.post("/v1/messages", json=body, headers=named)
     assert again.status_code == 200
     assert assigned(desk) == [(first.headers["x-router-decision"], "/parcel")]
 
