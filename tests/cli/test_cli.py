@@ -119,7 +119,7 @@ def test_check_tells_the_worst_first_and_hints_of_a_kind_on_one_line(run: Any, t
     pack.write_text(
         f"name: p\nbrief: Be polite.\ntasks:\n{tasks}  last:\n    brief: Use sk-abcdefghijklmnop1234 now.\n"
     )
-    output = run("check", pack).output.replace("\n", " ")
+    output = " ".join(run("check", pack).output.split())
     at = [output.index(f"{severity} ") for severity in ("error", "warning", "hint")]
     assert at == sorted(at) and output.index("secret") < output.index("few_examples") < output.index("no_brief")
     assert output.count("hint no_brief") == 1 and output.count("warning few_examples") == 40

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.core.compose import OPENING, is_frame, required_of
-from router.core.decide import decide, likeliest
+from router.core.decide import decide, likeliest, settle
 from router.core.decision import Decision, say
 from router.core.evidence import Evidence
 from router.core.policy import ROOT, Level, Piece, Policy, depth, lineage
@@ -174,9 +174,10 @@ def test_settled_a_path_other_than_the_root_has_its_threshold_and_no_more_tasks_
     for settled in decision.paths:
         if settled.path != ROOT:
             assert belief is not None
-            shared = all(settled.path in lineage(task)[:-1] for task in decision.listed) and decision.listed
-            # What lies above a list is said plainly, even where the budget has no room for its cases.
-            shared = shared or any(reason.code == "case_over_budget" for reason in decision.reasons)
+            # What lies above a list is said plainly, even where its cases say nothing or the budget has no room for them.
+            limits = policy.settings.max_tasks, policy.settings.shortlist
+            listed = settle(policy.tasks, belief, thresholds, *limits).shortlist
+            shared = listed and all(settled.path in lineage(task)[:-1] for task, _ in listed)
             assert settled.threshold in [thresholds.at(settled.path), *([thresholds.shortlist] if shared else [])]
             assert settled.confidence >= settled.threshold - 1e-9
             assert settled.confidence in [each.mass.get(settled.path) for each in (belief, *belief.sentences)]

@@ -59,8 +59,7 @@ def test_the_trade_grows_with_the_budget_and_says_where_the_pack_stands(evaluati
         assert [row["accepted"]["error"] for row in trade] == [0.01, 0.02, 0.03, 0.05, 0.08]
         thresholds = [row["thresholds"]["shortlist"] for row in trade]
         assert thresholds == sorted(thresholds, reverse=True)
-        errors = [row["sent"]["error"] for row in trade]
-        assert errors == sorted(errors)
+        assert all(row["sent"]["error"] <= row["accepted"]["error"] for row in trade)
         assert [row["here"] for row in trade] == [False, False, False, True, False]
     assert found["trade"][3]["sent"] == found["sent"]
     assert found["against"]["trade"][3]["sent"] == found["against"]["sent"]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from router.classify.belief import Tree
-from router.classify.fit.certify import DELTA, Acceptance, allowed, certificate
+from router.classify.fit.certify import DELTA, LEAST_SHORTLIST, Acceptance, allowed, certificate
 from router.classify.fit.turning import HeldOutRows
 from router.core.decide import decide
 from router.core.evidence import Belief, Evidence, Likely, Thresholds, Tolerance
@@ -184,7 +184,9 @@ def test_thresholds_by_hand_are_in_force_and_the_others_are_certified_all_the_sa
     asked = Acceptance(threshold_sure=0.3, threshold_shortlist=0.2)
     trade = budgets(certificate(rows, tree, asked), rows, tree, asked)
     assert [budget.thresholds.shortlist for budget in trade if budget.thresholds and budget.here] == [0.2]
-    assert all(budget.thresholds and budget.thresholds.shortlist > 0.5 for budget in trade if not budget.here)
+    assert all(
+        budget.thresholds and budget.thresholds.shortlist >= LEAST_SHORTLIST for budget in trade if not budget.here
+    )
 
 
 def test_where_no_threshold_keeps_the_rates_nothing_is_said_and_the_words_say_so() -> None:

@@ -136,6 +136,7 @@ ROWS: dict[str, tuple[dict[str, Any], ...]] = {
     "feedback.per_minute": group("feedback", "per_minute", 1, 30),
     "log.level": group("log", "level", "info", "debug"),
     "log.json": group("log", "json", False, True),
+    "log.requests": group("log", "requests", False, True),
 }
 """By setting: two router.yaml that differ in it alone."""
 

@@ -10,7 +10,7 @@ from router.classify.belief import Tree
 from router.classify.fit.certify import DELTA
 from router.classify.fit.turning import Turning
 from router.core.policy import ROOT
-from tests.bench.recognition_certificate import Population, keeps, population, probabilities_of
+from tests.bench.recognition_certificate import Kept, Population, keeps, population, probabilities_of
 from tests.bench.recognition_contenders import OurRouter
 from tests.bench.recognition_sets import SETS, data_folder, draw, why_missing
 from tests.sim.finding import Finding, Tier, at_most, spread
@@ -44,6 +44,11 @@ def real(tier: Tier) -> Iterator[Population]:
         yield population(name, tree, probabilities_of(router, texts), truths)
 
 
+def _each(kept: Kept) -> tuple[float, ...]:
+    """Return in which shares of resamples each of the two tests failed: that of errors, and that of exposure."""
+    return max(kept.broken_error, kept.broken_unconditional), kept.broken_exposure
+
+
 def backing_off(tier: Tier) -> Finding:
     """V1: thresholds chosen by resampled rows, judged by the population that they were drawn from."""
     runs = tier.pick(300, 1_000, 5_000)
@@ -53,11 +58,13 @@ def backing_off(tier: Tier) -> Finding:
     middle = [one.of_oracle for one in kept if one.n == AT_SIZE]
     return Finding(
         row="V1",
-        what="certificate: any promise broken; messages told something at n = 500, of the oracle's",
-        target="<= 10 %; >= 80 %",
-        ours=f"{spread([one.broken for one in kept])}; {spread(middle, 0)}",
+        what="certificate: any promise broken, each by itself; messages told something at n = 500, of the oracle's",
+        target="<= 10 %, <= 5 %; >= 80 %",
+        ours=f"{spread([one.broken for one in kept])}, {spread([each for one in kept for each in _each(one)])};"
+        f" {spread(middle, 0)}",
         reference=f"laxest thresholds that fit the rows: broken {spread([one.broken_naive for one in kept], 0)}",
-        met=all(at_most(round(one.broken * runs), runs, DELTA) for one in kept)
+        met=all(at_most(round(one.broken * runs), runs, 2 * DELTA) for one in kept)
+        and all(at_most(round(each * runs), runs, DELTA) for one in kept for each in _each(one))
         and all(share >= OF_ORACLE for share in middle),
         conditions=f"{runs:,} resamples, n = {SIZES[0]} to {SIZES[-1]:,}, {len(found)} populations"
         f" ({', '.join(one.name for one in found)}), delta .10 for all promises at once; seed 1",
