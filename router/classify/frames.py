@@ -20,25 +20,28 @@ customer who types a frame can hide words from recognition, as by not writing th
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
 
+from router.classify.frame_lines import field_of, read_label
+from router.classify.frame_names import AGENTS, CUSTOMERS, Kind
+from router.classify.frame_payloads import read_payload
 from router.classify.frame_pieces import TurnPiece, cut
+from router.classify.frame_records import in_record, without_fields
 from router.classify.frame_shapes import (
-    AGENTS,
-    CUSTOMERS,
+    ASKING,
+    AUTOMATIC,
+    FILE_HEAD,
     FIRST_PERSON,
+    GENERATED,
     GREETS,
-    JSON_COMPANY,
-    JSON_MESSAGES,
+    OF_CUSTOMER,
     OWN_VOICE,
     PROMPT_ALONE,
     PROMPT_TOPIC,
     PROMPT_VOICE,
     REPLY_ABOVE,
-    Kind,
+    SERVED,
 )
 from router.classify.text import STRIP_CHARACTERS
 
@@ -55,13 +58,19 @@ SENTENCE_CHARACTERS = 300
 LEAST_WORDS = 4
 """Of the user's words without the subject of the mail. With fewer the subject belongs to them."""
 
-JSON_DEPTH = 3
 MOST_TURNS = 200
+MOST_NESTED = 2
+"""Frames in a frame: a mail with an older one in the JSON of a help desk."""
+
+LEAST_MARKS = 3
+"""So many lines with marks of web pages tell that a block is from one."""
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n")
 DRESS = " \t#*=_-\"'`~•"
 _MODEL_MARKS = ("[INST]", "[/INST]")
 _TURN = re.compile(r"([^\W\d_a-z][^\W\d_]{1,20}(?: [^\W\d_a-z][^\W\d_]{1,20})?): ?(.+)")
+_GAP = re.compile(r"\n[ \t]*(?:[-=_*]{3,}[ \t]*)?\n|\n[-=_*]{3,}[ \t]*\n")
+_PAGE = re.compile(r"^[ \t]*(?:[✓✔★☆•›»€$£]|\[[^\]\n]{1,30}\]|[^\n>]{1,30} > )", re.M)
 _TITLE = re.compile(r"[^\W\d_][^\n:]{1,40}:\s{0,3}\n")
 
 
@@ -73,22 +82,65 @@ def find(parts: Sequence[str]) -> str | None:
     >>> find(["<system-reminder>The plan is Pro.</system-reminder>"]), find(["where is my parcel?"])
     ('', None)
     """
-    parts = list(_bounded(parts))
-    if len(parts) == 1:
-        typed = _above_the_line(parts[0]) or _below_json(parts[0])
-        if typed:
-            return typed
-        said = _in_json(parts[0])
-        if said is not None:
-            return said
-    pieces = _with_sides([piece for part in parts for piece in cut(part)])
+    return _find(list(_bounded(parts)), MOST_NESTED)
+
+
+def _find(parts: Sequence[str], nested: int) -> str | None:
+    if len(parts) == 1 and (typed := _above_the_line(parts[0])):
+        return typed
+    pieces = _with_sides([piece for part in parts for piece in _cut(part, len(parts) == 1)])
     if not _is_frame(pieces) and len(parts) == 1 and (talk := _talk(parts[0])):
         pieces = _with_sides(talk)
-    if not _is_frame(pieces):
-        texts = parts if len(parts) > 1 else parts[0].split("\n\n")
-        found = _among_passages(texts)
-        return "" if found is None and _is_all_looked_up(texts) else found
-    return _choose(pieces)
+    if len(parts) > 1 and not any(piece.kind == "ask" and piece.tells for piece in pieces):
+        unmarked = [part for part in parts if not _is_marked(part)]
+        if len(unmarked) == 1:
+            return unmarked[0].strip()
+    if _is_frame(pieces):
+        found = _choose(pieces)
+        inner = _find([found], nested - 1) if nested and "\n" in found else None
+        return inner or found
+    if len(parts) == 1 and (said := in_record(parts[0])) is not None:
+        return said
+    texts = parts if len(parts) > 1 else _GAP.split(parts[0])
+    among = _among_passages(texts)
+    return "" if among is None and (_is_all_looked_up(texts) or _is_by_nobody(parts)) else among
+
+
+def _cut(part: str, alone: bool) -> list[TurnPiece]:
+    """Return the pieces of a text part, of which JSON at its beginning is one."""
+    payload = read_payload(part)
+    if payload is None:
+        return cut(part)
+    rest = cut(payload.rest) if payload.rest.strip() else []
+    if not rest and alone and payload.said is None and not payload.is_of_app:
+        return []
+    if payload.said is not None and payload.is_of_app and not (rest and OWN_VOICE.search(payload.rest)):
+        return [TurnPiece("ask", payload.said, True, True), *rest]
+    return [TurnPiece("passage", part[: len(part) - len(payload.rest)], True, True), *rest]
+
+
+def _is_marked(part: str) -> bool:
+    """Return whether a part begins as what an app adds: with a label, a tag, a file's name, JSON, or a heading."""
+    first = part.lstrip().split("\n", 1)[0][:SENTENCE_CHARACTERS].strip()
+    return (
+        first[:1] in ("{", "[", "<", "#")
+        or first[-1:] in (":", "：")
+        or bool(FILE_HEAD.match(first))
+        or read_label(first, first) is not None
+    )
+
+
+def _is_by_nobody(parts: Sequence[str]) -> bool:
+    """Return whether no customer wrote a text: an automatic reply, or a report of what customers and agents did."""
+    if AUTOMATIC.match(parts[0].lstrip()):
+        return True
+    if any(map(FIRST_PERSON.search, parts)):
+        return False
+    if any(map(GENERATED.search, parts)):
+        return True
+    if "\n" in parts[0].strip() and sum(len(SERVED.findall(part)) for part in parts) > 1:
+        return True  # a shop's own mail
+    return not any(map(OWN_VOICE.search, parts)) and sum(len(OF_CUSTOMER.findall(part)) for part in parts) > 1
 
 
 def _bounded(parts: Sequence[str]) -> Iterator[str]:
@@ -119,38 +171,6 @@ def _above_the_line(text: str) -> str:
     return above if any(map(str.isalnum, above)) else ""
 
 
-def _below_json(text: str) -> str:
-    """Return what a user asks below a long piece of JSON, if a text is that."""
-    if text.lstrip()[:1] not in ("{", "["):
-        return ""
-    end = max(text.rfind("}\n"), text.rfind("]\n")) + 1
-    below = text[end:].strip()
-    return below if end > 2 * LONG_PASSAGE and (OWN_VOICE.search(below) or len(below.split()) > LEAST_WORDS) else ""
-
-
-def _in_json(text: str) -> str | None:
-    """Return the message in the JSON of a help desk or a workflow; None where a text is nothing of the kind."""
-    text = text.strip()
-    if not (text.startswith("{") and text.endswith("}")):
-        return None
-    try:
-        level: list[Any] = [json.loads(text)]
-    except (ValueError, RecursionError):
-        return None
-    company = False
-    said: str | None = None
-    for _ in range(JSON_DEPTH):
-        lists = [item for each in level if isinstance(each, list) for item in reversed(each)]
-        objects = [each for each in (*level, *lists) if isinstance(each, dict) and each.get("role", "user") == "user"]
-        for each in objects:
-            company = company or not JSON_COMPANY.isdisjoint(each)
-            for key in JSON_MESSAGES:
-                if said is None and isinstance(each.get(key), str):
-                    said = each[key].strip()
-        level = [value for each in objects for value in each.values()]
-    return said if company else None
-
-
 # ----------------------------------------------------------------------------------------------------------- choosing
 
 
@@ -173,10 +193,12 @@ def _with_sides(pieces: list[TurnPiece]) -> list[TurnPiece]:
         said = [piece.text[:SENTENCE_CHARACTERS] for piece in pieces if piece.who == name]
         if name in sides:
             continue
-        if not words.isdisjoint(AGENTS) or name.lower().endswith("bot") or any(map(GREETS.search, said)):
+        if not words.isdisjoint(AGENTS) or name.lower().endswith("bot"):
             sides[name] = "agent"
         elif not words.isdisjoint(CUSTOMERS):
             sides[name] = "customer"
+        elif any(map(GREETS.search, said)):
+            sides[name] = "agent"
     unknown = [piece.who for piece in pieces if piece.who and piece.who not in sides]
     customer = unknown[-1] if unknown and "customer" not in sides.values() else ""
     sides |= {name: "customer" if name == customer else "agent" for name in unknown}
@@ -220,14 +242,20 @@ def _choose(pieces: Sequence[TurnPiece]) -> str:
 
 def _choose_words(pieces: Sequence[TurnPiece]) -> str:
     asked = [
-        piece.text
+        piece
         for piece, behind in zip(pieces, (*pieces[1:], None), strict=True)
         if piece.kind == "ask" and not (behind and behind.kind == "answer" and not behind.is_empty)
     ]
-    own = [text for text in asked if any(map(str.isalnum, text))]
+    own = [piece.text for piece in asked if piece.tells and not piece.is_empty]
     first = next((piece for piece in pieces if not piece.is_empty), None)
     if not own and first is not None and first.kind == "ask" and first.tells:  # an answer is there, to be made better
         own = [first.text]
+    if not own:  # fields of a form: one of them is the message
+        own = [piece.text for piece in asked if not piece.is_empty]
+        own.sort(key=lambda text: bool(OWN_VOICE.search(text)))
+    if not own and not any(piece.kind == "plain" for piece in pieces):  # nobody asks anything else
+        answered = [piece.text for piece in pieces if piece.kind == "ask" and not piece.is_empty]
+        own = answered if len(answered) == 1 else []
     if own:
         return _without_prompt(own[-1], first=1)
     said, talks = _newest(pieces), any(piece.who for piece in pieces)
@@ -241,7 +269,11 @@ def _choose_words(pieces: Sequence[TurnPiece]) -> str:
         return ""
     passages = [n for n, piece in enumerate(pieces) if piece.kind in ("passage", "answer")]
     if not passages:
-        return "\n".join(text for _, text in plain)
+        between = pieces[0].kind == "head" and any(piece.kind == "head" for piece in pieces[1:])
+        spoken = [text for _, text in plain if FIRST_PERSON.search(text)] if between else []
+        if spoken:  # below a second head stands what a page adds to every message
+            return "\n".join(spoken)
+        return without_fields("\n".join(text for _, text in plain))
     last = pieces[-1]
     behind = "\n\n".join(text for n, text in plain if n > passages[-1])
     before = "\n\n".join(text for n, text in plain if n < passages[0])
@@ -270,7 +302,11 @@ def _newest(pieces: Sequence[TurnPiece]) -> str:
 def _last_paragraph(text: str) -> str:
     """Return the last paragraph of a passage, where a customer speaks in it; else nothing."""
     above, gap, last = text.rpartition("\n\n")
-    return last.strip() if gap and above.strip() and OWN_VOICE.search(last) else ""
+    if not gap or not above.strip():
+        return ""
+    if (field := field_of(last.strip())) and ASKING.search(field[1]):
+        return field[1]
+    return last.strip() if OWN_VOICE.search(last) else ""
 
 
 def _from_own_voice(text: str) -> str:
@@ -286,6 +322,8 @@ def _without_prompt(text: str, first: int = 0) -> str:
     kept = [_without_last_prompt(paragraph) for paragraph in paragraphs[:first]]
     for paragraph in paragraphs[first:]:
         sentences = _SENTENCE.split(paragraph)
+        if _is_instruction(sentences[0]) and not OWN_VOICE.search(paragraph):
+            continue
         own = [sentence for sentence in sentences if not _is_prompt(sentence)]
         kept.append("\n".join(own) if len(own) < len(sentences) else paragraph)
     return "\n\n".join(part for part in kept if part.strip()).strip().strip('"`').removeprefix("--\n").strip()
@@ -324,19 +362,30 @@ def _is_all_looked_up(texts: Sequence[str]) -> bool:
 
 
 def _among_passages(texts: Sequence[str]) -> str | None:
-    """Return the one part or paragraph in which a customer speaks, at either end of long ones in which nobody does.
+    """Return the parts or paragraphs in which a customer speaks, at either end of others in which nobody does.
 
     None where that is not so: people write long texts, too, but about themselves.
     """
     texts = [text for text in texts if any(map(str.isalnum, text))]
-    if len(texts) < 2:
-        return None
     own = [n for n, text in enumerate(texts) if len(text) < 2 * LONG_PASSAGE and OWN_VOICE.search(text)]
     others = [text for n, text in enumerate(texts) if n not in own]
-    if len(own) != 1 or not any(len(text) >= LONG_PASSAGE for text in others):
+    if not own or not others or own[-1] - own[0] >= len(own):
         return None
-    strange = [
-        (len(text) >= LONG_PASSAGE and len(FIRST_PERSON.findall(text)) <= SAID_IN_PASSING) or not _without_prompt(text)
-        for text in others
-    ]
-    return texts[own[0]].strip() if all(strange) else None
+    foreign = [_is_foreign(text) for text in others]
+    if len(own) > 1 or not any(len(text) >= LONG_PASSAGE for text in others):
+        strange = any(foreign) and all(foreign)
+    else:
+        strange = all(
+            (len(text) >= LONG_PASSAGE and len(FIRST_PERSON.findall(text)) <= SAID_IN_PASSING)
+            or is_foreign
+            or not _without_prompt(text)
+            for text, is_foreign in zip(others, foreign, strict=True)
+        )
+    return "\n\n".join(texts[own[0] : own[-1] + 1]).strip() if strange else None
+
+
+def _is_foreign(text: str) -> bool:
+    """Return whether a paragraph by itself is none of a customer's: a shop speaks in it, or it is a page's."""
+    if OWN_VOICE.search(text):
+        return False
+    return bool(SERVED.search(text) or OF_CUSTOMER.search(text)) or len(_PAGE.findall(text)) >= LEAST_MARKS

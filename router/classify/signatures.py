@@ -26,7 +26,8 @@ _CLOSING = re.compile(
     r"|cordiales )?"
     r"saludos?(?: cordiales)?|atentamente|gracias|cumprimentos|atenciosamente|obrigad[oa]|(?:cordiali |distinti"
     r" )?saluti"
-    r"|grazie|met vriendelijke groet(?:en)?|groet(?:en|jes)?|pozdrawiam|z poważaniem|dziękuję)"
+    r"|grazie|met vriendelijke groet(?:en)?|groet(?:en|jes)?|pozdrawiam|z poważaniem|dziękuję"
+    r"|(?:med )?vänlig\w* hälsning\w*|(?:med )?ven(?:n)?lig hilsen|hilsen|mvh|ystävällisin terveisin|s pozdravem)"
     r"(?: ?[,.!–-]+)?(?: [^\W\d_][\w.'’-]{0,24}){0,3}\.?$",
     re.I,
 )

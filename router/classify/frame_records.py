@@ -1,0 +1,92 @@
+"""The user's words in a record: lines of which most are fields, whatever they are called.
+
+Tickets, forms and CRMs write a field a line: `Mood: annoyed`. Nobody who made them is known here, but their form is: so
+many lines of one form are none of a person's sentences. The message is the field named like one, else what stands
+free among them, else the one value in which somebody asks or speaks of themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from router.classify.frame_lines import LINE_CHARACTERS, RULE, field_of, is_title, words_of_label
+from router.classify.frame_names import kind_of_field
+from router.classify.frame_shapes import ASKING, FIRST_PERSON
+
+LEAST_FIELDS = 3
+"""So many lines of the form of fields make a record."""
+
+LEAST_WORDS = 3
+"""What stands free among fields and has fewer words is a title, or a name."""
+
+
+class _Unit(NamedTuple):
+    """A field, by what its name says it holds, or a text that stands free between fields."""
+
+    kind: str
+    tells: bool
+    text: str
+
+
+def in_record(text: str) -> str | None:
+    """Return the message in a record; None where a text is none, or nothing in it tells which words are the message.
+
+    >>> in_record("Mood: annoyed\\nLast intent: return\\nWidget: web\\n\\nwhere is my parcel?")
+    'where is my parcel?'
+    """
+    if text.count("\n") < LEAST_FIELDS - 1 or text.count(":") + text.count("=") < LEAST_FIELDS:
+        return None
+    units = list(_units(text.split("\n")))
+    fields = [unit for unit in units if unit.kind != "free"]
+    free = [unit.text for unit in units if unit.kind == "free" and len(unit.text.split()) >= LEAST_WORDS]
+    if len(fields) < LEAST_FIELDS or len(free) > len(fields):
+        return None
+    asked = [unit for unit in fields if unit.kind == "ask" and len(unit.text.split()) >= LEAST_WORDS]
+    spoken = [each for each in free if ASKING.search(each)]
+    voiced = [unit.text for unit in fields if unit.kind == "" and ASKING.search(unit.text)]
+    for named in ([unit for unit in asked if unit.tells], [unit for unit in asked if ASKING.search(unit.text)]):
+        if named:
+            return named[-1].text
+    if spoken:  # of a letter with some fields in it all is the user's
+        return spoken[0] if len(spoken) == 1 else None
+    if len(voiced) == 1 and FIRST_PERSON.search(voiced[0]):
+        return voiced[0]
+    return asked[-1].text if asked else None
+
+
+def without_fields(text: str) -> str:
+    """Return what stands free beside the fields of a text; all of it where nothing does."""
+    lines = text.split("\n")
+    kept = [
+        line
+        for at, line in enumerate(lines)
+        if not (bare := line[:LINE_CHARACTERS].strip())
+        or ASKING.search(bare)
+        or not (field_of(bare) or (not at and is_title(lines, at, bare)))
+    ]
+    free = "\n".join(kept).strip()
+    return free if len(free.split()) >= LEAST_WORDS else text
+
+
+def _units(lines: Sequence[str]) -> Iterator[_Unit]:
+    """Yield the fields and the texts between them. What is set in below a field belongs to it."""
+    kind, tells, kept, edge = "free", False, [""], 0
+    for line in lines:
+        bare = line[:LINE_CHARACTERS].strip()
+        inset = len(line) - len(line.lstrip())
+        field = field_of(bare) if bare and not RULE.match(bare) else None
+        if field is not None and not (kind != "free" and inset > edge):
+            yield _Unit(kind, tells, "\n".join(kept).strip())
+            found = kind_of_field(words_of_label(field[0]))
+            kind, tells = found or ("", False)
+            kept, edge = [field[1]], inset
+        elif kind != "free" and kind != "ask" and not bare and kept != [""]:
+            yield _Unit(kind, tells, "\n".join(kept).strip())
+            kind, tells, kept = "free", False, [""]
+        elif bare and not RULE.match(bare):
+            kept.append(line)
+        elif kind == "free" and not bare:
+            yield _Unit(kind, tells, "\n".join(kept).strip())
+            kept = [""]
+    yield _Unit(kind, tells, "\n".join(kept).strip())
