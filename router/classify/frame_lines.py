@@ -26,6 +26,7 @@ LINE_CHARACTERS = 240
 
 LABEL_CHARACTERS = 60
 LABEL_WORDS = 6
+FIELD_WORDS = 8
 HEAD_LINES = 40
 FIELD_CHARACTERS = 120
 """A value that is longer is what somebody says."""
@@ -36,7 +37,7 @@ LEAST_FIELDS = 3
 """So many fields are a head where one of them is known."""
 
 BOXES = "─━═│║┌┐└┘╭╮╰╯├┤"
-RULE = re.compile(rf"[-=_*~#+{BOXES}]{{3,}}$")
+RULE = re.compile(rf"(?:[-=_*~#+{BOXES}] ?){{3,}}$")
 _DRESS = " .\t#*=_-–[](){}<>|\"'`~•:：" + BOXES
 _NUMBER = re.compile(r"[#(]?\d{1,4}[.)\]]?$")
 _FIELD = re.compile(
@@ -135,7 +136,7 @@ def read_title(lines: Sequence[str], at: int, bare: str) -> Label | None:
         return None
     words = words_of_label(bare.rstrip("?"))
     found = kind_of_name(words) if AGENTS.isdisjoint(words) else None
-    return Label(found[0], found[1], form="title") if found and found[0] != "customer" else None
+    return Label(*found, form="title") if found and (found[1] or found[0] == "ask") else None
 
 
 def is_title(lines: Sequence[str], at: int, bare: str) -> bool:
@@ -158,7 +159,7 @@ def field_of(bare: str) -> tuple[str, str] | None:
     key = found["key"]
     words = [word for word in key.split() if word.strip(".")]
     named = key[0].isupper() or len(words) == 1 or "=" in bare[: len(key) + 4] or _is_known(_name_of_key(key))
-    if not named or len(words) > LABEL_WORDS or FIRST_PERSON.search(key):
+    if not named or len(words) > FIELD_WORDS or FIRST_PERSON.search(key):
         return None
     return key, found["value"].strip()
 

@@ -55,9 +55,9 @@ ASKERS = CUSTOMERS | words_of(
 """Of whom a message is said to be."""
 
 ASKED = words_of(
-    "question questions query utterance frage kundenfrage nutzerfrage benutzerfrage anfrage kundenanfrage"
-    " benutzeranfrage kundennachricht pregunta consulta domanda quesito pergunta dúvida vraag klantvraag pytanie"
-    " zapytanie demande fråga spørgsmål spørsmål"
+    "question questions query utterance fragen vragen preguntas domande perguntas pytania frage kundenfrage"
+    " nutzerfrage benutzerfrage anfrage kundenanfrage benutzeranfrage kundennachricht pregunta consulta domanda"
+    " quesito pergunta dúvida vraag klantvraag pytanie zapytanie demande fråga spørgsmål spørsmål"
 )
 """What is asked. By itself it says that these are the user's words."""
 
@@ -153,10 +153,11 @@ MOST_WORDS = 4
 """Of a name that asks with words that are not known."""
 
 IGNORED = words_of(
-    "the a an this here is are s from by now and new current original final actual end our given user's customer's"
-    " begin start below relevant retrieved provided additional following as follows die der das aktuelle neue la el"
-    " le il de del du we have existing des dem den les nuestro notre nostro nosso os lo gli los las het een van od"
-    " do da della dello dei"
+    "the a an this here is are s from by now and neue neues neuer nieuwe nieuw nouvelle nouveau nueva nuevo nuova"
+    " nuovo nova novo nowa nowe dieses dieser diese deze dit cette este esta questa questo new current original"
+    " final actual end our given user's customer's begin start below relevant retrieved provided additional"
+    " following as follows die der das aktuelle neue la el le il de del du we have existing des dem den les nuestro"
+    " notre nostro nosso os lo gli los las het een van od do da della dello dei"
 )
 """Words that a label may have besides: "Here is the user's question:"."""
 
@@ -224,4 +225,5 @@ def _of_words(words: Sequence[str], said: frozenset[str]) -> tuple[Kind, bool] |
         return ("ask", tells) if tells or short else None
     if sent and said <= SAID | _NOW:
         return "ask", False
-    return ("passage", False) if not {words[0], words[-1]}.isdisjoint(LOOKED_UP) or words[-1] in _LOOSE else None
+    looked_up = len(words) <= MOST_WORDS and (words[0] in LOOKED_UP | _BY_OTHERS or words[-1] in LOOKED_UP | _LOOSE)
+    return ("passage", False) if looked_up else None

@@ -72,7 +72,7 @@ _MESSAGE_LEAD = re.compile(
 )
 _PIPES = re.compile(r" \| | -> ")
 _PREFIX = re.compile(r"\[[^\[\]\n]{0,100}(?:=|\|)[^\[\]\n]{0,140}(?:=|\|)[^\[\]\n]{0,100}\] ?(?=\S)")
-_BETWEEN = re.compile(r"(#{3,8}|`{3}|\"{3}|'{3}|<{2,4}|\[{2,3}|\|{3}|~{3})(.{3,})[#`\"'>\]|~]{2,8}$")
+_BETWEEN = re.compile(r"(#{3,8}|`{3}|\"{3}|'{3}|<{2,4}|\[{2,3}|\|{3}|~{3})(.{3,}?)[#`\"'>\]|~]{2,8}$")
 LEAST_FIELDS = 3
 """So many lines of one form are the fields of a record."""
 _NAMED = re.compile(r"[^\W\d_][\w'’.-]{0,30}(?: [\w'’.()-]{1,30}){0,3}$")

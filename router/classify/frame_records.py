@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from router.classify.frame_lines import LINE_CHARACTERS, RULE, field_of, is_title, words_of_label
+from router.classify.frame_lines import LINE_CHARACTERS, RULE, field_of, words_of_label
 from router.classify.frame_names import kind_of_field
 from router.classify.frame_shapes import ASKING, FIRST_PERSON
 
@@ -19,6 +19,10 @@ LEAST_FIELDS = 3
 
 LEAST_WORDS = 3
 """What stands free among fields and has fewer words is a title, or a name."""
+
+
+SHORT_VALUE = 5
+"""A value with fewer words is what somebody chose or counted."""
 
 
 class _Unit(NamedTuple):
@@ -56,17 +60,23 @@ def in_record(text: str) -> str | None:
 
 
 def without_fields(text: str) -> str:
-    """Return what stands free beside the fields of a text; all of it where nothing does."""
+    """Return what stands free beside the fields of a text; all of it where nothing does, or where there are none.
+
+    One by itself is the user's own way to write ("A suggestion: ..."), unless its name says who else speaks.
+    """
     lines = text.split("\n")
-    kept = [
-        line
-        for at, line in enumerate(lines)
-        if not (bare := line[:LINE_CHARACTERS].strip())
-        or ASKING.search(bare)
-        or not (field_of(bare) or (not at and is_title(lines, at, bare)))
-    ]
-    free = "\n".join(kept).strip()
+    found = {at: field for at, line in enumerate(lines) if (field := field_of(line[:LINE_CHARACTERS].strip()))}
+    found = {at: field for at, field in found.items() if not ASKING.search(field[1])}
+    if len(found) == 1 and not any(map(_is_no_word_of_a_user, found.values())):
+        return text
+    free = "\n".join(line for at, line in enumerate(lines) if at not in found).strip()
     return free if len(free.split()) >= LEAST_WORDS else text
+
+
+def _is_no_word_of_a_user(field: tuple[str, str]) -> bool:
+    kind = kind_of_field(words_of_label(field[0]))
+    short = field[0][0].isupper() and len(field[1].split()) < SHORT_VALUE
+    return short or (kind is not None and kind[0] != "ask")
 
 
 def _units(lines: Sequence[str]) -> Iterator[_Unit]:

@@ -208,8 +208,8 @@ OF_CUSTOMER = re.compile(
     r"\b(?:the|this|an?) (?:customer|user|visitor|client|caller|shopper|agent|assistant)(?:s"
     r"|['’]s)?\b(?![ -](?:service|support"
     r"|care|account|portal|manual|guide|area|reviews?))"
-    r"|\b(?:der|des|dem|den|die) (?:kund(?:e|en|in)|(?:be)?nutzers?)\b|\b(?:le|la|du|el|del|al|il|o|do"
-    r"|de) (?:client[ea]?"
+    r"|\b(?:der|des|dem|den|die) (?:kund(?:e|en|in)|(?:be)?nutzers?)\b|\b(?:le|la|du|el|del|al|il|o|do)"
+    r" (?:client[ea]?"
     r"|utilisateur|usuari[oa]|utente|usuário|klant|gebruiker)\b|\bassistant:|\bklient(?:a|owi|em)\b",
     re.I,
 )
@@ -273,7 +273,7 @@ PROMPT_TOPIC = re.compile(
     r"|reply|conversation|message|words|instructions?|xml|notes|fence|english|kontext|frage|dokument\w*|antwort\w*"
     r"|contexte"
     r"|réponse|contexto|pregunta|respuesta|contesto|domanda|risposta|pergunta|resposta|vraag|antwoord|kontekst|pytanie"
-    r"|sprache|langue|idioma|lingua|taal|język\w*|kund(?:e|en|in)|cliente?|klant|klient\w*|odpowied\w*)\b",
+    r"|sprache|deutsch|français|español|italiano|português|nederlands|polsku|langue|idioma|lingua|taal|język\w*|kund(?:e|en|in)|cliente?|klant|klient\w*|odpowied\w*)\b",
     re.I,
 )
 """A sentence for a model begins with the first and has the second, ..."""
@@ -305,8 +305,9 @@ ASKING = re.compile(
 """The same among fields, where a word of a question at the beginning is enough."""
 
 PERSONA = re.compile(
-    r"(?:you are|act as|your (?:role|name) is|du bist|sie sind|tu es|vous êtes|eres|usted es|sei|lei è|você é|je bent"
-    r"|jesteś) (?:an?|the|eine?|der|die|das|une?|le|la|uno?|una?|um|uma|een|de)?\b",
+    r"(?:you are|act as|du bist|sie sind|tu es|vous êtes|eres|usted es|sei|lei è|você é|je bent|jesteś)"
+    r" (?:an?|the|our|eine?|der|die|das|une?|le|la|uno?|una|um|uma|een|de)\b"
+    r".{0,60}\b(?:assist\w+|agente?|chatbot|bot|expert\w*)",
     re.I,
 )
 """How a prompt begins that tells a model who it is."""

@@ -262,6 +262,9 @@ def _choose_words(pieces: Sequence[TurnPiece]) -> str:
     framed = talks or any(piece.kind in ("passage", "prompt", "answer") for piece in pieces)
     plain = [(n, _without_prompt(piece.text) if framed else piece.text) for n, piece in enumerate(pieces)]
     plain = [(n, text) for n, text in plain if pieces[n].kind == "plain" and any(map(str.isalnum, text))]
+    headed = next((n for n, piece in enumerate(pieces) if piece.kind == "head"), 0)
+    if any(n > headed for n, _ in plain):  # a line above the head is its title
+        plain = [(n, text) for n, text in plain if n > headed or "\n" in text or OWN_VOICE.search(text)]
     if talks:
         spoken = [text for _, text in plain if OWN_VOICE.search(text)]
         return spoken[-1] if spoken else said
