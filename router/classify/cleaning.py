@@ -61,6 +61,7 @@ _REPLYING = re.compile(r"(?:replying|(?:in )?reply|in response|responding) to\b"
 _DATED = re.compile(r"\d{1,2}[:.h]\d\d\b.{0,60}:$|<[^<>\s@]+@[^<>\s@]+> ?:$")
 """The end of a line above a quote that says who wrote when, whatever the language."""
 
+_DATED_FROM = re.compile(r"\d{1,2}[:.h]\d\d\b.{0,60}<[^<>\s@]+@[^<>\s@]+>.{0,30}:$")
 _ANY_FROM = re.compile(r"\*{0,2}[^\W\d_]{2,12} ?:\*{0,2} [^<>:@]{0,60}<[^<>\s@]+@[^<>\s@]+>$")
 _ANY_FIELD = re.compile(r"\*{0,2}[^\W\d_]{1,12} ?:\*{0,2}\s+\S")
 """Lines of the head of a mail in any language: the first names an address."""
@@ -144,7 +145,12 @@ def _own_words(lines: list[str]) -> list[str]:
         if bare[-1:] == ":" and _next(lines, at + 1).startswith(">") and (_REPLYING.match(bare) or _DATED.search(bare)):
             quoted = True
             continue
-        if fenced or not bare or (bare[0].isalpha() and ":" not in bare[:16] and not bare.startswith(_MAIL_FIRST)):
+        dated = bare[-1:] == ":" and "@" in bare
+        if (
+            fenced
+            or not bare
+            or (bare[0].isalpha() and ":" not in bare[:16] and not dated and not bare.startswith(_MAIL_FIRST))
+        ):
             kept.append(line)
             spoken = spoken or bool(bare)
             continue
@@ -182,6 +188,8 @@ def _mail_mark(lines: list[str], at: int, bare: str) -> tuple[int, bool]:
     if bare[0] in "-_=":
         divider = _DIVIDER.match(bare)
         return (1, not _FORWARDED.search(divider.group(1))) if divider else (0, False)
+    if bare[-1] == ":" and "@" in bare and _DATED_FROM.search(bare):
+        return 1, not _next(lines, at + 1).startswith(">")
     if ":" not in bare[:16]:
         return 0, False
     length = _head_length(lines, at) if _HEAD.match(bare) or _SUBJECT.match(bare) else 0

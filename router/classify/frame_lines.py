@@ -17,6 +17,7 @@ from router.classify.frame_shapes import (
     HEAD_WORDS,
     LETTER_KEYS,
     PASSAGE_WORDS,
+    SAID_LEAD,
     SUBJECT_KEYS,
     TICKET,
 )
@@ -39,11 +40,12 @@ LEAST_FIELDS = 3
 BOXES = "─━═│║┌┐└┘╭╮╰╯├┤"
 RULE = re.compile(rf"(?:[-=_*~#+{BOXES}] ?){{3,}}$")
 _DRESS = " .\t#*=_-–[](){}<>|\"'`~•:：" + BOXES
-_NUMBER = re.compile(r"[#(]?\d{1,4}[.)\]]?$")
+_NUMBER = re.compile(r"[#(]?\d{1,4}[.)\]]?$|h\d$")
 _FIELD = re.compile(
     r"(?:[-*•|>│║] ?|\d{1,2}[.)] )?\*{0,2}(?P<key>[^\W\d_][^\n:：*|=\t]{0,38}?)\*{0,2}"
-    r"(?: ?[:：]\*{0,2}(?:\s+|$)| ?(?:\t|\|(?: |$))|(?<=\w)=(?!=)| = (?=\"))(?P<value>.*)"
+    r"(?: ?：\*{0,2}\s*| ?:\*{0,2}(?:\s+|$)| ?(?:\t|\|(?: |$))|(?<=\w)=(?!=)| = (?=\"))(?P<value>.*)"
 )
+_ASSIGNED = re.compile(r"(?:\{\{(?:\d{1,3}\.)?)?(?P<key>[^\W\d_][\w .-]{0,38}?)(?:\}\})? = [\"']*(?P<value>.*)")
 _ARROW = re.compile(r"(?P<key>[^\W\d_][\w -]{1,30})> (?P<value>\S.*)")
 _SPLIT = re.compile(r"[\s_]+|(?<=\b[ld])['’]|(?<=[a-z])\.(?=[a-z]{3})|(?<=[a-zA-Z][a-z])(?=[A-Z])")
 _ASIDES = re.compile(r"(?<=\w) ?\([^()]{0,60}\)")
@@ -65,7 +67,8 @@ _SPEAKERS = (
     re.compile(rf"{_WHO}(?:,|\s[-–—|•·])?\s{{0,3}}[\[(]{_STAMP}[\])]\s?:?(?P<said>(?:\s.*)?)$"),
     re.compile(rf"{_WHO}(?:,|\s[-–—|•·])?\s{{1,3}}{_STAMP}\s?:?(?P<said>)$"),
 )
-_STAMP_FIRST = re.compile(rf"{_STAMP}\s{{1,3}}(?:[-–|]\s)?(?P<who>[^\W\d_]\S{{1,20}}(?: \S{{1,20}})?)$")
+_STAMP_FIRST = re.compile(rf"{_STAMP}\s{{1,3}}(?P<dash>[-–]\s)?(?P<who>[^\W\d_]\S{{1,20}}(?: \S{{1,20}}){{0,3}})$")
+_WIKI = frozenset(f"{level}." for level in range(1, 7))
 _CELLS = re.compile(r"\t| \| ")
 """A line of a pasted conversation: WhatsApp, live chats, Teams, Telegram and Discord, Slack."""
 
@@ -125,7 +128,7 @@ def _field(bare: str) -> re.Match[str] | None:
 
 def form_of(bare: str) -> str:
     """Return how a heading is marked: by its first mark, or by capitals; nothing where it is not."""
-    if bare[0] in "#*=[<-" or bare[0] in BOXES:
+    if bare[0] in "#*=[<-" or bare[0] in BOXES or (bare[0] == "h" and bare[1:3] in _WIKI):
         return bare[0]
     return "A" if bare.isupper() and len(bare) > NAME_WORDS else ""
 
@@ -153,8 +156,8 @@ def is_title(lines: Sequence[str], at: int, bare: str) -> bool:
 
 def field_of(bare: str) -> tuple[str, str] | None:
     """Return name and value of a line that has the form of a field, whatever it is called: "Last page: ..."."""
-    found = _field(bare)
-    if found is None:
+    found = _field(bare) or (_ASSIGNED.match(bare) if " = " in bare else None)
+    if found is None or SAID_LEAD.match(found["key"]):
         return None
     key = found["key"]
     words = [word for word in key.split() if word.strip(".")]
@@ -205,6 +208,8 @@ def speaker(bare: str) -> tuple[str, str] | None:
         if who and len(cells) > LEAST_CELLS:
             return who, cells[-1]
     found = _STAMP_FIRST.match(bare)
+    if found and found["dash"]:
+        return found["who"], ""
     if found and not (CUSTOMERS | AGENTS).isdisjoint(found["who"].lower().split()):
         return found["who"], ""
     for shape in _SPEAKERS:
@@ -240,7 +245,7 @@ def find_head(lines: Sequence[str], at: int, first: bool) -> tuple[int, int]:
             known += 1
         elif known and _ADDRESS.fullmatch(bare):
             fields += 1
-        elif not field or len(value) > FIELD_CHARACTERS:
+        elif not field or len(value) > FIELD_CHARACTERS or SAID_LEAD.match(field["key"]):
             break
         elif key in CUSTOMERS or key in AGENTS:  # "Customer: Kim Lee", but not "Customer: where is it?"
             if not ("@" in value or (value.istitle() and len(value.split()) <= NAME_WORDS)):

@@ -57,7 +57,8 @@ ASKERS = CUSTOMERS | words_of(
 ASKED = words_of(
     "question questions query utterance fragen vragen preguntas domande perguntas pytania frage kundenfrage"
     " nutzerfrage benutzerfrage anfrage kundenanfrage benutzeranfrage kundennachricht pregunta consulta domanda"
-    " quesito pergunta dúvida vraag klantvraag pytanie zapytanie demande fråga spørgsmål spørsmål"
+    " quesito pergunta dúvida vraag klantvraag pytanie zapytanie demande fråga spørgsmål spørsmål вопрос soru 问题"
+    " 问题是 用户问题 質問 질문"
 )
 """What is asked. By itself it says that these are the user's words."""
 
@@ -66,7 +67,7 @@ SAID = words_of(
     " issue problem details content mail email words concern matter reason nachricht anliegen eingabe beschreibung"
     " schreiben mensaje descripción solicitud petición messaggio descrizione richiesta mensagem descrição"
     " solicitação bericht omschrijving verzoek aanvraag wiadomość treść opis prośba zgłoszenie requête courriel"
-    " commentaire kommentar meddelande besked melding chatinput verbatim"
+    " commentaire kommentar meddelande besked melding chatinput verbatim review feedback сообщение 消息"
 )
 """What people send. It is the user's where the name says whose it is, and else beside other parts of a frame."""
 
@@ -108,7 +109,7 @@ LOOKED_UP = words_of(
     " hintergrundinformationen hintergrundinfos wissensartikel hilfeartikel quellen fundstellen treffer"
     " wissensbasis connaissances conocimiento conocimientos fuentes conoscenza conoscenze fonti estratti"
     " conhecimento fontes achtergrondinformatie achtergrondkennis kennis bronnen fragmenten wiedza źródła résultats"
-    " fragmenty"
+    " fragmenty контекст bağlam 已知信息 上下文 参考资料 知识库 コンテキスト 컨텍스트"
 )
 """What was looked up. By itself it says that these are not the user's words."""
 
@@ -214,6 +215,8 @@ def _of_words(words: Sequence[str], said: frozenset[str]) -> tuple[Kind, bool] |
         return "passage", True
     if (said <= _ANSWER_BESIDE and said & ANSWERS) or (words[-1] in ANSWERS and said.isdisjoint(BEFORE | ASKERS)):
         return "answer", False
+    if said & BEFORE and (said & ASKERS or said <= BEFORE | _LOOKED_UP_BESIDE):
+        return "passage", True
     if said & BEFORE:
         if said <= BEFORE | AGENTS | _NOW:
             return "passage", not said <= AGENTS

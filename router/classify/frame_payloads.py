@@ -75,7 +75,7 @@ def _read_values(values: list[Any]) -> tuple[str | None, bool]:
             for key, value in each.items():
                 if named is None and isinstance(value, str) and _names_words(key):
                     named = value.strip()
-            for key in JSON_MESSAGES:
+            for key in (*JSON_MESSAGES, *(key for key in each if _names_words(key, False))):
                 if said is None and isinstance(each.get(key), str):
                     said = each[key].strip()
         level = [value for each in objects for key, value in each.items() if BEFORE.isdisjoint(_words(key))]
@@ -102,8 +102,8 @@ def _is_by_others(item: dict[str, Any]) -> bool:
     return False
 
 
-def _names_words(key: str) -> bool:
-    return kind_of_name(_words(key)) == ("ask", True)
+def _names_words(key: str, tells: bool = True) -> bool:
+    return kind_of_name(_words(key)) == ("ask", tells)
 
 
 def _holds_message(item: tuple[str, Any]) -> bool:

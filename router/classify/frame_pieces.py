@@ -50,7 +50,7 @@ from router.classify.frame_shapes import (
 )
 from router.classify.frame_tags import blocks
 
-LAST_LINES = 12
+LAST_LINES, MOST_LINES = 12, 400
 CODE_SHARE = 1 / 25
 """Marks of code in code, and in prose fewer."""
 
@@ -215,6 +215,10 @@ class _Lines:
         self._end(closed=True)
         return bool(said) or label.kind == "aside"
 
+    def _has_headings(self, lines: Sequence[str], form: str) -> bool:
+        """Return whether several lines are headings of a form: then each says what stands below it."""
+        return sum(each[:1] == form and form_of(each.strip()) == form for each in lines[:MOST_LINES]) > 1
+
     def _is_told(self) -> bool:
         """Return whether the last that was said is a prompt: what stands in marks below it is what it speaks of."""
         return bool(self.pieces) and self.pieces[-1].kind == "prompt" and not any(map(str.strip, self._kept))
@@ -276,7 +280,8 @@ class _Lines:
             return marked
         label = read_label(line, bare) or self._read_sentence(line, bare) or read_title(lines, at, bare)
         if label and self._begins(label, lines):
-            return label
+            headed = label.kind == "ask" and label.form in ("#", "[", "h") and self._has_headings(lines, label.form)
+            return label._replace(tells=True) if headed else label
         if kind == "passage" and label and label.kind in ("ask", "customer"):
             last = len(lines) - at < LAST_LINES and not any(is_spoken(each) for each in lines[at + 1 :])
             if last or not lines[at - 1].strip():

@@ -7,6 +7,7 @@ free among them, else the one value in which somebody asks or speaks of themselv
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -25,6 +26,10 @@ SHORT_VALUE = 5
 """A value with fewer words is what somebody chose or counted."""
 
 
+_CELL_MARKS = ("\t", ";", "|", ",")
+_PAIR = re.compile(r"\*{0,2}([^\W\d_][^\n:.!*]{1,60}?)\*{0,2}[ \t]*\n(?=\S)([^\n]+(?:\n[^\n]+)*)")
+
+
 class _Unit(NamedTuple):
     """A field, by what its name says it holds, or a text that stands free between fields."""
 
@@ -39,9 +44,11 @@ def in_record(text: str) -> str | None:
     >>> in_record("Mood: annoyed\\nLast intent: return\\nWidget: web\\n\\nwhere is my parcel?")
     'where is my parcel?'
     """
-    if text.count("\n") < LEAST_FIELDS - 1 or text.count(":") + text.count("=") < LEAST_FIELDS:
+    if "\n" not in text:
         return None
-    units = list(_units(text.split("\n")))
+    if (cell := _in_table(text)) is not None:
+        return cell
+    units = list(_units(_pairs_as_fields(text).split("\n")))
     fields = [unit for unit in units if unit.kind != "free"]
     free = [unit.text for unit in units if unit.kind == "free" and len(unit.text.split()) >= LEAST_WORDS]
     if len(fields) < LEAST_FIELDS or len(free) > len(fields):
@@ -57,6 +64,30 @@ def in_record(text: str) -> str | None:
     if len(voiced) == 1 and FIRST_PERSON.search(voiced[0]):
         return voiced[0]
     return asked[-1].text if asked else None
+
+
+def _in_table(text: str) -> str | None:
+    """Return what the last row of a table has in the column of messages; None where a text is no table."""
+    lines = [line.strip().strip("|") for line in text.strip().split("\n") if line.strip(" |-:\t")]
+    mark = next((mark for mark in _CELL_MARKS if mark in lines[0]), "") if lines else ""
+    names = lines[0].split(mark) if mark else []
+    if len(names) < LEAST_FIELDS or any(line.count(mark) != len(names) - 1 for line in lines):
+        return None
+    kinds = [kind_of_field(words_of_label(name)) for name in names]
+    column = next((at for at, kind in enumerate(kinds) if kind is not None and kind[0] == "ask"), None)
+    return lines[-1].split(mark)[column].strip() if column is not None and len(lines) > 1 else None
+
+
+def _pairs_as_fields(text: str) -> str:
+    """Return a text in which paragraphs of a title and what stands below it, where they repeat, are fields."""
+    paragraphs = text.split("\n\n")
+    pairs = [_PAIR.fullmatch(paragraph.strip("\n")) for paragraph in paragraphs]
+    if sum(pair is not None for pair in pairs) < LEAST_FIELDS:
+        return text
+    return "\n\n".join(
+        f"{pair[1].strip()}: {pair[2]}" if pair else paragraph
+        for pair, paragraph in zip(pairs, paragraphs, strict=True)
+    )
 
 
 def without_fields(text: str) -> str:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from email import message_from_string
 
 from router.classify.frame_lines import field_of, read_label
 from router.classify.frame_names import AGENTS, CUSTOMERS, Kind
@@ -67,10 +68,19 @@ LEAST_MARKS = 3
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n")
 DRESS = " \t#*=_-\"'`~•"
-_MODEL_MARKS = ("[INST]", "[/INST]")
+_MODEL_MARKS = (
+    (re.compile(r"\[/?INST\]|</?s>"), " "),
+    (re.compile(r"<(/?)<SYS>>|<<(/)SYS>>"), r"<\1\2system_prompt>"),
+    (re.compile(r"<\|(?:im_start|start_header_id)\|>\s{0,2}(\w{1,20})(?:<\|end_header_id\|>)?"), r"\n\1:"),
+    (re.compile(r"<\|[a-z_]{1,24}\|>"), "\n"),
+    (re.compile(r"<v(?:\.\w{1,20})? ([^<>\n]{1,40})>"), r"\1: "),
+)
+"""Marks of models' own templates and of subtitles, and what they say in the marks that are read here."""
+
 _TURN = re.compile(r"([^\W\d_a-z][^\W\d_]{1,20}(?: [^\W\d_a-z][^\W\d_]{1,20})?): ?(.+)")
 _GAP = re.compile(r"\n[ \t]*(?:[-=_*]{3,}[ \t]*)?\n|\n[-=_*]{3,}[ \t]*\n")
 _PAGE = re.compile(r"^[ \t]*(?:[✓✔★☆•›»€$£]|\[[^\]\n]{1,30}\]|[^\n>]{1,30} > )", re.M)
+_MIME = re.compile(r"^(?:MIME-Version: |Content-Type: (?:text|multipart)/)", re.M)
 _TITLE = re.compile(r"[^\W\d_][^\n:]{1,40}:\s{0,3}\n")
 
 
@@ -88,9 +98,11 @@ def find(parts: Sequence[str]) -> str | None:
 def _find(parts: Sequence[str], nested: int) -> str | None:
     if len(parts) == 1 and (typed := _above_the_line(parts[0])):
         return typed
-    pieces = _with_sides([piece for part in parts for piece in _cut(part, len(parts) == 1)])
+    if len(parts) == 1 and (body := _body_of_mail(parts[0])):
+        return (_find([body], nested - 1) or body) if nested else body
+    pieces = _with_sides([piece for part in parts for piece in _cut(part, len(parts) == 1)], parts)
     if not _is_frame(pieces) and len(parts) == 1 and (talk := _talk(parts[0])):
-        pieces = _with_sides(talk)
+        pieces = _with_sides(talk, parts)
     if len(parts) > 1 and not any(piece.kind == "ask" and piece.tells for piece in pieces):
         unmarked = [part for part in parts if not _is_marked(part)]
         if len(unmarked) == 1:
@@ -98,7 +110,7 @@ def _find(parts: Sequence[str], nested: int) -> str | None:
     if _is_frame(pieces):
         found = _choose(pieces)
         inner = _find([found], nested - 1) if nested and "\n" in found else None
-        return inner or found
+        return "" if found and _is_by_nobody([found]) else inner or found
     if len(parts) == 1 and (said := in_record(parts[0])) is not None:
         return said
     texts = parts if len(parts) > 1 else _GAP.split(parts[0])
@@ -149,8 +161,9 @@ def _bounded(parts: Sequence[str]) -> Iterator[str]:
         parts = (*parts[: MOST_PARTS // 2], *parts[-MOST_PARTS // 2 :])
     half = STRIP_CHARACTERS // 2 // min(len(parts) or 1, 4)
     for part in parts:
-        for mark in _MODEL_MARKS:
-            part = part.replace(mark, " ") if mark in part else part
+        if "<" in part or "[INST]" in part:
+            for mark, shown in _MODEL_MARKS:
+                part = mark.sub(shown, part)
         yield part if len(part) <= 2 * half else f"{part[:half]}\n{part[-half:]}"
 
 
@@ -164,6 +177,16 @@ def _talk(text: str) -> list[TurnPiece]:
     return [TurnPiece("customer", turn[2], True, True, turn[1]) for turn in turns]
 
 
+def _body_of_mail(text: str) -> str:
+    """Return the first text of a mail in its raw form, with its headers and the marks between its parts."""
+    if not _MIME.search(text[: SENTENCE_CHARACTERS * 4]):
+        return ""
+    for part in message_from_string(text.lstrip()).walk():
+        if part.get_content_maintype() == "text":
+            return str(part.get_payload()).strip()
+    return ""
+
+
 def _above_the_line(text: str) -> str:
     """Return what a user has typed above the line of a help desk's mail, if anything."""
     found = REPLY_ABOVE.search(text)
@@ -174,7 +197,7 @@ def _above_the_line(text: str) -> str:
 # ----------------------------------------------------------------------------------------------------------- choosing
 
 
-def _with_sides(pieces: list[TurnPiece]) -> list[TurnPiece]:
+def _with_sides(pieces: list[TurnPiece], parts: Sequence[str]) -> list[TurnPiece]:
     """Return the pieces with all who speak in a conversation told apart: the customer, and who answers.
 
     They are told by the words of their names, else by how they speak; of those that nothing tells apart, who spoke last
@@ -184,6 +207,13 @@ def _with_sides(pieces: list[TurnPiece]) -> list[TurnPiece]:
     if not names:
         return pieces
     sides: dict[str, Kind] = {}
+    asking = [
+        field[1]
+        for part in parts
+        for line in part.split("\n")
+        if ":" in line and (field := field_of(line[:SENTENCE_CHARACTERS].strip())) and field[0].lower() in CUSTOMERS
+    ][:MOST_PARTS]
+    sides |= {name: "customer" for name in names for said in asking if said.startswith(name.split(" (")[0])}
     for piece in pieces:  # "Visitor: Kamila" says who Kamila is
         if piece.who.lower() in CUSTOMERS and piece.text.strip() in names:
             sides[piece.text.strip()] = "customer"
@@ -369,7 +399,7 @@ def _among_passages(texts: Sequence[str]) -> str | None:
 
     None where that is not so: people write long texts, too, but about themselves.
     """
-    texts = [text for text in texts if any(map(str.isalnum, text))]
+    texts = [text for text in texts if len(text.split()) >= LEAST_WORDS or OWN_VOICE.search(text)]
     own = [n for n, text in enumerate(texts) if len(text) < 2 * LONG_PASSAGE and OWN_VOICE.search(text)]
     others = [text for n, text in enumerate(texts) if n not in own]
     if not own or not others or own[-1] - own[0] >= len(own):
