@@ -39,7 +39,7 @@ LEAST_FIELDS = 3
 
 BOXES = "─━═│║┌┐└┘╭╮╰╯├┤"
 RULE = re.compile(rf"(?:[-=_*~#+{BOXES}] ?){{3,}}$")
-_DRESS = " .\t#*=_-–[](){}<>|\"'`~•:：" + BOXES
+_DRESS = " .?\t#*=_-–[](){}<>|\"'`~•:：" + BOXES
 _NUMBER = re.compile(r"[#(]?\d{1,4}[.)\]]?$|h\d$")
 _FIELD = re.compile(
     r"(?:[-*•|>│║] ?|\d{1,2}[.)] )?\*{0,2}(?P<key>[^\W\d_][^\n:：*|=\t]{0,38}?)\*{0,2}"
@@ -67,7 +67,9 @@ _SPEAKERS = (
     re.compile(rf"{_WHO}(?:,|\s[-–—|•·])?\s{{0,3}}[\[(]{_STAMP}[\])]\s?:?(?P<said>(?:\s.*)?)$"),
     re.compile(rf"{_WHO}(?:,|\s[-–—|•·])?\s{{1,3}}{_STAMP}\s?:?(?P<said>)$"),
 )
-_STAMP_FIRST = re.compile(rf"{_STAMP}\s{{1,3}}(?P<dash>[-–]\s)?(?P<who>[^\W\d_]\S{{1,20}}(?: \S{{1,20}}){{0,3}})$")
+_STAMP_FIRST = re.compile(
+    rf"{_STAMP}\s{{1,3}}(?P<dash>[-–]\s)?(?P<who>[^\W\d_][^\s:]{{1,20}}(?: [^\s:]{{1,20}}){{0,3}})$"
+)
 _WIKI = frozenset(f"{level}." for level in range(1, 7))
 _CELLS = re.compile(r"\t| \| ")
 """A line of a pasted conversation: WhatsApp, live chats, Teams, Telegram and Discord, Slack."""
@@ -200,7 +202,7 @@ def is_spoken(line: str) -> bool:
 
 def speaker(bare: str) -> tuple[str, str] | None:
     """Return who speaks in a line of a pasted conversation, and what."""
-    if not any(map(str.isdigit, bare[:80])):
+    if not any(map(str.isdigit, bare[:80])) or STAMPED.match(bare):
         return None
     if "\t" in bare or " | " in bare:  # a row of a table
         cells = [cell.strip() for cell in _CELLS.split(bare.strip("| "))]

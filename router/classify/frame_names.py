@@ -144,7 +144,7 @@ _FIELDS = words_of("id ids name number no type status state priority url link ad
 
 _AS_A_WHOLE: dict[str, tuple[Kind, bool]] = dict.fromkeys(
     phrases_of(
-        "q, how can we help, what can we help with, what can we do for you, how may we help you, tell us more,"
+        "q, how can help, how can help you, what can help with, what can do for you, how may help you, tell us more,"
         " tell us in your own words, in your own words, what would you like to tell us"
     ),
     ("ask", False),
@@ -215,9 +215,9 @@ def _of_words(words: Sequence[str], said: frozenset[str]) -> tuple[Kind, bool] |
         return "passage", True
     if (said <= _ANSWER_BESIDE and said & ANSWERS) or (words[-1] in ANSWERS and said.isdisjoint(BEFORE | ASKERS)):
         return "answer", False
-    if said & BEFORE and (said & ASKERS or said <= BEFORE | _LOOKED_UP_BESIDE):
-        return "passage", True
     if said & BEFORE:
+        if said - AGENTS & BEFORE and (said & ASKERS or said <= BEFORE | _LOOKED_UP_BESIDE):
+            return "passage", True
         if said <= BEFORE | AGENTS | _NOW:
             return "passage", not said <= AGENTS
         if said & (SAID | ASKED | LOOKED_UP | _LOOSE | _BY_OTHERS):

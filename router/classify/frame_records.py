@@ -22,6 +22,9 @@ LEAST_WORDS = 3
 """What stands free among fields and has fewer words is a title, or a name."""
 
 
+NAME_CHARACTERS = 30
+"""Of the name of a column."""
+
 SHORT_VALUE = 5
 """A value with fewer words is what somebody chose or counted."""
 
@@ -48,7 +51,10 @@ def in_record(text: str) -> str | None:
         return None
     if (cell := _in_table(text)) is not None:
         return cell
-    units = list(_units(_pairs_as_fields(text).split("\n")))
+    text = _pairs_as_fields(text) if text.count("\n\n") >= LEAST_FIELDS - 1 else text
+    if text.count(":") + text.count("=") + text.count("\t") < LEAST_FIELDS:
+        return None
+    units = list(_units(text.split("\n")))
     fields = [unit for unit in units if unit.kind != "free"]
     free = [unit.text for unit in units if unit.kind == "free" and len(unit.text.split()) >= LEAST_WORDS]
     if len(fields) < LEAST_FIELDS or len(free) > len(fields):
@@ -68,10 +74,13 @@ def in_record(text: str) -> str | None:
 
 def _in_table(text: str) -> str | None:
     """Return what the last row of a table has in the column of messages; None where a text is no table."""
+    head = text[:LINE_CHARACTERS].strip().partition("\n")[0].strip("| ")
+    mark = next((mark for mark in _CELL_MARKS if head.count(mark) >= LEAST_FIELDS - 1), "")
+    if not mark or max(map(len, head.split(mark))) > NAME_CHARACTERS:
+        return None
     lines = [line.strip().strip("|") for line in text.strip().split("\n") if line.strip(" |-:\t")]
-    mark = next((mark for mark in _CELL_MARKS if mark in lines[0]), "") if lines else ""
-    names = lines[0].split(mark) if mark else []
-    if len(names) < LEAST_FIELDS or any(line.count(mark) != len(names) - 1 for line in lines):
+    names = lines[0].split(mark)
+    if any(line.count(mark) != len(names) - 1 for line in lines):
         return None
     kinds = [kind_of_field(words_of_label(name)) for name in names]
     column = next((at for at, kind in enumerate(kinds) if kind is not None and kind[0] == "ask"), None)

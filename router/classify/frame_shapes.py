@@ -123,6 +123,7 @@ ASIDE_LINE = re.compile(
     r" receiving this"
     r"|sent (?:via|from) (?:the )?(?:contact|web|our) ?(?:form|site)|(?:view|open|reply to) (?:this|the) (?:ticket"
     r"|conversation|e-?mail)\b"
+    r"|\d\d:\d\d[\d:.,]{0,12} --> "
     r"|\d+ repl(?:y|ies)$|(?:reply|view|open|respond) in \w{1,20}$|[-–—*•=]{1,3} ?[^\n]{1,60}\b(?:joined|left"
     r"|transferred|ended|started|closed|assigned)\b[^\n]{0,40}$"
     r"|(?:chat|conversation) (?:started|ended|transferred|closed|assigned)\b",
@@ -138,12 +139,15 @@ FORWARDED = re.compile(
 """A messenger's line above what somebody else has written."""
 
 SERVED = re.compile(
-    r"\b(?:(?:we|our)\b[^\n]{0,80}\byou|you (?:can|may|will) (?:find|track|return|cancel|get|also)|your (?:order|parcel"
-    r"|refund|request|package|return|code|points|payment|account)(?: \S{1,20})? (?:is|has|was|will|could)"
-    r"|dear (?:customer|mr|mrs"
-    r"|ms)\b|please (?:contact us|send us|write to us|note that|do not reply|reply to)|customers? (?:can|may|must"
-    r"|who)\b|(?:is|are)"
-    r" (?:possible|refunded|replaced|delivered) (?:within|in|free)|thank you for|we(?:’re|'re| are) sorry)",
+    r"\b(?:we (?:have |will )?(?:sen[dt]|ship(?:ped)?|received|refund(?:ed)?|changed?|cancell?(?:ed)?|replaced?"
+    r"|offer|deliver"
+    r"|take|accept) (?:you|your|to|all|the)\b|our team\b|you (?:can|may|will) (?:find|track|return|cancel|get|also)"
+    r"|your (?:order|parcel|refund|request|package|return|code|points|payment|account)(?: \S{1,20})?"
+    r" (?:is|has|was|will|could)|dear (?:customer|mr|mrs|ms)\b|please (?:contact us|send us|write to us|note that"
+    r"|do not reply|reply to)|customers? (?:can|may|must|who)\b|(?:is|are) (?:possible|refunded|replaced|delivered)"
+    r" (?:within|in|free)|thank you for (?:contacting|shopping|signing|reaching|writing|calling|your (?:message"
+    r"|order|patience"
+    r"|interest|purchase|mail|request))|we(?:’re|'re| are) sorry (?:to|that|about|for))",
     re.I,
 )
 """How a shop speaks, in a text in which nobody speaks of themselves or asks."""
@@ -273,7 +277,8 @@ PROMPT_TOPIC = re.compile(
     r"|reply|conversation|message|words|instructions?|xml|notes|fence|english|kontext|frage|dokument\w*|antwort\w*"
     r"|contexte"
     r"|réponse|contexto|pregunta|respuesta|contesto|domanda|risposta|pergunta|resposta|vraag|antwoord|kontekst|pytanie"
-    r"|sprache|deutsch|français|español|italiano|português|nederlands|polsku|langue|idioma|lingua|taal|język\w*|kund(?:e|en|in)|cliente?|klant|klient\w*|odpowied\w*)\b",
+    r"|sprache|deutsch|français|español|italiano|português|nederlands|polsku|langue|idioma|lingua|taal|język\w*"
+    r"|kund(?:e|en|in)|cliente?|klant|klient\w*|odpowied\w*)\b",
     re.I,
 )
 """A sentence for a model begins with the first and has the second, ..."""

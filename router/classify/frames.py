@@ -98,7 +98,8 @@ def find(parts: Sequence[str]) -> str | None:
 def _find(parts: Sequence[str], nested: int) -> str | None:
     if len(parts) == 1 and (typed := _above_the_line(parts[0])):
         return typed
-    if len(parts) == 1 and (body := _body_of_mail(parts[0])):
+    lined = len(parts) > 1 or "\n" in parts[0]
+    if lined and len(parts) == 1 and (body := _body_of_mail(parts[0])):
         return (_find([body], nested - 1) or body) if nested else body
     pieces = _with_sides([piece for part in parts for piece in _cut(part, len(parts) == 1)], parts)
     if not _is_frame(pieces) and len(parts) == 1 and (talk := _talk(parts[0])):
@@ -111,6 +112,8 @@ def _find(parts: Sequence[str], nested: int) -> str | None:
         found = _choose(pieces)
         inner = _find([found], nested - 1) if nested and "\n" in found else None
         return "" if found and _is_by_nobody([found]) else inner or found
+    if not lined:
+        return "" if AUTOMATIC.match(parts[0]) else None
     if len(parts) == 1 and (said := in_record(parts[0])) is not None:
         return said
     texts = parts if len(parts) > 1 else _GAP.split(parts[0])
@@ -321,8 +324,10 @@ def _newest(pieces: Sequence[TurnPiece]) -> str:
     What stands a paragraph below the last line of somebody who answers was typed by the one who pasted all of it.
     """
     last = pieces[-1] if pieces else None
-    if last is not None and last.kind == "agent" and (typed := _last_paragraph(last.text)):
-        return typed
+    if last is not None and last.kind == "agent":
+        typed = _last_paragraph(last.text)
+        if typed and OWN_VOICE.search(typed) and not field_of(last.text.rpartition("\n\n")[2].strip()):
+            return typed
     said: list[str] = []
     for piece in reversed(pieces):
         if piece.kind == "customer" and not piece.is_empty:
@@ -401,6 +406,8 @@ def _among_passages(texts: Sequence[str]) -> str | None:
     """
     texts = [text for text in texts if len(text.split()) >= LEAST_WORDS or OWN_VOICE.search(text)]
     own = [n for n, text in enumerate(texts) if len(text) < 2 * LONG_PASSAGE and OWN_VOICE.search(text)]
+    if any(FIRST_PERSON.search(texts[n]) for n in own):  # a shop asks as well: "Need help? You can return it."
+        own = [n for n in own if FIRST_PERSON.search(texts[n]) or not SERVED.search(texts[n])]
     others = [text for n, text in enumerate(texts) if n not in own]
     if not own or not others or own[-1] - own[0] >= len(own):
         return None
@@ -419,6 +426,6 @@ def _among_passages(texts: Sequence[str]) -> str | None:
 
 def _is_foreign(text: str) -> bool:
     """Return whether a paragraph by itself is none of a customer's: a shop speaks in it, or it is a page's."""
-    if OWN_VOICE.search(text):
+    if FIRST_PERSON.search(text):
         return False
     return bool(SERVED.search(text) or OF_CUSTOMER.search(text)) or len(_PAGE.findall(text)) >= LEAST_MARKS

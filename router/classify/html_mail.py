@@ -17,8 +17,8 @@ LEAST_TAGS = 2
 """A text that does not begin with a tag of HTML is HTML where it has so many that end or break a line."""
 
 _BEGINS = re.compile(
-    r"\s*<(?:!doctype html|html|head|body|div|p|br|span|table|meta|style|font|center|b|i|strong|em|a|h[1-6]|ul|ol|dl|td|tr|o:p|"
-    r"section|!--)\b",
+    r"\s*<(?:!doctype html|html|head|body|div|p|br|span|table|meta|style|font|center|b|i|strong|em|a|h[1-6]|ul|ol|dl"
+    r"|td|tr|o:p|section|!--)\b",
     re.I,
 )
 _BREAKS = re.compile(r"<br ?/?>|</(?:p|div|li|td|tr|d[dlt]|h[1-6]|blockquote)>", re.I)
@@ -78,7 +78,7 @@ def as_text(source: str) -> str:
             said.append("\n")
         elif name in _CELLS:
             said.append("\t")
-        elif name in _BLOCKS:
+        elif name in _BLOCKS and not (name == "dt" and found["end"]):
             said.append("\n")
         elif name not in HTML_TAGS and ":" not in name:  # Word's own tags have a colon
             said.append(found[0])
