@@ -39,7 +39,7 @@ def phrases_of(text: str) -> frozenset[str]:
 CUSTOMERS = words_of(
     "customer user client visitor guest human requester caller shopper buyer kunde kundin benutzer nutzer besucher"
     " utilisateur utilisatrice usuario usuaria cliente clienta utente usuário klant gebruiker bezoeker klient"
-    " klientka użytkownik me gast lead invité invitado ospite convidado gość"
+    " klientka użytkownik me gast lead invité invitado ospite convidado gość you"
 )
 AGENTS = words_of(
     "agent assistant bot chatbot operator representative rep advisor adviser support staff team service helpdesk"
@@ -67,7 +67,7 @@ SAID = words_of(
     " issue problem details content mail email words concern matter reason nachricht anliegen eingabe beschreibung"
     " schreiben mensaje descripción solicitud petición messaggio descrizione richiesta mensagem descrição"
     " solicitação bericht omschrijving verzoek aanvraag wiadomość treść opis prośba zgłoszenie requête courriel"
-    " commentaire kommentar meddelande besked melding chatinput verbatim review feedback сообщение 消息"
+    " commentaire kommentar meddelande besked melding chatinput verbatim review feedback сообщение 消息 voicemail"
 )
 """What people send. It is the user's where the name says whose it is, and else beside other parts of a frame."""
 
@@ -128,7 +128,7 @@ _LOOSE = words_of(
     "background information info source data facts evidence article articles results notes note examples example"
     " summary page url file order orders account hintergrund quelle artikel informationen arrière-plan informations"
     " antecedentes información sfondo informazioni informações achtergrond bron informatie tło informacje źródło"
-    " suggestions drafts macros profile"
+    " suggestions drafts macros profile draft internal macro outbound"
 )
 """The same, inside a passage or beside other parts of a frame."""
 

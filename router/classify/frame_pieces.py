@@ -70,11 +70,14 @@ _MESSAGE_LEAD = re.compile(
     r" (?:message|question|request|mail|e-mail|query)",
     re.I,
 )
+_ASSIGNMENTS = re.compile(r"[;&]\w+=")
+_QUOTES = '"“”„«»'
 _PIPES = re.compile(r" \| | -> ")
 _PREFIX = re.compile(r"\[[^\[\]\n]{0,100}(?:=|\|)[^\[\]\n]{0,140}(?:=|\|)[^\[\]\n]{0,100}\] ?(?=\S)")
 _BETWEEN = re.compile(r"(#{3,8}|`{3}|\"{3}|'{3}|<{2,4}|\[{2,3}|\|{3}|~{3})(.{3,}?)[#`\"'>\]|~]{2,8}$")
 LEAST_FIELDS = 3
 """So many lines of one form are the fields of a record."""
+_PAIRS = re.compile(r"[\[(. ,;|][^\W\d_][\w ]{1,20}[:=] ?\S")
 _NAMED = re.compile(r"[^\W\d_][\w'’.-]{0,30}(?: [\w'’.()-]{1,30}){0,3}$")
 
 
@@ -316,7 +319,7 @@ class _Lines:
             spoken = speaker(bare) or self._named_above(bare)
             if spoken and (kind != "ask" or self._label.who) and not (at + 1 < len(lines) and lines[at + 1][:1] == ">"):
                 return Label("customer", True, spoken[1] + beyond(lines[at], bare, spoken[1]), spoken[0])
-        if ASIDE_LINE.match(bare):
+        if ASIDE_LINE.match(bare) or (bare[0] in "[(" and bare[-1] in ")]" and len(_PAIRS.findall(bare)) > 1):
             return Label("aside", True, alone=True)
         if FILE_HEAD.match(bare) or (len(bare) < TITLE_CHARACTERS * 2 and FORWARDED.match(bare)):
             return Label("passage", True)
@@ -349,7 +352,8 @@ class _Lines:
         if self._label.kind == "plain" and not self._looked_up and FIRST_PERSON.search(above):
             return None
         said = said.strip()
-        return Label("ask", True, said + beyond(line, bare, said))
+        quoted = len(said) > 1 and said[0] in _QUOTES and said[-1] in _QUOTES
+        return Label("ask", True, said.strip(_QUOTES) if quoted else said + beyond(line, bare, said), alone=quoted)
 
     def _says(self) -> bool:
         """Return whether words that may be the user's stand before this line."""
@@ -384,6 +388,11 @@ def _one_label_a_line(text: str) -> str:
             text = "\n".join(
                 _PIPES.sub("\n", line) if is_row else line for line, is_row in zip(lines, fields, strict=True)
             )
+    if "=" in text and (";" in text or "&" in text):
+        text = "\n".join(
+            re.sub(r"[;&](?=\w+=)", "\n", line) if len(_ASSIGNMENTS.findall(line)) > 1 else line
+            for line in text.split("\n")
+        )
     if ":" not in text or not _INLINE.search(text):
         return text
     return "\n".join(

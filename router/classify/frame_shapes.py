@@ -209,7 +209,7 @@ SAID_LEAD = re.compile(
 """A label that is a sentence: "A customer just asked", "Die Kundin schreibt", "Below is what the user sent"."""
 
 OF_CUSTOMER = re.compile(
-    r"\b(?:the|this|an?) (?:customer|user|visitor|client|caller|shopper|agent|assistant)(?:s"
+    r"\b(?:the|this|an?) (?:customer|user|visitor|client|caller|shopper|sender|buyer|lady|gentleman|agent|assistant)(?:s"
     r"|['’]s)?\b(?![ -](?:service|support"
     r"|care|account|portal|manual|guide|area|reviews?))"
     r"|\b(?:der|des|dem|den|die) (?:kund(?:e|en|in)|(?:be)?nutzers?)\b|\b(?:le|la|du|el|del|al|il|o|do)"

@@ -44,6 +44,7 @@ from router.classify.frame_shapes import (
     REPLY_ABOVE,
     SERVED,
 )
+from router.classify.frame_sides import last_of_customer
 from router.classify.text import STRIP_CHARACTERS
 
 MOST_PARTS = 8
@@ -108,6 +109,9 @@ def _find(parts: Sequence[str], nested: int) -> str | None:
         unmarked = [part for part in parts if not _is_marked(part)]
         if len(unmarked) == 1:
             return unmarked[0].strip()
+    told = any((piece.kind == "ask" and not piece.is_empty) or piece.who for piece in pieces) and _is_frame(pieces)
+    if lined and not told and len(parts) == 1 and (said := last_of_customer(parts[0])) is not None:
+        return said
     if _is_frame(pieces):
         found = _choose(pieces)
         inner = _find([found], nested - 1) if nested and "\n" in found else None
