@@ -17,6 +17,7 @@ from router.classify.frame_shapes import (
     HEAD_WORDS,
     LETTER_KEYS,
     PASSAGE_WORDS,
+    PROMPT_VOICE,
     SAID_LEAD,
     SUBJECT_KEYS,
     TICKET,
@@ -75,6 +76,13 @@ _CELLS = re.compile(r"\t| \| ")
 """A line of a pasted conversation: WhatsApp, live chats, Teams, Telegram and Discord, Slack."""
 
 STAMPED = re.compile(rf"[-–—]? ?{_STAMP}$")
+_INLINE = re.compile(
+    r"(?<=[.!?…\"'”)\]]) +(?=(?i:(?:user|customer|visitor|kunden)?[ -]?(?:question|query|context|answer|frage|kontext"
+    r"|antwort|visitor|customer|user|q)): ?)"
+    r"|(?<=\w) +(?=(?:User |Customer )?(?:Question|QUESTION|Query|QUERY|Context|CONTEXT|Frage|Kontext): ?)"
+)
+_PIPES = re.compile(r" \| | -> ")
+_ASSIGNMENTS = re.compile(r"[;&]\w+=")
 _LEVELS = frozenset("trace debug info notice warn warning error fatal critical severe exception".split())
 
 
@@ -310,3 +318,27 @@ def subject_of(line: str) -> str:
     if not field or _name_of_key(field["key"]) not in SUBJECT_KEYS:
         return ""
     return "" if re.match(r"(?:re|aw|sv|fwd?|wg|tr|rv|antw)\s?:|\(no ", field["value"], re.I) else field["value"]
+
+
+def one_label_a_line(text: str) -> str:
+    """Return a text with each label of a frame, and each field of a line of fields, at the beginning of a line."""
+    if " | " in text:
+        lines = text.split("\n")
+        fields = [len(_PIPES.findall(line)) > 2 and line.count(": ") > 2 for line in lines]
+        if any(fields):
+            text = "\n".join(
+                _PIPES.sub("\n", line) if is_row else line for line, is_row in zip(lines, fields, strict=True)
+            )
+    if "=" in text and (";" in text or "&" in text):
+        text = "\n".join(
+            re.sub(r"[;&](?=\w+=)", "\n", line) if len(_ASSIGNMENTS.findall(line)) > 1 else line
+            for line in text.split("\n")
+        )
+    if ":" not in text or not _INLINE.search(text):
+        return text
+    return "\n".join(
+        _INLINE.sub("\n", line)
+        if PROMPT_VOICE.match(line) or read_label(line, line[:LINE_CHARACTERS].strip())
+        else line
+        for line in text.split("\n")
+    )

@@ -39,7 +39,8 @@ def phrases_of(text: str) -> frozenset[str]:
 CUSTOMERS = words_of(
     "customer user client visitor guest human requester caller shopper buyer kunde kundin benutzer nutzer besucher"
     " utilisateur utilisatrice usuario usuaria cliente clienta utente usuário klant gebruiker bezoeker klient"
-    " klientka użytkownik me gast lead invité invitado ospite convidado gość you"
+    " klientka użytkownik me gast lead invité invitado ospite convidado gość you anrufer anruferin appelant"
+    " llamante"
 )
 AGENTS = words_of(
     "agent assistant bot chatbot operator representative rep advisor adviser support staff team service helpdesk"
@@ -75,6 +76,11 @@ _NEWEST = words_of(
     "incoming inbound newest last latest follow-up follow task letzte letzter neueste dernier dernière último"
     " última ultimo ultima laatste ostatnia senaste sidste siste"
 )
+FRESH = words_of(
+    "current new newest latest now aktuell neu neueste actuel nouveau actual nuevo attuale nuovo huidig nieuw"
+)
+"""A name that is one of these and nothing else stands before what was said now."""
+
 _NOW = _NEWEST | words_of(
     "up standalone chat ticket form web conversation first plain search of ihr ihre votre reçu recibido ricevuto"
     " recebida your su sua uw"
@@ -200,6 +206,8 @@ def _of_one_word(word: str) -> tuple[Kind, bool] | None:
         return "ask", False
     if word in _PROMPTS:
         return "prompt", False
+    if word in FRESH:
+        return "ask", False
     return ("passage", False) if word in _LOOSE else None
 
 

@@ -25,6 +25,7 @@ from router.classify.frame_lines import (
     form_of,
     is_spoken,
     is_title,
+    one_label_a_line,
     read_label,
     read_title,
     speaker,
@@ -40,6 +41,7 @@ from router.classify.frame_shapes import (
     FORWARDED,
     HANDED_OVER,
     LEAD,
+    LEAD_WORDS,
     NUMBERED,
     OF_CUSTOMER,
     OWN_VOICE,
@@ -58,11 +60,6 @@ _FENCES = ("```", "~~~", '"""', "'''", "<<<", "[[[")
 _CLOSING = {"<<<": ">>>", "[[[": "]]]", ">>>": "<<<"}
 _PATH = re.compile(r"[\w.-]{0,60}[/\w.-]{0,100}\.[a-z]{1,5}\b")
 _CODE_MARKS = "{}[]();=<>"
-_INLINE = re.compile(
-    r"(?<=[.!?…\"'”)\]]) +(?=(?i:(?:user|customer|visitor|kunden)?[ -]?(?:question|query|context|answer|frage|kontext"
-    r"|antwort|visitor|customer|user|q)): ?)"
-    r"|(?<=\w) +(?=(?:User |Customer )?(?:Question|QUESTION|Query|QUERY|Context|CONTEXT|Frage|Kontext): ?)"
-)
 _HANDS_OVER = (":", "：", "ago", "commented", "wrote")
 _INSTRUCTED = re.compile(r"[^\n:]{0,100}\b(?:answer|respond|reply|question|query|message)\b[^\n:]{0,30}: (?=\S)", re.I)
 _MESSAGE_LEAD = re.compile(
@@ -70,9 +67,7 @@ _MESSAGE_LEAD = re.compile(
     r" (?:message|question|request|mail|e-mail|query)",
     re.I,
 )
-_ASSIGNMENTS = re.compile(r"[;&]\w+=")
 _QUOTES = '"“”„«»'
-_PIPES = re.compile(r" \| | -> ")
 _PREFIX = re.compile(r"\[[^\[\]\n]{0,100}(?:=|\|)[^\[\]\n]{0,140}(?:=|\|)[^\[\]\n]{0,100}\] ?(?=\S)")
 _BETWEEN = re.compile(r"(#{3,8}|`{3}|\"{3}|'{3}|<{2,4}|\[{2,3}|\|{3}|~{3})(.{3,}?)[#`\"'>\]|~]{2,8}$")
 LEAST_FIELDS = 3
@@ -130,7 +125,7 @@ class _Lines:
         self._no_head_before = 0
         self._fields = -1
         self._begin(Label("plain", False))
-        lines = _one_label_a_line(text).split("\n")
+        lines = one_label_a_line(text).split("\n")
         self._last_closing = max((n for n, line in enumerate(lines) if line.rstrip().endswith("<<<")), default=0)
         at = 0
         while at < len(lines):
@@ -299,7 +294,7 @@ class _Lines:
             return None if bare.startswith(WROTE_FIRST) or (bare[-1] != ":" and self._says()) else Label("ask", True)
         if self._looked_up and (found := _INSTRUCTED.match(bare)) and PROMPT_VOICE.match(bare):
             return Label("ask", True, bare[found.end() :] + beyond(line, bare, "said"))
-        if LEAD.match(bare) and not FIRST_PERSON.search(bare):
+        if is_lead(bare) and not FIRST_PERSON.search(bare):
             of_message = self._looked_up or _MESSAGE_LEAD.match(bare)
             return Label("prompt", True, alone=True) if of_message else Label("passage", True)
         if outside and is_prompt(bare):
@@ -370,6 +365,12 @@ class _Lines:
         return (above[-1], "") if above and _NAMED.match(above[-1]) else None
 
 
+def is_lead(bare: str) -> bool:
+    """Return whether a line hands passages over to a model."""
+    low = bare.lower()
+    return any(word in low for word in LEAD_WORDS) and LEAD.match(bare) is not None
+
+
 def is_prompt(bare: str) -> bool:
     """Return whether a line tells a model what to do with what a customer says."""
     start = bare.lstrip(" =#*([<-")
@@ -377,30 +378,6 @@ def is_prompt(bare: str) -> bool:
         (PROMPT_TOPIC.search(start) and OF_CUSTOMER.search(start)) or PERSONA.match(start)
     )
     return bool(told) and not OWN_VOICE.search(bare)
-
-
-def _one_label_a_line(text: str) -> str:
-    """Return a text with each label of a frame, and each field of a line of fields, at the beginning of a line."""
-    if " | " in text:
-        lines = text.split("\n")
-        fields = [len(_PIPES.findall(line)) > 2 and line.count(": ") > 2 for line in lines]
-        if any(fields):
-            text = "\n".join(
-                _PIPES.sub("\n", line) if is_row else line for line, is_row in zip(lines, fields, strict=True)
-            )
-    if "=" in text and (";" in text or "&" in text):
-        text = "\n".join(
-            re.sub(r"[;&](?=\w+=)", "\n", line) if len(_ASSIGNMENTS.findall(line)) > 1 else line
-            for line in text.split("\n")
-        )
-    if ":" not in text or not _INLINE.search(text):
-        return text
-    return "\n".join(
-        _INLINE.sub("\n", line)
-        if PROMPT_VOICE.match(line) or read_label(line, line[:LINE_CHARACTERS].strip())
-        else line
-        for line in text.split("\n")
-    )
 
 
 def _is_prose(lines: Sequence[str]) -> bool:

@@ -51,7 +51,8 @@ def in_record(text: str) -> str | None:
         return None
     if (cell := _in_table(text)) is not None:
         return cell
-    text = _pairs_as_fields(text) if text.count("\n\n") >= LEAST_FIELDS - 1 else text
+    if text.count("\n\n") >= LEAST_FIELDS - 1 and text.count("\n") - 2 * text.count("\n\n") >= LEAST_FIELDS:
+        text = _pairs_as_fields(text)
     if text.count(":") + text.count("=") + text.count("\t") < LEAST_FIELDS:
         return None
     units = list(_units(text.split("\n")))

@@ -139,7 +139,8 @@ FORWARDED = re.compile(
 """A messenger's line above what somebody else has written."""
 
 SERVED = re.compile(
-    r"\b(?:we (?:have |will )?(?:sen[dt]|ship(?:ped)?|received|refund(?:ed)?|changed?|cancell?(?:ed)?|replaced?"
+    r"\b(?:we never\b|bitte (?:antworten|beachten|senden|melden) sie\b|ihre? \w{3,20} (?:ist|wurde|wird|muss)\b"
+    r"|we (?:have |will )?(?:sen[dt]|ship(?:ped)?|received|refund(?:ed)?|changed?|cancell?(?:ed)?|replaced?"
     r"|offer|deliver"
     r"|take|accept) (?:you|your|to|all|the)\b|our team\b|you (?:can|may|will) (?:find|track|return|cancel|get|also)"
     r"|your (?:order|parcel|refund|request|package|return|code|points|payment|account)(?: \S{1,20})?"
@@ -209,7 +210,8 @@ SAID_LEAD = re.compile(
 """A label that is a sentence: "A customer just asked", "Die Kundin schreibt", "Below is what the user sent"."""
 
 OF_CUSTOMER = re.compile(
-    r"\b(?:the|this|an?) (?:customer|user|visitor|client|caller|shopper|sender|buyer|lady|gentleman|agent|assistant)(?:s"
+    r"\b(?:the|this|an?|same|ihr|ihre) (?:customer|kund(?:e|in)\b|user|visitor|client|caller|shopper|sender|buyer"
+    r"|lady|gentleman|agent|assistant)(?:s"
     r"|['’]s)?\b(?![ -](?:service|support"
     r"|care|account|portal|manual|guide|area|reviews?))"
     r"|\b(?:der|des|dem|den|die) (?:kund(?:e|en|in)|(?:be)?nutzers?)\b|\b(?:le|la|du|el|del|al|il|o|do)"
@@ -233,6 +235,12 @@ PASSAGE_WORDS = words_of(
     " fragmentos contesto documenti kontekst"
 )
 """A heading with one of these, and nothing that is asked, stands above passages: "OCR text of the image:"."""
+
+LEAD_WORDS = (
+    *("context", "information", "notes", "document", "passage", "source", "excerpt", "snippet", "search result"),
+    *("knowledge base", "article", "kontext", "dokument", "textausz", "extrait", "fragment", "contest"),
+)
+"""One of these is in every `LEAD`: looked for first, as that is ten times as fast."""
 
 LEAD = re.compile(
     r"(?=.{0,200}\b(?:context|information|notes|documents?|passages?|sources?|excerpts?|snippets?|search results?"
@@ -312,7 +320,7 @@ ASKING = re.compile(
 PERSONA = re.compile(
     r"(?:you are|act as|du bist|sie sind|tu es|vous êtes|eres|usted es|sei|lei è|você é|je bent|jesteś)"
     r" (?:an?|the|our|eine?|der|die|das|une?|le|la|uno?|una|um|uma|een|de)\b"
-    r".{0,60}\b(?:assist\w+|agente?|chatbot|bot|expert\w*)",
+    r".{0,60}\b(?:assist\w+|agente?|chatbot|bot|expert\w*|router|classifier|model|writer|helper)",
     re.I,
 )
 """How a prompt begins that tells a model who it is."""

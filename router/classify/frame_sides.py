@@ -10,15 +10,17 @@ from __future__ import annotations
 import re
 
 from router.classify.frame_lines import LINE_CHARACTERS, RULE, words_of_label
-from router.classify.frame_names import AGENTS, ANSWERS, ASKED, ASKERS, BEFORE, LOOKED_UP, SAID, words_of
+from router.classify.frame_names import AGENTS, ANSWERS, ASKED, ASKERS, BEFORE, FRESH, LOOKED_UP, SAID, words_of
 from router.classify.frame_shapes import FIRST_PERSON
 
 MOST_LINES = 400
-FRONT_WORDS = 8
-TITLE_WORDS = 5
+FRONT_CHARACTERS, FRONT_WORDS = 80, 8
+TITLE_CHARACTERS, TITLE_WORDS = 48, 5
+"""Of what stands in front of a line, or above others."""
 
 _FRONT = re.compile(
-    r"(?:[#*•-]{1,6} ?|#?\d{1,3}[.)/]? ?\d{0,3} ?|[^\W\d_]{3,10} \d{1,3} ?[-–:|] ?)?(?:"
+    r"(?:\d{1,2}[:.]\d\d(?:[:.]\d\d)? ?[-–|]? ?"
+    r"|[#*•-]{1,6} ?|#?\d{1,3}[.)/]? ?\d{0,3} ?|[^\W\d_]{3,10} \d{1,3} ?[-–:|] ?)?(?:"
     r"[\[(<«](?P<bracketed>[^\[\]()<>\n]{1,40})[\])>»]:?|(?P<named>[^\W\d_][^:：\n=>|]{0,60}?)(?: ?[:：=>]| [-–](?= )))"
     r"\s{1,3}(?P<said>\S.*)"
 )
@@ -31,6 +33,9 @@ _SAYS = words_of(
 _BESIDE = words_of(
     "web chat email sms phone app at us what now via in on unknown verified mobile online desk only just"
 )
+_ROLES = words_of("from role author speaker sender who by direction")
+"""Fields whose value says whose the text below is."""
+
 _SERVICE = frozenset({"service", "support", "care"})
 
 
@@ -46,18 +51,29 @@ def last_of_customer(text: str) -> str | None:
     own: list[list[str]] = []
     others = answering = 0
     kept: list[str] | None = None
-    inline = False
+    inline, speaks = False, ""
     for line in lines:
         bare = line[:LINE_CHARACTERS].strip()
         if not bare or RULE.match(bare):
             kept = None if inline else kept
             continue
-        found = _FRONT.match(bare)
+        front = bare[:FRONT_CHARACTERS]
+        marked = ":" in front or "=" in front or ">" in front or front[0] in "[(<" or " - " in front or " – " in front
+        found = _FRONT.match(bare) if marked else None
         name = (found["bracketed"] or found["named"]) if found else ""
         inline = bool(name)
-        if not name and len(bare.split()) <= TITLE_WORDS and (title := _TITLE.match(bare)):
+        if (
+            not name
+            and len(bare) <= TITLE_CHARACTERS
+            and len(bare.split()) <= TITLE_WORDS
+            and (title := _TITLE.match(bare))
+        ):
             name = title["named"] if bare[-1] in ":：" or not bare[0].isalpha() or bare[0].isupper() else ""
         side = _side(name) if name else ""
+        if found and inline and name.lower() in _ROLES and (side := _side(found["said"])):  # "from: customer"
+            inline, found, speaks = False, None, side
+        elif speaks and inline and not side and not SAID.isdisjoint(words_of_label(name)):
+            side = speaks
         answering += side == "other"
         if side == "own" and (answering or not _is_field(found, name)):
             kept = [line.strip()[found.start("said") :]] if found and inline else []
@@ -91,4 +107,6 @@ def _side(name: str) -> str:
     if said & _PEOPLE and said.isdisjoint(_SERVICE | BEFORE - AGENTS):
         if said & (SAID | ASKED | _SAYS) or said <= _PEOPLE | _BESIDE:
             return "own"
+    if said <= FRESH:
+        return "own"
     return "other" if said & (AGENTS | BEFORE | ANSWERS | LOOKED_UP) else ""
