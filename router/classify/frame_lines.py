@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from router.classify.frame_names import AGENTS, ASKED, CUSTOMERS, IGNORED, SAID, Kind, kind_of_name
+from router.classify.frame_names import AGENTS, ASKED, CUSTOMERS, IGNORED, SAID, Kind, kind_of_field, kind_of_name
 from router.classify.frame_shapes import (
     BANNER,
     FIRST_PERSON,
@@ -46,7 +46,9 @@ _FIELD = re.compile(
     r"(?:[-*•|>│║] ?|\d{1,2}[.)] )?\*{0,2}(?P<key>[^\W\d_][^\n:：*|=\t]{0,38}?)\*{0,2}"
     r"(?: ?：\*{0,2}\s*| ?:\*{0,2}(?:\s+|$)| ?(?:\t|\|(?: |$))|(?<=\w)=(?!=)| = (?=\"))(?P<value>.*)"
 )
-_ASSIGNED = re.compile(r"(?:\{\{(?:\d{1,3}\.)?)?(?P<key>[^\W\d_][\w .-]{0,38}?)(?:\}\})? = [\"']*(?P<value>.*)")
+_ASSIGNED = re.compile(
+    r"(?:\{\{(?:\d{1,3}\.)?)?(?P<key>[^\W\d_][\w .-]{0,38}?)(?:\}\})? (?:=>?|->|→) [\"']*(?P<value>.*)"
+)
 _ARROW = re.compile(r"(?P<key>[^\W\d_][\w -]{1,30})> (?P<value>\S.*)")
 _SPLIT = re.compile(r"[\s_]+|(?<=\b[ld])['’]|(?<=[a-z])\.(?=[a-z]{3})|(?<=[a-zA-Z][a-z])(?=[A-Z])")
 _ASIDES = re.compile(r"(?<=\w) ?\([^()]{0,60}\)")
@@ -166,7 +168,7 @@ def is_title(lines: Sequence[str], at: int, bare: str) -> bool:
 
 def field_of(bare: str) -> tuple[str, str] | None:
     """Return name and value of a line that has the form of a field, whatever it is called: "Last page: ..."."""
-    found = _field(bare) or (_ASSIGNED.match(bare) if " = " in bare else None)
+    found = _field(bare) or (_ASSIGNED.match(bare) if " =" in bare or "> " in bare or " → " in bare else None)
     if found is None or SAID_LEAD.match(found["key"]):
         return None
     key = found["key"]
@@ -295,7 +297,8 @@ def _below(lines: Sequence[str], at: int) -> str:
 
 def _ends_head(key: str, value: str) -> bool:
     """Return whether a field holds more than a line of a head: the message, or what stands beside it."""
-    found = kind_of_name(words_of_label(key))
+    named = kind_of_field if len(value.split()) >= NAME_WORDS else kind_of_name
+    found = named(words_of_label(key))
     return found is not None and found[0] in _ENDS_HEAD and (found[0] == "ask" or not value)
 
 

@@ -69,6 +69,7 @@ SAID = words_of(
     " schreiben mensaje descripción solicitud petición messaggio descrizione richiesta mensagem descrição"
     " solicitação bericht omschrijving verzoek aanvraag wiadomość treść opis prośba zgłoszenie requête courriel"
     " commentaire kommentar meddelande besked melding chatinput verbatim review feedback сообщение 消息 voicemail"
+    " idea wiadomości zgłoszenia"
 )
 """What people send. It is the user's where the name says whose it is, and else beside other parts of a frame."""
 

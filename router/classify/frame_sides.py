@@ -19,9 +19,10 @@ TITLE_CHARACTERS, TITLE_WORDS = 48, 5
 """Of what stands in front of a line, or above others."""
 
 _FRONT = re.compile(
-    r"(?:\d{1,2}[:.]\d\d(?:[:.]\d\d)? ?[-–|]? ?"
+    r"(?:(?:\d{4}-\d\d-\d\d[ T])?\d{1,2}[:.]\d\d(?:[:.]\d\d)? ?[-–|]? ?"
     r"|[#*•-]{1,6} ?|#?\d{1,3}[.)/]? ?\d{0,3} ?|[^\W\d_]{3,10} \d{1,3} ?[-–:|] ?)?(?:"
-    r"[\[(<«](?P<bracketed>[^\[\]()<>\n]{1,40})[\])>»]:?|(?P<named>[^\W\d_][^:：\n=>|]{0,60}?)(?: ?[:：=>]| [-–](?= )))"
+    r"[\[(<«](?P<bracketed>[^\[\]()<>\n]{1,40})[\])>»]:?|(?P<named>[^\W\d_][^:：\n=>|]{0,60}?)"
+    r"(?: ?[:：=>]| [-–—](?= )))"
     r"\s{1,3}(?P<said>\S.*)"
 )
 _TITLE = re.compile(r"(?:[#*•-]{1,6} ?|\d{1,3}[.)] ?)?(?P<named>[^\W\d_][^:：\n.!?]{0,40}?)\*{0,2} ?[:：]?$")
@@ -33,6 +34,7 @@ _SAYS = words_of(
 _BESIDE = words_of(
     "web chat email sms phone app at us what now via in on unknown verified mobile online desk only just"
 )
+_DASHES = (" - ", " – ", " — ")
 _ROLES = words_of("from role author speaker sender who by direction")
 """Fields whose value says whose the text below is."""
 
@@ -58,7 +60,9 @@ def last_of_customer(text: str) -> str | None:
             kept = None if inline else kept
             continue
         front = bare[:FRONT_CHARACTERS]
-        marked = ":" in front or "=" in front or ">" in front or front[0] in "[(<" or " - " in front or " – " in front
+        marked = (
+            ":" in front or "=" in front or ">" in front or front[0] in "[(<" or any(dash in front for dash in _DASHES)
+        )
         found = _FRONT.match(bare) if marked else None
         name = (found["bracketed"] or found["named"]) if found else ""
         inline = bool(name)
@@ -100,7 +104,7 @@ def _is_said(text: str) -> bool:
 
 def _side(name: str) -> str:
     """Return whose the words behind a name are: "own", "other", or nothing where it does not say."""
-    words = words_of_label(name.replace(",", " "))
+    words = words_of_label(re.split(r"→|->", name)[0].replace(",", " "))  # "customer → shop"
     said = frozenset(words)
     if not said or len(words) > FRONT_WORDS or (len(words) > 1 and FIRST_PERSON.search(name)):
         return ""

@@ -74,9 +74,10 @@ _MODEL_MARKS = (
 _TURN = re.compile(r"([^\W\d_a-z][^\W\d_]{1,20}(?: [^\W\d_a-z][^\W\d_]{1,20})?): ?(.+)")
 _GAP = re.compile(r"\n[ \t]*(?:[-=_*]{3,}[ \t]*)?\n|\n[-=_*]{3,}[ \t]*\n")
 _PAGE = re.compile(r"^[ \t]*(?:[✓✔★☆•›»€$£]|\[[^\]\n]{1,30}\]|[^\n>]{1,30} > )", re.M)
-_LISTED = re.compile(r"(?:^|[.;,] )[^\W\d_][\w ]{2,30}: |[\"“„][^\"“”„\n]{3,60}[\"”“](?=[,;/]|\.? ?$)")
+_LISTED = re.compile(r"(?:^|[.;,] )[^\W\d_][\w ]{2,30}: |[\"“„][^\"“”„\n]{3,60}[\"”“](?=[,;/]|\.? ?$)| \| ")
 """Fields in a line, and titles in quotes one after the other: a list of what others wrote."""
 
+_JSON = re.compile(r"^(?:\{|\[\{)\"", re.M)
 _MIME = re.compile(r"^(?:MIME-Version: |Content-Type: (?:text|multipart)/)", re.M)
 _TITLE = re.compile(r"[^\W\d_][^\n:]{1,40}:\s{0,3}\n")
 
@@ -125,11 +126,16 @@ def _cut(part: str, alone: bool) -> list[TurnPiece]:
     """Return the pieces of a text part, of which JSON at its beginning is one."""
     payload = read_payload(part)
     if payload is None:
-        return cut(part)
+        begin = next((found.start() for found in _JSON.finditer(part)), -1)  # a line above it says what it is
+        below = read_payload(part[begin:]) if begin > 0 and "<" not in part[:begin] else None
+        if below is None or not below.is_of_app or below.said is None:
+            return cut(part)
+        return [*cut(part[:begin]), TurnPiece("ask", below.said, True, True)]
     rest = cut(payload.rest) if payload.rest.strip() else []
     if not rest and alone and payload.said is None and not payload.is_of_app:
         return []
-    if payload.said is not None and payload.is_of_app and not (rest and OWN_VOICE.search(payload.rest)):
+    whole = alone and not rest and len((payload.said or "").split()) >= LEAST_WORDS
+    if payload.said is not None and (payload.is_of_app or whole) and not (rest and OWN_VOICE.search(payload.rest)):
         return [TurnPiece("ask", payload.said, True, True), *rest]
     return [TurnPiece("passage", part[: len(part) - len(payload.rest)], True, True), *rest]
 
