@@ -46,8 +46,8 @@ LEAST_COMMENT = 4
 LONG_RECORD = 1_500
 """Of logs and JSON with more characters not even the ends are kept, where a user says something beside them."""
 
-HEAD_LINES = 12
-"""Lines that the head of a mail has at most."""
+HEAD_LINES, LEAST_HEAD = 12, 3
+"""Lines that the head of a mail has at most, and at least in a language that is not known here."""
 
 _BLOB = re2.compile(r"(^|[^A-Za-z0-9+/=_:.%?&-])[A-Za-z0-9+/=_-]{64,}")  # not the path of an address
 
@@ -58,6 +58,14 @@ _WROTE = re.compile(
     r"|\bgeschrieben|\bnapisał.*|>) ?:$"
 )
 _REPLYING = re.compile(r"(?:replying|(?:in )?reply|in response|responding) to\b", re.I)
+_DATED = re.compile(r"\d{1,2}[:.h]\d\d\b.{0,60}:$|<[^<>\s@]+@[^<>\s@]+> ?:$")
+"""The end of a line above a quote that says who wrote when, whatever the language."""
+
+_DATED_FROM = re.compile(r"\d{1,2}[:.h]\d\d\b.{0,60}<[^<>\s@]+@[^<>\s@]+>.{0,30}:$")
+_ANY_FROM = re.compile(r"\*{0,2}[^\W\d_]{2,12} ?:\*{0,2} [^<>:@]{0,60}<[^<>\s@]+@[^<>\s@]+>$")
+_ANY_FIELD = re.compile(r"\*{0,2}[^\W\d_]{1,12} ?:\*{0,2}\s+\S")
+"""Lines of the head of a mail in any language: the first names an address."""
+
 _DIVIDER = re.compile(r"[-_=]{3,} ?([^\W\d_][\w' ’]{3,40}) ?[-_=]{3,}$")
 _FORWARDED = re.compile(r"forward|weitergeleitet|transféré|reenviado|encaminhad|inoltrato|doorgestuurd|przekazan", re.I)
 _HEAD = re.compile(
@@ -134,9 +142,15 @@ def _own_words(lines: list[str]) -> list[str]:
             continue
         if bare[:3] in _FENCES:
             fenced = not fenced
-        if bare[-1:] == ":" and _REPLYING.match(bare) and _next(lines, at + 1).startswith(">"):
+        if bare[-1:] == ":" and _next(lines, at + 1).startswith(">") and (_REPLYING.match(bare) or _DATED.search(bare)):
+            quoted = True
             continue
-        if fenced or not bare or (bare[0].isalpha() and ":" not in bare[:16] and not bare.startswith(_MAIL_FIRST)):
+        dated = bare[-1:] == ":" and "@" in bare
+        if (
+            fenced
+            or not bare
+            or (bare[0].isalpha() and ":" not in bare[:16] and not dated and not bare.startswith(_MAIL_FIRST))
+        ):
             kept.append(line)
             spoken = spoken or bool(bare)
             continue
@@ -174,10 +188,16 @@ def _mail_mark(lines: list[str], at: int, bare: str) -> tuple[int, bool]:
     if bare[0] in "-_=":
         divider = _DIVIDER.match(bare)
         return (1, not _FORWARDED.search(divider.group(1))) if divider else (0, False)
-    if ":" in bare[:16] and (_HEAD.match(bare) or _SUBJECT.match(bare)):
-        length = _head_length(lines, at)
-        return length, length > 0
-    return 0, False
+    if bare[-1] == ":" and "@" in bare and _DATED_FROM.search(bare):
+        return 1, not _next(lines, at + 1).startswith(">")
+    if ":" not in bare[:16]:
+        return 0, False
+    length = _head_length(lines, at) if _HEAD.match(bare) or _SUBJECT.match(bare) else 0
+    if not length and bare[-1] == ">" and _ANY_FROM.match(bare):
+        while at + length < min(len(lines), at + HEAD_LINES) and _ANY_FIELD.match(_bare(lines[at + length])):
+            length += 1
+        length = length if length >= LEAST_HEAD else 0
+    return length, length > 0
 
 
 def _head_length(lines: list[str], at: int) -> int:

@@ -8,7 +8,7 @@ Linear in the text: of each line a bounded part is looked at, by searches that n
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from router.classify.cleaning import WROTE_FIRST
@@ -17,54 +17,62 @@ from router.classify.frame_lines import (
     LINE_CHARACTERS,
     RULE,
     STAMPED,
+    TITLE_CHARACTERS,
     Label,
     beyond,
+    field_of,
     find_head,
+    form_of,
     is_spoken,
+    is_title,
+    one_label_a_line,
     read_label,
+    read_title,
     speaker,
     subject_of,
 )
+from router.classify.frame_names import Kind
 from router.classify.frame_shapes import (
     ASIDE_LINE,
     ASK_LEAD,
-    ASK_NOUNS,
-    ASK_TAGS,
-    ASKERS,
     END_MARK,
     FILE_HEAD,
     FIRST_PERSON,
+    FORWARDED,
     HANDED_OVER,
-    HTML_TAGS,
     LEAD,
-    NOT_ASKED,
+    LEAD_WORDS,
     NUMBERED,
-    PASSAGE_NOUNS,
-    PROMPT_NOUNS,
+    OF_CUSTOMER,
+    OWN_VOICE,
+    PERSONA,
+    PROMPT_TOPIC,
     PROMPT_VOICE,
     SAID_LEAD,
-    SAID_NOUNS,
-    Kind,
 )
+from router.classify.frame_tags import blocks
 
-LAST_LINES = 12
+LAST_LINES, MOST_LINES = 12, 400
 CODE_SHARE = 1 / 25
 """Marks of code in code, and in prose fewer."""
 
-_TAG = re.compile(r"<(/?)([A-Za-z][\w.:-]{0,48})((?:[\s/][^<>]{0,300})?)>")
-_NAME_PARTS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _FENCES = ("```", "~~~", '"""', "'''", "<<<", "[[[")
 _CLOSING = {"<<<": ">>>", "[[[": "]]]", ">>>": "<<<"}
 _PATH = re.compile(r"[\w.-]{0,60}[/\w.-]{0,100}\.[a-z]{1,5}\b")
 _CODE_MARKS = "{}[]();=<>"
-_INLINE = re.compile(
-    r"(?<=[.!?…\"'”)\]]) +(?=(?i:(?:user|customer|visitor|kunden)?[ -]?(?:question|query|context|answer|frage|kontext"
-    r"|antwort|visitor|customer|user|q)): ?)"
-    r"|(?<=\w) +(?=(?:User |Customer )?(?:Question|QUESTION|Query|QUERY|Context|CONTEXT|Frage|Kontext): ?)"
-)
 _HANDS_OVER = (":", "：", "ago", "commented", "wrote")
 _INSTRUCTED = re.compile(r"[^\n:]{0,100}\b(?:answer|respond|reply|question|query|message)\b[^\n:]{0,30}: (?=\S)", re.I)
-_PIPES = re.compile(r" \| | -> ")
+_MESSAGE_LEAD = re.compile(
+    r"(?:below|here|this|the following) (?:is|comes) (?:an?|the) (?:customer|user|visitor|client)s?['’]?s?"
+    r" (?:message|question|request|mail|e-mail|query)",
+    re.I,
+)
+_QUOTES = '"“”„«»'
+_PREFIX = re.compile(r"\[[^\[\]\n]{0,100}(?:=|\|)[^\[\]\n]{0,140}(?:=|\|)[^\[\]\n]{0,100}\] ?(?=\S)")
+_BETWEEN = re.compile(r"(#{3,8}|`{3}|\"{3}|'{3}|<{2,4}|\[{2,3}|\|{3}|~{3})(.{3,}?)[#`\"'>\]|~]{2,8}$")
+LEAST_FIELDS = 3
+"""So many lines of one form are the fields of a record."""
+_PAIRS = re.compile(r"[\[(. ,;|][^\W\d_][\w ]{1,20}[:=] ?\S")
 _NAMED = re.compile(r"[^\W\d_][\w'’.-]{0,30}(?: [\w'’.()-]{1,30}){0,3}$")
 
 
@@ -94,7 +102,7 @@ def cut(text: str) -> list[TurnPiece]:
     """
     pieces: list[TurnPiece] = []
     at = 0
-    for start, end, inner, kind in _blocks(text):
+    for start, end, inner, kind in blocks(text):
         if text[at:start].strip():
             pieces += _Lines(text[at:start], pieces).pieces
         pieces.append(TurnPiece(kind, inner, True, True))
@@ -102,79 +110,6 @@ def cut(text: str) -> list[TurnPiece]:
     if text[at:].strip():
         pieces += _Lines(text[at:], pieces).pieces
     return pieces
-
-
-# --------------------------------------------------------------------------------------------------------------- tags
-
-
-def _blocks(text: str) -> Iterator[tuple[int, int, str, Kind]]:
-    """Yield where the outermost blocks in tags stand, what they hold, and of which kind it is.
-
-    A block around others is looked into, unless it is a passage: `<request><context>...</context>...</request>`.
-    """
-    if "<" not in text:
-        return
-    tags = [tag for tag in _TAG.finditer(text) if tag[2].lower() not in HTML_TAGS and not tag[3].endswith("/")]
-    if not tags:
-        return
-    kinds = [_kind_of_tag(tag[2]) for tag in tags]
-    closing: dict[int, int] = {}
-    opened: dict[str, list[int]] = {}
-    for number, tag in enumerate(tags):
-        name = tag[2].lower()
-        if not tag[1]:
-            opened.setdefault(name, []).append(number)
-        elif opened.get(name):
-            closing[opened[name].pop()] = number
-    following = _next_blocks(kinds, closing)
-    number = 0
-    while number < len(tags):
-        tag, kind, end = tags[number], kinds[number], closing.get(number)
-        if kind is not None and end is not None and tag.end() == tags[end].start():
-            number = end  # "inside <context></context> tags" only speaks of them
-        elif kind is not None and end is not None and (kind == "passage" or following[number] > end):
-            yield tag.start(), tags[end].end(), text[tag.end() : tags[end].start()].strip(), kind
-            number = end
-        elif kind is not None and end is None and not tag[1] and _is_alone(text, tag):
-            yield tag.start(), len(text), text[tag.end() :], "passage" if kind == "ask" else kind
-            return
-        number += 1
-
-
-def _next_blocks(kinds: Sequence[Kind | None], closing: dict[int, int]) -> list[int]:
-    """Return for each tag the number of the next one that opens the user's words or a passage."""
-    found, nearest = [0] * len(kinds), len(kinds) + 1
-    for number in range(len(kinds) - 1, -1, -1):
-        found[number] = nearest
-        if kinds[number] in ("ask", "passage") and number in closing:
-            nearest = number
-    return found
-
-
-def _is_alone(text: str, tag: re.Match[str]) -> bool:
-    """Return whether a tag has a line of its own."""
-    before = text[max(tag.start() - 3, 0) : tag.start()].rstrip(" \t")
-    return (not before or before[-1] == "\n") and text[tag.end() : tag.end() + 2].lstrip(" \t\r")[:1] in ("", "\n")
-
-
-def _kind_of_tag(name: str) -> Kind | None:
-    """Return what stands in a tag of this name; None where the tag frames nothing.
-
-    >>> [_kind_of_tag(name) for name in ("user_query", "retrieved_context", "system-reminder", "MyButton")]
-    ['ask', 'passage', 'prompt', None]
-    """
-    words = [word.lower() for word in _NAME_PARTS.findall(name)]
-    if not words:
-        return None
-    if NOT_ASKED.isdisjoint(words):
-        asked = words[-1] in ASK_NOUNS or (words[0] in ASKERS and words[-1] in SAID_NOUNS)
-        if name.lower() in ASK_TAGS or asked:
-            return "ask"
-    if not PROMPT_NOUNS.isdisjoint(words):
-        return "prompt"
-    if not PASSAGE_NOUNS.isdisjoint(words):
-        return "passage"
-    return "aside" if len(words) > 1 and ("_" in name or "-" in name or name[0].islower()) else None
 
 
 # -------------------------------------------------------------------------------------------------------------- lines
@@ -188,8 +123,9 @@ class _Lines:
         self._looked_up = any(piece.kind == "passage" for piece in before)
         self._headed = any(piece.kind == "head" for piece in before)
         self._no_head_before = 0
+        self._fields = -1
         self._begin(Label("plain", False))
-        lines = _one_label_a_line(text).split("\n")
+        lines = one_label_a_line(text).split("\n")
         self._last_closing = max((n for n, line in enumerate(lines) if line.rstrip().endswith("<<<")), default=0)
         at = 0
         while at < len(lines):
@@ -208,33 +144,36 @@ class _Lines:
             self.pieces.append(TurnPiece(label.kind, text, label.tells, closed, label.who))
         self._begin(Label("plain", False))
 
-    def _read(self, lines: Sequence[str], at: int) -> int:
+    def _read(self, lines: list[str], at: int) -> int:
         """Read from line `at` on, and return the number of the next line to read."""
         line = lines[at]
         bare = line[:LINE_CHARACTERS].strip()
         kind = self._label.kind
         if not bare:
+            if kind in ("passage", "answer") and self._headed and not self._label.tells and self._label.said:
+                self._end(closed=True)  # one more field of the head
             self._kept.append("")
             return at + 1
+        if kind in ("plain", "prompt") and self._read_marked(lines, at, bare):
+            return at if bare[0] == "[" else at + 1
         if bare.startswith(_FENCES) or (bare == ">>>" and at < self._last_closing):  # else it is quoted mail
             return self._read_fence(lines, at, bare)
         if RULE.match(bare):
             return self._read_rule(lines, at, bare)
-        if kind == "passage" and END_MARK.match(bare):
+        if (kind == "passage" or (kind != "plain" and self._label.form)) and END_MARK.match(bare):
+            self._label = self._label._replace(tells=self._label.tells or kind == "ask")
             self._end(closed=True)
             return at + 1
-        if at >= self._no_head_before and (kind in ("plain", "head") or (kind == "ask" and self._headed)):
-            length, self._no_head_before = find_head(lines, at, first=not at and not self.pieces)
-            if length:
-                self._end()
-                said = "\n".join(value for each in lines[at : at + length] if (value := subject_of(each)))
-                self._begin(Label("head", True, said))
-                self._end(closed=True)
-                self._headed = True
-                return at + length
+        if length := self._read_head(lines, at):
+            return at + length
         label = self._find_label(lines, at, bare)
         if label is None:
-            self._kept.append(line)
+            if kind == "ask" and (field := field_of(bare)) and self._is_record(lines):
+                if not field[1]:  # else a line beside the message
+                    self._end()
+                    self._begin(Label("aside", False))
+            else:
+                self._kept.append(line)
             return at + 1
         if label.who and not label.said and STAMPED.match(bare):  # the name stood on the line before
             while self._kept and not self._kept[-1].strip():
@@ -245,6 +184,48 @@ class _Lines:
         if label.alone:
             self._end(closed=True)
         return at + 1
+
+    def _read_head(self, lines: Sequence[str], at: int) -> int:
+        """Read the head of a help desk or a form, if one begins here, and return how many lines it has."""
+        kind = self._label.kind
+        if at < self._no_head_before or not (kind in ("plain", "head") or (kind == "ask" and self._headed)):
+            return 0
+        length, self._no_head_before = find_head(lines, at, first=not at and not self.pieces)
+        if length:
+            self._end()
+            said = "\n".join(value for each in lines[at : at + length] if (value := subject_of(each)))
+            self._begin(Label("head", True, said))
+            self._end(closed=True)
+            self._headed = True
+        return length
+
+    def _read_marked(self, lines: list[str], at: int, bare: str) -> bool:
+        """Read what stands between marks below a prompt that told of it, or in brackets before a message."""
+        if bare[0] == "[" and (prefix := _PREFIX.match(bare)):
+            lines[at] = lines[at].lstrip()[prefix.end() :]
+            said, label = "", Label("aside", True, prefix[0])
+        elif bare[0] in "#`\"'<[|~" and self._is_told() and (between := _BETWEEN.match(lines[at].strip())):
+            said, label = between[2], Label("ask", True, between[2])
+        else:
+            return False
+        self._end()
+        self._begin(label)
+        self._end(closed=True)
+        return bool(said) or label.kind == "aside"
+
+    def _has_headings(self, lines: Sequence[str], form: str) -> bool:
+        """Return whether several lines are headings of a form: then each says what stands below it."""
+        return sum(each[:1] == form and form_of(each.strip()) == form for each in lines[:MOST_LINES]) > 1
+
+    def _is_told(self) -> bool:
+        """Return whether the last that was said is a prompt: what stands in marks below it is what it speaks of."""
+        return bool(self.pieces) and self.pieces[-1].kind == "prompt" and not any(map(str.strip, self._kept))
+
+    def _is_record(self, lines: Sequence[str]) -> bool:
+        """Return whether so many lines have the form of fields that they are those of a record, or a form."""
+        if self._fields < 0:
+            self._fields = sum(field_of(each[:LINE_CHARACTERS].strip()) is not None for each in lines)
+        return self._headed or self._fields >= LEAST_FIELDS
 
     def _read_fence(self, lines: Sequence[str], at: int, bare: str) -> int:
         """Read a block in fences: below a label what it holds, else a passage where it holds prose or names a file."""
@@ -258,7 +239,10 @@ class _Lines:
         if label.kind == "passage" and below:
             self._kept += inside
             self._end(closed=True)
-        elif label.kind == "ask" and below:
+        elif below and (label.kind == "ask" or (label.kind in ("plain", "prompt") and self._is_told())):
+            if label.kind != "ask":
+                self._end()
+                self._begin(Label("ask", True))
             self._kept += [each.replace(mark, "").replace(bare[:3], "") for each in inside]
         elif label.kind in ("plain", "head", "aside") and (
             named or _PATH.match(bare[3:].strip()) or _is_prose(inside[1:-1] or inside)
@@ -290,19 +274,12 @@ class _Lines:
         """
         kind, line = self._label.kind, lines[at]
         outside = kind not in ("passage", "ask")
-        if outside or kind == "ask":
-            spoken = speaker(bare) or self._named_above(bare)
-            if spoken and (outside or self._label.who):
-                return Label("customer", True, spoken[1] + beyond(line, bare, spoken[1]), spoken[0])
-        if ASIDE_LINE.match(bare):
-            return Label("aside", True, alone=True)
-        if FILE_HEAD.match(bare):
-            return Label("passage", True)
-        if NUMBERED.match(bare) and len(bare) > LABEL_CHARACTERS:
-            return Label("passage", False, line)
-        label = read_label(line, bare) or self._read_sentence(line, bare)
-        if label and (label.tells or outside or label.kind in ("answer", "prompt")):
-            return label
+        if (marked := self._find_mark(lines, at, bare)) is not None:
+            return marked
+        label = read_label(line, bare) or self._read_sentence(line, bare) or read_title(lines, at, bare)
+        if label and self._begins(label, lines):
+            headed = label.kind == "ask" and label.form in ("#", "[", "h") and self._has_headings(lines, label.form)
+            return label._replace(tells=True) if headed else label
         if kind == "passage" and label and label.kind in ("ask", "customer"):
             last = len(lines) - at < LAST_LINES and not any(is_spoken(each) for each in lines[at + 1 :])
             if last or not lines[at - 1].strip():
@@ -317,11 +294,49 @@ class _Lines:
             return None if bare.startswith(WROTE_FIRST) or (bare[-1] != ":" and self._says()) else Label("ask", True)
         if self._looked_up and (found := _INSTRUCTED.match(bare)) and PROMPT_VOICE.match(bare):
             return Label("ask", True, bare[found.end() :] + beyond(line, bare, "said"))
-        if LEAD.match(bare) and not FIRST_PERSON.search(bare):
-            return Label("prompt", True, alone=True) if self._looked_up else Label("passage", True)
-        if kind == "ask" and self._headed and bare[0] == bare[-1] == "*":
-            return Label("aside", False)  # the next field of a form
+        if is_lead(bare) and not FIRST_PERSON.search(bare):
+            of_message = self._looked_up or _MESSAGE_LEAD.match(bare)
+            return Label("prompt", True, alone=True) if of_message else Label("passage", True)
+        if outside and is_prompt(bare):
+            return Label("prompt", True, line, alone=True)
+        if kind == "ask" and self._label.form and self._is_next(lines, at, bare):
+            return Label("aside", False, form=self._label.form)
+        if kind == "customer" and self._label.said and field_of(bare):
+            return Label("aside", False)  # nobody who is known speaks, but not the customer
+        if kind == "plain" and self._headed and bare[-1] == ":" and not self._says() and len(bare) < TITLE_CHARACTERS:
+            return Label("ask", False)  # a label below a head, whatever it is called
         return None
+
+    def _find_mark(self, lines: Sequence[str], at: int, bare: str) -> Label | None:
+        """Return what a line begins by its marks alone: somebody speaks, an app adds something, a file begins."""
+        kind = self._label.kind
+        if kind != "passage":
+            spoken = speaker(bare) or self._named_above(bare)
+            if spoken and (kind != "ask" or self._label.who) and not (at + 1 < len(lines) and lines[at + 1][:1] == ">"):
+                return Label("customer", True, spoken[1] + beyond(lines[at], bare, spoken[1]), spoken[0])
+        if ASIDE_LINE.match(bare) or (bare[0] in "[(" and bare[-1] in ")]" and len(_PAIRS.findall(bare)) > 1):
+            return Label("aside", True, alone=True)
+        if FILE_HEAD.match(bare) or (len(bare) < TITLE_CHARACTERS * 2 and FORWARDED.match(bare)):
+            return Label("passage", True)
+        return Label("passage", False, lines[at]) if NUMBERED.match(bare) and len(bare) > LABEL_CHARACTERS else None
+
+    def _begins(self, label: Label, lines: Sequence[str]) -> bool:
+        """Return whether a label begins a piece here."""
+        kind = self._label.kind
+        if label.tells or kind not in ("passage", "ask") or label.kind in ("answer", "prompt"):
+            return True
+        if kind == "ask" and label.form and label.form == self._label.form:
+            return True
+        return kind == "ask" and label.kind in ("passage", "agent", "ask") and self._is_record(lines)
+
+    def _is_next(self, lines: Sequence[str], at: int, bare: str) -> bool:
+        """Return whether a line is a heading like the one that stands above the user's words."""
+        form = self._label.form
+        if not any(map(str.strip, self._kept)) or (lines[at - 1].strip() and form not in ("#", "[", "=")):
+            return False
+        if form == "title":
+            return is_title(lines, at, bare)
+        return form_of(bare) == form and (form != "*" or bare[-1] == "*") and (form != "-" or bare[-1] == "-")
 
     def _read_sentence(self, line: str, bare: str) -> Label | None:
         """Return the label that is a sentence, unless a person tells what another has said."""
@@ -332,7 +347,8 @@ class _Lines:
         if self._label.kind == "plain" and not self._looked_up and FIRST_PERSON.search(above):
             return None
         said = said.strip()
-        return Label("ask", True, said + beyond(line, bare, said))
+        quoted = len(said) > 1 and said[0] in _QUOTES and said[-1] in _QUOTES
+        return Label("ask", True, said.strip(_QUOTES) if quoted else said + beyond(line, bare, said), alone=quoted)
 
     def _says(self) -> bool:
         """Return whether words that may be the user's stand before this line."""
@@ -349,23 +365,19 @@ class _Lines:
         return (above[-1], "") if above and _NAMED.match(above[-1]) else None
 
 
-def _one_label_a_line(text: str) -> str:
-    """Return a text with each label of a frame, and each field of a line of fields, at the beginning of a line."""
-    if " | " in text:
-        lines = text.split("\n")
-        fields = [len(_PIPES.findall(line)) > 2 and line.count(": ") > 2 for line in lines]
-        if any(fields):
-            text = "\n".join(
-                _PIPES.sub("\n", line) if is_row else line for line, is_row in zip(lines, fields, strict=True)
-            )
-    if ":" not in text or not _INLINE.search(text):
-        return text
-    return "\n".join(
-        _INLINE.sub("\n", line)
-        if PROMPT_VOICE.match(line) or read_label(line, line[:LINE_CHARACTERS].strip())
-        else line
-        for line in text.split("\n")
+def is_lead(bare: str) -> bool:
+    """Return whether a line hands passages over to a model."""
+    low = bare.lower()
+    return any(word in low for word in LEAD_WORDS) and LEAD.match(bare) is not None
+
+
+def is_prompt(bare: str) -> bool:
+    """Return whether a line tells a model what to do with what a customer says."""
+    start = bare.lstrip(" =#*([<-")
+    told = PROMPT_VOICE.match(start) and (
+        (PROMPT_TOPIC.search(start) and OF_CUSTOMER.search(start)) or PERSONA.match(start)
     )
+    return bool(told) and not OWN_VOICE.search(bare)
 
 
 def _is_prose(lines: Sequence[str]) -> bool:

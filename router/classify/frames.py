@@ -20,48 +20,65 @@ customer who types a frame can hide words from recognition, as by not writing th
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
+from email import message_from_string
 
-from router.classify.frame_pieces import TurnPiece, cut
-from router.classify.frame_shapes import (
-    AGENTS,
-    CUSTOMERS,
-    FIRST_PERSON,
-    GREETS,
-    JSON_COMPANY,
-    JSON_MESSAGES,
-    OWN_VOICE,
-    PROMPT_ALONE,
-    PROMPT_TOPIC,
-    PROMPT_VOICE,
-    REPLY_ABOVE,
-    Kind,
+from router.classify.frame_choice import (
+    LEAST_WORDS,
+    LONG_PASSAGE,
+    SAID_IN_PASSING,
+    SENTENCE_CHARACTERS,
+    choose,
+    tells_frame,
+    without_prompt,
 )
+from router.classify.frame_lines import field_of, read_label
+from router.classify.frame_names import AGENTS, CUSTOMERS, Kind
+from router.classify.frame_payloads import read_payload
+from router.classify.frame_pieces import TurnPiece, cut
+from router.classify.frame_records import in_record
+from router.classify.frame_shapes import (
+    AUTOMATIC,
+    FILE_HEAD,
+    FIRST_PERSON,
+    GENERATED,
+    GREETS,
+    OF_CUSTOMER,
+    OWN_VOICE,
+    REPLY_ABOVE,
+    SERVED,
+)
+from router.classify.frame_sides import last_of_customer
 from router.classify.text import STRIP_CHARACTERS
 
 MOST_PARTS = 8
 """Parts of a turn that are looked at: of more the first four and the last four."""
 
-LONG_PASSAGE = 200
-"""A paragraph or part with so many characters may be a passage, though nothing says so."""
-
-SAID_IN_PASSING = 1
-"""Words in the first person that a passage may have: "the page My plans"."""
-
-SENTENCE_CHARACTERS = 300
-LEAST_WORDS = 4
-"""Of the user's words without the subject of the mail. With fewer the subject belongs to them."""
-
-JSON_DEPTH = 3
 MOST_TURNS = 200
+MOST_NESTED = 2
+"""Frames in a frame: a mail with an older one in the JSON of a help desk."""
 
-_SENTENCE = re.compile(r"(?<=[.!?])\s+|\n")
-DRESS = " \t#*=_-\"'`~•"
-_MODEL_MARKS = ("[INST]", "[/INST]")
+LEAST_MARKS = 3
+"""So many lines with marks of web pages tell that a block is from one."""
+
+_MODEL_MARKS = (
+    (re.compile(r"\[/?INST\]|</?s>"), " "),
+    (re.compile(r"<(/?)<SYS>>|<<(/)SYS>>"), r"<\1\2system_prompt>"),
+    (re.compile(r"<\|(?:im_start|start_header_id)\|>\s{0,2}(\w{1,20})(?:<\|end_header_id\|>)?"), r"\n\1:"),
+    (re.compile(r"<\|[a-z_]{1,24}\|>"), "\n"),
+    (re.compile(r"<v(?:\.\w{1,20})? ([^<>\n]{1,40})>"), r"\1: "),
+)
+"""Marks of models' own templates and of subtitles, and what they say in the marks that are read here."""
+
 _TURN = re.compile(r"([^\W\d_a-z][^\W\d_]{1,20}(?: [^\W\d_a-z][^\W\d_]{1,20})?): ?(.+)")
+_GAP = re.compile(r"\n[ \t]*(?:[-=_*]{3,}[ \t]*)?\n|\n[-=_*]{3,}[ \t]*\n")
+_PAGE = re.compile(r"^[ \t]*(?:[✓✔★☆•›»€$£]|\[[^\]\n]{1,30}\]|[^\n>]{1,30} > )", re.M)
+_LISTED = re.compile(r"(?:^|[.;,] )[^\W\d_][\w ]{2,30}: |[\"“„][^\"“”„\n]{3,60}[\"”“](?=[,;/]|\.? ?$)| \| ")
+"""Fields in a line, and titles in quotes one after the other: a list of what others wrote."""
+
+_JSON = re.compile(r"^(?:\{|\[\{)\"", re.M)
+_MIME = re.compile(r"^(?:MIME-Version: |Content-Type: (?:text|multipart)/)", re.M)
 _TITLE = re.compile(r"[^\W\d_][^\n:]{1,40}:\s{0,3}\n")
 
 
@@ -73,22 +90,78 @@ def find(parts: Sequence[str]) -> str | None:
     >>> find(["<system-reminder>The plan is Pro.</system-reminder>"]), find(["where is my parcel?"])
     ('', None)
     """
-    parts = list(_bounded(parts))
-    if len(parts) == 1:
-        typed = _above_the_line(parts[0]) or _below_json(parts[0])
-        if typed:
-            return typed
-        said = _in_json(parts[0])
-        if said is not None:
-            return said
-    pieces = _with_sides([piece for part in parts for piece in cut(part)])
-    if not _is_frame(pieces) and len(parts) == 1 and (talk := _talk(parts[0])):
-        pieces = _with_sides(talk)
-    if not _is_frame(pieces):
-        texts = parts if len(parts) > 1 else parts[0].split("\n\n")
-        found = _among_passages(texts)
-        return "" if found is None and _is_all_looked_up(texts) else found
-    return _choose(pieces)
+    return _find(list(_bounded(parts)), MOST_NESTED)
+
+
+def _find(parts: Sequence[str], nested: int) -> str | None:
+    if len(parts) == 1 and (typed := _above_the_line(parts[0])):
+        return typed
+    lined = len(parts) > 1 or "\n" in parts[0]
+    if lined and len(parts) == 1 and (body := _body_of_mail(parts[0])):
+        return (_find([body], nested - 1) or body) if nested else body
+    pieces = _with_sides([piece for part in parts for piece in _cut(part, len(parts) == 1)], parts)
+    if not tells_frame(pieces) and len(parts) == 1 and (talk := _talk(parts[0])):
+        pieces = _with_sides(talk, parts)
+    if len(parts) > 1 and not any(piece.kind == "ask" and piece.tells for piece in pieces):
+        unmarked = [part for part in parts if not _is_marked(part)]
+        if len(unmarked) == 1:
+            return unmarked[0].strip()
+    told = any((piece.kind == "ask" and not piece.is_empty) or piece.who for piece in pieces) and tells_frame(pieces)
+    if lined and not told and len(parts) == 1 and (said := last_of_customer(parts[0])) is not None:
+        return said
+    if tells_frame(pieces):
+        found = choose(pieces)
+        inner = _find([found], nested - 1) if nested and "\n" in found else None
+        return "" if found and _is_by_nobody([found]) else inner or found
+    if not lined:
+        return "" if AUTOMATIC.match(parts[0]) else None
+    if len(parts) == 1 and (said := in_record(parts[0])) is not None:
+        return said
+    texts = parts if len(parts) > 1 else _GAP.split(parts[0])
+    among = _among_passages(texts)
+    return "" if among is None and (_is_all_looked_up(texts) or _is_by_nobody(parts)) else among
+
+
+def _cut(part: str, alone: bool) -> list[TurnPiece]:
+    """Return the pieces of a text part, of which JSON at its beginning is one."""
+    payload = read_payload(part)
+    if payload is None:
+        begin = next((found.start() for found in _JSON.finditer(part)), -1)  # a line above it says what it is
+        below = read_payload(part[begin:]) if begin > 0 and "<" not in part[:begin] else None
+        if below is None or not below.is_of_app or below.said is None:
+            return cut(part)
+        return [*cut(part[:begin]), TurnPiece("ask", below.said, True, True)]
+    rest = cut(payload.rest) if payload.rest.strip() else []
+    if not rest and alone and payload.said is None and not payload.is_of_app:
+        return []
+    whole = alone and not rest and len((payload.said or "").split()) >= LEAST_WORDS
+    if payload.said is not None and (payload.is_of_app or whole) and not (rest and OWN_VOICE.search(payload.rest)):
+        return [TurnPiece("ask", payload.said, True, True), *rest]
+    return [TurnPiece("passage", part[: len(part) - len(payload.rest)], True, True), *rest]
+
+
+def _is_marked(part: str) -> bool:
+    """Return whether a part begins as what an app adds: with a label, a tag, a file's name, JSON, or a heading."""
+    first = part.lstrip().split("\n", 1)[0][:SENTENCE_CHARACTERS].strip()
+    return (
+        first[:1] in ("{", "[", "<", "#")
+        or first[-1:] in (":", "：")
+        or bool(FILE_HEAD.match(first))
+        or read_label(first, first) is not None
+    )
+
+
+def _is_by_nobody(parts: Sequence[str]) -> bool:
+    """Return whether no customer wrote a text: an automatic reply, or a report of what customers and agents did."""
+    if AUTOMATIC.match(parts[0].lstrip()):
+        return True
+    if any(map(FIRST_PERSON.search, parts)):
+        return False
+    if any(map(GENERATED.search, parts)):
+        return True
+    if "\n" in parts[0].strip() and sum(len(SERVED.findall(part)) for part in parts) > 1:
+        return True  # a shop's own mail
+    return not any(map(OWN_VOICE.search, parts)) and sum(len(OF_CUSTOMER.findall(part)) for part in parts) > 1
 
 
 def _bounded(parts: Sequence[str]) -> Iterator[str]:
@@ -97,8 +170,9 @@ def _bounded(parts: Sequence[str]) -> Iterator[str]:
         parts = (*parts[: MOST_PARTS // 2], *parts[-MOST_PARTS // 2 :])
     half = STRIP_CHARACTERS // 2 // min(len(parts) or 1, 4)
     for part in parts:
-        for mark in _MODEL_MARKS:
-            part = part.replace(mark, " ") if mark in part else part
+        if "<" in part or "[INST]" in part:
+            for mark, shown in _MODEL_MARKS:
+                part = mark.sub(shown, part)
         yield part if len(part) <= 2 * half else f"{part[:half]}\n{part[-half:]}"
 
 
@@ -112,6 +186,16 @@ def _talk(text: str) -> list[TurnPiece]:
     return [TurnPiece("customer", turn[2], True, True, turn[1]) for turn in turns]
 
 
+def _body_of_mail(text: str) -> str:
+    """Return the first text of a mail in its raw form, with its headers and the marks between its parts."""
+    if not _MIME.search(text[: SENTENCE_CHARACTERS * 4]):
+        return ""
+    for part in message_from_string(text.lstrip()).walk():
+        if part.get_content_maintype() == "text":
+            return str(part.get_payload()).strip()
+    return ""
+
+
 def _above_the_line(text: str) -> str:
     """Return what a user has typed above the line of a help desk's mail, if anything."""
     found = REPLY_ABOVE.search(text)
@@ -119,42 +203,10 @@ def _above_the_line(text: str) -> str:
     return above if any(map(str.isalnum, above)) else ""
 
 
-def _below_json(text: str) -> str:
-    """Return what a user asks below a long piece of JSON, if a text is that."""
-    if text.lstrip()[:1] not in ("{", "["):
-        return ""
-    end = max(text.rfind("}\n"), text.rfind("]\n")) + 1
-    below = text[end:].strip()
-    return below if end > 2 * LONG_PASSAGE and (OWN_VOICE.search(below) or len(below.split()) > LEAST_WORDS) else ""
-
-
-def _in_json(text: str) -> str | None:
-    """Return the message in the JSON of a help desk or a workflow; None where a text is nothing of the kind."""
-    text = text.strip()
-    if not (text.startswith("{") and text.endswith("}")):
-        return None
-    try:
-        level: list[Any] = [json.loads(text)]
-    except (ValueError, RecursionError):
-        return None
-    company = False
-    said: str | None = None
-    for _ in range(JSON_DEPTH):
-        lists = [item for each in level if isinstance(each, list) for item in reversed(each)]
-        objects = [each for each in (*level, *lists) if isinstance(each, dict) and each.get("role", "user") == "user"]
-        for each in objects:
-            company = company or not JSON_COMPANY.isdisjoint(each)
-            for key in JSON_MESSAGES:
-                if said is None and isinstance(each.get(key), str):
-                    said = each[key].strip()
-        level = [value for each in objects for value in each.values()]
-    return said if company else None
-
-
 # ----------------------------------------------------------------------------------------------------------- choosing
 
 
-def _with_sides(pieces: list[TurnPiece]) -> list[TurnPiece]:
+def _with_sides(pieces: list[TurnPiece], parts: Sequence[str]) -> list[TurnPiece]:
     """Return the pieces with all who speak in a conversation told apart: the customer, and who answers.
 
     They are told by the words of their names, else by how they speak; of those that nothing tells apart, who spoke last
@@ -164,6 +216,13 @@ def _with_sides(pieces: list[TurnPiece]) -> list[TurnPiece]:
     if not names:
         return pieces
     sides: dict[str, Kind] = {}
+    asking = [
+        field[1]
+        for part in parts
+        for line in part.split("\n")
+        if ":" in line and (field := field_of(line[:SENTENCE_CHARACTERS].strip())) and field[0].lower() in CUSTOMERS
+    ][:MOST_PARTS]
+    sides |= {name: "customer" for name in names for said in asking if said.startswith(name.split(" (")[0])}
     for piece in pieces:  # "Visitor: Kamila" says who Kamila is
         if piece.who.lower() in CUSTOMERS and piece.text.strip() in names:
             sides[piece.text.strip()] = "customer"
@@ -173,142 +232,16 @@ def _with_sides(pieces: list[TurnPiece]) -> list[TurnPiece]:
         said = [piece.text[:SENTENCE_CHARACTERS] for piece in pieces if piece.who == name]
         if name in sides:
             continue
-        if not words.isdisjoint(AGENTS) or name.lower().endswith("bot") or any(map(GREETS.search, said)):
+        if not words.isdisjoint(AGENTS) or name.lower().endswith("bot"):
             sides[name] = "agent"
         elif not words.isdisjoint(CUSTOMERS):
             sides[name] = "customer"
+        elif any(map(GREETS.search, said)):
+            sides[name] = "agent"
     unknown = [piece.who for piece in pieces if piece.who and piece.who not in sides]
     customer = unknown[-1] if unknown and "customer" not in sides.values() else ""
     sides |= {name: "customer" if name == customer else "agent" for name in unknown}
     return [piece._replace(kind=sides[piece.who]) if piece.who else piece for piece in pieces]
-
-
-def _is_frame(pieces: Sequence[TurnPiece]) -> bool:
-    """Return whether the pieces are those of a frame: one tells it, or several do together."""
-    kinds = [piece.kind for piece in pieces if not piece.is_empty]
-    if any(piece.tells for piece in pieces):
-        return not _is_prose_of_a_user(pieces)
-    if "passage" in kinds and kinds[-1] == "customer":
-        return True
-    if kinds.count("passage") > 1 or ("passage" in kinds and "ask" in kinds) or kinds.count("answer") > 1:
-        return True
-    if "customer" in kinds and ("agent" in kinds or kinds[0] == "customer"):
-        return True
-    before = sum(len(piece.text) for piece in pieces[:-1])
-    return bool(pieces) and pieces[-1].kind == "customer" and before >= LONG_PASSAGE
-
-
-def _is_prose_of_a_user(pieces: Sequence[TurnPiece]) -> bool:
-    """Return whether the one label is a user's own, who tells a story below it: "Context: my mum turned 80, I ..."."""
-    said = [piece for piece in pieces if not piece.is_empty]
-    return (
-        len(said) == 1
-        and said[0].kind == "passage"
-        and not said[0].closed
-        and len(said[0].text) < 2 * LONG_PASSAGE
-        and "\n\n" not in said[0].text
-        and len(FIRST_PERSON.findall(said[0].text)) > SAID_IN_PASSING
-    )
-
-
-def _choose(pieces: Sequence[TurnPiece]) -> str:
-    """Return the user's own words among the pieces of a frame."""
-    subject = "\n".join(piece.text for piece in pieces if piece.kind == "head" and not piece.is_empty)
-    words = _choose_words(pieces)
-    return f"{subject}\n{words}".strip() if subject and words and len(words.split()) < LEAST_WORDS else words
-
-
-def _choose_words(pieces: Sequence[TurnPiece]) -> str:
-    asked = [
-        piece.text
-        for piece, behind in zip(pieces, (*pieces[1:], None), strict=True)
-        if piece.kind == "ask" and not (behind and behind.kind == "answer" and not behind.is_empty)
-    ]
-    own = [text for text in asked if any(map(str.isalnum, text))]
-    first = next((piece for piece in pieces if not piece.is_empty), None)
-    if not own and first is not None and first.kind == "ask" and first.tells:  # an answer is there, to be made better
-        own = [first.text]
-    if own:
-        return _without_prompt(own[-1], first=1)
-    said, talks = _newest(pieces), any(piece.who for piece in pieces)
-    framed = talks or any(piece.kind in ("passage", "prompt", "answer") for piece in pieces)
-    plain = [(n, _without_prompt(piece.text) if framed else piece.text) for n, piece in enumerate(pieces)]
-    plain = [(n, text) for n, text in plain if pieces[n].kind == "plain" and any(map(str.isalnum, text))]
-    if talks:
-        spoken = [text for _, text in plain if OWN_VOICE.search(text)]
-        return spoken[-1] if spoken else said
-    if asked and not framed:  # the field for the message is there, and empty
-        return ""
-    passages = [n for n, piece in enumerate(pieces) if piece.kind in ("passage", "answer")]
-    if not passages:
-        return "\n".join(text for _, text in plain)
-    last = pieces[-1]
-    behind = "\n\n".join(text for n, text in plain if n > passages[-1])
-    before = "\n\n".join(text for n, text in plain if n < passages[0])
-    tail = "" if last.closed or last.kind not in ("passage", "answer") else _last_paragraph(last.text)
-    candidates = [_from_own_voice(text) for text in (behind, before, tail) if text]
-    return next((text for text in candidates if OWN_VOICE.search(text)), behind or before)
-
-
-def _newest(pieces: Sequence[TurnPiece]) -> str:
-    """Return what the customer said last in a conversation, up to what somebody else said before.
-
-    What stands a paragraph below the last line of somebody who answers was typed by the one who pasted all of it.
-    """
-    last = pieces[-1] if pieces else None
-    if last is not None and last.kind == "agent" and (typed := _last_paragraph(last.text)):
-        return typed
-    said: list[str] = []
-    for piece in reversed(pieces):
-        if piece.kind == "customer" and not piece.is_empty:
-            said.append(piece.text)
-        elif said and piece.kind == "agent":
-            break
-    return "\n".join(reversed(said))
-
-
-def _last_paragraph(text: str) -> str:
-    """Return the last paragraph of a passage, where a customer speaks in it; else nothing."""
-    above, gap, last = text.rpartition("\n\n")
-    return last.strip() if gap and above.strip() and OWN_VOICE.search(last) else ""
-
-
-def _from_own_voice(text: str) -> str:
-    """Return a text from the first paragraph on in which a customer speaks; all of it where none does."""
-    paragraphs = text.split("\n\n")
-    first = next((n for n, paragraph in enumerate(paragraphs) if OWN_VOICE.search(paragraph)), 0)
-    return "\n\n".join(paragraphs[first:])
-
-
-def _without_prompt(text: str, first: int = 0) -> str:
-    """Return a text without the sentences in which an app speaks to a model. The `first` paragraphs are left alone."""
-    paragraphs = text.split("\n\n")
-    kept = [_without_last_prompt(paragraph) for paragraph in paragraphs[:first]]
-    for paragraph in paragraphs[first:]:
-        sentences = _SENTENCE.split(paragraph)
-        own = [sentence for sentence in sentences if not _is_prompt(sentence)]
-        kept.append("\n".join(own) if len(own) < len(sentences) else paragraph)
-    return "\n\n".join(part for part in kept if part.strip()).strip().strip('"`').removeprefix("--\n").strip()
-
-
-def _without_last_prompt(paragraph: str) -> str:
-    """Return the user's words without the lines below them in which an app speaks: "Reply in the user's language."."""
-    lines = paragraph.split("\n")
-    while len(lines) > 1 and (not lines[-1].strip() or _is_instruction(lines[-1])):
-        lines.pop()
-    return "\n".join(lines)
-
-
-def _is_prompt(sentence: str) -> bool:
-    start = sentence[:SENTENCE_CHARACTERS].strip(DRESS)
-    if OWN_VOICE.search(start):
-        return False
-    return _is_instruction(start) or bool(start.endswith(":") or PROMPT_ALONE.search(start))
-
-
-def _is_instruction(sentence: str) -> bool:
-    start = sentence[:SENTENCE_CHARACTERS].strip(DRESS)
-    return bool(PROMPT_VOICE.match(start) and PROMPT_TOPIC.search(start)) and not OWN_VOICE.search(start)
 
 
 def _is_all_looked_up(texts: Sequence[str]) -> bool:
@@ -324,19 +257,34 @@ def _is_all_looked_up(texts: Sequence[str]) -> bool:
 
 
 def _among_passages(texts: Sequence[str]) -> str | None:
-    """Return the one part or paragraph in which a customer speaks, at either end of long ones in which nobody does.
+    """Return the parts or paragraphs in which a customer speaks, at either end of others in which nobody does.
 
     None where that is not so: people write long texts, too, but about themselves.
     """
-    texts = [text for text in texts if any(map(str.isalnum, text))]
-    if len(texts) < 2:
-        return None
+    texts = [text for text in texts if len(text.split()) >= LEAST_WORDS or OWN_VOICE.search(text)]
     own = [n for n, text in enumerate(texts) if len(text) < 2 * LONG_PASSAGE and OWN_VOICE.search(text)]
+    if any(FIRST_PERSON.search(texts[n]) for n in own):  # a shop asks as well: "Need help? You can return it."
+        own = [n for n in own if FIRST_PERSON.search(texts[n]) or not SERVED.search(texts[n])]
     others = [text for n, text in enumerate(texts) if n not in own]
-    if len(own) != 1 or not any(len(text) >= LONG_PASSAGE for text in others):
+    if not own or not others or own[-1] - own[0] >= len(own):
         return None
-    strange = [
-        (len(text) >= LONG_PASSAGE and len(FIRST_PERSON.findall(text)) <= SAID_IN_PASSING) or not _without_prompt(text)
-        for text in others
-    ]
-    return texts[own[0]].strip() if all(strange) else None
+    foreign = [_is_foreign(text) for text in others]
+    if len(own) > 1 or not any(len(text) >= LONG_PASSAGE for text in others):
+        strange = any(foreign) and all(foreign)
+    else:
+        strange = all(
+            (len(text) >= LONG_PASSAGE and len(FIRST_PERSON.findall(text)) <= SAID_IN_PASSING)
+            or is_foreign
+            or not without_prompt(text)
+            for text, is_foreign in zip(others, foreign, strict=True)
+        )
+    return "\n\n".join(texts[own[0] : own[-1] + 1]).strip() if strange else None
+
+
+def _is_foreign(text: str) -> bool:
+    """Return whether a paragraph by itself is none of a customer's: a shop speaks in it, or it is a page's."""
+    if FIRST_PERSON.search(text):
+        return False
+    if SERVED.search(text) or OF_CUSTOMER.search(text):
+        return True
+    return len(_PAGE.findall(text)) >= LEAST_MARKS or len(_LISTED.findall(text)) > 1

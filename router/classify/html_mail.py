@@ -17,11 +17,11 @@ LEAST_TAGS = 2
 """A text that does not begin with a tag of HTML is HTML where it has so many that end or break a line."""
 
 _BEGINS = re.compile(
-    r"\s*<(?:!doctype html|html|head|body|div|p|br|span|table|meta|style|font|center|b|i|strong|em|a|h[1-6]|ul|ol|o:p|"
-    r"section|!--)\b",
+    r"\s*<(?:!doctype html|html|head|body|div|p|br|span|table|meta|style|font|center|b|i|strong|em|a|h[1-6]|ul|ol|dl"
+    r"|td|tr|o:p|section|!--)\b",
     re.I,
 )
-_BREAKS = re.compile(r"<br ?/?>|</(?:p|div|li|td|tr|h[1-6]|blockquote)>", re.I)
+_BREAKS = re.compile(r"<br ?/?>|</(?:p|div|li|td|tr|d[dlt]|h[1-6]|blockquote)>", re.I)
 _TAG = re.compile(
     r"<(?P<end>/?)(?P<name>[a-z][a-z0-9:]{0,15})(?P<rest>(?:[\s/][^<>]{0,2000})?)>|<!(?:--|doctype|\[)", re.I
 )
@@ -33,9 +33,9 @@ _QUOTED = re.compile(
 _REST_IS_OLDER = re.compile(r"divRplyFwdMsg|appendonsend|OutlookMessageHeader", re.I)
 _SILENT = frozenset({"style", "script", "head", "title", "blockquote", "template", "noscript"})
 _BLOCKS = frozenset(
-    "p div br li tr table ul ol h1 h2 h3 h4 h5 h6 hr body html section article header footer pre".split()
+    "p div br li dt dl tr table ul ol h1 h2 h3 h4 h5 h6 hr body html section article header footer pre".split()
 )
-_CELLS = frozenset({"td", "th"})
+_CELLS = frozenset({"td", "th", "dd"})
 _VOID = frozenset("br hr img meta link input col area base wbr source".split())
 _SPACES = re.compile(r"[ \r\f\v\u00a0]+")
 _TABS = re.compile(r" ?\t[ \t]*")
@@ -78,7 +78,7 @@ def as_text(source: str) -> str:
             said.append("\n")
         elif name in _CELLS:
             said.append("\t")
-        elif name in _BLOCKS:
+        elif name in _BLOCKS and not (name == "dt" and found["end"]):
             said.append("\n")
         elif name not in HTML_TAGS and ":" not in name:  # Word's own tags have a colon
             said.append(found[0])

@@ -26,7 +26,8 @@ _CLOSING = re.compile(
     r"|cordiales )?"
     r"saludos?(?: cordiales)?|atentamente|gracias|cumprimentos|atenciosamente|obrigad[oa]|(?:cordiali |distinti"
     r" )?saluti"
-    r"|grazie|met vriendelijke groet(?:en)?|groet(?:en|jes)?|pozdrawiam|z poważaniem|dziękuję)"
+    r"|grazie|met vriendelijke groet(?:en)?|groet(?:en|jes)?|pozdrawiam|z poważaniem|dziękuję"
+    r"|(?:med )?vänlig\w* hälsning\w*|(?:med )?ven(?:n)?lig hilsen|hilsen|mvh|ystävällisin terveisin|s pozdravem)"
     r"(?: ?[,.!–-]+)?(?: [^\W\d_][\w.'’-]{0,24}){0,3}\.?$",
     re.I,
 )
@@ -42,7 +43,8 @@ _DISCLAIMER = re.compile(
     r"(?:[*_\[( ]{0,4})(?:(?:this|the (?:information|contents?) (?:in|of|contained in) this)(?: e-?mail| message|"
     r" communication"
     r"| transmission)[^\n]{0,200}(?:confidential|privileged|intended|virus|legally)"
-    r"|(?:confidentiality|legal|privacy) (?:notice|disclaimer)|disclaimer ?:|caution ?[:!]|external (?:e-?mail"
+    r"|(?:confidentiality|legal|privacy) (?:notice|disclaimer)|disclaimer ?:|(?:scanned by|virus-free|no virus)\b"
+    r"|caution ?[:!]|external (?:e-?mail"
     r"|sender|message)"
     r"|begin forwarded message:|\[?external\]|this (?:e-?mail|message) (?:originated|came|was sent) from|you"
     r" don[’']t often get e?mail|"

@@ -13,11 +13,11 @@ import re2
 
 from router.classify import frames, html_mail
 from router.classify.cleaning import PLAIN_CHARACTERS, clean
-from router.classify.frame_shapes import LABELS, PROMPT_VOICE
+from router.classify.frame_choice import DRESS, LEAST_WORDS, SENTENCE_CHARACTERS
+from router.classify.frame_names import LABEL_ENDS
+from router.classify.frame_shapes import PROMPT_VOICE
 from router.classify.small_talk import small_talk
 from router.classify.text import STRIP_CHARACTERS, Boilerplate, clip, sentences, well_formed
-
-_LABEL_ENDS = frozenset(label.split()[-1] for label in LABELS)
 
 
 class UserWords:
@@ -87,11 +87,11 @@ def may_be_framed(text: str) -> bool:
         return True
     if ":" not in text:
         return False
-    if len(text) >= frames.SENTENCE_CHARACTERS:
+    if len(text) >= SENTENCE_CHARACTERS:
         return True
     words = text[: text.index(":")].split()
-    may = bool(words) and (words[-1].lower().strip(frames.DRESS) in _LABEL_ENDS or text[0].isdigit())
-    return may and (len(words) < frames.LEAST_WORDS or not PROMPT_VOICE.match(text))
+    may = bool(words) and (words[-1].lower().strip(DRESS) in LABEL_ENDS or text[0].isdigit())
+    return may and (len(words) < LEAST_WORDS or not PROMPT_VOICE.match(text))
 
 
 _PLAIN = UserWords()

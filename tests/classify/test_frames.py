@@ -60,7 +60,7 @@ def test_of_a_framed_turn_the_users_own_words_are_read(shape: dict[str, Any]) ->
 
 
 @pytest.mark.parametrize("shape", LABELLED, ids=lambda shape: shape["id"])
-def test_labels_in_eight_languages_sentences_as_labels_and_fences(shape: dict[str, Any]) -> None:
+def test_names_and_forms_of_lines_tell_whose_words_they_are(shape: dict[str, Any]) -> None:
     assert READER.read(shape["turn"])[0] == shape["own"]
 
 
@@ -124,6 +124,11 @@ def test_a_frame_without_the_users_words_says_nothing(turn: str) -> None:
         "Steps:\n1. open the app\n2. click pay\n\nResult:\nnothing happens",
         "Context: I ordered a chair for my mum, and she says it is too low for her.",
         "The first one came on Monday.\n\nThe second one did not. Can you look where it is?",
+        "Your website says it was delivered.\nYour driver says so, too.\nBut I have nothing",
+        "Tracking: JD0146\nStatus: delivered\nBut I have got nothing",
+        "Comment renvoyer un article ?\nje voudrais le renvoyer",
+        "A suggestion: show the back of the chairs, too\nAnd thanks for the fast delivery",
+        "Refund request\n\nthe mirror came broken",
     ],
 )
 def test_what_people_write_is_no_frame(text: str) -> None:
@@ -137,7 +142,14 @@ def test_of_several_questions_the_last_is_read_and_never_more_than_the_turn_hold
 
 
 @pytest.mark.parametrize(
-    "parts", [[f"Context:\n{PASSAGE}", ASKED], [ASKED, f"Context:\n{PASSAGE}"], [PASSAGE * 3, ASKED]]
+    "parts",
+    [
+        [f"Context:\n{PASSAGE}", ASKED],
+        [ASKED, f"Context:\n{PASSAGE}"],
+        [PASSAGE * 3, ASKED],
+        ['{"user": "u1", "recent": ["viewed page: cancel membership"]}', ASKED],
+        [ASKED, "[file: returns.txt]\nHow do I return it? Print a label.", "[file: account.txt]\nHow do I sign in?"],
+    ],
 )
 def test_a_part_of_its_own_for_the_passage(parts: list[str]) -> None:
     assert READER.read("\n".join(parts), parts)[0] == ASKED
@@ -265,6 +277,13 @@ HOSTILE = [
     *(" | a: b", "Question: ", "Regards\n", "\n", "this e-mail ", "[1] ", ":", "reply above this line\n", "> a\n"),
     *(
         ">>>\n",
+        "[a=b|c=d] ",
+        "{}\n",
+        "user> a\n",
+        "Foo: you can return it\n\n",
+        "a\t",
+        "# X\n",
+        "####a",
         "the customer writes: ",
         "I said\nthe user asked: a\n",
         "use the context to answer ",
