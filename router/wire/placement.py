@@ -17,8 +17,8 @@ said above, with the names of the tasks. Cases are put up again where the list i
 was said of them before is pointed at, not repeated.
 
 An instruction that was said unless a cue has some value is lifted at the turn at which the cue has it, by a sentence
-that says so (`Dropped.lifted`); the instruction counts as not said from there on. So is one whose sentence another said,
-unless that one says it still.
+that says so (`Dropped.lifted`); the instruction counts as not said from there on. So is one whose sentence another
+said, unless that one says it still.
 
 What was said as a case was said under a condition. It counts as said for the task of that case, whether as a case again
 or once it is sure; for other tasks, and what lies above both, it was never in force.
