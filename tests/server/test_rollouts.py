@@ -164,13 +164,19 @@ async def test_the_trial_is_over_when_the_pack_is_in_force(
     start: Start, pack: Path, changed: Path, command: Command
 ) -> None:
     running = await start(packs=[pack])
-    revision = command("canary", changed, "--share", 10)["revision"]
+    revision = command("canary", changed, "--all")["revision"]
     running.parts.rollouts.heed()
     pack.write_text(changed.read_text())
     await running.parts.reloader.reload()
     running.parts.rollouts.heed()
     assert running.parts.registry.current().policy.revision == revision
     assert (await running.client.get("/health/ready")).json()["tried"] == {}
+    assert not command("canary", "--policy", "desk")["revision"]
+    pack_of(pack.parent, "First text.")  # whoever goes back does not want it tried again
+    await running.parts.reloader.reload()
+    running.parts.rollouts.heed()
+    assert (await running.client.get("/health/ready")).json()["tried"] == {}
+    assert "First text." in (await say(running, "a", "hello"))[0]
 
 
 async def test_a_pack_with_errors_is_refused_with_what_check_finds(
