@@ -125,6 +125,10 @@ def _checked(path: Path, settings: Settings, json_wanted: bool) -> Pack:
     if newest is None and archive.names:
         hint = did_you_mean(pack.policy.name, archive.names)
         raise SettingsError(f'{path}: nobody serves a policy called "{pack.policy.name}" here. {hint}'.strip())
+    if newest is not None and newest.parent.name == pack.policy.revision:
+        raise SettingsError(
+            f"{path} says what revision {pack.policy.revision} says, which is in force: change it first."
+        )
     served = load_pack(newest) if newest is not None and settings.reload.losses != "allow" else None
     findings = [each.as_json() for each in check(pack, served) if each.severity == "error"]
     if findings:

@@ -227,7 +227,8 @@ def progress_lines(report: TuningReport, now_ms: int) -> list[str]:
             soon = f", in {times(left_h / 24, 'day') if left_h >= 48 else times(max(left_h, 1), 'hour')}"
             when = f"{soon} ({moment})" if left_h > 0 else " now; a running server counts it within a minute"
             horizon_h = primary.horizon_s / 3600
-            lines[0] += f"; the first does{when}: {horizon_h:g} hours after it began, the horizon of {primary.name}"
+            horizon = f"{horizon_h:g} hour{'s' * (horizon_h != 1)}"
+            lines[0] += f"; the first does{when}: {horizon} after it began, the horizon of {primary.name}"
     said = [
         f"{metric} {sum(sources.values()):,} ({', '.join(f'{name} {n:,}' for name, n in sources.items())})"
         for metric, sources in report.received().items()

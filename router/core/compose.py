@@ -91,7 +91,7 @@ def compose(
     if possible:
         pieces.append(_soft_line(policy, settled[0], possible))
     if found.shortlist:
-        said = {piece.text.removeprefix(_MARK): piece.required for piece in pieces if _outlasts_cases(piece)}
+        said = {piece.text.removeprefix(_MARK): piece for piece in pieces if _outlasts_cases(piece)}
         pieces += _cases(policy, found.shortlist, plain, levels, evidence.cues, said, dropped)
     kept = _within_budget(pieces, policy.settings.budget_tokens, set(settled), dropped)
     # Two cases may share an ancestor, and then what it does not say.
@@ -115,8 +115,8 @@ def _lines(
 
 _MARK = "- "
 
-REPEATED = "repeated"
-"""Why an instruction is dropped whose sentence another one says."""
+REPEATED = "repeated:"
+"""Begins why an instruction is dropped whose sentence another one says, and is followed by its id."""
 
 
 def _said_once(pieces: list[Piece], dropped: list[Dropped]) -> list[Piece]:
@@ -137,7 +137,7 @@ def _said_once(pieces: list[Piece], dropped: list[Dropped]) -> list[Piece]:
             kept[place] = replace(other, level=level, required=required)
         elif (level, required) != (other.level, other.required):
             continue
-        dropped.append(Dropped(kept.pop(at).id, REPEATED))
+        dropped.append(Dropped(kept.pop(at).id, REPEATED + other.id))
     return [kept[at] for at in sorted(kept)]
 
 
@@ -152,12 +152,12 @@ def _cases(
     plain: Collection[str],
     levels: Mapping[str, Level],
     cues: Mapping[str, CueValue],
-    said: Mapping[str, bool],
+    said: Mapping[str, Piece],
     dropped: list[Dropped],
 ) -> Iterator[Piece]:
     """Yield the sentence that opens the cases, and each case with its heading; nothing where none could say more.
 
-    `said` are the sentences that are said plainly whatever becomes of the cases, and whether they are required.
+    `said` are the sentences that are said plainly whatever becomes of the cases.
     """
     cases = {
         path: [policy.tasks[above] for above in policy.lineages[path] if above not in plain] for path, _ in shortlist
@@ -169,9 +169,11 @@ def _cases(
         yield _frame(_heading_id(path), path, case_heading(policy.tasks[path]))
         lines = [piece for task in tasks for piece in _lines(policy, task.path, levels[task.path], cues, dropped)]
         lines = _said_once(lines, dropped)
-        for piece in [piece for piece in lines if said.get(piece.text.removeprefix(_MARK), -1) >= piece.required]:
-            lines.remove(piece)
-            dropped.append(Dropped(piece.id, REPEATED))
+        for piece in list(lines):
+            plainly = said.get(piece.text.removeprefix(_MARK))
+            if plainly and plainly.required >= piece.required:
+                lines.remove(piece)
+                dropped.append(Dropped(piece.id, REPEATED + plainly.id))
         if all(piece.volatile for piece in lines):
             yield _frame(_nothing_id(path), path, NOTHING_MORE)
         yield from (_within_case(piece, path) for piece in lines)

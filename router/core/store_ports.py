@@ -90,6 +90,10 @@ class RolloutStore(Protocol):
         """Return the files of a revision that was to be tried; empty where there are none."""
         ...
 
+    def append(self, event: RolloutEvent) -> None:
+        """Store what was said."""
+        ...
+
     def tally(self, found: Sequence[ShadowDifference]) -> None:
         """Add to the counts of what was decided alike and otherwise."""
         ...

@@ -115,15 +115,15 @@ class Identifier:
             said: list[str] = []
             answered = False
             for turn in spoken.turns:
-                if turn.role == "user" and first is None:
-                    first = turn.text
-                elif turn.role == "assistant" and first is not None:
+                if first is None:
+                    first = turn.text if turn.role == "user" else None
+                elif turn.role == "assistant":
                     said.append(turn.text)
-                elif said:
+                elif said or turn.role == "tool":  # calls of tools alone may be no message: their results follow
                     answered = True
                     break
             beginning = self._hash("h", tenant, spoken.system, first or "", user, *personal)
-            opening = Opening(self.answer_of("".join(said)) if said else "", answered)
+            opening = Opening(self.answer_of("".join(said)) if said or answered else "", answered)
             conversation = beginning + OF + (opening.answer if answered else os.urandom(ANSWER_CHARS // 2).hex())
         return self.of(conversation, self.unit_of(tenant, user) if user else conversation, opening)
 

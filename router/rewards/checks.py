@@ -132,7 +132,8 @@ class Checks:
         text, all_of_it = clean(text)
         views = _TextViews(text, whole and all_of_it)
         said = {piece.id for piece in decision.mix}
-        said |= {dropped.id for dropped in decision.dropped if dropped.reason == REPEATED}  # in another's words
+        alike = [each for each in decision.dropped if each.reason.startswith(REPEATED)]
+        said |= {each.id for each in alike if each.reason.removeprefix(REPEATED) in said}  # in another's words
         cases = {path for task in decision.listed for path in lineage(task)}
         cases -= {path for task in decision.tasks for path in lineage(task)}
         held: list[bool] = []

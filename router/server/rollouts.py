@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from router.core.errors import Degraded, RouterError
-from router.core.rollout import Rollout, rollouts
+from router.core.rollout import Rollout, RolloutEvent, rollouts
 from router.core.store_ports import RolloutStore
 from router.engine.shadow import ShadowDecider
 from router.engine.snapshot import Build, Canary, PolicyRegistry, Snapshot
@@ -100,6 +101,9 @@ class Rollouts:
                 log.info("policy %s: running conversations are let go from earlier revisions", name)
             if each[:-1] != before[:-1] and name not in self._faults:
                 log.info("policy %s: %s", name, in_words(each))
+        for name, each in stands.items():
+            if said[name].revision and not each.revision:  # for good: whoever goes back does not want it tried again
+                self._store.append(RolloutEvent(time.time_ns() // 1_000_000, name, "stop"))
         self._stands = stands
         self._built = {
             (name, stands[name].revision): snapshot for name, snapshot in snapshots.items() if snapshot is not None

@@ -1,7 +1,8 @@
 """Exports: a table of what is stored as a file of CSV, JSON Lines or Parquet, as the ending of its name says.
 
 A table is read page by page, so one of any size takes little memory and holds nobody up; the file appears when it is
-whole. CSV is RFC 4180, with a line of names, where a null is an empty field. Parquet
+whole. CSV is RFC 4180, with a line of names, where a null is an empty field, and a text that a spreadsheet would take
+for a formula has a ' before it (https://owasp.org/www-community/attacks/CSV_Injection). Parquet
 (https://parquet.apache.org/docs/file-format/) keeps types, a page a row group; it alone needs the extra `parquet`
 (`pyarrow`), imported when something is exported.
 """
@@ -92,7 +93,14 @@ def _csv(path: Path, table: Table) -> Iterator[_Write]:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, [column.name for column in table.columns])
         writer.writeheader()
-        yield writer.writerows
+        yield lambda page: writer.writerows({name: _as_text(value) for name, value in row.items()} for row in page)
+
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def _as_text(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 @contextmanager

@@ -17,7 +17,8 @@ said above, with the names of the tasks. Cases are put up again where the list i
 was said of them before is pointed at, not repeated.
 
 An instruction that was said unless a cue has some value is lifted at the turn at which the cue has it, by a sentence
-that says so (`Dropped.lifted`); the instruction counts as not said from there on.
+that says so (`Dropped.lifted`); the instruction counts as not said from there on. So is one whose sentence another
+said, unless that one says it still.
 
 What was said as a case was said under a condition. It counts as said for the task of that case, whether as a case again
 or once it is sure; for other tasks, and what lies above both, it was never in force.
@@ -30,7 +31,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
-from router.core.compose import is_frame, is_heading, required_of
+from router.core.compose import REPEATED, is_frame, is_heading, required_of
 from router.core.decision import TASK_GAP, Decision, say
 from router.core.policy import ROOT, Level, Piece, lineage, title
 from router.core.voice import ABOUT_LINE, ANY_CASE_LINE, SWITCH_LINE
@@ -120,15 +121,17 @@ def place(
 class _Told:
     """What was said so far, and what of it is in force.
 
-    `plain` are texts by id, `under` those that were said as a case, by its task. `tasks` and `listed` are in force,
+    `plain` are texts by id, `under` those that were said as a case, by its task, `in_words_of` the ids of those whose
+    sentence another says, with its id. `tasks` and `listed` are in force,
     and `voiced` says that they have text. `open_case` says that the last words stood in a case.
     """
 
-    __slots__ = ("begun", "listed", "open_case", "plain", "tasks", "under", "voiced")
+    __slots__ = ("begun", "in_words_of", "listed", "open_case", "plain", "tasks", "under", "voiced")
 
     def __init__(self) -> None:
         self.plain: dict[str, str] = {}
         self.under: dict[str, dict[str, str]] = {}
+        self.in_words_of: dict[str, str] = {}
         self.tasks: tuple[str, ...] = ()
         self.listed: frozenset[str] = frozenset()
         self.begun = False
@@ -155,7 +158,7 @@ class _Told:
         lines = [piece for piece in lasting if not is_frame(piece)]
         new = [piece for piece in lines if not self._holds(piece, (piece.case,))]
         speaks = decision.outcome in _SPEAKING
-        lifted = self._lift(decision) if speaks and decision.dropped else ()
+        lifted = self._lift(decision, plain) if speaks and decision.dropped else ()
         if not speaks:
             if not (fresh or new):
                 return "", _NONE, _NONE
@@ -184,11 +187,19 @@ class _Told:
             self.under.setdefault(piece.case, {})[piece.id] = piece.text
         return line, [*lifted, *fresh] if lifted else fresh, block
 
-    def _lift(self, decision: Decision) -> Sequence[Piece]:
+    def _lift(self, decision: Decision, plain: Sequence[Piece]) -> Sequence[Piece]:
         """Return the sentences, each once, that take back what was said and does not hold any more."""
         words: dict[str, None] = {}
         for dropped in decision.dropped:
-            if dropped.lifted and any([told.pop(dropped.id, "") for told in (self.plain, *self.under.values())]):
+            if dropped.reason.startswith(REPEATED):
+                self.in_words_of[dropped.id] = dropped.reason.removeprefix(REPEATED)
+            if not dropped.lifted:
+                continue
+            ids = [dropped.id]
+            other = self.in_words_of.pop(dropped.id, "")
+            if other and all(piece.id != other for piece in plain):
+                ids.append(other)
+            if any([told.pop(each, "") for told in (self.plain, *self.under.values()) for each in ids]):
                 words[dropped.lifted] = None
         return [Piece(LIFTS, ROOT, Level.BRIEF, text, 0) for text in words]
 

@@ -12,7 +12,7 @@ from router.core.policy import Level
 from router.core.ports import Capability, Wire
 from router.core.store_ports import PinRecord
 from router.engine.prepare import Call, PreparedRequest, RequestPreparer
-from tests.support.conversations import Move, Replies, Says, written
+from tests.support.conversations import Calls, Move, Replies, Says, written
 from tests.support.parts import Clock, preparer, small_policy, snapshot
 
 ASKS = Says("my refund please")
@@ -138,6 +138,22 @@ def test_an_answer_that_none_of_several_was_given_belongs_to_another_conversatio
     desk.reload()
     again = desk.ask(*told, Replies("Well."), Says("and then?"))
     assert (again.decision.revision, again.identity) == ("rev-1", other.identity)
+
+
+@pytest.mark.parametrize("heard", [True, False])
+@pytest.mark.parametrize("format_", WIRES)
+def test_one_whose_first_answer_only_calls_tools_goes_on_with_their_results(format_: str, heard: bool) -> None:
+    desk = Desk(format_)
+    opened = desk.ask(ASKS)
+    if heard:
+        desk.answer(opened, "")
+    told: list[Move] = [ASKS]
+    for move in (Calls(1), Calls(2), Replies("It is on its way.")):
+        desk.reload()
+        told.append(move)
+        later = desk.ask(*told, *[Says("and then?")] * isinstance(move, Replies))
+        assert (later.decision.revision, later.identity.unit) == ("rev-0", opened.identity.unit)
+        assert desk.sent(later)[: len(desk.sent(opened))] == desk.sent(opened)
 
 
 def test_an_app_may_resend_the_answer_in_other_words_where_only_one_conversation_began_so() -> None:

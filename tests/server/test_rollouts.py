@@ -123,6 +123,14 @@ async def test_a_share_of_conversations_gets_it_and_each_stays_on_its_side(
     assert "First text." in began and not breaks(running)
 
 
+async def test_what_is_in_force_is_not_tried(start: Start, pack: Path, changed: Path, tmp_path: Path) -> None:
+    await start(packs=[pack])
+    words = ["canary", "--share", "10", "--data", str(tmp_path / "data")]
+    found = CliRunner().invoke(app, [*words, str(pack_of(changed.parent, "First text."))])
+    assert found.exit_code == 2 and "in force" in found.output
+    assert CliRunner().invoke(app, [*words, str(pack_of(changed.parent, "Second text."))]).exit_code == 0
+
+
 def test_whoever_is_in_at_a_tenth_is_in_at_a_third() -> None:
     names = [f"conversation {number}" for number in range(2_000)]
     tenth, third = ({name for name in names if is_drawn(name, "abc", share)} for share in (0.1, 0.3))
@@ -156,13 +164,19 @@ async def test_the_trial_is_over_when_the_pack_is_in_force(
     start: Start, pack: Path, changed: Path, command: Command
 ) -> None:
     running = await start(packs=[pack])
-    revision = command("canary", changed, "--share", 10)["revision"]
+    revision = command("canary", changed, "--all")["revision"]
     running.parts.rollouts.heed()
     pack.write_text(changed.read_text())
     await running.parts.reloader.reload()
     running.parts.rollouts.heed()
     assert running.parts.registry.current().policy.revision == revision
     assert (await running.client.get("/health/ready")).json()["tried"] == {}
+    assert not command("canary", "--policy", "desk")["revision"]
+    pack_of(pack.parent, "First text.")  # whoever goes back does not want it tried again
+    await running.parts.reloader.reload()
+    running.parts.rollouts.heed()
+    assert (await running.client.get("/health/ready")).json()["tried"] == {}
+    assert "First text." in (await say(running, "a", "hello"))[0]
 
 
 async def test_a_pack_with_errors_is_refused_with_what_check_finds(

@@ -128,6 +128,20 @@ def test_csv_and_json_lines_need_no_pyarrow(full: Database, tmp_path: Path, monk
     assert {row["comment"] for row in found} == {"Grüße"}
 
 
+def test_no_spreadsheet_takes_what_a_user_wrote_for_a_formula(
+    database: Database, feedback: Callable[..., Feedback], tmp_path: Path
+) -> None:
+    said = ['=HYPERLINK("http://x", "a")', "+1", "-1", "@SUM(A1)", "\t=1", "\n=1", "a = b,\nc", "'quoted'"]
+    SqlFeedbackStore(database).record([feedback(n, comment=text, value=-1.0) for n, text in enumerate(said)])
+    export(database, "feedback", tmp_path / "rows.csv")
+    export(database, "feedback", tmp_path / "rows.jsonl")
+    with (tmp_path / "rows.csv").open(encoding="utf-8", newline="") as file:
+        found = [(row["comment"], row["value"]) for row in csv.DictReader(file)]
+    assert found == [*((f"'{text}", "-1.0") for text in said[:6]), *((text, "-1.0") for text in said[6:])]
+    lines = (tmp_path / "rows.jsonl").read_text("utf-8").splitlines()
+    assert [json.loads(line)["comment"] for line in lines] == said, "programs get what was written"
+
+
 def test_the_ending_says_the_format(full: Database, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"ends in \.csv, \.jsonl, \.parquet"):
         export(full, "decisions", tmp_path / "rows.txt")

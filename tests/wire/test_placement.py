@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from router.core.compose import CASES, NOTHING_MORE
-from router.core.decision import Decision, Piece, Settled, nothing
+from router.core.decision import Decision, Dropped, Piece, Settled, nothing
 from router.core.evidence import Likely
 from router.core.policy import Level
 from router.core.voice import ANY_CASE_LINE, SWITCH_LINE
@@ -382,3 +384,23 @@ def test_on_switch_head_says_the_newest_mix_and_no_tails(decisions, head):
     assert placed.head.startswith(head)
     assert bool(placed.head) is bool(head)
     assert placed.tails == ()
+
+
+@pytest.mark.parametrize(
+    ("later", "lifted"),
+    [
+        (settled("/parcel", GENERAL), "Now true: known."),
+        (settled(("/refund", "/parcel"), GENERAL, REFUND), ""),
+        (settled("/refund", GENERAL, REFUND), ""),
+    ],
+    ids=["nobody says it any more", "another says it still", "its task is off"],
+)
+def test_what_another_said_in_the_same_words_is_lifted_too_unless_that_says_it_still(later, lifted):
+    """Of two tasks that say a sentence one has the words; the other's condition comes true at a later turn."""
+    both = replace(settled(("/refund", "/parcel"), GENERAL, REFUND), dropped=(Dropped("p", "repeated:r"),))
+    if "/parcel" in later.tasks:
+        later = replace(later, dropped=(Dropped("p", "unless:known", "Now true: known."),))
+    tails = [text for _, text in place([both, later], "tail").tails]
+    assert ["Now true" in text for text in tails] == [bool(lifted)] * len(tails) and (tails or not lifted)
+    if lifted:
+        assert tails[0].endswith(lifted)
