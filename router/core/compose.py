@@ -24,7 +24,6 @@ from router.core.evidence import Evidence, Likely
 from router.core.levels import speaking
 from router.core.policy import (
     ROOT,
-    Condition,
     Cue,
     CueValue,
     Instruction,
@@ -61,8 +60,7 @@ OPENING = "case:opening"
 NOTHING_MORE = "- Nothing beyond the above."
 """What a case says whose task has nothing to say: left out, the others would seem likelier than they are."""
 
-NOW_KNOWN, NOT_KNOWN = "The {cue} is now known{word}.", "The {cue} is no longer known."
-NOW_TRUE, NOT_TRUE = "Now true: {cue}.", "No longer true: {cue}."
+NOW_KNOWN, NO_LONGER = "The {cue} is now known{word}.", 'No longer holds: "{text}"'
 """Take back, at a later turn, what was said unless a cue has a value that it now has. They add, for what was sent stays
 as it was, and say the fact alone: a model that is told again what not to do tends to do it."""
 
@@ -107,8 +105,7 @@ def _lines(
             continue
         reason = _unfit(instruction, cues)
         if reason:
-            lifted = _now_so(policy.cues, instruction.unless, cues) if reason.startswith("unless:") else ""
-            dropped.append(Dropped(instruction.id, reason, lifted))
+            dropped.append(Dropped(instruction.id, reason, _lifts(policy.cues, instruction, reason, cues)))
         else:
             yield _say(instruction, cues)
 
@@ -261,16 +258,24 @@ def _unfit(instruction: Instruction, cues: Mapping[str, CueValue]) -> str:
     return ""
 
 
-def _now_so(declared: Mapping[str, Cue], clauses: Sequence[Condition], cues: Mapping[str, CueValue]) -> str:
-    """Return the words that lift what holds unless these clauses do. Where a cue is said anyway, that is its word."""
+def _lifts(declared: Mapping[str, Cue], instruction: Instruction, reason: str, cues: Mapping[str, CueValue]) -> str:
+    """Return the words that lift an instruction whose conditions do not hold; `{text}` is what was said of it.
+
+    That a value is known says all where it was asked for; where a cue is said anyway, that is its word. Of what depends
+    on more than that the text itself is taken back: the model never saw the condition. A cue without a value takes back
+    nothing that holds `when` it has one: not every request of a conversation tells all cues.
+    """
+    kind, _, name = reason.partition(":")
+    if kind == "when":
+        return NO_LONGER if name in cues and not instruction.volatile else ""
+    if kind != "unless":
+        return ""
     said = []
-    for name in dict.fromkeys(clause.cue for clause in clauses):
+    for name in dict.fromkeys(clause.cue for clause in instruction.unless):
         cue, value = declared[name], cues.get(name)
-        if value is None:
-            said.append(NOT_KNOWN.format(cue=title(name)))
-        elif isinstance(value, bool):
-            said.append((NOW_TRUE if value else NOT_TRUE).format(cue=title(name)))
-        elif not cue.say:
+        if value is None or isinstance(value, bool):
+            return NO_LONGER
+        if not cue.say:
             word = "" if cue.kind == "text" else f": {cue_word(value)}"  # free text stands nowhere but in its marks
             said.append(NOW_KNOWN.format(cue=title(name), word=word))
     return " ".join(said)

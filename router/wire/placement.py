@@ -16,9 +16,9 @@ changes nothing. Else its tail opens with a line: with SWITCH_LINE where all of 
 said above, with the names of the tasks. Cases are put up again where the list is another, or has something new; what
 was said of them before is pointed at, not repeated.
 
-An instruction that was said unless a cue has some value is lifted at the turn at which the cue has it, by a sentence
-that says so (`Dropped.lifted`); the instruction counts as not said from there on. So is one whose sentence another
-said, unless that one says it still.
+An instruction whose conditions cease to hold is lifted at the turn at which they do, by a sentence that says so
+(`Dropped.lifted`); the instruction counts as not said from there on. So is one whose sentence another said, unless that
+one says it still.
 
 What was said as a case was said under a condition. It counts as said for the task of that case, whether as a case again
 or once it is sure; for other tasks, and what lies above both, it was never in force.
@@ -199,8 +199,9 @@ class _Told:
             other = self.in_words_of.pop(dropped.id, "")
             if other and all(piece.id != other for piece in plain):
                 ids.append(other)
-            if any([told.pop(each, "") for told in (self.plain, *self.under.values()) for each in ids]):
-                words[dropped.lifted] = None
+            said = [told.pop(each, "") for told in (self.plain, *self.under.values()) for each in ids]
+            if text := next(filter(None, said), ""):
+                words[dropped.lifted.replace("{text}", " ".join(text.removeprefix("- ").split()))] = None
         return [Piece(LIFTS, ROOT, Level.BRIEF, text, 0) for text in words]
 
     def _holds(self, piece: Piece, tasks: Collection[str]) -> bool:

@@ -85,16 +85,19 @@ def test_a_cue_that_changes_is_said_at_its_turn_and_put_back_there() -> None:
     assert third[: len(second)] == second
 
 
+TAKEN_BACK = 'No longer holds: "Ask for the membership level."'
 KNOWN = {
-    "level": ("enum", "gold", "silver", "The membership level is now known: gold."),
-    "verified": ("boolean", True, False, "Now true: membership level."),
-    "name": ("text", "Ann", "", "The membership level is now known."),
+    "unless level": ("enum", "gold", "silver", {"unless": ("gold",)}, "The membership level is now known: gold."),
+    "unless verified": ("boolean", True, False, {"unless": (True,)}, TAKEN_BACK),
+    "unless name": ("text", "Ann", "", {"unless": ()}, "The membership level is now known."),
+    "when level": ("enum", "gold", "silver", {"when": ("silver",)}, TAKEN_BACK),
+    "when verified": ("boolean", True, False, {"when": (False,)}, TAKEN_BACK),
 }
 
 
-@pytest.mark.parametrize(("kind", "known", "other", "lifts"), KNOWN.values(), ids=KNOWN)
-def test_what_was_said_for_want_of_a_cue_is_lifted_where_the_cue_becomes_known(
-    kind: Any, known: Any, other: Any, lifts: str
+@pytest.mark.parametrize(("kind", "known", "other", "given", "lifts"), KNOWN.values(), ids=KNOWN)
+def test_what_was_said_under_a_condition_is_lifted_where_that_ceases_to_hold(
+    kind: Any, known: Any, other: Any, given: dict[str, tuple[Any, ...]], lifts: str
 ) -> None:
     policy = small_policy()
     asks = Instruction(
@@ -103,9 +106,10 @@ def test_what_was_said_for_want_of_a_cue_is_lifted_where_the_cue_becomes_known(
         Level.BRIEF,
         "- Ask for the membership level.",
         7,
-        unless=(
-            Condition("membership_level", present=True) if kind == "text" else Condition("membership_level", (known,)),
-        ),
+        **{
+            key: (Condition("membership_level", values) if values else Condition("membership_level", present=True),)
+            for key, values in given.items()
+        },
     )
     refund = policy.tasks["/billing/refund"]
     tasks = {**policy.tasks, refund.path: replace(refund, instructions=(*refund.instructions, asks))}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from router.core.compose import CASES, NOT_KNOWN, NOT_TRUE, NOTHING_MORE, NOW_KNOWN, NOW_TRUE
+from router.core.compose import CASES, NO_LONGER, NOTHING_MORE, NOW_KNOWN
 from router.core.voice import ABOUT_LINE, ANY_CASE_LINE, OWN_TAGS_LINE, SWITCH_LINE, in_block
 from router.wire.placement import AS_ABOVE, SAID_ABOVE
 
@@ -13,15 +13,7 @@ _ABOUT = ABOUT_LINE.split("{", maxsplit=1)[0]
 _POINTERS = ("", SAID_ABOVE, NOTHING_MORE, OWN_TAGS_LINE)
 NONCE = "4f1c02e9a7b3"
 _LIFTS = re.compile(
-    "|".join(
-        re.escape(each).replace(r"\{cue\}", ".+").replace(r"\{word\}", ".*")
-        for each in (
-            NOW_KNOWN,
-            NOT_KNOWN,
-            NOW_TRUE,
-            NOT_TRUE,
-        )
-    )
+    "|".join(re.sub(r"\\\{(cue|word|text)\\\}", ".*", re.escape(each)) for each in (NOW_KNOWN, NO_LONGER))
 )
 _TAGS = tuple(line for nonce in ("", NONCE) for line in in_block("", nonce).split("\n") if line.startswith("<"))
 

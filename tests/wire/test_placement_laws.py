@@ -102,13 +102,16 @@ def test_lifted_what_was_said_and_is_not_any_more_by_its_condition_is_taken_back
     policy, decisions = talk
     placed = place(decisions, "tail", policy.names)
     words = {turn: read(text).lifted for turn, text in texts_of(placed)}
-    said: set[str] = set()
+    said: dict[str, set[str]] = {}
     for turn, decision in enumerate(decisions):
         speaks = decision.outcome not in ("bypassed", "skipped")
-        due = {dropped.lifted for dropped in decision.dropped if dropped.lifted and speaks and dropped.id in said}
-        assert set(words.get(turn, ())) == due
-        said -= {dropped.id for dropped in decision.dropped if dropped.lifted and speaks}
-        said |= {piece.id for piece in instructions(decision) if not piece.volatile}
+        lifts = [dropped for dropped in decision.dropped if dropped.lifted and speaks]
+        due = [{each.lifted.replace("{text}", text) for text in said.pop(each.id)} for each in lifts if each.id in said]
+        told = set(words.get(turn, ()))
+        assert all(told & each for each in due) and told <= set().union(*due)
+        for piece in instructions(decision):
+            if not piece.volatile:
+                said.setdefault(piece.id, set()).add(piece.text.removeprefix("- "))
 
 
 def _same(one: str, other: str) -> bool:
