@@ -106,6 +106,8 @@ def pack_of(config: Path | None, data: Path | None, *named: Path | None) -> tupl
     settings = settings_of(config, data)
     if given:
         return given[0], settings
+    if data is not None and not data.is_dir():
+        raise SettingsError(f"there is no folder {data}: name the server's data folder with --data, or a --pack")
     packs = packs_of(settings)
     others = f"; also served: {', '.join(map(str, packs[1:]))} (--pack)" if packs[1:] else ""
     note(f"pack: {packs[0]}{others}")

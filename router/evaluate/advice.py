@@ -94,17 +94,17 @@ class Adviser:
     def _error(self) -> Iterator[Advice]:
         """Yield what the next budget that matters would give, and the stricter one that costs least."""
         now, error = self._told.reach, self._told.accepted.error
-        others = [(one.accepted.error, at.reach) for one, at in self._trade if at is not None and at.reach is not None]
+        others = [(one.accepted, at.reach) for one, at in self._trade if at is not None and at.reach is not None]
         for other, then in others:
-            if other > error and then >= now + WORTH:
-                rates = f"with {rate(other)} error instead of {rate(error)} you would reach"
+            if other.error > error and then >= now + WORTH:
+                rates = f"with {rate(other.error)} error instead of {rate(error)} ({_key(other)}) you would reach"
                 yield Advice("error", f"{rates} {_instead(then, now)}", now, then)
                 break
-        stricter = [(other, then) for other, then in others if other < error and then > now - WORTH]
+        stricter = [(other, then) for other, then in others if other.error < error and then > now - WORTH]
         if stricter:
             other, then = max(stricter, key=itemgetter(1))  # of equal ones the strictest
             costs = "hardly any" if then < now else "no"
-            rates = f"{rate(other)} error instead of {rate(error)} costs {costs} reach"
+            rates = f"{rate(other.error)} error instead of {rate(error)} ({_key(other)}) costs {costs} reach"
             yield Advice("error", f"{rates}: you would reach {_instead(then, now)}", now, then)
 
     def _exposure(self) -> Iterator[Advice]:
@@ -189,6 +189,11 @@ def _for(tasks: Sequence[str]) -> str:
 def _named(tasks: Sequence[str]) -> str:
     others = len(tasks) - MOST_NAMED
     return ", ".join(tasks[:MOST_NAMED]) + (f" and {plural(others, 'other')}" if others > 0 else "")
+
+
+def _key(accepted: Tolerance) -> str:
+    """Return what stands under `settings` of a pack for these rates."""
+    return f"error: {{total: {accepted.error:g}, unconditional: {accepted.unconditional:g}}}"
 
 
 def _instead(then: float, now: float) -> str:

@@ -17,7 +17,7 @@ from router.packs.load import Pack
 _SHOWN = 60
 """Of a text that would be lost, so many characters are repeated."""
 
-_MEANT = "if that is meant, restart the server, or set reload.losses to allow in router.yaml"
+_MEANT = "if that is meant, set reload.losses to allow in router.yaml"
 
 
 def empty_files(pack: Pack) -> Iterator[Fault]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import logging
+import shlex
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -113,9 +114,9 @@ def announcement(parts: Components, address: str, json_lines: bool) -> str:
     policies = ", ".join(f"{name}@{parts.registry.current(name).policy.revision}" for name in parts.registry.names)
     key = ' -H "authorization: Bearer $ROUTER_API_KEY"' if parts.settings.keys else ""
     model = next((alias for alias in parts.settings.models if "*" not in alias), "echo")
-    body = json.dumps(
-        {"model": model, "messages": [{"role": "user", "content": "My blender arrived broken, I want my money back"}]}
-    )
+    tasks = parts.registry.current(parts.registry.names[0]).policy.tasks.values()
+    asked = next((text for task in tasks for text in task.examples), "Hello")
+    body = shlex.quote(json.dumps({"model": model, "messages": [{"role": "user", "content": asked}]}))
     return (
         f"Prompt Router listens on {address}\n"
         f"  policies  {policies}\n"
@@ -123,7 +124,7 @@ def announcement(parts: Components, address: str, json_lines: bool) -> str:
         f"  base URL  {address}/v1\n"
         f"  metrics   {address}/metrics\n"
         "Try:\n"
-        f"  curl -s {address}/v1/chat/completions{key} -H 'content-type: application/json' \\\n    -d '{body}'"
+        f"  curl -s {address}/v1/chat/completions{key} -H 'content-type: application/json' \\\n    -d {body}"
     )
 
 
