@@ -69,6 +69,7 @@ def build(
     """
     notes = [("older_key", fault) for fault in draft.older]
     notes += [("unused_snippet", fault) for fault in _unused(draft)] if draft.whole else []
+    notes += [("cut_instruction", fault) for fault in _cut(node for _, node in draft.snippets.values())]
     built = _Parts(faults, draft.snippets, notes=notes)
     for name, (cue_form, node) in sorted(draft.cues.items()):
         built.cues[name] = declare_cue(name, cue_form, node, faults)
@@ -147,6 +148,8 @@ def _task(draft: TaskDraft, children: tuple[str, ...], built: _Parts) -> Task:
     built.places.update({f"{draft.path}:example.{i}": line.place for i, line in enumerate(examples, 1)})
     built.notes += (("repeated_example", fault) for fault in _repeated(draft.examples))
     built.notes += (("split_instruction", fault) for said in draft.said.values() for fault in _split(said))
+    texts = (line.node.at("text") for said in draft.said.values() for line in said)
+    built.notes += (("cut_instruction", fault) for fault in _cut(texts))
     model = dict(draft.model)
     use = model.pop("use", None)
     return Task(
@@ -199,6 +202,18 @@ def _split(said: Sequence[InstructionDraft]) -> Iterator[Fault]:
             )
             hint = "write the list as lines with a dash each, or put each text in quotes"
             yield written.node.fault(message, hint)
+
+
+def _cut(texts: Iterable[YamlNode]) -> Iterator[Fault]:
+    """Yield the texts without quotes of which YAML makes less, or more, than their author meant."""
+    for node in texts:
+        text = str(node.value)
+        if node.cut == "-":
+            message = f'"{_shortened(text)}" takes in the next line, which begins with a dash'
+            yield node.fault(message, "begin the dashes of a list in one column, or put the text in quotes")
+        elif node.cut and not _ENDED.search(text):
+            message = f'"{_shortened(text)}" ends before a #: the rest of the line is a comment, and is not said'
+            yield node.fault(message, "put the text in quotes, or two spaces before a # that is meant as a comment")
 
 
 def _shortened(text: str) -> str:

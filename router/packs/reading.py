@@ -31,6 +31,7 @@ _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _LOOKS_RESOLVED = frozenset("-+.0123456789tfn~")
+_DASH = re.compile(r"\n[ ]*-[ ]")
 CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 """Characters that no text of a pack holds; half a surrogate pair cannot even be written to a file."""
 _WORDS = {"": None, "~": None, "null": None, "true": True, "false": False}
@@ -44,13 +45,15 @@ class YamlNode:
     """A value and where it stands. `value` is a scalar, a list of nodes, or a dict of nodes by key.
 
     `flow` says that a list or a mapping is written in brackets, or that a text stands in some without quotes: a comma
-    ends it there.
+    ends it there. `cut` is what a text without quotes may not have meant: "#", where one space and a comment end it,
+    or "-", where it goes on in a line that begins with a dash.
     """
 
     value: Scalar | list[YamlNode] | dict[str, YamlNode]
     file: str
     line: int
     flow: bool = False
+    cut: str = ""
 
     @property
     def place(self) -> tuple[str, int]:
@@ -105,7 +108,7 @@ def read_tree(text: str, file: str, faults: list[Fault]) -> YamlNode | None:
 
     Faults that leave the tree usable (a duplicate key, say) are appended and the tree is returned.
     """
-    builder = _Builder(file, faults)
+    builder = _Builder(text, file, faults)
     try:
         for event in yaml.parse(text, Loader=_LOADER):
             builder.take(event)
@@ -146,8 +149,9 @@ class _Open:
 
 
 class _Builder:
-    def __init__(self, file: str, faults: list[Fault]) -> None:
+    def __init__(self, text: str, file: str, faults: list[Fault]) -> None:
         self.root: YamlNode | None = None
+        self._text = text
         self._file = file
         self._faults = faults
         self._stack: list[_Open] = []
@@ -201,7 +205,14 @@ class _Builder:
             return
         value = event.value if event.style else self._resolve(event.value, line)
         flow = not event.style and bool(self._stack) and self._stack[-1].flow
-        self._add(_Measured(YamlNode(value, self._file, self._place(event), flow)), event.anchor)
+        cut = "" if event.style else self._cut(event.start_mark, event.end_mark)
+        self._add(_Measured(YamlNode(value, self._file, self._place(event), flow, cut)), event.anchor)
+
+    def _cut(self, start: Any, end: Any) -> str:
+        """Return what of the file around a plain text is easily not meant, as in `YamlNode.cut`."""
+        if self._text.startswith(" #", end.index):
+            return "#"
+        return "-" if end.line > start.line and _DASH.search(self._text, start.index, end.index) else ""
 
     def _key(self, event: Any, line: int) -> None:
         top = self._stack[-1]

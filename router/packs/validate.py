@@ -234,6 +234,11 @@ def _misplaced(root: YamlNode, form: type[ClosedModel], word: str, loc: tuple[st
         and value
         and value.keys() <= known_keys([TaskForm])
     ):
+        if loc[-2:-1] == ("tasks",):
+            return (
+                f'"{word}" looks like a task: if it is one of its own, move it out to the column of "{loc[-1]}"; if it '
+                f'belongs below "{loc[-1]}", put it under tasks: there'
+            )
         meant = _dotted(root, loc, f"tasks.{word}")
         return f'"{word}" looks like a task, and stands one level too shallow; did you mean {meant}?'
     return ""

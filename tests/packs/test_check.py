@@ -147,6 +147,22 @@ CASES = [
         "    detailed: [If they are not pleased, escalate to the manager.]\n    tests:",
         '"escalate to the manager." is an instruction of its own',
     ),
+    (
+        "cut_instruction",
+        "warning",
+        12,
+        "    tests:",
+        "    required:\n    - Never ask for the invoice # or name a sum.\n    tests:",
+        '"Never ask for the invoice" ends before a #',
+    ),
+    (
+        "cut_instruction",
+        "warning",
+        12,
+        "    tests:",
+        "    required:\n    - Never ask for a password.\n      - Never name a sum.\n    tests:",
+        "takes in the next line",
+    ),
     ("silent_task", "hint", 2, "brief: Be polite.\n", "", "the root says nothing"),
     ("duplicate_instruction", "warning", 9, "Offer store credit.", "be polite", "/ says the same"),
     (
@@ -253,6 +269,29 @@ def test_no_instruction_is_called_split_that_is_not(load: Load, lines: str) -> N
 def test_a_comma_that_splits_an_instruction_is_found_at_each_level(load: Load, key: str) -> None:
     text = f"brief: x\ntasks:\n  a:\n    {key}: [\n      Say the price,\n      the day, and how to pay.]"
     assert lines_of(load, text, "split_instruction") == [6, 6]
+
+
+@pytest.mark.parametrize("key", ["brief", "guided", "detailed", "required"])
+def test_a_text_that_yaml_cuts_short_is_found_wherever_instructions_stand(load: Load, key: str) -> None:
+    text = f"{key}: Äsk # 1\ntasks:\n  a:\n    {key}:\n    - {{text: Say # 2\n      }}\n    - Ask\n\n      - why\n"
+    assert lines_of(load, text + "snippets:\n  sum: Name the # now\n", "cut_instruction") == [1, 5, 7, 11]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "- Ask for the number  # two spaces",
+        "- Ask for the number. # a sentence has ended",
+        "- 'Ask for the number' # in quotes",
+        "- 'Ask for the invoice # first'",
+        "- Ask for invoice#7",
+        "# a comment\n- Ask for the number\n# another",
+        "- |\n  Ask for # and\n  - say why",
+        "- Ask for the number and\n  say - if need be -\n  -why",
+    ],
+)
+def test_no_text_is_called_cut_that_is_not(load: Load, lines: str) -> None:
+    assert lines_of(load, f"guided:\n{lines}", "cut_instruction") == []
 
 
 def lines_of(load: Load, text: str, code: str) -> list[int]:

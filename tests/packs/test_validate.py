@@ -17,6 +17,12 @@ CASES = [
     ("a: 1", 1, 'unknown key "a"', "known: about"),
     ("about: x\nbreif: y", 2, 'unknown key "breif"', 'did you mean "brief"?'),
     ("tasks:\n  x:\n    settings: {}", 3, 'unknown key "settings"', "the root of a pack, and stands 2 levels too deep"),
+    (
+        "tasks:\n  breakfast:\n    brief: x\n    pets:\n      brief: y",
+        4,
+        'unknown key "pets"',
+        'if it is one of its own, move it out to the column of "breakfast"; if it belongs below "breakfast", put it',
+    ),
     ("tasks:\n  x:\n    setings: {}", 3, 'unknown key "setings"', 'did you mean "settings"? only the root file'),
     ("settings:\n  budget: 5", 2, 'unknown key "budget"', 'did you mean "budget_tokens"?'),
     ("settings:\n  levels:\n    simpel: brief", 3, 'unknown key "simpel"', 'did you mean "simple"?'),
