@@ -11,7 +11,7 @@ import pytest
 from router.classify import Artefact, LinearRecogniser, belief, cross_validate, fit_policy
 from router.classify.fit import fitting
 from router.classify.fit.training import Material
-from router.core.policy import Dialogue, DialogueTurn, Policy, PolicySettings
+from router.core.policy import Dialogue, DialogueTurn, Policy, PolicySettings, Task
 from tests.classify.conftest import EXAMPLES, lines, make_policy
 
 
@@ -155,3 +155,33 @@ def test_labelled_dialogues_set_the_pace() -> None:
     jumping, staying = (fit_policy(make_policy(texts, dialogues=talks(stride))) for stride in (1, 0))
     assert jumping.stay < staying.stay
     assert fit_policy(make_policy(texts)).stay == belief.STAY
+
+
+def test_a_pack_of_one_task_keeps_quiet_about_all_else() -> None:
+    """The first pack that anybody writes."""
+    asked = [
+        "late check-out please",
+        "can I check out later",
+        "may we stay in the room until two",
+        "is a late departure ok",
+    ]
+    asked += [
+        "how much is a late check-out",
+        "we need the room till noon, our train goes late",
+        "checkout at 3 pm possible",
+    ]
+    asked += [
+        "could we leave later on Sunday",
+        "I'd like to keep my room a few hours longer",
+        "late checkout for room 12",
+    ]
+    recogniser = LinearRecogniser(
+        fit_policy(
+            Policy("inn", "1", {"/": Task("/", children=("/late",)), "/late": Task("/late", examples=tuple(asked))})
+        )
+    )
+    at = recogniser.thresholds.at("/late")
+    for text in ("who won the world cup?", "can I bring my dog?", "write me a python function", "asdf qwer"):
+        assert recogniser.scores(text)["/late"] < at, text
+    for text in ("is it possible to check out later, at one?", "we would like a late departure"):
+        assert recogniser.scores(text)["/late"] >= at, text

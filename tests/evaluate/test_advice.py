@@ -144,14 +144,22 @@ def adviser(
 FAIR = {"/a": 18, "/b": 12, "/c": 6, "/d": 3, "/e": 3}  # 42 of 600 are not reached: 93 % are
 
 
+EIGHT, TWO = "error: {total: 0.08, unconditional: 0.048}", "error: {total: 0.02, unconditional: 0.012}"
+
+
 def test_the_next_budget_that_matters_is_named_and_the_stricter_one_that_costs_least() -> None:
     found = adviser({0.01: 0.921, 0.02: 0.925, 0.03: 0.922, 0.05: 0.93, 0.08: 0.96}, FAIR).advice()
     assert [(one.kind, one.text, one.now, one.then) for one in found[:2]] == [
-        ("error", "with 8 % error instead of 5 % you would reach 96 instead of 93 %", 0.93, 0.96),
-        ("error", "2 % error instead of 5 % costs hardly any reach: you would reach 92 instead of 93 %", 0.93, 0.925),
+        ("error", f"with 8 % error instead of 5 % ({EIGHT}) you would reach 96 instead of 93 %", 0.93, 0.96),
+        (
+            "error",
+            f"2 % error instead of 5 % ({TWO}) costs hardly any reach: you would reach 92 instead of 93 %",
+            0.93,
+            0.925,
+        ),
     ]
     same, _ = adviser({0.02: 0.93, 0.03: 0.93, 0.05: 0.93}, FAIR).advice()
-    assert same.text == "2 % error instead of 5 % costs no reach: you would reach 93 % all the same"
+    assert same.text == f"2 % error instead of 5 % ({TWO}) costs no reach: you would reach 93 % all the same"
     (examples,) = adviser({0.01: 0.6, 0.05: 0.93, 0.08: 0.935}, FAIR).advice()
     assert examples.kind == "examples", "half a point is not worth a word"
 

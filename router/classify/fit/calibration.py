@@ -66,7 +66,7 @@ def calibrate(scores: Doubles, labels: Integers, weights: Doubles) -> Calibratio
     First the sharpness, one over the temperature of Guo et al. 2017 ("On Calibration of Modern Neural Networks"), on
     the rows of the tasks alone: foreign rows are so easily told apart that they would make everything look surer than
     it is. Then, with it, how likely "none of these" is, on all rows. Either loss has one minimum; golden-section search
-    finds it.
+    finds it. A single task is told from nothing but foreign rows, so there both are sought on all of them.
     """
     none = scores.shape[1] - 2
     of_tasks = labels < none
@@ -74,17 +74,25 @@ def calibrate(scores: Doubles, labels: Integers, weights: Doubles) -> Calibratio
         return Calibration()
     tasks = scores[of_tasks, :none]
     low, high = (math.log(bound) for bound in SHARPNESS_RANGE)
-    sharpness = math.exp(
-        _golden(lambda at: _log_loss(math.exp(at) * tasks, labels[of_tasks], weights[of_tasks]), low, high)
-    )
     usable = labels <= none
     openings = scores[usable]
+    has_foreign = bool((labels == none).any())
 
-    def loss_at(offset: float) -> float:
+    def loss_at(offset: float, sharpness: float) -> float:
         scaled = sharpness * Calibration(sharpness, offset).adjusted(openings)[:, :-1]
         return _log_loss(scaled, labels[usable], weights[usable])
 
-    return Calibration(sharpness, _golden(loss_at, *OFFSET_RANGE) if (labels == none).any() else 0.0)
+    def offset_at(sharpness: float) -> float:
+        return _golden(lambda offset: loss_at(offset, sharpness), *OFFSET_RANGE) if has_foreign else 0.0
+
+    def loss_of(at: float) -> float:
+        sharpness = math.exp(at)
+        if none == 1 and has_foreign:
+            return loss_at(offset_at(sharpness), sharpness)
+        return _log_loss(sharpness * tasks, labels[of_tasks], weights[of_tasks])
+
+    sharpness = math.exp(_golden(loss_of, low, high))
+    return Calibration(sharpness, offset_at(sharpness))
 
 
 def _log_loss(scaled: Doubles, labels: Integers, weights: Doubles) -> float:

@@ -52,8 +52,10 @@ HIGH_STAKES = 1 / 3
 
 DEFAULT = Thresholds()
 
-ALONE = 0.5
-"""The threshold of a pack's only task, when no list can be said and no message of the pack's be taken for another's."""
+ALONE = 0.8
+"""The threshold of a pack's only task, when no list can be said and no message of the pack's be taken for another's. Of
+12 packs of one task with 12 examples, out of the shipped help desk's: 95 % of the task's further messages were told its
+text, 2.5 % of texts that no task answers, 5 % of messages for the desk's other tasks."""
 
 
 @dataclass(frozen=True, slots=True)
