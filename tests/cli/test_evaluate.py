@@ -183,7 +183,7 @@ def test_what_cannot_run_says_why(
 EXPLAIN = """
 from router.commands import main as cli, show
 show.PATIENCE_S = 0.0
-cli.app(["explain", "--json", "--pack", {pack!r}, "where is my parcel"])
+cli.app(["explain", "--json", "--pack", {pack!r}, "--data", {data!r}, "where is my parcel"])
 """
 
 
@@ -200,7 +200,7 @@ def explain(pack: Path, cache: Path, *, terminal: bool) -> bytes:
     listener = threading.Thread(target=listen)
     listener.start()
     done = subprocess.run(
-        [sys.executable, "-c", EXPLAIN.format(pack=str(pack))],
+        [sys.executable, "-c", EXPLAIN.format(pack=str(pack), data=str(cache / "data"))],
         stdout=subprocess.PIPE,
         stderr=writing,
         env=os.environ | {"XDG_CACHE_HOME": str(cache), "TERM": "xterm", "COLUMNS": "80"},
