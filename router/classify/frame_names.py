@@ -173,6 +173,20 @@ LABEL_ENDS = CUSTOMERS | AGENTS | ASKED | SAID | LOOKED_UP | ANSWERS | _LOOSE | 
 """Every word with which a name may end that says something."""
 
 
+_OF_ONE_WORD: dict[str, tuple[Kind, bool]] = (
+    dict.fromkeys(_LOOSE, ("passage", False))
+    | dict.fromkeys(FRESH, ("ask", False))
+    | dict.fromkeys(_PROMPTS, ("prompt", False))
+    | dict.fromkeys(SAID, ("ask", False))
+    | dict.fromkeys(ANSWERS, ("answer", False))
+    | dict.fromkeys(AGENTS, ("agent", False))
+    | dict.fromkeys(CUSTOMERS, ("customer", False))
+    | dict.fromkeys(LOOKED_UP, ("passage", True))
+    | dict.fromkeys(ASKED, ("ask", True))
+)
+"""Of a word in several of these the last one counts."""
+
+
 def kind_of_name(words: Sequence[str]) -> tuple[Kind, bool] | None:
     """Return what a name of these words stands for, and whether it tells a frame by itself; None where it says nothing.
 
@@ -183,33 +197,13 @@ def kind_of_name(words: Sequence[str]) -> tuple[Kind, bool] | None:
     if whole or not words:
         return whole
     said = frozenset(words)
-    return _of_one_word(words[0]) if len(said) == 1 else _of_words(words, said)
+    return _OF_ONE_WORD.get(words[0]) if len(said) == 1 else _of_words(words, said)
 
 
 def kind_of_field(words: Sequence[str]) -> tuple[Kind, bool] | None:
     """Return the same of a field among others, where a message is called by many names: "comments from the lead"."""
     named = bool(words) and not {words[0], words[-1]}.isdisjoint(SAID)
     return kind_of_name(words) or (("ask", False) if named else None)
-
-
-def _of_one_word(word: str) -> tuple[Kind, bool] | None:
-    if word in ASKED:
-        return "ask", True
-    if word in LOOKED_UP:
-        return "passage", True
-    if word in CUSTOMERS:
-        return "customer", False
-    if word in AGENTS:
-        return "agent", False
-    if word in ANSWERS:
-        return "answer", False
-    if word in SAID:
-        return "ask", False
-    if word in _PROMPTS:
-        return "prompt", False
-    if word in FRESH:
-        return "ask", False
-    return ("passage", False) if word in _LOOSE else None
 
 
 def _of_words(words: Sequence[str], said: frozenset[str]) -> tuple[Kind, bool] | None:

@@ -15,6 +15,7 @@ import typer
 from rich.table import Table
 
 from router.commands.frame import (
+    COULD_NOT_RUN,
     FINDINGS,
     App,
     ConfigOption,
@@ -119,7 +120,7 @@ def _checked(path: Path, settings: Settings, json_wanted: bool) -> Pack:
     try:
         pack = load_pack(path)
     except PolicyError as error:
-        fail(error, json_wanted, FINDINGS if path.exists() else 2)
+        fail(error, json_wanted, FINDINGS if path.exists() else COULD_NOT_RUN)
     archive = Archive(settings.data / "revisions")
     newest = archive.newest(pack.policy.name)
     if newest is None and archive.names:

@@ -61,8 +61,8 @@ NOTHING_MORE = "- Nothing beyond the above."
 """What a case says whose task has nothing to say: left out, the others would seem likelier than they are."""
 
 NOW_KNOWN, NO_LONGER = "The {cue} is now known{word}.", 'No longer holds: "{text}"'
-"""Take back, at a later turn, what was said unless a cue has a value that it now has. They add, for what was sent stays
-as it was, and say the fact alone: a model that is told again what not to do tends to do it."""
+"""Take back, at a later turn, what was said under conditions that hold no more. They add, for what was sent stays as it
+was. The first says the fact alone, which is enough where the fact was asked for; the second repeats what goes."""
 
 
 def compose(
@@ -84,12 +84,12 @@ def compose(
         pieces += _lines(policy, path, levels[path], evidence.cues, dropped)
         if path == ROOT:
             pieces += _cue_lines(policy.cues, evidence)
-    if len({piece.text.removeprefix(_MARK) for piece in pieces}) < len(pieces):
+    if len({piece.text.removeprefix(MARK) for piece in pieces}) < len(pieces):
         pieces = _said_once(pieces, dropped)
     if possible:
         pieces.append(_soft_line(policy, settled[0], possible))
     if found.shortlist:
-        said = {piece.text.removeprefix(_MARK): piece for piece in pieces if _outlasts_cases(piece)}
+        said = {piece.text.removeprefix(MARK): piece for piece in pieces if _outlasts_cases(piece)}
         pieces += _cases(policy, found.shortlist, plain, levels, evidence.cues, said, dropped)
     kept = _within_budget(pieces, policy.settings.budget_tokens, set(settled), dropped)
     # Two cases may share an ancestor, and then what it does not say.
@@ -110,7 +110,8 @@ def _lines(
             yield _say(instruction, cues)
 
 
-_MARK = "- "
+MARK = "- "
+"""Begins an instruction that is an item of a list."""
 
 REPEATED = "repeated:"
 """Begins why an instruction is dropped whose sentence another one says, and is followed by its id."""
@@ -125,7 +126,7 @@ def _said_once(pieces: list[Piece], dropped: list[Dropped]) -> list[Piece]:
     first: dict[str, int] = {}
     for at in sorted(kept, key=lambda at: pieces[at].volatile):
         piece = pieces[at]
-        place = first.setdefault(piece.text.removeprefix(_MARK), at)
+        place = first.setdefault(piece.text.removeprefix(MARK), at)
         if place == at:
             continue
         other = kept[place]
@@ -167,7 +168,7 @@ def _cases(
         lines = [piece for task in tasks for piece in _lines(policy, task.path, levels[task.path], cues, dropped)]
         lines = _said_once(lines, dropped)
         for piece in list(lines):
-            plainly = said.get(piece.text.removeprefix(_MARK))
+            plainly = said.get(piece.text.removeprefix(MARK))
             if plainly and plainly.required >= piece.required:
                 lines.remove(piece)
                 dropped.append(Dropped(piece.id, REPEATED + plainly.id))

@@ -31,7 +31,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
-from router.core.compose import REPEATED, is_frame, is_heading, required_of
+from router.core.compose import MARK, REPEATED, is_frame, is_heading, required_of
 from router.core.decision import TASK_GAP, Decision, say
 from router.core.policy import ROOT, Level, Piece, lineage, title
 from router.core.voice import ABOUT_LINE, ANY_CASE_LINE, SWITCH_LINE
@@ -201,7 +201,7 @@ class _Told:
                 ids.append(other)
             said = [told.pop(each, "") for told in (self.plain, *self.under.values()) for each in ids]
             if text := next(filter(None, said), ""):
-                words[dropped.lifted.replace("{text}", " ".join(text.removeprefix("- ").split()))] = None
+                words[dropped.lifted.replace("{text}", " ".join(text.removeprefix(MARK).split()))] = None
         return [Piece(LIFTS, ROOT, Level.BRIEF, text, 0) for text in words]
 
     def _holds(self, piece: Piece, tasks: Collection[str]) -> bool:
